@@ -1,0 +1,46 @@
+# Every target sets up what it needs first; a second run finds it done.
+# `make help` lists the targets.
+
+PYTHON := .venv/bin/python
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint format compile fuzz gas gas-update lock clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
+
+setup: ## make .venv and node_modules as locked (nothing to do when they are there)
+	@toolchain/setup
+
+demo: setup ## the whole journey on a local chain; STAY=1 leaves it running, FLOW=file plays a file of orders, SEED=n
+	@$(PYTHON) -m demo $(if $(STAY),--stay) $(if $(FLOW),--flow '$(FLOW)') $(if $(SEED),--seed '$(SEED)')
+
+test: setup ## all tests; PARTS="forge ape-embedded ape-foundry python" runs some
+	@$(PYTHON) toolchain/run_parts.py test $(PARTS)
+
+lint: setup ## all checks that run nothing; PARTS="mypy imports" runs some
+	@$(PYTHON) toolchain/run_parts.py lint $(PARTS)
+
+format: setup ## let the formatters rewrite Python and Solidity
+	@$(PYTHON) -m ruff check --fix .
+	@$(PYTHON) -m ruff format .
+	@toolchain/forge fmt
+
+compile: setup ## compile the contracts with forge and with ape
+	@toolchain/forge build
+	@.venv/bin/ape compile
+
+fuzz: setup ## property tests with many more inputs; SEED=n repeats a run
+	@$(PYTHON) toolchain/run_parts.py fuzz $(PARTS)
+
+gas: setup ## measure the gas of the Gas tests again, and compare it with tests/forge/snapshots
+	@FORGE_SNAPSHOT_CHECK=true toolchain/forge test --match-contract Gas
+
+gas-update: setup ## measure it again, and write tests/forge/snapshots
+	@FORGE_SNAPSHOT_EMIT=true toolchain/forge test --match-contract Gas
+
+lock: ## resolve the dependencies anew and write the lock files
+	@toolchain/lock
+
+clean: ## remove what was built (not .venv, node_modules, or the accounts in .ape)
+	rm -rf .build contracts/.cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: MIT
+pragma solidity ^0.8.30;
+
+import {Batch, Market, Order} from "./Types.sol";
+
+/// @title Settles matched orders between Vault accounts, and proves every one of them
+///
+/// A batch is the next consecutive range of the global fill sequence. Fills are evaluated in match order against running
+/// balances in memory; only the net result is written. For each fill the contract proves both signatures, both limit
+/// prices, sides, market, size, nonce, expiry and fee caps.
+///
+/// A fill that an account cannot pay, or whose order was cancelled or expired more than SETTLEMENT_WINDOW ago, is
+/// refused for both sides, with a reason, and the batch goes on. Whatever only the operator can get wrong (a signature,
+/// a crossed limit, an overfill, a fee above a cap, a gap in the sequence) reverts.
+///
+/// @dev Warning: not a proxy. A new version is a new address, for which old signatures mean nothing.
+interface ISettlement {
+    event BatchSettled(uint64 indexed sequence, uint64 indexed first, uint64 last, bytes refusals);
+    event MarketListed(
+        uint64 indexed sequence,
+        uint32 indexed market,
+        address indexed baseToken,
+        uint128 baseAtomsPerLot,
+        uint64 quoteAtomsPerTickLot,
+        uint8 baseDecimals,
+        uint8 quoteDecimals,
+        string symbol
+    );
+    /// @notice Orders of `account` in the slot of `nonce` up to its sequence are dead for settlement from `effectiveAt`.
+    event OrderCancelled(uint64 indexed sequence, address indexed account, uint64 nonce, uint40 effectiveAt);
+    /// @notice Orders of `account` with a sequence below `floor` are dead for settlement from `effectiveAt`.
+    event AllOrdersCancelled(uint64 indexed sequence, address indexed account, uint48 floor, uint40 effectiveAt);
+
+    /// @notice Thrown when a batch does not start where the last one ended.
+    error NotConsecutive(uint64 first, uint64 expected);
+    /// @notice Thrown when a batch is empty, too long, or its arrays do not match.
+    error MalformedBatch();
+    /// @notice Thrown when a signature does not recover the order's account.
+    error InvalidSigner(uint256 order, address recovered);
+    /// @notice Thrown when a fill names an order or market that is not there.
+    error UnknownMarket(uint32 market);
+    /// @notice Thrown when two orders do not trade against each other.
+    error Mismatched(uint256 fill);
+    /// @notice Thrown when the maker's price is beyond the taker's limit.
+    error LimitCrossed(uint256 fill);
+    /// @notice Thrown when a fill exceeds the size that is left of an order.
+    error Overfilled(uint256 order);
+    /// @notice Thrown when a fee exceeds the signed or the constant cap, or the two fees sum below zero.
+    error FeeAboveCap(uint256 fill);
+    /// @notice Thrown when an order's fields make no sense together.
+    error MalformedOrder(uint256 order);
+    /// @notice Thrown when a market number is already taken.
+    error MarketExists(uint32 market);
+    /// @notice Thrown when a market's base token is the settlement token or zero, or one of its lot sizes is zero.
+    error MalformedMarket(uint32 market);
+
+    /// @notice Settles the next batch (SETTLER_ROLE).
+    function settle(Batch calldata batch) external;
+
+    /// @notice Kills the caller's orders in the slot of `nonce` up to its sequence, binding after SETTLEMENT_WINDOW.
+    function cancel(uint64 nonce) external;
+
+    /// @notice Kills the caller's orders with a sequence below `floor`, binding after SETTLEMENT_WINDOW.
+    function cancelAll(uint48 floor) external;
+
+    /// @notice Writes a row of the market table, once (LISTER_ROLE). Reads both decimals from the tokens.
+    function listMarket(
+        uint32 market,
+        address baseToken,
+        uint128 baseAtomsPerLot,
+        uint64 quoteAtomsPerTickLot,
+        string calldata symbol
+    ) external;
+
+    function lastFill() external view returns (uint64);
+    function marketOf(uint32 market) external view returns (Market memory);
+    /// @return sequence The newest order sequence known in this slot.
+    /// @return filled Lots filled of it.
+    function slotOf(address account, uint16 slot) external view returns (uint48 sequence, uint64 filled);
+    function hashOrder(Order calldata order) external view returns (bytes32 digest);
+    /// @notice ceil(notional * ppm / 10^6), also for a negative rate (towards zero). Twin: `domain.units.fee_up`.
+    function feeUp(uint256 notional, int32 ppm) external pure returns (int256);
+    function domainSeparator() external view returns (bytes32);
+}

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: MIT
+pragma solidity ^0.8.30;
+
+/// @title A synthetic token: what its one minter needs of it
+interface ISynthERC20 {
+    /// @notice Thrown when anyone but the minter mints or burns.
+    error NotMinter(address caller);
+
+    /// @notice Mints `amount` atoms to `to` (minter only).
+    function mint(address to, uint256 amount) external;
+
+    /// @notice Burns `amount` atoms of the minter's own balance (minter only).
+    function burn(uint256 amount) external;
+
+    function minter() external view returns (address);
+}

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: MIT
+pragma solidity ^0.8.30;
+
+/// @dev Value types and records shared by every contract. Their Python twins live in `offchain/domain`.
+
+/// @dev Withdrawals, cancels and agent revocations bind settlement this long after their block: the time in which a
+/// fill that was matched before them may still settle. Python twin: `offchain.domain.limits.SETTLEMENT_WINDOW_SECONDS`.
+uint256 constant SETTLEMENT_WINDOW = 5 minutes;
+
+/// @dev From a withdrawal request to its maturity. Longer than the settlement window, shorter than any upgrade delay.
+uint256 constant EXIT_DELAY = 15 minutes;
+
+/// @dev No code of the Vault changes before everyone could be out: SETTLEMENT_WINDOW < EXIT_DELAY < MIN_UPGRADE_DELAY.
+/// Python twin: `offchain.domain.limits.UPGRADE_DELAY_SECONDS_MIN`.
+uint256 constant MIN_UPGRADE_DELAY = 24 hours;
+
+/// @dev No fill carries a fee above 1 % of its notional, whatever its order signed.
+int32 constant MAX_FEE_PPM = 10_000;
+
+uint8 constant SIDE_BUY = 0;
+uint8 constant SIDE_SELL = 1;
+
+uint8 constant KIND_LIMIT = 0;
+/// @dev A market order is an immediate-or-cancel order whose price is the worst price its signer accepts.
+uint8 constant KIND_MARKET = 1;
+
+uint8 constant TIF_GTC = 0;
+uint8 constant TIF_IOC = 1;
+uint8 constant TIF_FOK = 2;
+uint8 constant TIF_GTD = 3;
+
+uint16 constant FLAG_POST_ONLY = 1;
+uint16 constant FLAG_REDUCE_ONLY = 2;
+
+/// @notice What a trader signs (EIP-712, domain of Settlement).
+/// @param account Vault account that pays and receives.
+/// @param subaccount Off-chain partition of the account; no meaning on chain.
+/// @param market Row of the market table.
+/// @param side SIDE_BUY or SIDE_SELL.
+/// @param kind KIND_LIMIT or KIND_MARKET.
+/// @param timeInForce TIF_GTC, TIF_IOC, TIF_FOK or TIF_GTD.
+/// @param flags Bit set of FLAG_*.
+/// @param priceTicks Worst price the signer accepts, in ticks.
+/// @param sizeLots Largest size that may fill, in lots.
+/// @param triggerTicks Trigger price of a conditional order, 0 if none; no meaning on chain.
+/// @param maxFeePpm Largest fee rate per fill, in millionths of the notional.
+/// @param nonce Slot (top 16 bits) and sequence (48 bits); slot 0 holds the immediate orders.
+/// @param expiry Unix seconds from which it no longer matches, 0 for never; it settles until expiry + SETTLEMENT_WINDOW.
+struct Order {
+    address account;
+    uint8 subaccount;
+    uint32 market;
+    uint8 side;
+    uint8 kind;
+    uint8 timeInForce;
+    uint16 flags;
+    uint64 priceTicks;
+    uint64 sizeLots;
+    uint64 triggerTicks;
+    int32 maxFeePpm;
+    uint64 nonce;
+    uint40 expiry;
+}
+
+/// @notice One match inside a batch. Its id is `Batch.first` plus its index.
+/// @param maker Index of the maker's order in `Batch.orders`; its price is the price of the fill.
+/// @param taker Index of the taker's order.
+/// @param sizeLots Size in lots; 0 marks a fill that the operator takes back (it is refused for both sides).
+/// @param makerFeePpm Maker's fee rate; negative is a rebate.
+/// @param takerFeePpm Taker's fee rate.
+struct Fill {
+    uint16 maker;
+    uint16 taker;
+    uint64 sizeLots;
+    int32 makerFeePpm;
+    int32 takerFeePpm;
+}
+
+/// @notice A consecutive range of the global fill sequence, with the orders that prove it.
+struct Batch {
+    uint64 first;
+    Order[] orders;
+    bytes[] signatures;
+    Fill[] fills;
+}
+
+/// @notice A row of the market table, set once.
+/// notional in quote units = ticks * lots * quoteAtomsPerTickLot; base atoms = lots * baseAtomsPerLot. Both exact.
+struct Market {
+    address baseToken;
+    uint128 baseAtomsPerLot;
+    uint64 quoteAtomsPerTickLot;
+}
+
+/// @notice The operator's countersignature that lets a free balance fall at once (EIP-712 `Approval`, domain of Vault).
+/// An empty `cosignature` means: draw on the account's own matured request instead.
+struct Authorization {
+    uint256 nonce;
+    uint256 deadline;
+    bytes cosignature;
+}
+
+/// @notice What an account owner signs to withdraw (EIP-712 `Withdraw`, domain of Vault).
+/// @param amount Units for the settlement token, atoms for a synth.
+struct Withdrawal {
+    address account;
+    address token;
+    uint256 amount;
+    address destination;
+    bool asCxpt;
+    uint256 nonce;
+    uint256 deadline;
+}
+
+/// @notice One epoch of the order book, as committed.
+/// @param epoch Number, from 1, without gaps.
+/// @param parent Hash of the previous header, 0 for epoch 1.
+/// @param first First command sequence of the epoch: previous `last` + 1.
+/// @param last Last command sequence of the epoch.
+/// @param ordersRoot StandardMerkleTree root over `[uint64 sequence, bytes32 orderHash]` of every sequenced order.
+/// @param commandsRoot Root of the indexed tree over every command, position = sequence - first.
+/// @param stateRoot State hash of the engine after `last`.
+/// @param volume Notional matched in the epoch, in quote units.
+/// @param count Orders sequenced in the epoch.
+/// @param dataHash keccak256 of the epoch's journal records, one after the other.
+struct Header {
+    uint64 epoch;
+    bytes32 parent;
+    uint64 first;
+    uint64 last;
+    bytes32 ordersRoot;
+    bytes32 commandsRoot;
+    bytes32 stateRoot;
+    uint128 volume;
+    uint32 count;
+    bytes32 dataHash;
+}

@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: MIT
+pragma solidity ^0.8.30;
+
+/// @title Fees. Python twin: `offchain.domain.units.fee_up`
+library FeeMath {
+    uint256 internal constant PPM = 1_000_000;
+
+    /// @dev ceil(notional * ppm / 10^6), for a negative rate too (a rebate is rounded towards zero). The venue never
+    /// loses the dust: feeUp(n, a) + feeUp(n, b) >= 0 whenever a + b >= 0.
+    function feeUp(uint256 notional, int32 ppm) internal pure returns (int256) {
+        if (ppm >= 0) return int256((notional * uint32(ppm) + (PPM - 1)) / PPM);
+
+        return -int256((notional * uint256(-int256(ppm))) / PPM);
+    }
+}

@@ -1,0 +1,89 @@
+"""What the demo says at the end: figures, and claims that were each checked.
+
+Invariant: a claim that is not checked counts as failed.
+"""
+
+import sys
+import time
+from statistics import quantiles
+
+CLAIMS = {
+    "settled": "every fill settled or refused on chain, none twice",
+    "reconciled": "settled == Vault for every account and token, exactly",
+    "conserved": "conservation per token",
+    "replayed": "a clean replay of the journal gives the state hash of every committed epoch",
+    "acknowledged": "every acknowledged order is in the journal",
+    "on_chain_cancel": "an order cancelled on chain left the book",
+    "request": "a withdrawal request left the tradable balance at once",
+    "keeper_killed": "a keeper killed with SIGKILL went on",
+    "node_killed": "the node killed with SIGKILL came back with every acknowledged order",
+    "proof_cli": "one order proved by hooats verify",
+    "proof_contract": "the same proof by OrderbookCommitment.verifyOrder",
+    "proof_openzeppelin": "the same proof by @openzeppelin/merkle-tree",
+    "tampered": "a tampered copy refused by all three",
+    "instant": "an instant withdrawal, countersigned and relayed",
+    "as_cxpt": "a withdrawal as CXPT",
+    "forced": "a forced withdrawal with the operator stopped",
+}
+
+
+class Report:
+    """Collects figures and claims; prints progress as it goes."""
+
+    def __init__(self) -> None:
+        self._begun = time.monotonic()
+        self._held: dict[str, str] = {}
+        self._failed: dict[str, str] = {}
+        self._figures: list[tuple[str, str]] = []
+
+    def say(self, words: str) -> None:
+        """A line of progress."""
+        print(f"[{time.monotonic() - self._begun:6.1f} s] {words}", flush=True)
+
+    def progress(self, words: str) -> None:
+        """A line that the next one overwrites on a terminal; nothing elsewhere."""
+        if sys.stdout.isatty():
+            print(f"\r[{time.monotonic() - self._begun:6.1f} s] {words}\x1b[K", end="", flush=True)
+
+    def end_progress(self) -> None:
+        if sys.stdout.isatty():
+            print(flush=True)
+
+    def figure(self, name: str, value: object) -> None:
+        self._figures.append((name, str(value)))
+
+    def check(self, claim: str, held: bool, detail: str = "") -> bool:
+        """Records a claim's result; a claim that failed once stays failed."""
+        assert claim in CLAIMS, claim
+        if held and claim not in self._failed:
+            self._held[claim] = detail
+        elif not held:
+            self._held.pop(claim, None)
+            self._failed[claim] = detail or "did not hold"
+            self.say(f"FAILED: {CLAIMS[claim]}: {detail}")
+        return held
+
+    def finish(self) -> bool:
+        """Prints the report; True only if every claim held."""
+        print("\n" + "=" * 78)
+        width = max(len(name) for name, _ in self._figures) if self._figures else 0
+        for name, value in self._figures:
+            print(f"  {name.ljust(width)}  {value}")
+        print("-" * 78)
+        for claim, words in CLAIMS.items():
+            mark = "ok    " if claim in self._held else "FAILED"
+            detail = self._held.get(claim, self._failed.get(claim, "not checked"))
+            print(f"  {mark} {words}" + (f" ({detail})" if detail else ""))
+        print("=" * 78)
+        good = set(self._held) == set(CLAIMS)
+        seconds = time.monotonic() - self._begun
+        print(f"{'every claim held' if good else 'NOT every claim held'}, {seconds:.0f} s", flush=True)
+        return good
+
+
+def percentiles(values: list[float]) -> str:
+    """`p50 / p99 / max` in milliseconds of a list of seconds."""
+    if len(values) < 2:
+        return "too few samples"
+    cuts = quantiles(values, n=100)
+    return f"{cuts[49] * 1000:.1f} / {cuts[98] * 1000:.1f} / {max(values) * 1000:.1f} ms"

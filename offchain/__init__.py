@@ -1,0 +1,1 @@
+"""Off-chain half of the exchange. Imports point inward: gateway, sequencer, chain, storage, engine, domain."""

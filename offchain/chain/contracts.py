@@ -1,0 +1,249 @@
+"""The contracts' functions that anything off chain calls, typed; and their errors in words.
+
+Twins: contracts/interfaces/*.sol; tests compare every signature here with the compiled contracts. Encoding only:
+nothing here talks to a node, and nothing decides what to send.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from offchain.chain.abi import ErrorTable, Function
+from offchain.domain.batch import BatchFill, EpochHeader, SettlementBatch, SignedOrder
+from offchain.domain.eip712 import Withdrawal
+from offchain.domain.order import Order
+from offchain.domain.units import Address, from_hex
+
+ORDER = "(address,uint8,uint32,uint8,uint8,uint8,uint16,uint64,uint64,uint64,int32,uint64,uint40)"
+FILL = "(uint16,uint16,uint64,int32,int32)"
+BATCH = f"(uint64,{ORDER}[],bytes[],{FILL}[])"
+HEADER = "(uint64,bytes32,uint64,uint64,bytes32,bytes32,bytes32,uint128,uint32,bytes32)"
+AUTHORIZATION = "(uint256,uint256,bytes)"
+WITHDRAWAL = "(address,address,uint256,address,bool,uint256,uint256)"
+TOTALS = "(uint256,uint256,uint256,uint256,uint256,uint256)"
+
+
+class Vault:
+    """Twin: IVault.sol."""
+
+    sequence = Function("sequence()", "uint64")
+    reconcile = Function("reconcile(address[],address[])", "uint256", "uint64", f"{TOTALS}[]", "uint256[][]")
+    balance_of = Function("balanceOf(address,address)", "uint256")
+    debitable = Function("debitable(address,address)", "uint256")
+    request_of = Function("requestOf(address,address)", "(uint128,uint40,address)")
+    index = Function("index()", "uint256")
+    quote_token = Function("quoteToken()", "address")
+    fee_account = Function("feeAccount()", "address")
+    treasury_account = Function("treasuryAccount()", "address")
+    insurance_account = Function("insuranceAccount()", "address")
+    cosigner = Function("cosigner()", "address")
+    domain_separator = Function("domainSeparator()", "bytes32")
+    deposit = Function("deposit(uint256)")
+    deposit_for = Function("depositFor(address,uint256)")
+    deposit_synth = Function("depositSynth(address,uint256)")
+    request_withdrawal = Function("requestWithdrawal(address,uint128,address)")
+    cancel_withdrawal_request = Function("cancelWithdrawalRequest(address)")
+    complete_withdrawal = Function("completeWithdrawal(address,address)")
+    withdraw = Function("withdraw(uint256,bool)")
+    withdraw_approved = Function(f"withdrawApproved({WITHDRAWAL},bytes,{AUTHORIZATION})")
+
+
+class Settlement:
+    """Twin: ISettlement.sol."""
+
+    settle = Function(f"settle({BATCH})")
+    cancel = Function("cancel(uint64)")
+    cancel_all = Function("cancelAll(uint48)")
+    list_market = Function("listMarket(uint32,address,uint128,uint64,string)")
+    last_fill = Function("lastFill()", "uint64")
+    market_of = Function("marketOf(uint32)", "(address,uint128,uint64)")
+    slot_of = Function("slotOf(address,uint16)", "uint48", "uint64")
+    hash_order = Function(f"hashOrder({ORDER})", "bytes32")
+    domain_separator = Function("domainSeparator()", "bytes32")
+
+
+class OrderbookCommitment:
+    """Twin: IOrderbookCommitment.sol."""
+
+    commit = Function(f"commit({HEADER})")
+    verify_order = Function(f"verifyOrder({HEADER},uint64,bytes32,bytes32[])", "bool")
+    header_hash = Function("headerHash(uint64)", "bytes32")
+    last_epoch = Function("lastEpoch()", "uint64")
+    last_sequence = Function("lastSequence()", "uint64")
+    domain_separator = Function("domainSeparator()", "bytes32")
+
+
+class SynthIssuer:
+    """Twin: ISynthIssuer.sol."""
+
+    open = Function(f"open(address,uint128,uint128,{AUTHORIZATION})")
+    close = Function(f"close(address,uint128,uint128,{AUTHORIZATION})")
+    post_price = Function("postPrice(address,uint256)")
+    position_of = Function("positionOf(address,address)", "(uint128,uint128)")
+    price_of = Function("priceOf(address)", "uint256", "uint40")
+
+
+class Token:
+    """ERC-20, and the open mint of TestUSDC."""
+
+    balance_of = Function("balanceOf(address)", "uint256")
+    allowance = Function("allowance(address,address)", "uint256")
+    approve = Function("approve(address,uint256)")
+    decimals = Function("decimals()", "uint8")
+    total_supply = Function("totalSupply()", "uint256")
+    mint = Function("mint(address,uint256)")
+
+
+SETTLEMENT_ERRORS = ErrorTable(
+    "NotConsecutive(uint64,uint64)",
+    "MalformedBatch()",
+    "InvalidSigner(uint256,address)",
+    "UnknownMarket(uint32)",
+    "Mismatched(uint256)",
+    "LimitCrossed(uint256)",
+    "Overfilled(uint256)",
+    "FeeAboveCap(uint256)",
+    "MalformedOrder(uint256)",
+    "MarketExists(uint32)",
+    "MalformedMarket(uint32)",
+)
+VAULT_ERRORS = ErrorTable(
+    "ZeroAmount()",
+    "ZeroAddress()",
+    "UnknownToken(address)",
+    "InsufficientBalance(address,address,uint256,uint256)",
+    "RequestPending()",
+    "NoRequest()",
+    "RequestNotMatured(uint256)",
+    "RequestExceeded(uint256,uint256)",
+    "InvalidSigner(address)",
+    "DeadlinePassed(uint256)",
+    "NonceUsed(uint256)",
+    "NotConvertible(address)",
+    "Unbalanced(address)",
+    "NotRegistrable(address)",
+    "UpgradeDelayTooShort(address)",
+)
+COMMITMENT_ERRORS = ErrorTable(
+    "NotConsecutive(uint64,uint64)", "WrongParent(bytes32,bytes32)", "WrongRange(uint64,uint64)", "ZeroRoot()"
+)
+ISSUER_ERRORS = ErrorTable(
+    "Undercollateralized(uint256,uint256)", "StalePrice(uint40)", "ExceedsPosition()", "PriceOutOfRange(uint256)"
+)
+LIBRARY_ERRORS = ErrorTable(
+    "AccessControlUnauthorizedAccount(address,bytes32)",
+    "ReentrancyGuardReentrantCall()",
+    "SafeCastOverflowedUintDowncast(uint8,uint256)",
+    "SafeERC20FailedOperation(address)",
+    "ERC20InsufficientAllowance(address,uint256,uint256)",
+    "ERC20InsufficientBalance(address,uint256,uint256)",
+    "EnforcedPause()",
+)
+ERRORS = ErrorTable(
+    *dict.fromkeys(
+        signature
+        for table in (SETTLEMENT_ERRORS, VAULT_ERRORS, COMMITMENT_ERRORS, ISSUER_ERRORS, LIBRARY_ERRORS)
+        for signature in table.signatures
+    )
+)
+"""All of them: a revert often comes from a contract behind the one that was called."""
+
+
+class Totals(NamedTuple):
+    """Per token since deployment. Twin: `IVault.Totals`."""
+
+    deposits: int
+    withdrawals: int
+    minted: int
+    burned: int
+    locked: int
+    internal_total: int
+
+
+class Reconciliation(NamedTuple):
+    """One consistent look at the Vault; `balances[i][j]` of account i in token j."""
+
+    block_number: int
+    sequence: int
+    totals: tuple[Totals, ...]
+    balances: tuple[tuple[int, ...], ...]
+
+
+def decode_reconciliation(raw: bytes) -> Reconciliation:
+    block_number, sequence, totals, balances = Vault.reconcile.decode(raw)
+    return Reconciliation(
+        block_number, sequence, tuple(Totals(*entry) for entry in totals), tuple(tuple(row) for row in balances)
+    )
+
+
+def settle_calldata(batch: SettlementBatch) -> bytes:
+    orders = [_order(signed.order) for signed in batch.orders]
+    signatures = [from_hex(signed.signature) for signed in batch.orders]
+    return Settlement.settle.encode((batch.first, orders, signatures, [_fill(fill) for fill in batch.fills]))
+
+
+def commit_calldata(header: EpochHeader) -> bytes:
+    return OrderbookCommitment.commit.encode(header_tuple(header))
+
+
+def header_tuple(header: EpochHeader) -> tuple[object, ...]:
+    """The header as the contract's struct."""
+    return (
+        header.epoch,
+        from_hex(header.parent),
+        header.first,
+        header.last,
+        from_hex(header.orders_root),
+        from_hex(header.commands_root),
+        from_hex(header.state_root),
+        header.volume,
+        header.count,
+        from_hex(header.data_hash),
+    )
+
+
+def withdraw_approved_calldata(
+    withdrawal: Withdrawal, owner_signature: str, nonce: int, deadline: int, cosignature: str
+) -> bytes:
+    """`nonce` and `deadline` are those of the countersignature."""
+    authorization = (nonce, deadline, from_hex(cosignature))
+    return Vault.withdraw_approved.encode(tuple(withdrawal), from_hex(owner_signature), authorization)
+
+
+def cut_batch(batch: SettlementBatch, fills: int) -> SettlementBatch:
+    """The first fills of a batch with only the orders that they need: for finding the fill that sinks it."""
+    kept = batch.fills[:fills]
+    used = sorted({index for fill in kept for index in (fill.maker, fill.taker)})
+    place = {index: position for position, index in enumerate(used)}
+    orders: Sequence[SignedOrder] = [batch.orders[index] for index in used]
+    moved = [
+        BatchFill(place[fill.maker], place[fill.taker], fill.size_lots, fill.maker_fee_ppm, fill.taker_fee_ppm)
+        for fill in kept
+    ]
+    return SettlementBatch(batch.batch, batch.first, tuple(orders), tuple(moved))
+
+
+def to_checked_address(value: object) -> Address:
+    """What eth-abi decodes an address to, as the key that is used everywhere."""
+    return Address(str(value).lower())
+
+
+def _order(order: Order) -> tuple[object, ...]:
+    return (
+        order.account,
+        order.subaccount,
+        order.market,
+        int(order.side),
+        int(order.kind),
+        int(order.time_in_force),
+        order.flags,
+        order.price_ticks,
+        order.size_lots,
+        order.trigger_ticks,
+        order.max_fee_ppm,
+        order.nonce,
+        order.expiry,
+    )
+
+
+def _fill(fill: BatchFill) -> tuple[int, ...]:
+    return fill.maker, fill.taker, fill.size_lots, fill.maker_fee_ppm, fill.taker_fee_ppm

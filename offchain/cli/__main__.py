@@ -1,0 +1,5 @@
+"""`python -m offchain.cli` is `hooats`."""
+
+from offchain.cli.program import main
+
+main()

@@ -1,0 +1,97 @@
+"""`hooats node` and `hooats keeper`: the processes that an operator runs."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from keepers.loop import KEEPERS, KeeperSettings, run_keeper
+from offchain.chain.registry import load_registry
+from offchain.cli import options
+from offchain.domain.errors import ConfigurationError
+from offchain.node import NodeSettings, run_node
+from offchain.security.keys import load_key
+
+
+@click.command()
+@options.data
+@options.registry
+@options.chain_id
+@options.flag("--attestation-key", "File with the key that signs receipts and countersignatures.",
+              type=options.FILE, required=True)
+@options.password_file
+@options.flag("--host", "Address to listen on.", default="127.0.0.1")
+@options.flag("--port", "Port of the gateway; 0 lets the system choose (see <data>/gateway.port).",
+              type=click.IntRange(0, 65535), default=8080)
+@options.flag("--ops-url", "Ops database; SQLite in the data folder if not given.", default="")
+@options.flag("--history-url", "History database; SQLite in the data folder if not given.", default="")
+@options.flag("--maker-fee-ppm", "Maker fee of a new venue, millionths.", type=int, default=2_500)
+@options.flag("--taker-fee-ppm", "Taker fee of a new venue, millionths.", type=int, default=2_500)
+@options.flag("--batch-interval-millis", "Longest wait of a fill for its batch.", type=int, default=1_000)
+@options.flag("--epoch-millis", "Longest epoch, if it holds an order.", type=int, default=60_000)
+@options.flag("--epoch-orders", "Most orders of an epoch.", type=int, default=10_000)
+def node(
+    data: Path,
+    registry: Path,
+    chain_id: int,
+    attestation_key: Path,
+    password_file: Path | None,
+    host: str,
+    port: int,
+    ops_url: str,
+    history_url: str,
+    **parameters: int,
+) -> None:
+    """Run a node: sequencer, gateway and projector. Stop it with SIGTERM; starting it again is recovery."""
+    settings = NodeSettings(
+        data=data,
+        registry=load_registry(registry, chain_id),
+        ops_url=options.ops_url(data, ops_url),
+        history_url=options.history_url(data, history_url),
+        attestation_key=load_key(attestation_key, password_file).secret,
+        host=host,
+        port=port,
+        **parameters,
+    )
+    sys.exit(run_node(settings))
+
+
+@click.command()
+@click.argument("name", type=click.Choice(sorted(KEEPERS)))
+@options.data
+@options.registry
+@options.chain_id
+@options.rpc
+@options.optional_key
+@options.password_file
+@options.flag("--ops-url", "Ops database; SQLite in the data folder if not given.", default="")
+@options.flag("--poll-millis", "Pause between two looks.", type=click.IntRange(min=50), default=500)
+@options.flag("--max-fee-gwei", "Never pay more than this per gas.", type=float, default=50.0)
+def keeper(
+    name: str,
+    data: Path,
+    registry: Path,
+    chain_id: int,
+    rpc: str,
+    key: Path | None,
+    password_file: Path | None,
+    ops_url: str,
+    poll_millis: int,
+    max_fee_gwei: float,
+) -> None:
+    """Run the keeper NAME: sync reads the chain, settle and commit and relay send transactions with their own keys.
+
+    Kill it at any time; started again, it goes on.
+    """
+    if key is None and name != "sync":
+        raise ConfigurationError(f"keeper {name} needs --key", remedy="Give the file of its own private key")
+    settings = KeeperSettings(
+        rpc_urls=tuple(url.strip() for url in rpc.split(",")),
+        registry=load_registry(registry, chain_id),
+        ops_url=options.ops_url(data, ops_url),
+        key=load_key(key, password_file).secret if key is not None else b"",
+        poll_millis=poll_millis,
+        max_fee_wei=int(max_fee_gwei * 1e9),
+        folder=data,
+    )
+    sys.exit(run_keeper(name, settings))

@@ -1,0 +1,69 @@
+"""Exit codes, and how a failure becomes one line.
+
+    0   done
+    1   the answer is no: a proof does not verify, ledgers differ, an order was refused
+    2   wrong usage, flag, file, key or input
+    3   the chain: unreachable, wrong chain id, missing contract, failed transaction
+    4   the exchange cannot be reached; the outcome of what was sent may be unknown
+    70  a failing disk, a damaged journal, or a bug
+"""
+
+import os
+import sys
+import traceback
+
+import click
+
+from offchain.domain.errors import (
+    ChainError,
+    ConfigurationError,
+    HooatsError,
+    InvalidInput,
+    JournalLocked,
+    SequencerUnavailable,
+    StorageError,
+)
+
+NO = 1
+USAGE = 2
+CHAIN = 3
+UNAVAILABLE = 4
+INTERNAL = 70
+
+
+class Negative(HooatsError):
+    """The command worked, and its answer is no."""
+
+
+def exit_code(error: BaseException) -> int:
+    """The exit code that stands for this failure."""
+    match error:
+        case Negative():
+            return NO
+        case InvalidInput() | ConfigurationError() | JournalLocked():
+            return USAGE
+        case ChainError():
+            return CHAIN
+        case SequencerUnavailable():
+            return UNAVAILABLE
+        case StorageError():
+            return INTERNAL
+        case HooatsError():
+            return UNAVAILABLE
+        case _:
+            return INTERNAL
+
+
+def report(error: Exception) -> int:
+    """Prints the failure in one line and returns its exit code. HOOATS_DEBUG=1 adds the traceback."""
+    if os.environ.get("HOOATS_DEBUG") == "1":
+        traceback.print_exc()
+    if isinstance(error, HooatsError):
+        click.echo(f"hooats: {error}", err=True)
+    else:
+        frame = traceback.extract_tb(error.__traceback__)[-1] if error.__traceback__ else None
+        place = f" at {os.path.basename(frame.filename)}:{frame.lineno}" if frame else ""
+        words = f"hooats: internal error ({type(error).__name__}{place}). Run again with HOOATS_DEBUG=1 and report it"
+        click.echo(words, err=True)
+    sys.stderr.flush()
+    return exit_code(error)

@@ -1,0 +1,186 @@
+"""`hooats deposit`, `withdraw`, `balances`: a trader's money, over the chain itself or with the operator's help."""
+
+import asyncio
+import json
+from pathlib import Path
+
+import click
+import msgspec
+
+from offchain.chain.registry import Registry, load_registry
+from offchain.chain.wallet import Wallet
+from offchain.cli import options
+from offchain.cli.failures import Negative
+from offchain.client import Approval, HooatsClient, Refused
+from offchain.domain.errors import InvalidInput
+from offchain.domain.market import format_atoms, parse_atoms
+from offchain.domain.units import Address
+from offchain.security.keys import load_key
+
+QUOTE_DECIMALS = 6
+SYNTH_DECIMALS = 18
+
+
+def first_url(rpc: str) -> str:
+    return rpc.split(",")[0].strip()
+
+
+def parse_address(text: str, field: str) -> Address:
+    """A hex address in any case."""
+    if len(text) != 42 or not text.startswith("0x"):
+        raise InvalidInput(f"{field} is not an address: {text[:50]}", field=field, remedy="0x and 40 hex digits")
+    try:
+        bytes.fromhex(text[2:])
+    except ValueError:
+        raise InvalidInput(f"{field} is not hex: {text}", field=field, remedy="0x and 40 hex digits") from None
+    return Address(text.lower())
+
+
+def token_of(registry: Registry, name: str) -> tuple[Address, int]:
+    """(address, decimals) of USDC, of a synth by symbol, or of a registered address."""
+    if name.upper() in ("USDC", ""):
+        return registry.quote_token, QUOTE_DECIMALS
+    if name.startswith("0x"):
+        address = parse_address(name, "token")
+        return address, QUOTE_DECIMALS if address == registry.quote_token else SYNTH_DECIMALS
+    return registry.synth(name), SYNTH_DECIMALS
+
+
+@click.command()
+@click.argument("amount")
+@options.key
+@options.password_file
+@options.rpc
+@options.registry
+@options.chain_id
+@options.flag("--token", "USDC, or a synth's symbol.", default="USDC")
+@options.as_json
+def deposit(
+    amount: str,
+    key: Path,
+    password_file: Path | None,
+    rpc: str,
+    registry: Path,
+    chain_id: int,
+    token: str,
+    as_json: bool,
+) -> None:
+    """Deposit AMOUNT whole tokens from your wallet into your Vault account (approves first where needed)."""
+    book = load_registry(registry, chain_id)
+    wallet = Wallet(first_url(rpc), load_key(key, password_file).secret)
+    address, decimals = token_of(book, token)
+    atoms = parse_atoms(amount, decimals, "amount")
+    vault = book.address("Vault")
+    (allowance,) = wallet.call(address, "allowance(address,address)", ["uint256"], wallet.address, vault)
+    if allowance < atoms:
+        wallet.transact(address, "approve(address,uint256)", vault, atoms)
+    if address == book.quote_token:
+        receipt = wallet.transact(vault, "deposit(uint256)", atoms)
+    else:
+        receipt = wallet.transact(vault, "depositSynth(address,uint256)", address, atoms)
+    _answer(as_json, {"transaction": receipt.transaction, "account": wallet.address, "amount": amount, "token": token})
+
+
+@click.command()
+@click.argument("amount", required=False, default="")
+@click.option(
+    "--mode",
+    type=click.Choice(["instant", "request", "complete", "cancel"]),
+    default="instant",
+    show_default=True,
+    help="instant: countersigned by the operator and relayed. request: on chain, matures after 15 minutes. "
+    "complete: pay out a matured request, yours or (--account) anyone's. cancel: drop your request.",
+)
+@click.option("--as-cxpt", is_flag=True, help="Take CXPT, 1:1 by value, instead of USDC (instant or complete).")
+@click.option("--to", "destination", default="", help="Destination address; your own if not given.")
+@click.option("--account", default="", help="Whose matured request to complete; your own if not given.")
+@options.key
+@options.password_file
+@options.rpc
+@options.api
+@options.registry
+@options.chain_id
+@options.flag("--token", "USDC, or a synth's symbol.", default="USDC")
+@options.as_json
+def withdraw(
+    amount: str,
+    mode: str,
+    as_cxpt: bool,
+    destination: str,
+    account: str,
+    key: Path,
+    password_file: Path | None,
+    rpc: str,
+    api: str,
+    registry: Path,
+    chain_id: int,
+    token: str,
+    as_json: bool,
+) -> None:
+    """Withdraw AMOUNT whole tokens from your Vault account.
+
+    `--mode request`, then after 15 minutes `--mode complete`, needs nobody but the chain.
+    """
+    book = load_registry(registry, chain_id)
+    secret = load_key(key, password_file).secret
+    address, decimals = token_of(book, token)
+    vault = book.address("Vault")
+    if mode == "instant":
+        parse_atoms(amount, decimals, "amount")
+        approval = asyncio.run(_instant(api, secret, token, amount, destination, as_cxpt))
+        _answer(as_json, msgspec.to_builtins(approval))
+        return
+    wallet = Wallet(first_url(rpc), secret)
+    target = parse_address(destination, "--to") if destination else wallet.address
+    if mode == "request":
+        atoms = parse_atoms(amount, decimals, "amount")
+        receipt = wallet.transact(vault, "requestWithdrawal(address,uint128,address)", address, atoms, target)
+    elif mode == "cancel":
+        receipt = wallet.transact(vault, "cancelWithdrawalRequest(address)", address)
+    elif as_cxpt:
+        receipt = wallet.transact(vault, "withdraw(uint256,bool)", parse_atoms(amount, decimals, "amount"), True)
+    else:
+        owner = parse_address(account, "--account") if account else wallet.address
+        receipt = wallet.transact(vault, "completeWithdrawal(address,address)", owner, address)
+    _answer(as_json, {"transaction": receipt.transaction, "mode": mode, "token": token})
+
+
+async def _instant(
+    api: str, secret: bytes, token: str, amount: str, destination: str, as_cxpt: bool
+) -> Approval:
+    async with HooatsClient(api, secret) as client:
+        target = parse_address(destination, "--to") if destination else None
+        try:
+            return await client.withdraw(token, amount, destination=target, as_cxpt=as_cxpt)
+        except Refused as refused:
+            raise Negative(refused.message, remedy=refused.remedy) from None
+
+
+@click.command()
+@options.key
+@options.password_file
+@options.rpc
+@options.registry
+@options.chain_id
+@options.as_json
+def balances(
+    key: Path, password_file: Path | None, rpc: str, registry: Path, chain_id: int, as_json: bool
+) -> None:
+    """Show what the Vault holds for you, read from the chain."""
+    book = load_registry(registry, chain_id)
+    wallet = Wallet(first_url(rpc), load_key(key, password_file).secret)
+    vault = book.address("Vault")
+    held: dict[str, object] = {"account": wallet.address}
+    for name in ("USDC", *book.synths):
+        address, decimals = token_of(book, name)
+        (atoms,) = wallet.call(vault, "balanceOf(address,address)", ["uint256"], wallet.address, address)
+        held[name] = format_atoms(atoms, decimals)
+    _answer(as_json, held)
+
+
+def _answer(as_json: bool, answer: dict[str, object]) -> None:
+    if as_json:
+        click.echo(json.dumps(answer))
+    else:
+        for name, value in answer.items():
+            click.echo(f"{name}: {value}")

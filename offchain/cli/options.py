@@ -1,0 +1,45 @@
+"""Flags that several commands share; each has a `HOOATS_…` twin."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def flag(name: str, help: str, **settings: Any) -> Callable[[F], F]:
+    """`--some-flag` with the twin HOOATS_SOME_FLAG, shown in the help."""
+    twin = "HOOATS_" + name.lstrip("-").upper().replace("-", "_")
+    return click.option(name, envvar=twin, show_envvar=True, show_default=True, help=help, **settings)
+
+
+FILE = click.Path(dir_okay=False, path_type=Path)
+FOLDER = click.Path(file_okay=False, path_type=Path)
+
+data = flag("--data", "Folder of the node: journal, databases, socket.", type=FOLDER, default=Path("data"))
+registry = flag(
+    "--registry",
+    "Deployment registry: a file, or a folder with <chain id>.json.",
+    type=click.Path(path_type=Path),
+    default=Path("deployments"),
+)
+chain_id = flag("--chain-id", "Chain whose registry to read if --registry is a folder.", type=int, default=998)
+rpc = flag(
+    "--rpc", "URL of a JSON-RPC endpoint; several, comma separated.", default="https://rpc.hyperliquid-testnet.xyz/evm"
+)
+api = flag("--api", "URL of the exchange's gateway.", default="http://127.0.0.1:8080")
+key = flag("--key", "File with the account's private key: 0x-hex, or a keystore.", type=FILE, required=True)
+optional_key = flag("--key", "File with the private key: 0x-hex, or a keystore.", type=FILE)
+password_file = flag("--password-file", "File with the password of a keystore.", type=FILE)
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+
+
+def ops_url(data: Path, url: str) -> str:
+    """URL of the ops database: as given, or SQLite in the data folder."""
+    return url or f"sqlite:///{data / 'ops.sqlite'}"
+
+
+def history_url(data: Path, url: str) -> str:
+    return url or f"sqlite:///{data / 'history.sqlite'}"

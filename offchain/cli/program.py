@@ -1,0 +1,46 @@
+"""The root of the command line."""
+
+import sys
+
+import click
+
+from offchain.cli import daemons, journals, money, orders, proofs
+from offchain.cli.failures import report
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="hooats", prog_name="hooats")
+def hooats() -> None:
+    """A hybrid exchange for HyperEVM: an off-chain order book whose every fill is proved on chain.
+
+    Operators run `node` and the keepers. Traders `deposit`, `order` and `withdraw`. Anyone may `prove`, `verify` and
+    `replay`. Every flag can be given as an environment variable, named in its help.
+    """
+
+
+hooats.add_command(daemons.node)
+hooats.add_command(daemons.keeper)
+hooats.add_command(money.deposit)
+hooats.add_command(money.withdraw)
+hooats.add_command(money.balances)
+hooats.add_command(orders.order)
+hooats.add_command(proofs.prove)
+hooats.add_command(proofs.verify)
+hooats.add_command(journals.replay)
+hooats.add_command(journals.journal)
+
+
+def main() -> None:
+    """Entry point: runs, turns every failure into one line and an exit code."""
+    try:
+        status = hooats.main(standalone_mode=False)
+    except click.exceptions.Abort:
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:
+        sys.exit(report(error))
+    sys.exit(status if isinstance(status, int) else 0)

@@ -1,0 +1,31 @@
+"""The trader's end: signs orders, talks to a gateway over HTTP and WebSocket, survives lost answers.
+
+    async with HooatsClient("http://127.0.0.1:8080", key) as client:
+        placed = await client.place("BTC-USDC", "buy", "61500", "0.01")
+
+Invariant: imports only the domain; what is signed here is hashed by the same module as everywhere. A request whose
+outcome is unknown is sent again unchanged, which the venue answers with the first result.
+"""
+
+from offchain.client.answers import Approval, Balance, Fill, Order, Placed, Receipt
+from offchain.client.book import LocalBook
+from offchain.client.failures import ExchangeUnreachable, Refused
+from offchain.client.http import HooatsClient
+from offchain.client.orders import Nonces, SignedOrder, Signer, Ticket
+
+__all__ = [
+    "Approval",
+    "Balance",
+    "ExchangeUnreachable",
+    "Fill",
+    "HooatsClient",
+    "LocalBook",
+    "Nonces",
+    "Order",
+    "Placed",
+    "Receipt",
+    "Refused",
+    "SignedOrder",
+    "Signer",
+    "Ticket",
+]

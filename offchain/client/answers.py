@@ -1,0 +1,131 @@
+"""The gateway's answers as types. Fields that a newer gateway adds are ignored. Decimals stay strings: convert them
+with `domain.market`, never with float."""
+
+from typing import Any, TypeVar
+
+import msgspec
+
+T = TypeVar("T")
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Base of all."""
+
+
+class Fee(Answer, frozen=True, kw_only=True):
+    cost: str
+    currency: str
+    rate_ppm: int | None = None
+
+
+class Receipt(Answer, frozen=True, kw_only=True):
+    """The attestation key's signature over (seq, timestamp, orderHash)."""
+
+    seq: int
+    timestamp: int
+    order_hash: str
+    signature: str
+
+
+class Order(Answer, frozen=True, kw_only=True):
+    """Times in unix milliseconds; `status` is open, closed, canceled, expired or rejected."""
+
+    id: str
+    client_order_id: str
+    timestamp: int
+    last_trade_timestamp: int | None
+    last_update_timestamp: int
+    symbol: str
+    type: str
+    side: str
+    price: str
+    amount: str
+    cost: str | None
+    average: str | None
+    filled: str
+    remaining: str
+    time_in_force: str
+    post_only: bool
+    status: str
+    reason: str | None
+    fee: Fee | None
+    account: str
+    nonce: str
+    slot: int
+    expiry: int
+    seq: int
+    receipt: Receipt | None = None
+
+
+class Fill(Answer, frozen=True, kw_only=True):
+    """One leg; `state` is MATCHED, BATCHED, SETTLED or REFUSED."""
+
+    id: str
+    order: str
+    timestamp: int
+    symbol: str
+    side: str
+    taker_or_maker: str
+    price: str
+    amount: str
+    cost: str
+    fee: Fee
+    state: str
+    reason: str | None
+    batch_id: int | None
+    tx_hash: str | None
+
+
+class Placed(Answer, frozen=True, kw_only=True):
+    """`replayed`: the same order had been placed before, and this is its first result."""
+
+    order: Order
+    fills: list[Fill]
+    receipt: Receipt | None
+    replayed: bool
+
+
+class Balance(Answer, frozen=True, kw_only=True):
+    token: str
+    address: str
+    settled: str
+    pending: str
+    held: str
+    leaving: str
+    free: str
+    used: str
+    total: str
+    withdrawable: str
+
+
+class Approval(Answer, frozen=True, kw_only=True):
+    """A countersignature for the Vault; `signature` is None if only the relay keeper has it. `deadline` in seconds."""
+
+    purpose: str
+    account: str
+    token: str
+    amount: str
+    amount_atoms: str
+    destination: str
+    as_cxpt: bool
+    nonce: str
+    deadline: int
+    signature: str | None
+
+
+class MarketAnswer(Answer, frozen=True, kw_only=True):
+    symbol: str
+    market: int
+    state: str
+    maker_fee_ppm: int
+    taker_fee_ppm: int
+    base_token: str
+    base_decimals: int
+    quote_decimals: int
+    base_atoms_per_lot: str
+    quote_atoms_per_tick_lot: str
+
+
+def convert(value: Any, kind: type[T]) -> T:
+    """A decoded JSON value as one of the types."""
+    return msgspec.convert(value, kind)

@@ -1,0 +1,24 @@
+"""What can go wrong for a trader: the venue said no, or it could not be asked."""
+
+from typing import Any
+
+from offchain.domain.errors import HooatsError, SequencerUnavailable
+
+
+class Refused(HooatsError):
+    """The venue answered with an error: `code` is stable, `data` says more; nothing was executed."""
+
+    def __init__(self, code: str, message: str, data: dict[str, Any] | None = None, status: int = 0) -> None:
+        detail = (data or {}).get("remedy")
+        super().__init__(f"{code}: {message}", remedy=str(detail) if detail else "")
+        self.code = code
+        self.data = data or {}
+        self.status = status
+
+
+class ExchangeUnreachable(SequencerUnavailable):
+    """No answer within the time for retries. What was sent may have been executed: ask for `digest`."""
+
+    def __init__(self, message: str, *, digest: str = "", remedy: str = "") -> None:
+        super().__init__(message, remedy=remedy)
+        self.digest = digest

@@ -1,0 +1,401 @@
+"""`HooatsClient`: every route of the gateway, with logins, retries and typed answers.
+
+A mutation that may have been executed (lost connection, code UNKNOWN) is sent again unchanged until `retry_seconds` are
+over: the venue answers a known order or withdrawal with its first result. Not safe to share between processes that use
+the same slots.
+"""
+
+import asyncio
+import hashlib
+import hmac
+import time
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Self
+from urllib.parse import quote
+
+import httpx
+import msgspec
+
+from offchain.client import stream
+from offchain.client.answers import Approval, Balance, Fill, MarketAnswer, Order, Placed, convert
+from offchain.client.failures import ExchangeUnreachable, Refused
+from offchain.client.orders import Nonces, SignedOrder, Signer, Slots, Ticket, sign_order
+from offchain.domain import eip712
+from offchain.domain.errors import ConfigurationError, InvalidInput
+from offchain.domain.market import Market, parse_atoms
+from offchain.domain.units import Address
+
+_BACKOFF_SECONDS = (0.05, 1.0)
+_RENEW_SECONDS = 60
+_UNKNOWN_CODES = ("UNKNOWN", "UNAVAILABLE")
+"""Codes after which the same request is sent again."""
+
+Json = dict[str, Any]
+
+
+class HooatsClient:
+    """`key` (32 bytes) signs and logs in; without one only public routes work."""
+
+    def __init__(
+        self,
+        url: str,
+        key: bytes | None = None,
+        *,
+        timeout_seconds: float = 10.0,
+        retry_seconds: float = 15.0,
+        session_seconds: int = 3600,
+    ) -> None:
+        self.url = url.rstrip("/")
+        self.signer = Signer(key) if key is not None else None
+        self.nonces = Nonces()
+        self._slots = Slots()
+        self._are_slots_known = False
+        self._retry_seconds = retry_seconds
+        self._session_seconds = session_seconds
+        self._http = httpx.AsyncClient(base_url=self.url, timeout=timeout_seconds)
+        self._login_lock = asyncio.Lock()
+        self._session: Json | None = None
+        self._clock_offset_millis = 0
+        self._templates: Json = {}
+        self._markets: dict[str, tuple[Market, MarketAnswer]] = {}
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+    @property
+    def address(self) -> Address:
+        """Of the key."""
+        return self._require_signer().address
+
+    # --- public ---
+
+    async def eip712(self) -> Json:
+        """The templates, asked once."""
+        if not self._templates:
+            self._templates = await self._get("/v1/eip712")
+        return self._templates
+
+    async def markets(self) -> dict[str, Market]:
+        """By symbol, asked anew."""
+        answer = await self._get("/v1/markets")
+        for row in convert(answer["markets"], list[MarketAnswer]):
+            market = Market(
+                market=row.market,
+                symbol=row.symbol,
+                base_token=Address(row.base_token),
+                base_atoms_per_lot=int(row.base_atoms_per_lot),
+                quote_atoms_per_tick_lot=int(row.quote_atoms_per_tick_lot),
+                base_decimals=row.base_decimals,
+                quote_decimals=row.quote_decimals,
+            )
+            self._markets[row.symbol] = market, row
+        return {symbol: market for symbol, (market, _) in self._markets.items()}
+
+    async def book(self, symbol: str, depth: int = 100) -> Json:
+        return await self._get(f"/v1/book/{quote(symbol)}?depth={depth}")
+
+    async def trades(self, symbol: str, limit: int = 100) -> list[Json]:
+        rows: list[Json] = (await self._get(f"/v1/trades/{quote(symbol)}?limit={limit}"))["trades"]
+        return rows
+
+    async def venue(self) -> Json:
+        return await self._get("/v1/venue")
+
+    async def capabilities(self) -> Json:
+        return await self._get("/v1/capabilities")
+
+    async def epoch(self, number: int) -> Json:
+        return await self._get(f"/v1/epochs/{number}")
+
+    async def proof(self, digest: str) -> Json:
+        """The proof file of an order; `Refused` ORDER_NOT_FOUND until its epoch is closed."""
+        return await self._get(f"/v1/proofs/{digest}")
+
+    # --- trading ---
+
+    async def place(self, symbol: str, side: str, price: str, size: str, **details: Any) -> Placed:
+        """Signs and places one order; `details` are the other fields of `Ticket`. `Refused` if it is not accepted."""
+        ticket = msgspec.convert(
+            {"symbol": symbol, "side": side, "price": price, "size": size, **details}, Ticket, strict=True
+        )
+        return await self.place_signed(await self.sign(ticket))
+
+    async def sign(self, ticket: Ticket) -> SignedOrder:
+        """Chooses slot, nonce and fee cap, and signs."""
+        signer = self._require_signer()
+        if ticket.symbol not in self._markets:
+            await self.markets()
+        if ticket.symbol not in self._markets:
+            raise InvalidInput(f"no market {ticket.symbol}", field="symbol", remedy=", ".join(self._markets))
+        market, row = self._markets[ticket.symbol]
+        slot = 0 if ticket.is_immediate else ticket.slot
+        if slot is None:
+            slot = await self._free_slot()
+        cap = ticket.max_fee_ppm if ticket.max_fee_ppm is not None else max(row.maker_fee_ppm, row.taker_fee_ppm, 0)
+        separator = await self._separator("Order")
+        return sign_order(ticket, market, self.nonces.next(slot), cap, separator, signer)
+
+    async def place_signed(self, signed: SignedOrder) -> Placed:
+        """Placing it again gives the first result."""
+        answer = await self._send("POST", "/v1/orders", signed.body, digest=signed.digest)
+        return convert(answer, Placed)
+
+    async def place_all(self, tickets: Sequence[Ticket]) -> list[Placed | Refused]:
+        """One request; an answer per ticket, in order."""
+        signed = [await self.sign(ticket) for ticket in tickets]
+        return await self.place_all_signed(signed)
+
+    async def place_all_signed(self, signed: Sequence[SignedOrder]) -> list[Placed | Refused]:
+        """Items whose outcome is unknown are sent again."""
+        results: dict[int, Placed | Refused] = {}
+        open_items = list(range(len(signed)))
+        deadline, delay = time.monotonic() + self._retry_seconds, _BACKOFF_SECONDS[0]
+        while open_items:
+            bodies = [signed[i].body for i in open_items]
+            answers = await self._send("POST", "/v1/orders", bodies)
+            for i, answer in zip(open_items, answers, strict=True):
+                results[i] = convert(answer, Placed) if answer["ok"] else _refused(answer, 0)
+            open_items = [i for i in open_items if _is_unknown(results[i])]
+            if open_items and time.monotonic() >= deadline:
+                raise ExchangeUnreachable("some outcomes are unknown", digest=signed[open_items[0]].digest)
+            if open_items:
+                await asyncio.sleep(delay)
+                delay = min(delay * 2, _BACKOFF_SECONDS[1])
+        return [results[i] for i in range(len(signed))]
+
+    async def cancel(self, digest: str) -> Order:
+        """The order as the cancel left it."""
+        return convert((await self._send("DELETE", f"/v1/orders/{digest}", session=True))["order"], Order)
+
+    async def cancel_all(self, symbol: str | None = None) -> list[str]:
+        """Ids of the orders that it cancelled."""
+        target = "/v1/orders" + (f"?symbol={quote(symbol)}" if symbol else "")
+        cancelled: list[str] = (await self._send("DELETE", target, session=True))["canceled"]
+        return cancelled
+
+    async def orders(self, status: str = "open", symbol: str | None = None, limit: int = 100) -> list[Order]:
+        """Newest first, all pages of open ones, at most `limit` closed ones."""
+        found: list[Order] = []
+        cursor = ""
+        while True:
+            query = f"?status={status}&limit={limit}" + (f"&symbol={quote(symbol)}" if symbol else "") + cursor
+            answer = await self._get(f"/v1/orders{query}", session=True)
+            found += convert(answer["orders"], list[Order])
+            if answer["cursor"] is None or status != "open":
+                return found
+            cursor = f"&cursor={answer['cursor']}"
+
+    async def order(self, digest: str) -> Order:
+        return convert(await self._get(f"/v1/orders/{digest}", session=True), Order)
+
+    async def order_by_client_id(self, client_order_id: str) -> Order:
+        return convert(await self._get(f"/v1/orders/by-client-id/{quote(client_order_id)}", session=True), Order)
+
+    async def fills(self, symbol: str | None = None, limit: int = 100, cursor: str = "") -> list[Fill]:
+        """Newest first; `cursor` is the id of the last fill of the page before."""
+        query = f"?limit={limit}" + (f"&symbol={quote(symbol)}" if symbol else "")
+        query += f"&cursor={cursor}" if cursor else ""
+        return convert((await self._get(f"/v1/fills{query}", session=True))["fills"], list[Fill])
+
+    async def balances(self) -> dict[str, Balance]:
+        """By token symbol."""
+        rows = convert((await self._get("/v1/balances", session=True))["balances"], list[Balance])
+        return {row.token: row for row in rows}
+
+    # --- money ---
+
+    async def withdraw(
+        self,
+        token: str,
+        amount: str,
+        *,
+        destination: str | None = None,
+        as_cxpt: bool = False,
+        seconds: int = 3600,
+    ) -> Approval:
+        """Signs a withdrawal (to the own address by default) and has it countersigned; the venue's relay sends it."""
+        signer = self._require_signer()
+        template = (await self.eip712())["Withdraw"]
+        address, decimals = await self._token(token)
+        withdrawal = eip712.Withdrawal(
+            account=signer.address,
+            token=address,
+            amount=parse_atoms(amount, decimals, "amount"),
+            destination=Address((destination or signer.address).lower()),
+            as_cxpt=as_cxpt,
+            nonce=self.nonces.next(0),
+            deadline=int(time.time()) + seconds,
+        )
+        digest = eip712.withdraw_digest(_separator_of(template), withdrawal)
+        body = {
+            "account": withdrawal.account,
+            "token": withdrawal.token,
+            "amount": amount,
+            "destination": withdrawal.destination,
+            "asCxpt": as_cxpt,
+            "nonce": str(withdrawal.nonce),
+            "deadline": withdrawal.deadline,
+            "signature": signer.sign(digest),
+        }
+        answer = await self._send("POST", "/v1/vault/withdraw", body, digest="0x" + digest.hex())
+        return convert(answer["approval"], Approval)
+
+    async def approval(
+        self, purpose: str, token: str, amount: str, *, destination: str = "", as_cxpt: bool = False
+    ) -> Approval:
+        """A countersignature (withdraw, lock, burn) for a transaction that the owner sends himself.
+
+        Not retried: every call asks for another one.
+        """
+        body = {"purpose": purpose, "token": token, "amount": amount, "destination": destination, "asCxpt": as_cxpt}
+        answer = await self._send("POST", "/v1/vault/approvals", body, session=True, retry=False)
+        return convert(answer["approval"], Approval)
+
+    # --- stream ---
+
+    def stream(self, channels: Sequence[str]) -> AsyncIterator[Json]:
+        """Messages of the channels, for ever: reconnects and resumes by itself. See `client.stream`."""
+        return stream.follow(self, channels)
+
+    async def login(self) -> tuple[str, str]:
+        """(apiKey, secret) of a session that is valid for at least another minute."""
+        async with self._login_lock:
+            session, now = self._session, self._now_millis()
+            if session is None or session["expiresAt"] < now + _RENEW_SECONDS * 1000:
+                session = self._session = await self._new_session(now // 1000)
+        return session["apiKey"], session["secret"]
+
+    async def sign_request(self, request: bytes) -> tuple[str, int, str]:
+        """(key, timestamp, signature) over method + path?query + body."""
+        key, secret = await self.login()
+        timestamp = self._now_millis()
+        digest = hmac.digest(secret.encode(), str(timestamp).encode() + request, hashlib.sha256)
+        return key, timestamp, digest.hex()
+
+    async def _new_session(self, now: int) -> Json:
+        signer = self._require_signer()
+        expiry = now + self._session_seconds
+        digest = eip712.session_digest(await self._separator("Session"), signer.address, now, expiry)
+        body = {"account": signer.address, "issuedAt": now, "expiry": expiry, "signature": signer.sign(digest)}
+        try:
+            session: Json = await self._send("POST", "/v1/sessions", body)
+            return session
+        except Refused as refused:
+            if refused.code != "TIMESTAMP_OUT_OF_WINDOW" or self._clock_offset_millis:
+                raise
+            self._clock_offset_millis = refused.data["serverTime"] - time.time_ns() // 1_000_000
+            return await self._new_session(self._now_millis() // 1000)
+
+    # --- requests ---
+
+    async def _get(self, target: str, *, session: bool = False) -> Json:
+        answer: Json = await self._send("GET", target, session=session)
+        return answer
+
+    async def _send(
+        self,
+        method: str,
+        target: str,
+        body: Any = None,
+        *,
+        session: bool = False,
+        digest: str = "",
+        retry: bool = True,
+    ) -> Any:
+        """The decoded answer. Retries what may be retried until `retry_seconds` are over."""
+        content = msgspec.json.encode(body) if body is not None else b""
+        deadline, delay = time.monotonic() + self._retry_seconds, _BACKOFF_SECONDS[0]
+        while True:
+            try:
+                return await self._send_once(method, target, content, session)
+            except httpx.TransportError as error:
+                failure: Exception = ExchangeUnreachable(
+                    f"{self.url} does not answer: {type(error).__name__}",
+                    digest=digest,
+                    remedy="The outcome may be unknown: ask for the order" if method != "GET" else "Check the URL",
+                )
+                wait = delay
+            except Refused as refused:
+                if refused.code not in (*_UNKNOWN_CODES, "RATE_LIMITED"):
+                    raise
+                failure = refused
+                wait = max(delay, refused.data.get("retryAfterMs", 0) / 1000)
+                if refused.code in _UNKNOWN_CODES:
+                    failure = ExchangeUnreachable(refused.message, digest=digest, remedy="Ask for the order")
+            if not retry or time.monotonic() + wait > deadline:
+                raise failure
+            await asyncio.sleep(wait)
+            delay = min(delay * 2, _BACKOFF_SECONDS[1])
+
+    async def _send_once(self, method: str, target: str, content: bytes, session: bool) -> Any:
+        headers = {"content-type": "application/json"} if content else {}
+        request = self._http.build_request(method, target, content=content or None, headers=headers)
+        if session:
+            signed = method.encode() + request.url.raw_path + content
+            key, timestamp, signature = await self.sign_request(signed)
+            request.headers["HOOATS-KEY"] = key
+            request.headers["HOOATS-TIMESTAMP"] = str(timestamp)
+            request.headers["HOOATS-SIGN"] = signature
+        response = await self._http.send(request)
+        try:
+            answer = msgspec.json.decode(response.content)
+        except msgspec.DecodeError:
+            raise Refused(
+                "INVALID_ANSWER", f"{response.status_code} without JSON", status=response.status_code
+            ) from None
+        if response.status_code < 400:
+            return answer
+        raise _refused(answer, response.status_code)
+
+    async def _separator(self, name: str) -> bytes:
+        return _separator_of((await self.eip712())[name])
+
+    async def _token(self, name: str) -> tuple[Address, int]:
+        """Address and decimals of a token by symbol or address."""
+        await self.markets()
+        quote_token = (await self.capabilities())["contracts"]["quoteToken"]
+        for market, _ in self._markets.values():
+            base, _, quote_symbol = market.symbol.partition("-")
+            if name == quote_symbol or name.lower() == quote_token:
+                return Address(quote_token), market.quote_decimals
+            if name == base or name.lower() == market.base_token:
+                return market.base_token, market.base_decimals
+        raise InvalidInput(f"no token {name}", field="token", remedy="A symbol like USDC, or an address")
+
+    async def _free_slot(self) -> int:
+        """Never one in which an order of this account rests."""
+        if not self._are_slots_known:
+            self._slots.mark({order.slot for order in await self.orders(limit=1000)})
+            self._are_slots_known = True
+        return self._slots.take()
+
+    def _now_millis(self) -> int:
+        return time.time_ns() // 1_000_000 + self._clock_offset_millis
+
+    def _require_signer(self) -> Signer:
+        if self.signer is None:
+            raise ConfigurationError("this needs a private key", remedy="Name its file with --key")
+        return self.signer
+
+
+def _separator_of(template: Json) -> bytes:
+    domain = template["domain"]
+    return eip712.domain_separator(domain["chainId"], Address(domain["verifyingContract"].lower()))
+
+
+def _refused(answer: Any, status: int) -> Refused:
+    try:
+        error = answer["error"]
+        return Refused(error["code"], error["message"], error["data"], status)
+    except (KeyError, TypeError):
+        return Refused("INVALID_ANSWER", f"an error without its shape: {str(answer)[:200]}", status=status)
+
+
+def _is_unknown(result: Placed | Refused) -> bool:
+    return isinstance(result, Refused) and result.code in (*_UNKNOWN_CODES, "RATE_LIMITED")

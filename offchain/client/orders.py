@@ -1,0 +1,135 @@
+"""Building and signing: exact ticks and lots, nonces that never repeat, signatures that the contracts take."""
+
+import time
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
+
+import msgspec
+from coincurve import PrivateKey
+
+from offchain.domain import eip712
+from offchain.domain.keccak import keccak
+from offchain.domain.limits import SLOT_MAX
+from offchain.domain.market import Market
+from offchain.domain.order import Flags, Kind, Order, Side, TimeInForce, make_nonce
+from offchain.domain.units import Address, Digest, Ticks, to_address
+
+_SIDES = {"buy": Side.BUY, "sell": Side.SELL}
+_KINDS = {"limit": Kind.LIMIT, "market": Kind.MARKET}
+
+
+class Signer:
+    """A private key of 32 bytes, not printed."""
+
+    __slots__ = ("_key", "address")
+
+    def __init__(self, key: bytes) -> None:
+        self._key = PrivateKey(key)
+        self.address: Address = to_address(keccak(self._key.public_key.format(compressed=False)[1:])[12:])
+
+    def __repr__(self) -> str:
+        return f"Signer({self.address})"
+
+    def sign(self, digest: bytes) -> str:
+        """r, s and v (27 or 28) over a digest of 32 bytes, as 0x-hex."""
+        raw = self._key.sign_recoverable(digest, hasher=None)
+        return "0x" + raw[:64].hex() + f"{raw[64] + 27:02x}"
+
+
+class Nonces:
+    """Per slot: milliseconds, but always above the last one, also for two orders in one millisecond."""
+
+    def __init__(self, clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000) -> None:
+        self._clock = clock
+        self._last: dict[int, int] = {}
+
+    def next(self, slot: int) -> int:
+        """A nonce of `slot` (0..65535)."""
+        sequence = max(self._clock(), self._last.get(slot, 0) + 1)
+        self._last[slot] = sequence
+        return make_nonce(slot, sequence)
+
+
+class Slots:
+    """Slots for resting orders that name none: round robin over those that are not known to be taken."""
+
+    def __init__(self) -> None:
+        self._taken: set[int] = set()
+        self._next = 1
+
+    def take(self) -> int:
+        for _ in range(SLOT_MAX):
+            slot, self._next = self._next, self._next % SLOT_MAX + 1
+            if slot not in self._taken:
+                return slot
+        raise AssertionError("more open orders than slots")
+
+    def mark(self, slots: set[int]) -> None:
+        """Replaces what is known to be taken."""
+        self._taken = slots
+
+
+class Ticket(msgspec.Struct, frozen=True, kw_only=True):
+    """What a trader wants. `slot` None picks one; naming a slot replaces the order that rests in it."""
+
+    symbol: str
+    side: Literal["buy", "sell"]
+    price: str
+    size: str
+    type: Literal["limit", "market"] = "limit"
+    time_in_force: Literal["GTC", "IOC", "FOK", "GTD"] = "GTC"
+    slot: int | None = None
+    expiry: int = 0
+    post_only: bool = False
+    max_fee_ppm: int | None = None
+    client_order_id: str = ""
+
+    @property
+    def is_immediate(self) -> bool:
+        return self.type == "market" or self.time_in_force in ("IOC", "FOK")
+
+
+class SignedOrder(NamedTuple):
+    """The body to post, and the order's id."""
+
+    body: dict[str, Any]
+    digest: Digest
+    order: Order
+
+
+def sign_order(
+    ticket: Ticket, market: Market, nonce: int, max_fee_ppm: int, separator: bytes, by: Signer
+) -> SignedOrder:
+    """`InvalidInput` if the price is off tick or the size off lot."""
+    order = Order(
+        account=by.address,
+        subaccount=0,
+        market=market.market,
+        side=_SIDES[ticket.side],
+        kind=_KINDS[ticket.type],
+        time_in_force=TimeInForce[ticket.time_in_force],
+        flags=Flags.POST_ONLY if ticket.post_only else Flags.NONE,
+        price_ticks=market.parse_price(ticket.price),
+        size_lots=market.parse_size(ticket.size),
+        trigger_ticks=Ticks(0),
+        max_fee_ppm=max_fee_ppm,
+        nonce=nonce,
+        expiry=ticket.expiry,
+    )
+    digest = eip712.order_digest(separator, order)
+    body = {
+        "symbol": ticket.symbol,
+        "side": ticket.side,
+        "type": ticket.type,
+        "timeInForce": ticket.time_in_force,
+        "price": ticket.price,
+        "size": ticket.size,
+        "maxFeePpm": max_fee_ppm,
+        "nonce": str(nonce),
+        "expiry": ticket.expiry,
+        "postOnly": ticket.post_only,
+        "account": by.address,
+        "signature": by.sign(digest),
+        "clientOrderId": ticket.client_order_id,
+    }
+    return SignedOrder(body, Digest("0x" + digest.hex()), order)

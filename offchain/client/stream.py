@@ -1,0 +1,89 @@
+"""The stream with reconnection: every channel goes on where it stopped, or starts again with a snapshot.
+
+Invariant: between two snapshots of a channel no message is missing and none comes twice; a gap (`prevSeq` above what
+was seen) is answered by asking for a snapshot. A reader that is too slow is told so by the venue (1013) and resumes.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake
+
+from offchain.client.failures import Refused
+
+if TYPE_CHECKING:
+    from offchain.client.http import HooatsClient
+
+PRIVATE_CHANNELS = ("orders", "fills", "balances")
+LOGIN_REQUEST = b"GET/v1/ws"
+SILENCE_SECONDS = 45.0
+"""Three missed heartbeats: the connection is dead."""
+_BACKOFF_SECONDS = (0.05, 2.0)
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder().decode
+
+
+async def follow(client: "HooatsClient", channels: Sequence[str]) -> AsyncIterator[dict[str, Any]]:
+    """Snapshots and deltas of `channels`, for ever. `Refused` if the venue refuses a channel or the login."""
+    held: dict[str, int] = {}
+    delay = _BACKOFF_SECONDS[0]
+    url = "ws" + client.url.removeprefix("http") + "/v1/ws"
+    while True:
+        try:
+            async with connect(url, compression=None, max_size=None) as socket:
+                await _subscribe(client, socket, channels, held)
+                while True:
+                    async with asyncio.timeout(SILENCE_SECONDS):
+                        raw = await socket.recv(decode=False)
+                    message = _decode(raw)
+                    delay = _BACKOFF_SECONDS[0]
+                    channel = message.get("channel")
+                    if "op" in message:
+                        _check(message)
+                    elif channel is not None and await _is_next(socket, message, channel, held):
+                        yield message
+        except (OSError, TimeoutError, ConnectionClosed, InvalidHandshake):
+            await asyncio.sleep(delay)
+            delay = min(delay * 2, _BACKOFF_SECONDS[1])
+
+
+async def _subscribe(
+    client: "HooatsClient", socket: ClientConnection, channels: Sequence[str], held: dict[str, int]
+) -> None:
+    if any(channel in PRIVATE_CHANNELS for channel in channels):
+        key, timestamp, sign = await client.sign_request(LOGIN_REQUEST)
+        await _send(socket, {"op": "login", "key": key, "timestamp": timestamp, "sign": sign})
+    for channel in channels:
+        request: dict[str, Any] = {"op": "subscribe", "channel": channel}
+        if channel in held:
+            request["from"] = held[channel]
+        await _send(socket, request)
+
+
+async def _is_next(socket: ClientConnection, message: dict[str, Any], channel: str, held: dict[str, int]) -> bool:
+    if message["type"] == "delta":
+        seen = held.get(channel)
+        if seen is None or message["prevSeq"] > seen:
+            held.pop(channel, None)
+            await _send(socket, {"op": "subscribe", "channel": channel})
+            return False
+        if message["seq"] <= seen:
+            return False
+    held[channel] = message["seq"]
+    return True
+
+
+def _check(message: dict[str, Any]) -> None:
+    if not message["ok"]:
+        error = message["error"]
+        if error["code"] in ("UNAVAILABLE", "RATE_LIMITED", "SESSION_EXPIRED"):
+            raise OSError(error["message"])  # worth another connection
+        raise Refused(error["code"], error["message"], error["data"])
+
+
+async def _send(socket: ClientConnection, request: dict[str, Any]) -> None:
+    await socket.send(_encode(request).decode())

@@ -1,0 +1,243 @@
+"""Inputs of the engine, and their canonical payloads in the journal.
+
+Whatever can change a result is a field of a command; `sequence` and `at` (unix milliseconds) are stamped by the
+sequencer and stand beside it. Orders and cancels keep their signed bytes in fixed frames; the others are JSON. Kind
+numbers and tags are for ever; fields are only added.
+"""
+
+import struct
+from typing import ClassVar
+
+import msgspec
+
+from offchain.domain.chainlog import AnyChainLog
+from offchain.domain.errors import InvalidInput
+from offchain.domain.market import MarketState
+from offchain.domain.order import ORDER_FRAME_BYTES, Order
+from offchain.domain.units import Address, from_hex, to_address
+
+SIGNATURE_BYTES = 65
+NO_SIGNATURE = bytes(SIGNATURE_BYTES)
+"""Stands where a session, not a signature, authenticated the signer."""
+
+
+class PlaceOrder(msgspec.Struct, frozen=True):
+    """`signer` was recovered from `signature` over the order's digest by the gateway; replay recomputes it."""
+
+    order: Order
+    signature: bytes
+    signer: Address
+    client_order_id: str = ""
+
+
+class CancelOrder(msgspec.Struct, frozen=True):
+    """Cancels the order of `account` in the nonce's slot and kills its sequences up to the nonce's."""
+
+    account: Address
+    nonce: int
+    signer: Address
+    signature: bytes = NO_SIGNATURE
+
+
+class CancelAll(msgspec.Struct, frozen=True):
+    """Cancels the open orders of `account`, in one market or (0) in all; kills sequences below `floor` (0: none)."""
+
+    account: Address
+    market: int
+    floor: int
+    signer: Address
+    signature: bytes = NO_SIGNATURE
+
+
+class OpenVenue(msgspec.Struct, frozen=True, kw_only=True, tag="open_venue"):
+    """First command of every journal: which contracts, and the parameters that matching depends on."""
+
+    chain_id: int
+    vault: Address
+    settlement: Address
+    commitment: Address
+    quote_token: Address
+    quote_decimals: int
+    fee_account: Address
+    treasury_account: Address
+    insurance_account: Address
+    maker_fee_ppm: int
+    taker_fee_ppm: int
+    batch_interval_millis: int
+    batch_gas_max: int
+    fills_per_immediate_order_max: int
+
+
+class AdvanceTime(msgspec.Struct, frozen=True, kw_only=True, tag="advance_time"):
+    """Lets timers fire while nothing else happens."""
+
+
+class CloseEpoch(msgspec.Struct, frozen=True, kw_only=True, tag="close_epoch"):
+    """Ends the epoch with this very command. Refused while the epoch holds no order."""
+
+
+class SetFees(msgspec.Struct, frozen=True, kw_only=True, tag="set_fees"):
+    """Fee schedule for orders accepted from now on."""
+
+    maker_fee_ppm: int
+    taker_fee_ppm: int
+
+
+class SetMarketState(msgspec.Struct, frozen=True, kw_only=True, tag="set_market_state"):
+    market: int
+    state: MarketState
+
+
+class SetVenueState(msgspec.Struct, frozen=True, kw_only=True, tag="set_venue_state"):
+    """Operator's state of the whole venue; the backlog gate may be stricter."""
+
+    state: MarketState
+    reason: str
+
+
+class RequestApproval(
+    msgspec.Struct, frozen=True, kw_only=True, tag="request_approval"
+):
+    """Asks for the countersignature of a debit. `purpose` is one of withdraw, lock, burn.
+
+    A withdrawal to be relayed carries the owner's `Withdraw` signature; the others are sent by the owner.
+    """
+
+    purpose: str
+    account: Address
+    token: Address
+    amount: int
+    destination: Address
+    as_cxpt: bool
+    nonce: int
+    deadline: int
+    signature: str
+    signer: Address
+
+
+class RefuseFill(msgspec.Struct, frozen=True, kw_only=True, tag="refuse_fill"):
+    """The operator takes a matched fill back, because it sinks its batch."""
+
+    fill: int
+    reason: str
+
+
+class ObserveLog(msgspec.Struct, frozen=True, kw_only=True, tag="observe_log"):
+    """A final log, in the contracts' own sequence."""
+
+    log: AnyChainLog
+
+
+class ObserveBlock(msgspec.Struct, frozen=True, kw_only=True, tag="observe_block"):
+    """Every log up to this block has been observed; `block_time` in unix seconds."""
+
+    block_number: int
+    block_time: int
+
+
+JsonCommand = (
+    OpenVenue
+    | AdvanceTime
+    | CloseEpoch
+    | SetFees
+    | SetMarketState
+    | SetVenueState
+    | RequestApproval
+    | RefuseFill
+    | ObserveLog
+    | ObserveBlock
+)
+Command = PlaceOrder | CancelOrder | CancelAll | JsonCommand
+
+
+class Codec:
+    """Commands to (kind, version, payload) and back."""
+
+    KIND_PLACE: ClassVar[int] = 1
+    KIND_CANCEL: ClassVar[int] = 2
+    KIND_CANCEL_ALL: ClassVar[int] = 3
+    KIND_JSON: ClassVar[int] = 16
+    VERSION: ClassVar[int] = 1
+    FIELDS: ClassVar[dict[int, str]] = {
+        1: f"order[{ORDER_FRAME_BYTES}] signature[65] signer[20] client_order_id[..]",
+        2: "account[20] nonce[8] signer[20] signature[65]",
+        3: "account[20] market[4] floor[8] signer[20] signature[65]",
+        16: "json, tagged by type",
+    }
+    """The field table that every journal segment repeats in its header."""
+
+
+_CANCEL = struct.Struct(">20sQ20s65s")
+_CANCEL_ALL = struct.Struct(">20sIQ20s65s")
+_PLACE_TAIL = struct.Struct(">65s20s")
+_JSON_DECODER = msgspec.json.Decoder(JsonCommand)
+_JSON_ENCODER = msgspec.json.Encoder()
+
+
+def encode(command: Command) -> tuple[int, int, bytes]:
+    """(kind, version, payload): the bytes that the journal keeps and `commandsRoot` commits to."""
+    if isinstance(command, PlaceOrder):
+        tail = _PLACE_TAIL.pack(command.signature, from_hex(command.signer))
+        return (
+            Codec.KIND_PLACE,
+            1,
+            command.order.to_frame() + tail + command.client_order_id.encode(),
+        )
+    if isinstance(command, CancelOrder):
+        parts = (
+            from_hex(command.account),
+            command.nonce,
+            from_hex(command.signer),
+            command.signature,
+        )
+        return Codec.KIND_CANCEL, 1, _CANCEL.pack(*parts)
+    if isinstance(command, CancelAll):
+        account, signer = from_hex(command.account), from_hex(command.signer)
+        payload = _CANCEL_ALL.pack(
+            account, command.market, command.floor, signer, command.signature
+        )
+        return Codec.KIND_CANCEL_ALL, 1, payload
+    return Codec.KIND_JSON, 1, _JSON_ENCODER.encode(command)
+
+
+def decode(kind: int, version: int, payload: bytes) -> Command:
+    """Inverse of `encode`; `InvalidInput` for bytes that no version of this code wrote."""
+    if version != Codec.VERSION:
+        raise InvalidInput(
+            f"command kind {kind} has unknown version {version}",
+            remedy="Run a newer hooats",
+        )
+    try:
+        if kind == Codec.KIND_PLACE:
+            tail_end = ORDER_FRAME_BYTES + _PLACE_TAIL.size
+            signature, signer = _PLACE_TAIL.unpack_from(payload, ORDER_FRAME_BYTES)
+            order = Order.from_frame(payload[:ORDER_FRAME_BYTES])
+            return PlaceOrder(
+                order, signature, to_address(signer), payload[tail_end:].decode()
+            )
+        if kind == Codec.KIND_CANCEL:
+            account, nonce, signer, signature = _CANCEL.unpack(payload)
+            return CancelOrder(
+                to_address(account), nonce, to_address(signer), signature
+            )
+        if kind == Codec.KIND_CANCEL_ALL:
+            account, market, floor, signer, signature = _CANCEL_ALL.unpack(payload)
+            return CancelAll(
+                to_address(account), market, floor, to_address(signer), signature
+            )
+        if kind == Codec.KIND_JSON:
+            return _JSON_DECODER.decode(payload)
+    except (ValueError, struct.error, msgspec.DecodeError) as error:
+        raise InvalidInput(f"command kind {kind} does not decode: {error}") from error
+    raise InvalidInput(f"unknown command kind {kind}", remedy="Run a newer hooats")
+
+
+RECORD_HEAD = struct.Struct(">IBBQQ")
+"""length of the payload, kind, version, sequence, at: the head of a journal record."""
+
+
+def record_bytes(
+    kind: int, version: int, sequence: int, at: int, payload: bytes
+) -> bytes:
+    """A journal record, whole: what `commandsRoot`'s leaves and the epoch's data hash are made of."""
+    return RECORD_HEAD.pack(len(payload), kind, version, sequence, at) + payload

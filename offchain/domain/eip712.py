@@ -1,0 +1,235 @@
+"""Canonical bytes: everything that is hashed or signed, and nothing else. JSON is never hashed.
+
+Twins: `contracts/libraries/OrderHash.sol` and the type hashes of Vault and OrderbookCommitment; tests/parity compares them.
+"""
+
+import struct
+from typing import Any, NamedTuple
+
+from offchain.domain.keccak import keccak
+from offchain.domain.order import Order
+from offchain.domain.units import Address, from_hex
+
+ORDER_TYPE = (
+    "Order(address account,uint8 subaccount,uint32 market,uint8 side,uint8 kind,uint8 timeInForce,uint16 flags,"
+    "uint64 priceTicks,uint64 sizeLots,uint64 triggerTicks,int32 maxFeePpm,uint64 nonce,uint40 expiry)"
+)
+CANCEL_TYPE = "Cancel(address account,uint64 nonce)"
+CANCEL_ALL_TYPE = "CancelAll(address account,uint48 floor)"
+WITHDRAW_TYPE = (
+    "Withdraw(address account,address token,uint256 amount,address destination,bool asCxpt,uint256 nonce,"
+    "uint256 deadline)"
+)
+APPROVAL_TYPE = "Approval(address account,address token,uint256 amount,bytes32 purpose,uint256 nonce,uint256 deadline)"
+RECEIPT_TYPE = "Receipt(uint64 sequence,uint64 at,bytes32 orderHash)"
+SESSION_TYPE = "Session(address account,uint64 issuedAt,uint64 expiry)"
+DOMAIN_TYPE = (
+    "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
+)
+
+DOMAIN_NAME = "HOOATS"
+DOMAIN_VERSION = "1"
+
+PURPOSE_LOCK = keccak(b"HOOATS.lock")
+PURPOSE_BURN = keccak(b"HOOATS.burn")
+
+_ORDER_TYPE_HASH = keccak(ORDER_TYPE.encode())
+_CANCEL_TYPE_HASH = keccak(CANCEL_TYPE.encode())
+_CANCEL_ALL_TYPE_HASH = keccak(CANCEL_ALL_TYPE.encode())
+_WITHDRAW_TYPE_HASH = keccak(WITHDRAW_TYPE.encode())
+_APPROVAL_TYPE_HASH = keccak(APPROVAL_TYPE.encode())
+_RECEIPT_TYPE_HASH = keccak(RECEIPT_TYPE.encode())
+_SESSION_TYPE_HASH = keccak(SESSION_TYPE.encode())
+_DOMAIN_TYPE_HASH = keccak(DOMAIN_TYPE.encode())
+
+# 14 words of 32 bytes; the type hash first, then each field right-aligned.
+_ORDER_WORDS = struct.Struct(
+    ">32s12x20s31xB28xI31xB31xB31xB30xH24xQ24xQ24xQ28s4s24xQ24xQ"
+)
+_POSITIVE, _NEGATIVE = bytes(28), b"\xff" * 28
+
+
+def domain_separator(chain_id: int, verifying_contract: Address) -> bytes:
+    """EIP-712 domain of the contract that consumes the type."""
+    return keccak(
+        _DOMAIN_TYPE_HASH
+        + keccak(DOMAIN_NAME.encode())
+        + keccak(DOMAIN_VERSION.encode())
+        + chain_id.to_bytes(32, "big")
+        + _address(verifying_contract)
+    )
+
+
+def digest(separator: bytes, struct_hash: bytes) -> bytes:
+    """What is signed: keccak256(0x1901 || domain separator || struct hash)."""
+    return keccak(b"\x19\x01" + separator + struct_hash)
+
+
+def order_struct_hash(order: Order) -> bytes:
+    fee = order.max_fee_ppm
+    return keccak(
+        _ORDER_WORDS.pack(
+            _ORDER_TYPE_HASH,
+            from_hex(order.account),
+            order.subaccount,
+            order.market,
+            order.side,
+            order.kind,
+            order.time_in_force,
+            order.flags,
+            order.price_ticks,
+            order.size_lots,
+            order.trigger_ticks,
+            _NEGATIVE if fee < 0 else _POSITIVE,
+            fee.to_bytes(4, "big", signed=True),
+            order.nonce,
+            order.expiry,
+        )
+    )
+
+
+def order_digest(separator: bytes, order: Order) -> bytes:
+    """The order's natural key; `separator` is that of Settlement."""
+    return digest(separator, order_struct_hash(order))
+
+
+def cancel_digest(separator: bytes, account: Address, nonce: int) -> bytes:
+    return digest(
+        separator, keccak(_CANCEL_TYPE_HASH + _address(account) + _uint(nonce))
+    )
+
+
+def cancel_all_digest(separator: bytes, account: Address, floor: int) -> bytes:
+    return digest(
+        separator, keccak(_CANCEL_ALL_TYPE_HASH + _address(account) + _uint(floor))
+    )
+
+
+class Withdrawal(NamedTuple):
+    """What an owner signs to withdraw at once. Twin: `struct Withdrawal`."""
+
+    account: Address
+    token: Address
+    amount: int
+    destination: Address
+    as_cxpt: bool
+    nonce: int
+    deadline: int
+
+
+def withdraw_digest(separator: bytes, withdrawal: Withdrawal) -> bytes:
+    account, token, amount, destination, as_cxpt, nonce, deadline = withdrawal
+    words = (
+        _address(account),
+        _address(token),
+        _uint(amount),
+        _address(destination),
+        _uint(int(as_cxpt)),
+    )
+    return digest(
+        separator,
+        keccak(b"".join((_WITHDRAW_TYPE_HASH, *words, _uint(nonce), _uint(deadline)))),
+    )
+
+
+def withdrawal_purpose(destination: Address, as_cxpt: bool) -> bytes:
+    """`purpose` of the countersignature of a withdrawal."""
+    return keccak(_address(destination) + _uint(int(as_cxpt)))
+
+
+def approval_digest(
+    separator: bytes,
+    account: Address,
+    token: Address,
+    amount: int,
+    purpose: bytes,
+    nonce: int,
+    deadline: int,
+) -> bytes:
+    """What the attestation key signs to let a free balance fall; `separator` is that of the Vault."""
+    words = (
+        _address(account),
+        _address(token),
+        _uint(amount),
+        purpose,
+        _uint(nonce),
+        _uint(deadline),
+    )
+    return digest(separator, keccak(_APPROVAL_TYPE_HASH + b"".join(words)))
+
+
+def receipt_digest(
+    separator: bytes, sequence: int, at: int, order_hash: bytes
+) -> bytes:
+    """What the attestation key signs for every sequenced order; `separator` is that of OrderbookCommitment."""
+    return digest(
+        separator, keccak(_RECEIPT_TYPE_HASH + _uint(sequence) + _uint(at) + order_hash)
+    )
+
+
+def session_digest(
+    separator: bytes, account: Address, issued_at: int, expiry: int
+) -> bytes:
+    """What an account signs to log in (unix seconds); `separator` is that of Settlement."""
+    return digest(
+        separator,
+        keccak(
+            _SESSION_TYPE_HASH + _address(account) + _uint(issued_at) + _uint(expiry)
+        ),
+    )
+
+
+def typed_data_fields(type_string: str) -> list[dict[str, str]]:
+    """`Name(type a,type b)` as the field list of an EIP-712 JSON template."""
+    inside = type_string[type_string.index("(") + 1 : -1]
+    return [
+        {"type": part.split(" ")[0], "name": part.split(" ")[1]}
+        for part in inside.split(",")
+    ]
+
+
+def typed_data_template(
+    type_string: str, chain_id: int, verifying_contract: Address
+) -> dict[str, Any]:
+    """The `types`, `primaryType` and `domain` of eth_signTypedData_v4, to be completed with a `message`."""
+    name = type_string[: type_string.index("(")]
+    return {
+        "types": {
+            "EIP712Domain": typed_data_fields(DOMAIN_TYPE),
+            name: typed_data_fields(type_string),
+        },
+        "primaryType": name,
+        "domain": {
+            "name": DOMAIN_NAME,
+            "version": DOMAIN_VERSION,
+            "chainId": chain_id,
+            "verifyingContract": verifying_contract,
+        },
+    }
+
+
+def order_message(order: Order) -> dict[str, Any]:
+    """The order as the `message` of its typed data."""
+    return {
+        "account": order.account,
+        "subaccount": order.subaccount,
+        "market": order.market,
+        "side": int(order.side),
+        "kind": int(order.kind),
+        "timeInForce": int(order.time_in_force),
+        "flags": order.flags,
+        "priceTicks": order.price_ticks,
+        "sizeLots": order.size_lots,
+        "triggerTicks": order.trigger_ticks,
+        "maxFeePpm": order.max_fee_ppm,
+        "nonce": order.nonce,
+        "expiry": order.expiry,
+    }
+
+
+def _address(value: Address) -> bytes:
+    return bytes(12) + from_hex(value)
+
+
+def _uint(value: int) -> bytes:
+    return value.to_bytes(32, "big")

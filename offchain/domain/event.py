@@ -1,0 +1,283 @@
+"""Outputs of the engine. Everything outside it learns of changes only from these; frozen, tagged, fields only added.
+
+Amounts are integers; the wire's decimal strings are the gateway's work. Digests and addresses are lower-case hex.
+"""
+
+from enum import IntEnum, StrEnum
+
+import msgspec
+
+from offchain.domain.units import Address, Digest
+
+
+class RejectReason(StrEnum):
+    """Why a command changed nothing. A refusal is a value, never an exception."""
+
+    WRONG_SIGNER = "WRONG_SIGNER"
+    UNKNOWN_MARKET = "UNKNOWN_MARKET"
+    MARKET_NOT_OPEN = "MARKET_NOT_OPEN"
+    UNSUPPORTED = "UNSUPPORTED"
+    INVALID_PRICE = "INVALID_PRICE"
+    INVALID_SIZE = "INVALID_SIZE"
+    INVALID_SLOT = "INVALID_SLOT"
+    DEAD_NONCE = "DEAD_NONCE"
+    NONCE_TOO_FAR_AHEAD = "NONCE_TOO_FAR_AHEAD"
+    EXPIRED = "EXPIRED"
+    FEE_CAP_TOO_LOW = "FEE_CAP_TOO_LOW"
+    INSUFFICIENT_BALANCE = "INSUFFICIENT_BALANCE"
+    TOO_MANY_OPEN_ORDERS = "TOO_MANY_OPEN_ORDERS"
+    DUPLICATE_CLIENT_ORDER_ID = "DUPLICATE_CLIENT_ORDER_ID"
+    POST_ONLY_WOULD_CROSS = "POST_ONLY_WOULD_CROSS"
+    POST_ONLY_VENUE = "POST_ONLY_VENUE"
+    CANCEL_ONLY_VENUE = "CANCEL_ONLY_VENUE"
+    CANCEL_ONLY_ACCOUNT = "CANCEL_ONLY_ACCOUNT"
+    ORDER_NOT_OPEN = "ORDER_NOT_OPEN"
+    NOTHING_TO_CLOSE = "NOTHING_TO_CLOSE"
+    UNKNOWN_TOKEN = "UNKNOWN_TOKEN"
+    UNKNOWN_FILL = "UNKNOWN_FILL"
+    TOO_MANY_APPROVALS = "TOO_MANY_APPROVALS"
+    INVALID_PARAMETER = "INVALID_PARAMETER"
+
+
+class CloseReason(StrEnum):
+    """Why an order left the book, or never rested."""
+
+    FILLED = "FILLED"
+    CANCELED = "CANCELED"
+    REPLACED = "REPLACED"
+    EXPIRED = "EXPIRED"
+    IMMEDIATE_REMAINDER = "IMMEDIATE_REMAINDER"
+    SELF_TRADE = "SELF_TRADE"
+    UNCOVERED = "UNCOVERED"
+    FILL_REFUSED = "FILL_REFUSED"
+    CANCELED_ON_CHAIN = "CANCELED_ON_CHAIN"
+
+
+class RefusalCause(IntEnum):
+    """Twin of Settlement's refusal reasons, low 7 bits; bit 0x80 says that the taker is at fault."""
+
+    BALANCE = 1
+    CANCELLED = 2
+    EXPIRED = 3
+    DEAD = 4
+    OPERATOR = 5
+
+
+REFUSAL_TAKER_BIT = 0x80
+
+
+class VenueState(StrEnum):
+    ACTIVE = "ACTIVE"
+    POST_ONLY = "POST_ONLY"
+    CANCEL_ONLY = "CANCEL_ONLY"
+    HALTED = "HALTED"
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag=True):
+    """Base of all."""
+
+
+class OrderAccepted(Event, frozen=True, kw_only=True, tag="order_accepted"):
+    """Resting or about to match. `filled_lots` is above 0 only in a snapshot. `sequence` is that of its command."""
+
+    sequence: int
+    at: int
+    digest: Digest
+    account: Address
+    subaccount: int
+    market: int
+    side: int
+    kind: int
+    time_in_force: int
+    flags: int
+    price_ticks: int
+    size_lots: int
+    nonce: int
+    expiry: int
+    client_order_id: str
+    maker_fee_ppm: int
+    taker_fee_ppm: int
+    filled_lots: int = 0
+
+
+class OrderRejected(Event, frozen=True, kw_only=True, tag="order_rejected"):
+    digest: Digest
+    account: Address
+    market: int
+    client_order_id: str
+    reason: RejectReason
+
+
+class OrderClosed(Event, frozen=True, kw_only=True, tag="order_closed"):
+    digest: Digest
+    account: Address
+    market: int
+    reason: CloseReason
+    filled_lots: int
+
+
+class FillMatched(Event, frozen=True, kw_only=True, tag="fill_matched"):
+    """A fill in state MATCHED. Fees in quote atoms; a negative one is a rebate."""
+
+    fill: int
+    market: int
+    at: int
+    maker_digest: Digest
+    taker_digest: Digest
+    maker: Address
+    taker: Address
+    taker_side: int
+    price_ticks: int
+    size_lots: int
+    maker_fee_ppm: int
+    taker_fee_ppm: int
+    maker_fee: int
+    taker_fee: int
+
+
+class BatchClosed(Event, frozen=True, kw_only=True, tag="batch_closed"):
+    """Fills first..last are BATCHED under this number; batches are consecutive."""
+
+    batch: int
+    first: int
+    last: int
+
+
+class FillSettled(Event, frozen=True, kw_only=True, tag="fill_settled"):
+    fill: int
+    transaction: str
+
+
+class FillRefused(Event, frozen=True, kw_only=True, tag="fill_refused"):
+    """`reason` as on chain: cause, and the taker's bit."""
+
+    fill: int
+    reason: int
+    transaction: str
+
+
+class FillTakenBack(Event, frozen=True, kw_only=True, tag="fill_taken_back"):
+    """The operator will send this fill with size 0, so that the chain refuses it."""
+
+    fill: int
+    reason: str
+
+
+class LevelChanged(Event, frozen=True, kw_only=True, tag="level_changed"):
+    """New total size of a price level; 0 removes it."""
+
+    market: int
+    side: int
+    price_ticks: int
+    size_lots: int
+
+
+class BalanceChanged(Event, frozen=True, kw_only=True, tag="balance_changed"):
+    account: Address
+    token: Address
+    settled: int
+    pending: int
+    held: int
+    leaving: int
+
+
+class AccountRestricted(Event, frozen=True, kw_only=True, tag="account_restricted"):
+    account: Address
+    cancel_only: bool
+
+
+class ApprovalGranted(Event, frozen=True, kw_only=True, tag="approval_granted"):
+    """A hold that the attestation key may countersign; `nonce` is the sequence of its command."""
+
+    nonce: int
+    purpose: str
+    account: Address
+    token: Address
+    amount: int
+    destination: Address
+    as_cxpt: bool
+    owner_nonce: int
+    owner_deadline: int
+    owner_signature: str
+    deadline: int
+
+
+class ApprovalReleased(Event, frozen=True, kw_only=True, tag="approval_released"):
+    """The hold is gone: `used` on chain, or its deadline passed on chain without use."""
+
+    nonce: int
+    account: Address
+    used: bool
+
+
+class CommandRejected(Event, frozen=True, kw_only=True, tag="command_rejected"):
+    """A command other than an order changed nothing."""
+
+    reason: RejectReason
+
+
+class MarketOpened(Event, frozen=True, kw_only=True, tag="market_opened"):
+    market: int
+    symbol: str
+    base_token: Address
+    base_atoms_per_lot: int
+    quote_atoms_per_tick_lot: int
+    base_decimals: int
+    quote_decimals: int
+
+
+class MarketStateChanged(Event, frozen=True, kw_only=True, tag="market_state_changed"):
+    market: int
+    state: str
+
+
+class VenueStateChanged(Event, frozen=True, kw_only=True, tag="venue_state_changed"):
+    state: VenueState
+    reason: str
+
+
+class FeesChanged(Event, frozen=True, kw_only=True, tag="fees_changed"):
+    maker_fee_ppm: int
+    taker_fee_ppm: int
+
+
+class EpochClosed(Event, frozen=True, kw_only=True, tag="epoch_closed"):
+    """Roots are the projector's work."""
+
+    epoch: int
+    first: int
+    last: int
+    volume: int
+    count: int
+
+
+class Diverged(Event, frozen=True, kw_only=True, tag="diverged"):
+    """The chain says something that this ledger does not: the venue halts."""
+
+    what: str
+    expected: str
+    observed: str
+
+
+AnyEvent = (
+    OrderAccepted
+    | OrderRejected
+    | OrderClosed
+    | FillMatched
+    | BatchClosed
+    | FillSettled
+    | FillRefused
+    | FillTakenBack
+    | LevelChanged
+    | BalanceChanged
+    | AccountRestricted
+    | ApprovalGranted
+    | ApprovalReleased
+    | CommandRejected
+    | MarketOpened
+    | MarketStateChanged
+    | VenueStateChanged
+    | FeesChanged
+    | EpochClosed
+    | Diverged
+)

@@ -1,0 +1,74 @@
+"""Every bound of the product with its reason. Hitting one is a refusal or a halt, never a silent drop.
+
+Relations between bounds are asserted at import; twins in Solidity are named.
+"""
+
+from typing import Final
+
+# --- one constant W and one constant E (contracts/interfaces/Types.sol) ---
+SETTLEMENT_WINDOW_SECONDS: Final = 5 * 60
+"""Twin of SETTLEMENT_WINDOW: on-chain cancels and expiries bind settlement this much later."""
+EXIT_DELAY_SECONDS: Final = 15 * 60
+"""Twin of EXIT_DELAY: from a withdrawal request to its maturity."""
+UPGRADE_DELAY_SECONDS_MIN: Final = 24 * 60 * 60
+"""Twin of the Vault's MIN_UPGRADE_DELAY: everyone can be out before an upgrade."""
+assert SETTLEMENT_WINDOW_SECONDS < EXIT_DELAY_SECONDS < UPGRADE_DELAY_SECONDS_MIN
+
+# --- orders ---
+FEE_PPM_MAX: Final = 10_000
+"""Twin of MAX_FEE_PPM (1 %)."""
+PRICE_TICKS_MAX: Final = 2**63 - 1
+"""A price fits a signed 64-bit column."""
+SIZE_LOTS_MAX: Final = 2**40 - 1
+"""A filled size fits the 40 bits that packed settlement will give it."""
+NOTIONAL_ATOMS_MAX: Final = 2**112 - 1
+"""A notional, summed 2^15 times, still fits the uint128 of a Vault balance."""
+SEQUENCE_AHEAD_MILLIS_MAX: Final = 24 * 60 * 60 * 1000
+"""An order's sequence is client milliseconds; a day ahead is a mistake that would brick the slot."""
+SLOT_MAX: Final = 2**16 - 1
+SEQUENCE_MAX: Final = 2**48 - 1
+CLIENT_ORDER_ID_BYTES_MAX: Final = 36
+"""A UUID in text form."""
+OPEN_ORDERS_PER_ACCOUNT_MAX: Final = 1_000
+"""Bounds the newest-first cancellation of an uncovered account."""
+RECENT_ORDERS_PER_ACCOUNT: Final = 10_000
+"""Closed orders whose digest and client order id still answer with the first result."""
+
+# --- settlement ---
+FILLS_PER_BATCH_MAX: Final = 40
+"""Twin of Settlement's bound; the gas estimate of `domain.batch` usually closes a batch earlier."""
+FILLS_PER_IMMEDIATE_ORDER_MAX: Final = 16
+"""The fills of an immediate order share one batch; this many with fresh makers fit the gas cap of a batch."""
+assert FILLS_PER_IMMEDIATE_ORDER_MAX <= FILLS_PER_BATCH_MAX
+BATCH_GAS_MAX: Final = 1_400_000
+"""Under half of a 3M-gas block, so that two batches share one and neither waits for an empty one."""
+BATCHES_IN_FLIGHT_MAX: Final = 8
+"""HyperEVM's mempool takes the next 8 nonces of an address."""
+BACKLOG_POST_ONLY_MILLIS: Final = 60_000
+"""Older unsettled fills than this: no new order may take liquidity."""
+BACKLOG_CANCEL_ONLY_MILLIS: Final = SETTLEMENT_WINDOW_SECONDS * 1000 // 2
+"""Half of the settlement window is left for the backlog to settle in."""
+assert (
+    BACKLOG_POST_ONLY_MILLIS
+    < BACKLOG_CANCEL_ONLY_MILLIS
+    < SETTLEMENT_WINDOW_SECONDS * 1000
+)
+
+# --- countersignatures ---
+APPROVAL_LIFETIME_SECONDS: Final = 120
+"""A countersigned debit that is not on chain by then frees its hold; shorter than W, so it cannot outlive a fill."""
+assert APPROVAL_LIFETIME_SECONDS < SETTLEMENT_WINDOW_SECONDS
+APPROVALS_PER_ACCOUNT_MAX: Final = 32
+
+# --- ingress ---
+BODY_BYTES_MAX: Final = 64 * 1024
+ORDERS_PER_REQUEST_MAX: Final = 100
+FRAME_BYTES_MAX: Final = 64 * 1024
+SUBSCRIPTIONS_PER_CONNECTION_MAX: Final = 100
+PAGE_LIMIT_MAX: Final = 1_000
+SESSION_LIFETIME_SECONDS: Final = 24 * 60 * 60
+
+# --- journal ---
+RECORD_BYTES_MAX: Final = 64 * 1024
+RECORDS_PER_GROUP_MAX: Final = 4_096
+SEGMENT_BYTES: Final = 64 * 1024 * 1024

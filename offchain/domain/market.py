@@ -1,0 +1,152 @@
+"""A market's parameters, set once on chain, and the exact conversion of decimal strings to ticks and lots.
+
+Invariant: a decimal string converts exactly or is refused with the nearest valid value; nothing is rounded here.
+"""
+
+import re
+from enum import StrEnum
+
+import msgspec
+
+from offchain.domain.errors import InvalidInput
+from offchain.domain.limits import PRICE_TICKS_MAX, SIZE_LOTS_MAX
+from offchain.domain.units import Address, Atoms, Lots, Ticks
+
+_DECIMAL = re.compile(r"(0|[1-9][0-9]{0,30})(?:\.([0-9]{1,30}))?")
+
+
+class MarketState(StrEnum):
+    ACTIVE = "ACTIVE"
+    POST_ONLY = "POST_ONLY"
+    CANCEL_ONLY = "CANCEL_ONLY"
+    PAUSED = "PAUSED"
+
+
+class Market(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of Settlement's market table plus the decimals that display needs."""
+
+    market: int
+    symbol: str
+    base_token: Address
+    base_atoms_per_lot: int
+    quote_atoms_per_tick_lot: int
+    base_decimals: int
+    quote_decimals: int
+
+    def notional(self, price: Ticks, size: Lots) -> Atoms:
+        """Quote atoms of `size` at `price`, exact."""
+        return Atoms(price * size * self.quote_atoms_per_tick_lot)
+
+    def base_atoms(self, size: Lots) -> Atoms:
+        return Atoms(size * self.base_atoms_per_lot)
+
+    @property
+    def tick_fraction(self) -> tuple[int, int]:
+        """Tick size as (numerator, denominator): quote per base, in whole tokens."""
+        numerator = self.quote_atoms_per_tick_lot * 10**self.base_decimals
+        return numerator, self.base_atoms_per_lot * 10**self.quote_decimals
+
+    @property
+    def lot_fraction(self) -> tuple[int, int]:
+        """Lot size as (numerator, denominator), in whole base tokens."""
+        return self.base_atoms_per_lot, 10**self.base_decimals
+
+    @property
+    def tick_size(self) -> str:
+        return format_fraction(*self.tick_fraction)
+
+    @property
+    def lot_size(self) -> str:
+        return format_fraction(*self.lot_fraction)
+
+    def parse_price(self, text: object, field: str = "price") -> Ticks:
+        """Decimal string to ticks; `InvalidInput` names the nearest valid price."""
+        return Ticks(_parse(text, self.tick_fraction, PRICE_TICKS_MAX, field, "tick"))
+
+    def parse_size(self, text: object, field: str = "size") -> Lots:
+        """Decimal string to lots; `InvalidInput` names the nearest valid size."""
+        return Lots(_parse(text, self.lot_fraction, SIZE_LOTS_MAX, field, "lot"))
+
+    def format_price(self, price: Ticks) -> str:
+        numerator, denominator = self.tick_fraction
+        return format_fraction(price * numerator, denominator)
+
+    def format_size(self, size: Lots) -> str:
+        numerator, denominator = self.lot_fraction
+        return format_fraction(size * numerator, denominator)
+
+
+def parse_decimal(text: object, field: str) -> tuple[int, int]:
+    """Decimal string to (numerator, power of ten). No sign, exponent, float or leading zero is accepted."""
+    if not isinstance(text, str):
+        kind = type(text).__name__
+        raise InvalidInput(
+            f"{field} is a {kind}, not a string",
+            field=field,
+            remedy='Send decimals as strings: "1.5"',
+        )
+    match = _DECIMAL.fullmatch(text)
+    if match is None:
+        raise InvalidInput(
+            f"{field} is not a plain decimal: {text[:40]!r}",
+            field=field,
+            remedy='Like "61500.1"',
+        )
+    whole, part = match.group(1), match.group(2) or ""
+    return int(whole + part), len(part)
+
+
+def parse_atoms(text: object, decimals: int, field: str) -> Atoms:
+    """Decimal string of whole tokens to atoms, exactly or refused."""
+    numerator, places = parse_decimal(text, field)
+    scaled = numerator * 10**decimals
+    if scaled % 10**places:
+        raise InvalidInput(
+            f"{field} has more than {decimals} decimals",
+            field=field,
+            remedy="Shorten it",
+        )
+    return Atoms(scaled // 10**places)
+
+
+def format_atoms(atoms: int, decimals: int) -> str:
+    """Atoms as a canonical decimal string: no exponent, no plus, no trailing zeros."""
+    return format_fraction(atoms, 10**decimals)
+
+
+def format_fraction(numerator: int, denominator: int) -> str:
+    """Canonical decimal string of an exact fraction; the denominator divides a power of ten."""
+    sign = "-" if numerator < 0 else ""
+    whole, rest = divmod(abs(numerator), denominator)
+    digits = []
+    while rest:
+        digit, rest = divmod(rest * 10, denominator)
+        digits.append(str(digit))
+        assert len(digits) <= 60, "not a finite decimal"
+    return f"{sign}{whole}" + ("." + "".join(digits) if digits else "")
+
+
+def _parse(
+    text: object, step: tuple[int, int], maximum: int, field: str, unit: str
+) -> int:
+    numerator, places = parse_decimal(text, field)
+    step_numerator, step_denominator = step
+    units, rest = divmod(numerator * step_denominator, step_numerator * 10**places)
+    if rest:
+        nearest = (
+            units + 1 if 2 * rest >= step_numerator * 10**places else max(units, 1)
+        )
+        valid = format_fraction(nearest * step_numerator, step_denominator)
+        raise InvalidInput(
+            f"{field} {text} is not a multiple of the {unit} size {format_fraction(*step)}",
+            field=field,
+            remedy=f"The nearest valid {field} is {valid}",
+        )
+    if not 0 < units <= maximum:
+        limit = format_fraction(maximum * step_numerator, step_denominator)
+        raise InvalidInput(
+            f"{field} {text} is out of range",
+            field=field,
+            remedy=f"Above 0 and at most {limit}",
+        )
+    return units

@@ -1,0 +1,49 @@
+"""Units as types, and the one law between them: notional = ticks * lots * quote_atoms_per_tick_lot.
+
+Integers only. Every division says who loses the dust. Twin: `contracts/libraries/FeeMath.sol`.
+"""
+
+from typing import NewType
+
+Ticks = NewType("Ticks", int)
+Lots = NewType("Lots", int)
+Atoms = NewType("Atoms", int)
+"""Smallest parts of a token on chain; for the settlement token, the Vault's units."""
+Ppm = NewType("Ppm", int)
+Millis = NewType("Millis", int)
+Sequence = NewType("Sequence", int)
+"""Position of a command in the journal, from 1."""
+FillId = NewType("FillId", int)
+"""Position of a fill in the global fill sequence, from 1."""
+Address = NewType("Address", str)
+"""Lower-case hex with 0x, 42 characters."""
+Digest = NewType("Digest", str)
+"""32 bytes as lower-case hex with 0x, 66 characters."""
+
+PPM = 1_000_000
+
+
+def ceil_div(numerator: int, denominator: int) -> int:
+    """Smallest integer >= numerator / denominator; denominator > 0."""
+    return -(-numerator // denominator)
+
+
+def fee_up(notional: int, ppm: int) -> int:
+    """ceil(notional * ppm / 10^6) atoms, for a negative rate too (a rebate is rounded towards zero).
+
+    The venue never loses the dust: fee_up(n, a) + fee_up(n, b) >= 0 whenever a + b >= 0.
+    """
+    return ceil_div(notional * ppm, PPM)
+
+
+def to_address(raw: bytes) -> Address:
+    """20 bytes to the address that is used as a key everywhere."""
+    assert len(raw) == 20
+    return Address("0x" + raw.hex())
+
+
+def from_hex(value: str) -> bytes:
+    return bytes.fromhex(value[2:])
+
+
+ZERO_ADDRESS = Address("0x" + "00" * 20)

@@ -1,0 +1,76 @@
+"""The parts of one gateway, wired together once."""
+
+import asyncio
+import gc
+import logging
+import sys
+
+from offchain.gateway.channels import ChannelLog
+from offchain.gateway.hub import Hub
+from offchain.gateway.ingress import Ingress
+from offchain.gateway.metrics import Metrics
+from offchain.gateway.past import Past
+from offchain.gateway.present import Tokens
+from offchain.gateway.readmodel import Changes, ReadModel
+from offchain.gateway.sessions import Sessions
+from offchain.gateway.settings import GatewaySettings
+from offchain.gateway.trading import Trading
+from offchain.gateway.upstream import Upstream
+from offchain.gateway.verifier import Verifier
+from offchain.security.keys import load_secret
+
+_log = logging.getLogger("hooats.gateway")
+
+
+class Gateway:
+    """`start` and `close` belong to the event loop that serves. ConfigurationError if a file cannot be read."""
+
+    def __init__(self, settings: GatewaySettings) -> None:
+        self.settings = settings
+        self.metrics = Metrics()
+        self.model = ReadModel()
+        self.tokens = Tokens(settings.quote_token, settings.quote_decimals, self.model)
+        self.log = ChannelLog(self.model, self.tokens, settings.ring_commands)
+        self.hub = Hub(self.log)
+        self.ingress = Ingress(settings.rates, self.metrics)
+        self.sessions = Sessions(load_secret(settings.session_key_file), settings.settlement_separator)
+        self.verifier = Verifier()
+        self.upstream = Upstream(settings.sequencer_socket, settings.chain_id, self.model, self._changed)
+        self.trading = Trading(settings, self.model, self.upstream, self.verifier, self.ingress, self.metrics)
+        self.past = Past(settings.history_url)
+        self.connections: dict[str, int] = {}
+        self.is_draining = False
+
+    async def start(self) -> None:
+        await self.verifier.start()
+        await self.upstream.start()
+        gc.collect()
+        gc.freeze()
+
+    async def close(self) -> None:
+        await self.upstream.close()
+        await self.verifier.close()
+        await asyncio.to_thread(self.past.close)
+
+    def checks(self) -> dict[str, bool]:
+        """What /readyz reports; ready if all are true."""
+        return {
+            "feed": self.upstream.is_live,
+            "verifier": self.verifier.is_alive,
+            "serving": not self.is_draining,
+        }
+
+    def bug(self, where: str) -> None:
+        """Counts and logs the exception being handled; the client learns only that there was one."""
+        self.metrics.failures.inc()
+        _log.error("internal error in %s", where, exc_info=sys.exc_info())
+
+    def render_metrics(self) -> bytes:
+        self.metrics.sequence.set(self.model.sequence)
+        self.metrics.live.set(self.upstream.is_live)
+        self.metrics.restarts.set(self.verifier.restarts)
+        self.metrics.connections.set(sum(self.connections.values()))
+        return self.metrics.render()
+
+    def _changed(self, changes: Changes | None) -> None:
+        self.hub.publish(changes)

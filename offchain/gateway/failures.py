@@ -1,0 +1,178 @@
+"""Error codes of the API: stable words, the HTTP status that fits each, and the one shape that every error has.
+
+    {"error": {"code": "...", "message": "...", "data": {...}}, "requestId": "..."}
+
+The engine's `RejectReason` words are codes too. Invariant: nothing that a client sends yields a 5xx; 503 says that the
+venue is away (UNAVAILABLE: nothing was done) or that an outcome is unknown (UNKNOWN: ask for the digest, or send the
+same request again).
+"""
+
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+from offchain.domain.errors import InvalidInput
+from offchain.domain.event import RejectReason
+
+
+class Code(StrEnum):
+    """Codes that the gateway itself gives."""
+
+    MALFORMED_JSON = "MALFORMED_JSON"
+    INVALID_FIELD = "INVALID_FIELD"
+    UNKNOWN_FIELD = "UNKNOWN_FIELD"
+    MISSING_FIELD = "MISSING_FIELD"
+    INVALID_SIGNATURE = "INVALID_SIGNATURE"
+    UNAUTHENTICATED = "UNAUTHENTICATED"
+    SESSION_EXPIRED = "SESSION_EXPIRED"
+    TIMESTAMP_OUT_OF_WINDOW = "TIMESTAMP_OUT_OF_WINDOW"
+    REPLAYED = "REPLAYED"
+    NOT_FOUND = "NOT_FOUND"
+    ORDER_NOT_FOUND = "ORDER_NOT_FOUND"
+    METHOD_NOT_ALLOWED = "METHOD_NOT_ALLOWED"
+    REQUEST_TIMEOUT = "REQUEST_TIMEOUT"
+    BODY_TOO_LARGE = "BODY_TOO_LARGE"
+    TOO_MANY_ORDERS = "TOO_MANY_ORDERS"
+    UNSUPPORTED_MEDIA_TYPE = "UNSUPPORTED_MEDIA_TYPE"
+    RATE_LIMITED = "RATE_LIMITED"
+    TOO_MANY_SUBSCRIPTIONS = "TOO_MANY_SUBSCRIPTIONS"
+    SLOW_CONSUMER = "SLOW_CONSUMER"
+    UNAVAILABLE = "UNAVAILABLE"
+    UNKNOWN = "UNKNOWN"
+    INTERNAL = "INTERNAL"
+
+
+_CONFLICTS = (
+    RejectReason.DEAD_NONCE,
+    RejectReason.DUPLICATE_CLIENT_ORDER_ID,
+    RejectReason.MARKET_NOT_OPEN,
+    RejectReason.POST_ONLY_VENUE,
+    RejectReason.CANCEL_ONLY_VENUE,
+    RejectReason.CANCEL_ONLY_ACCOUNT,
+    RejectReason.ORDER_NOT_OPEN,
+    RejectReason.NOTHING_TO_CLOSE,
+)
+
+STATUS: dict[str, int] = {
+    **{reason.value: 422 for reason in RejectReason},
+    **{reason.value: 409 for reason in _CONFLICTS},
+    RejectReason.WRONG_SIGNER.value: 401,
+    RejectReason.UNKNOWN_MARKET.value: 404,
+    RejectReason.UNKNOWN_TOKEN.value: 404,
+    RejectReason.INVALID_PRICE.value: 400,
+    RejectReason.INVALID_SIZE.value: 400,
+    RejectReason.INVALID_SLOT.value: 400,
+    RejectReason.INVALID_PARAMETER.value: 400,
+    Code.MALFORMED_JSON: 400,
+    Code.INVALID_FIELD: 400,
+    Code.UNKNOWN_FIELD: 400,
+    Code.MISSING_FIELD: 400,
+    Code.TOO_MANY_ORDERS: 400,
+    Code.INVALID_SIGNATURE: 401,
+    Code.UNAUTHENTICATED: 401,
+    Code.SESSION_EXPIRED: 401,
+    Code.TIMESTAMP_OUT_OF_WINDOW: 401,
+    Code.REPLAYED: 401,
+    Code.NOT_FOUND: 404,
+    Code.ORDER_NOT_FOUND: 404,
+    Code.METHOD_NOT_ALLOWED: 405,
+    Code.REQUEST_TIMEOUT: 408,
+    Code.BODY_TOO_LARGE: 413,
+    Code.UNSUPPORTED_MEDIA_TYPE: 415,
+    Code.RATE_LIMITED: 429,
+    Code.TOO_MANY_SUBSCRIPTIONS: 429,
+    Code.SLOW_CONSUMER: 429,
+    Code.UNAVAILABLE: 503,
+    Code.UNKNOWN: 503,
+    Code.INTERNAL: 500,
+}
+"""HTTP status of every code that there is; a test checks that none is missing."""
+
+CCXT: dict[str, str] = {
+    "WRONG_SIGNER": "AuthenticationError",
+    "INVALID_SIGNATURE": "AuthenticationError",
+    "UNAUTHENTICATED": "AuthenticationError",
+    "SESSION_EXPIRED": "AuthenticationError",
+    "TIMESTAMP_OUT_OF_WINDOW": "InvalidNonce",
+    "REPLAYED": "InvalidNonce",
+    "DEAD_NONCE": "InvalidNonce",
+    "NONCE_TOO_FAR_AHEAD": "InvalidNonce",
+    "UNKNOWN_MARKET": "BadSymbol",
+    "MARKET_NOT_OPEN": "MarketClosed",
+    "INSUFFICIENT_BALANCE": "InsufficientFunds",
+    "POST_ONLY_WOULD_CROSS": "OrderImmediatelyFillable",
+    "DUPLICATE_CLIENT_ORDER_ID": "DuplicateOrderId",
+    "ORDER_NOT_OPEN": "OrderNotFound",
+    "ORDER_NOT_FOUND": "OrderNotFound",
+    "RATE_LIMITED": "RateLimitExceeded",
+    "POST_ONLY_VENUE": "OnMaintenance",
+    "CANCEL_ONLY_VENUE": "OnMaintenance",
+    "UNAVAILABLE": "OnMaintenance",
+    "UNKNOWN": "RequestTimeout",
+    "INVALID_FIELD": "BadRequest",
+    "UNKNOWN_FIELD": "BadRequest",
+    "MISSING_FIELD": "ArgumentsRequired",
+    "MALFORMED_JSON": "BadRequest",
+    "INVALID_PRICE": "InvalidOrder",
+    "INVALID_SIZE": "InvalidOrder",
+    "INVALID_SLOT": "InvalidOrder",
+    "EXPIRED": "InvalidOrder",
+    "FEE_CAP_TOO_LOW": "InvalidOrder",
+}
+"""Code to ccxt's exception class, served by /v1/capabilities."""
+
+
+class ApiError(Exception):
+    """What a request ends in when it is not served. `headers` go with the HTTP answer."""
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        data: dict[str, Any] | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.code = str(code)
+        self.message = message
+        self.data = data or {}
+        self.headers = headers or {}
+
+    @property
+    def status(self) -> int:
+        return STATUS[self.code]
+
+    def body(self) -> dict[str, Any]:
+        """The value of `error`."""
+        return {"code": self.code, "message": self.message, "data": self.data}
+
+
+def invalid(error: InvalidInput, code: str = Code.INVALID_FIELD) -> ApiError:
+    """A refusal of one field, with the remedy that the domain names."""
+    data = {"field": error.field}
+    if error.remedy:
+        data["remedy"] = error.remedy
+    return ApiError(code, error.message, data)
+
+
+def undecodable(error: Exception, length: int) -> ApiError:
+    """What msgspec says about a body of `length` bytes: malformed (with the byte), or which field is wrong and how."""
+    text = str(error)
+    if isinstance(error, msgspec.ValidationError):
+        words, _, path = text.partition(" - at `")
+        place = path.rstrip("`").removeprefix("$").removeprefix(".")
+        if "unknown field" in text:
+            name = text.split("`")[1]
+            return ApiError(Code.UNKNOWN_FIELD, f"unknown field {name}", {"field": f"{place}.{name}".lstrip(".")})
+        if "missing required field" in text:
+            name = text.split("`")[1]
+            return ApiError(Code.MISSING_FIELD, f"{name} is missing", {"field": f"{place}.{name}".lstrip(".")})
+        return ApiError(Code.INVALID_FIELD, words.replace("`", ""), {"field": place})
+    if isinstance(error, RecursionError):
+        return ApiError(Code.MALFORMED_JSON, "JSON is nested too deeply")
+    if isinstance(error, UnicodeDecodeError):
+        return ApiError(Code.MALFORMED_JSON, f"not UTF-8 (byte {error.start})")
+    if "truncated" in text:
+        return ApiError(Code.MALFORMED_JSON, f"JSON ends too early (byte {length})")
+    return ApiError(Code.MALFORMED_JSON, text)

@@ -1,0 +1,36 @@
+"""An order as its own acknowledgement tells it, before the feed does."""
+
+from offchain.domain.event import FillMatched, OrderAccepted, OrderClosed, OrderRejected
+from offchain.domain.market import Market
+from offchain.domain.units import Digest, Lots
+from offchain.gateway.records import FillRecord, OrderRecord
+from offchain.sequencer.protocol import Ack
+
+
+def answered_digest(ack: Ack, submitted: Digest) -> Digest:
+    """The order that the ack speaks of: the submitted one, or the first with the same clientOrderId and terms."""
+    if ack.replayed:
+        for event in ack.events:
+            if isinstance(event, OrderAccepted | OrderRejected):
+                return event.digest
+    return submitted
+
+
+def fold_order(digest: Digest, ack: Ack, market: Market) -> tuple[OrderRecord | None, list[FillRecord]]:
+    """The order right after its command and its fills in it; None if the ack does not name it."""
+    order: OrderRecord | None = None
+    fills: list[FillRecord] = []
+    for event in ack.events:
+        match event:
+            case OrderAccepted() if event.digest == digest:
+                order = OrderRecord.accepted(event)
+            case FillMatched() if order is not None and digest in (event.taker_digest, event.maker_digest):
+                fill = FillRecord.matched(event, market)
+                fee = fill.taker_fee if fill.taker_digest == digest else fill.maker_fee
+                order.move(Lots(fill.size_lots), fill.notional, fee, ack.at)
+                fills.append(fill)
+            case OrderClosed() if order is not None and event.digest == digest:
+                order.close(event, ack.at)
+            case _:
+                pass
+    return order, fills

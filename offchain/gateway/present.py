@@ -1,0 +1,229 @@
+"""The wire's words for what the domain holds: ccxt's keys, decimals as canonical strings, times in milliseconds.
+
+Invariant: pure functions of records; every number is exact, except `average`, which is floored at 18 decimals.
+"""
+
+import zlib
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from offchain.domain.event import BalanceChanged, FillMatched
+from offchain.domain.market import Market, format_atoms
+from offchain.domain.order import Flags, Kind, Side, TimeInForce, make_nonce
+from offchain.domain.units import Address, Lots, Ticks
+from offchain.gateway.readmodel import MarketView, ReadModel
+from offchain.gateway.records import FillRecord, OrderRecord
+
+CHECKSUM_LEVELS = 10
+_AVERAGE_SCALE = 10**18
+
+Levels = list[tuple[int, int]]
+"""(price ticks, size lots)"""
+
+
+class Token(NamedTuple):
+    address: Address
+    symbol: str
+    decimals: int
+
+
+class Tokens:
+    """Tokens by address and by symbol: the settlement token and the bases of the listed markets."""
+
+    def __init__(self, quote_token: Address, quote_decimals: int, model: ReadModel) -> None:
+        self._quote_token = quote_token
+        self._quote_decimals = quote_decimals
+        self._model = model
+
+    def all(self) -> list[Token]:
+        """The settlement token first."""
+        views = self._model.markets.values()
+        quotes = [view.market.symbol.partition("-")[2] for view in views]
+        found = [Token(self._quote_token, (quotes or ["USDC"])[0] or "USDC", self._quote_decimals)]
+        known = {self._quote_token}
+        for view in views:
+            market = view.market
+            if market.base_token not in known:
+                known.add(market.base_token)
+                found.append(Token(market.base_token, market.symbol.partition("-")[0], market.base_decimals))
+        return found
+
+    def find(self, name: str) -> Token | None:
+        """By symbol or by address in any case."""
+        lower = name.lower()
+        return next((token for token in self.all() if name == token.symbol or lower == token.address), None)
+
+
+def level_strings(market: Market, levels: Iterable[tuple[int, int]]) -> list[list[str]]:
+    return [[market.format_price(Ticks(price)), market.format_size(Lots(size))] for price, size in levels]
+
+
+def book_checksum(bids: list[list[str]], asks: list[list[str]]) -> int:
+    """CRC32 of `price:size,price:size|price:size`: top 10 bids, `|`, top 10 asks, best first, as sent in the book."""
+    sides = (",".join(":".join(level) for level in side[:CHECKSUM_LEVELS]) for side in (bids, asks))
+    return zlib.crc32("|".join(sides).encode())
+
+
+def book_json(view: MarketView, depth: int) -> dict[str, Any]:
+    bids = level_strings(view.market, view.bids.top(depth))
+    asks = level_strings(view.market, view.asks.top(depth))
+    top = bids, asks
+    if depth < CHECKSUM_LEVELS:
+        top = (
+            level_strings(view.market, view.bids.top(CHECKSUM_LEVELS)),
+            level_strings(view.market, view.asks.top(CHECKSUM_LEVELS)),
+        )
+    return {"symbol": view.market.symbol, "bids": bids, "asks": asks, "checksum": book_checksum(*top)}
+
+
+def market_json(view: MarketView, model: ReadModel) -> dict[str, Any]:
+    market = view.market
+    base, _, quote = market.symbol.partition("-")
+    return {
+        "symbol": market.symbol,
+        "market": market.market,
+        "base": base,
+        "quote": quote,
+        "state": view.state,
+        "tickSize": market.tick_size,
+        "lotSize": market.lot_size,
+        "minNotional": "0",
+        "makerFeePpm": model.maker_fee_ppm,
+        "takerFeePpm": model.taker_fee_ppm,
+        "baseToken": market.base_token,
+        "baseDecimals": market.base_decimals,
+        "quoteDecimals": market.quote_decimals,
+        "baseAtomsPerLot": str(market.base_atoms_per_lot),
+        "quoteAtomsPerTickLot": str(market.quote_atoms_per_tick_lot),
+    }
+
+
+def order_json(order: OrderRecord, market: Market) -> dict[str, Any]:
+    """ccxt's order, plus seq, nonce, slot, expiry, reason. `cost`, `average` and `fee` are null if not known here."""
+    fee = None
+    if order.fee_atoms is not None:
+        fee = {"cost": format_atoms(order.fee_atoms, market.quote_decimals), "currency": quote_symbol(market)}
+    return {
+        "id": order.digest,
+        "clientOrderId": order.client_order_id,
+        "timestamp": order.at,
+        "lastTradeTimestamp": order.last_trade_at,
+        "lastUpdateTimestamp": order.updated_at,
+        "symbol": market.symbol,
+        "type": Kind(order.kind).name.lower(),
+        "side": Side(order.side).name.lower(),
+        "price": market.format_price(Ticks(order.price_ticks)),
+        "amount": market.format_size(Lots(order.size_lots)),
+        "cost": None if order.cost_atoms is None else format_atoms(order.cost_atoms, market.quote_decimals),
+        "average": average_price(order, market),
+        "filled": market.format_size(Lots(order.filled_lots)),
+        "remaining": market.format_size(Lots(order.remaining_lots)),
+        "timeInForce": TimeInForce(order.time_in_force).name,
+        "postOnly": bool(order.flags & Flags.POST_ONLY),
+        "reduceOnly": bool(order.flags & Flags.REDUCE_ONLY),
+        "triggerPrice": None,
+        "takeProfitPrice": None,
+        "stopLossPrice": None,
+        "status": str(order.status),
+        "reason": order.reason or None,
+        "fee": fee,
+        "account": order.account,
+        "nonce": str(order.nonce),
+        "slot": order.nonce >> 48,
+        "expiry": order.expiry,
+        "seq": order.sequence,
+    }
+
+
+def average_price(order: OrderRecord, market: Market) -> str | None:
+    if order.cost_atoms is None or order.filled_lots <= 0:
+        return None
+    numerator, denominator = market.tick_fraction
+    lots = order.filled_lots * market.quote_atoms_per_tick_lot
+    return format_atoms(order.cost_atoms * numerator * _AVERAGE_SCALE // (lots * denominator), 18)
+
+
+def fill_json(fill: FillRecord, account: Address, market: Market) -> list[dict[str, Any]]:
+    """The legs of `account`: one, or both if it traded with itself."""
+    legs = []
+    for is_taker in (False, True):
+        if account != (fill.taker if is_taker else fill.maker):
+            continue
+        side = Side(fill.taker_side) if is_taker else Side(fill.taker_side).opposite
+        fee = {
+            "cost": format_atoms(fill.taker_fee if is_taker else fill.maker_fee, market.quote_decimals),
+            "currency": quote_symbol(market),
+            "ratePpm": fill.taker_fee_ppm if is_taker else fill.maker_fee_ppm,
+        }
+        legs.append(
+            {
+                "id": str(fill.fill),
+                "order": fill.taker_digest if is_taker else fill.maker_digest,
+                "timestamp": fill.at,
+                "symbol": market.symbol,
+                "side": side.name.lower(),
+                "takerOrMaker": "taker" if is_taker else "maker",
+                "price": market.format_price(Ticks(fill.price_ticks)),
+                "amount": market.format_size(Lots(fill.size_lots)),
+                "cost": format_atoms(fill.notional, market.quote_decimals),
+                "fee": fee,
+                "state": str(fill.state),
+                "reason": fill.reason or None,
+                "batchId": fill.batch,
+                "txHash": fill.transaction or None,
+            }
+        )
+    return legs
+
+
+def trade_json(trade: FillMatched, market: Market) -> dict[str, Any]:
+    """The public side of a fill: no account, no order id."""
+    return {
+        "id": str(trade.fill),
+        "timestamp": trade.at,
+        "side": Side(trade.taker_side).name.lower(),
+        "price": market.format_price(Ticks(trade.price_ticks)),
+        "amount": market.format_size(Lots(trade.size_lots)),
+    }
+
+
+def balance_json(balance: BalanceChanged, token: Token) -> dict[str, Any]:
+    """`free`, `used` and `total` are ccxt's; `withdrawable` is what a countersigned withdrawal may take."""
+    free = balance.settled + balance.pending - balance.held
+    withdrawable = balance.settled + min(0, balance.pending) - balance.held - balance.leaving
+    amounts = {
+        "settled": balance.settled,
+        "pending": balance.pending,
+        "held": balance.held,
+        "leaving": balance.leaving,
+        "free": max(0, free - balance.leaving),
+        "used": balance.held + balance.leaving,
+        "total": balance.settled + balance.pending,
+        "withdrawable": max(0, withdrawable),
+    }
+    decimals = token.decimals
+    return {
+        "token": token.symbol,
+        "address": token.address,
+        **{name: format_atoms(amount, decimals) for name, amount in amounts.items()},
+    }
+
+
+def venue_json(model: ReadModel) -> dict[str, Any]:
+    return {
+        "state": str(model.venue_state),
+        "reason": model.venue_reason or None,
+        "makerFeePpm": model.maker_fee_ppm,
+        "takerFeePpm": model.taker_fee_ppm,
+        "markets": {view.market.symbol: view.state for view in model.markets.values()},
+    }
+
+
+def quote_symbol(market: Market) -> str:
+    return market.symbol.partition("-")[2] or "USDC"
+
+
+def nonce_words(nonce: int) -> dict[str, int]:
+    """Slot and sequence of a nonce, for error messages."""
+    assert make_nonce(nonce >> 48, nonce & (2**48 - 1)) == nonce
+    return {"slot": nonce >> 48, "sequence": nonce & (2**48 - 1)}

@@ -1,0 +1,324 @@
+"""What the gateway knows: books, open orders, balances, recent fills and the venue's state, from the feed alone.
+
+Invariant: after `apply` of command n the model is the state after command n, the same at every gateway; a snapshot
+replaces all of it. Closed orders and fills are kept for a while only, so that they can be asked for before the history
+has them. Nothing here knows the wire.
+"""
+
+import asyncio
+import heapq
+from bisect import bisect_left, insort
+from collections import OrderedDict, deque
+from collections.abc import Iterable
+
+import msgspec
+
+from offchain.domain.event import (
+    AccountRestricted,
+    AnyEvent,
+    ApprovalGranted,
+    ApprovalReleased,
+    BalanceChanged,
+    BatchClosed,
+    FeesChanged,
+    FillMatched,
+    FillRefused,
+    FillSettled,
+    FillTakenBack,
+    LevelChanged,
+    MarketOpened,
+    MarketStateChanged,
+    OrderAccepted,
+    OrderClosed,
+    VenueState,
+    VenueStateChanged,
+)
+from offchain.domain.market import Market, MarketState
+from offchain.domain.order import Side
+from offchain.domain.units import Address, Digest, Lots, Ticks
+from offchain.gateway.records import FillRecord, OrderRecord
+from offchain.sequencer.protocol import FeedMessage
+
+CLOSED_ORDERS_MAX = 20_000
+FILLS_MAX = 20_000
+"""Recent closed orders and fills of all accounts; the history has the others."""
+TRADES_PER_MARKET_MAX = 1_000
+
+
+class BookSide:
+    """Price levels of one side; `prices` ascending."""
+
+    __slots__ = ("is_bid", "prices", "sizes")
+
+    def __init__(self, is_bid: bool) -> None:
+        self.is_bid = is_bid
+        self.prices: list[int] = []
+        self.sizes: dict[int, int] = {}
+
+    def set(self, price: int, size: int) -> None:
+        """Size 0 removes the level."""
+        if size == 0:
+            if self.sizes.pop(price, None) is not None:
+                del self.prices[bisect_left(self.prices, price)]
+            return
+        if price not in self.sizes:
+            insort(self.prices, price)
+        self.sizes[price] = size
+
+    def top(self, depth: int) -> list[tuple[int, int]]:
+        """(price, size) of the best `depth` levels, best first."""
+        if depth <= 0:
+            return []
+        best = reversed(self.prices[-depth:]) if self.is_bid else self.prices[:depth]
+        return [(price, self.sizes[price]) for price in best]
+
+
+class MarketView:
+    """A market, its state and its book."""
+
+    def __init__(self, market: Market) -> None:
+        self.market = market
+        self.state: str = MarketState.ACTIVE
+        self.bids = BookSide(is_bid=True)
+        self.asks = BookSide(is_bid=False)
+        self.trades: deque[FillMatched] = deque(maxlen=TRADES_PER_MARKET_MAX)
+
+    def side(self, side: int) -> BookSide:
+        return self.bids if side == Side.BUY else self.asks
+
+
+class Changes(msgspec.Struct):
+    """What one command changed, for the channels. `orders` and `fills` are copies as of that command."""
+
+    levels: dict[int, list[tuple[int, int, int]]] = msgspec.field(default_factory=dict)
+    """market -> (side, price, size)"""
+    trades: dict[int, list[FillMatched]] = msgspec.field(default_factory=dict)
+    orders: dict[Digest, OrderRecord] = msgspec.field(default_factory=dict)
+    fills: dict[int, FillRecord] = msgspec.field(default_factory=dict)
+    balances: dict[tuple[Address, Address], BalanceChanged] = msgspec.field(default_factory=dict)
+    venue: bool = False
+
+
+class ReadModel:
+    """One writer (the feed), many readers, one thread."""
+
+    def __init__(self) -> None:
+        self._waiters: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._waiter_count = 0
+        self._clear()
+        self.sequence = 0
+        self.at = 0
+        self.is_loaded = False
+
+    def _clear(self) -> None:
+        self.markets: dict[int, MarketView] = {}
+        self.symbols: dict[str, MarketView] = {}
+        self.venue_state: VenueState = VenueState.ACTIVE
+        self.venue_reason = ""
+        self.maker_fee_ppm = 0
+        self.taker_fee_ppm = 0
+        self.orders: dict[Digest, OrderRecord] = {}
+        self.open_orders: dict[Address, dict[Digest, OrderRecord]] = {}
+        self.closed_orders: dict[Address, OrderedDict[Digest, OrderRecord]] = {}
+        self.client_orders: dict[tuple[Address, str], Digest] = {}
+        self.balances: dict[Address, dict[Address, BalanceChanged]] = {}
+        self.restricted: set[Address] = set()
+        self.fills: OrderedDict[int, FillRecord] = OrderedDict()
+        self.account_fills: dict[Address, deque[int]] = {}
+        self._approvals: dict[int, ApprovalGranted] = {}
+        self._account_approvals: dict[Address, set[int]] = {}
+        self._closing: OrderedDict[Digest, None] = OrderedDict()
+
+    def apply(self, message: FeedMessage) -> Changes:
+        """The events of one command, or a snapshot."""
+        if message.snapshot:
+            self._clear()
+        else:
+            assert self.is_loaded and message.sequence == self.sequence + 1, (message.sequence, self.sequence)
+        changes = Changes()
+        for event in message.events:
+            self._apply_event(event, message.at, changes)
+        for digest in changes.orders:
+            changes.orders[digest] = msgspec.structs.replace(changes.orders[digest])
+        for number in changes.fills:
+            changes.fills[number] = msgspec.structs.replace(changes.fills[number])
+        self.sequence, self.at, self.is_loaded = message.sequence, message.at, True
+        while self._waiters and self._waiters[0][0] <= self.sequence:
+            waiter = heapq.heappop(self._waiters)[2]
+            if not waiter.done():
+                waiter.set_result(None)
+        return changes
+
+    async def reached(self, sequence: int, seconds: float) -> bool:
+        """Waits until the model includes command `sequence`, so that a client can read what it wrote."""
+        if self.sequence >= sequence:
+            return True
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiter_count += 1
+        heapq.heappush(self._waiters, (sequence, self._waiter_count, waiter))
+        try:
+            async with asyncio.timeout(seconds):
+                await waiter
+        except TimeoutError:
+            return False
+        return True
+
+    # --- questions ---
+
+    def order(self, digest: Digest) -> OrderRecord | None:
+        """Open, or closed a short while ago."""
+        return self.orders.get(digest)
+
+    def order_at(self, account: Address, nonce: int) -> OrderRecord | None:
+        """The open order of a nonce."""
+        for order in self.open_orders.get(account, {}).values():
+            if order.nonce == nonce:
+                return order
+        return None
+
+    def recent_closed(self, account: Address) -> Iterable[OrderRecord]:
+        """Newest first."""
+        return reversed(self.closed_orders.get(account, OrderedDict()).values())
+
+    def recent_fills(self, account: Address) -> Iterable[FillRecord]:
+        """Newest first."""
+        return (self.fills[number] for number in reversed(self.account_fills.get(account, deque())))
+
+    def account_approvals(self, account: Address) -> list[ApprovalGranted]:
+        """Outstanding countersignatures, oldest first."""
+        return [self._approvals[nonce] for nonce in sorted(self._account_approvals.get(account, ()))]
+
+    # --- events ---
+
+    def _apply_event(self, event: AnyEvent, at: int, changes: Changes) -> None:
+        match event:
+            case LevelChanged(market=market, side=side, price_ticks=price, size_lots=size):
+                self.markets[market].side(side).set(price, size)
+                changes.levels.setdefault(market, []).append((side, price, size))
+            case BalanceChanged():
+                self.balances.setdefault(event.account, {})[event.token] = event
+                changes.balances[event.account, event.token] = event
+            case OrderAccepted():
+                self._accept(event, changes)
+            case FillMatched():
+                self._match(event, at, changes)
+            case OrderClosed():
+                self._close(event, at, changes)
+            case BatchClosed() | FillSettled() | FillRefused() | FillTakenBack():
+                self._settle(event, at, changes)
+            case ApprovalGranted():
+                self._approvals[event.nonce] = event
+                self._account_approvals.setdefault(event.account, set()).add(event.nonce)
+            case ApprovalReleased():
+                if self._approvals.pop(event.nonce, None) is not None:
+                    self._account_approvals[event.account].discard(event.nonce)
+            case AccountRestricted(account=account, cancel_only=cancel_only):
+                (self.restricted.add if cancel_only else self.restricted.discard)(account)
+            case MarketOpened() | MarketStateChanged() | VenueStateChanged() | FeesChanged():
+                self._venue(event)
+                changes.venue = True
+            case _:
+                pass
+
+    def _venue(self, event: MarketOpened | MarketStateChanged | VenueStateChanged | FeesChanged) -> None:
+        match event:
+            case MarketOpened():
+                market = Market(
+                    market=event.market,
+                    symbol=event.symbol,
+                    base_token=event.base_token,
+                    base_atoms_per_lot=event.base_atoms_per_lot,
+                    quote_atoms_per_tick_lot=event.quote_atoms_per_tick_lot,
+                    base_decimals=event.base_decimals,
+                    quote_decimals=event.quote_decimals,
+                )
+                view = MarketView(market)
+                self.markets[event.market] = view
+                self.symbols.setdefault(event.symbol, view)
+            case MarketStateChanged():
+                self.markets[event.market].state = event.state
+            case VenueStateChanged():
+                self.venue_state, self.venue_reason = event.state, event.reason
+            case FeesChanged():
+                self.maker_fee_ppm, self.taker_fee_ppm = event.maker_fee_ppm, event.taker_fee_ppm
+
+    def _accept(self, event: OrderAccepted, changes: Changes) -> None:
+        order = OrderRecord.accepted(event)
+        self.orders[event.digest] = order
+        self.open_orders.setdefault(event.account, {})[event.digest] = order
+        if event.client_order_id:
+            self.client_orders[event.account, event.client_order_id] = event.digest
+        changes.orders[event.digest] = order
+
+    def _match(self, event: FillMatched, at: int, changes: Changes) -> None:
+        view = self.markets[event.market]
+        view.trades.append(event)
+        changes.trades.setdefault(event.market, []).append(event)
+        fill = FillRecord.matched(event, view.market)
+        self.fills[event.fill] = fill
+        for account in {event.maker, event.taker}:
+            self.account_fills.setdefault(account, deque()).append(event.fill)
+        self._forget_fills()
+        changes.fills[event.fill] = fill
+        self._move(fill, 1, at, changes)
+
+    def _move(self, fill: FillRecord, sign: int, at: int, changes: Changes) -> None:
+        """Adds the fill to both orders, or takes it back."""
+        for digest, fee in ((fill.maker_digest, fill.maker_fee), (fill.taker_digest, fill.taker_fee)):
+            order = self.orders.get(digest)
+            if order is not None:
+                order.move(Lots(sign * fill.size_lots), sign * fill.notional, sign * fee, at)
+                changes.orders[digest] = order
+
+    def _close(self, event: OrderClosed, at: int, changes: Changes) -> None:
+        order = self.open_orders.get(event.account, {}).pop(event.digest, None)
+        if order is None:
+            return
+        order.close(event, at)
+        self.closed_orders.setdefault(event.account, OrderedDict())[event.digest] = order
+        self._closing[event.digest] = None
+        self._forget_orders()
+        changes.orders[event.digest] = order
+
+    def _settle(
+        self, event: BatchClosed | FillSettled | FillRefused | FillTakenBack, at: int, changes: Changes
+    ) -> None:
+        numbers = range(event.first, event.last + 1) if isinstance(event, BatchClosed) else (event.fill,)
+        for number in numbers:
+            fill = self.fills.get(number)
+            if fill is None:
+                continue
+            fill.advance(event)
+            changes.fills[number] = fill
+            if isinstance(event, FillRefused):
+                self._move(fill, -1, at, changes)
+
+    def _forget_fills(self) -> None:
+        while len(self.fills) > FILLS_MAX:
+            number, fill = self.fills.popitem(last=False)
+            for account in {fill.maker, fill.taker}:
+                numbers = self.account_fills[account]
+                assert numbers.popleft() == number
+                if not numbers:
+                    del self.account_fills[account]
+
+    def _forget_orders(self) -> None:
+        while len(self._closing) > CLOSED_ORDERS_MAX:
+            digest, _ = self._closing.popitem(last=False)
+            order = self.orders.pop(digest)
+            closed = self.closed_orders[order.account]
+            del closed[digest]
+            if not closed:
+                del self.closed_orders[order.account]
+            key = (order.account, order.client_order_id)
+            if self.client_orders.get(key) == digest:
+                del self.client_orders[key]
+
+
+def best_prices(view: MarketView) -> tuple[tuple[Ticks, Lots] | None, tuple[Ticks, Lots] | None]:
+    """Best bid and best ask."""
+    bid, ask = view.bids.top(1), view.asks.top(1)
+    return (
+        (Ticks(bid[0][0]), Lots(bid[0][1])) if bid else None,
+        (Ticks(ask[0][0]), Lots(ask[0][1])) if ask else None,
+    )

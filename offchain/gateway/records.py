@@ -1,0 +1,183 @@
+"""An order and a fill as the read model keeps them: what events said, in integers, and the fold of one more event.
+
+Invariant: `filled_lots` + `remaining_lots` = `size_lots`, and `cost_atoms` and `fee_atoms` are the sums over the
+order's fills (None where the fills are older than the gateway's snapshot; the history knows).
+"""
+
+from enum import StrEnum
+
+import msgspec
+
+from offchain.domain.event import (
+    REFUSAL_TAKER_BIT,
+    AnyEvent,
+    BatchClosed,
+    CloseReason,
+    FillMatched,
+    FillRefused,
+    FillSettled,
+    FillTakenBack,
+    OrderAccepted,
+    OrderClosed,
+    RefusalCause,
+)
+from offchain.domain.market import Market
+from offchain.domain.order import OrderStatus
+from offchain.domain.units import Address, Atoms, Digest, Lots, Ticks
+
+STATUS_OF: dict[str, OrderStatus] = {
+    CloseReason.FILLED: OrderStatus.CLOSED,
+    CloseReason.EXPIRED: OrderStatus.EXPIRED,
+    CloseReason.CANCELED: OrderStatus.CANCELED,
+    CloseReason.REPLACED: OrderStatus.CANCELED,
+    CloseReason.IMMEDIATE_REMAINDER: OrderStatus.CANCELED,
+    CloseReason.SELF_TRADE: OrderStatus.CANCELED,
+    CloseReason.UNCOVERED: OrderStatus.CANCELED,
+    CloseReason.FILL_REFUSED: OrderStatus.CANCELED,
+    CloseReason.CANCELED_ON_CHAIN: OrderStatus.CANCELED,
+}
+
+
+class OrderRecord(msgspec.Struct, kw_only=True):
+    """Times in unix milliseconds; `reason` is "" while open."""
+
+    digest: Digest
+    account: Address
+    sequence: int
+    at: int
+    market: int
+    side: int
+    kind: int
+    time_in_force: int
+    flags: int
+    price_ticks: int
+    size_lots: int
+    nonce: int
+    expiry: int
+    client_order_id: str
+    filled_lots: int = 0
+    cost_atoms: int | None = 0
+    fee_atoms: int | None = 0
+    last_trade_at: int | None = None
+    updated_at: int = 0
+    status: OrderStatus = OrderStatus.OPEN
+    reason: str = ""
+
+    @classmethod
+    def accepted(cls, event: OrderAccepted) -> "OrderRecord":
+        known = 0 if event.filled_lots == 0 else None
+        return cls(
+            digest=event.digest,
+            account=event.account,
+            sequence=event.sequence,
+            at=event.at,
+            market=event.market,
+            side=event.side,
+            kind=event.kind,
+            time_in_force=event.time_in_force,
+            flags=event.flags,
+            price_ticks=event.price_ticks,
+            size_lots=event.size_lots,
+            nonce=event.nonce,
+            expiry=event.expiry,
+            client_order_id=event.client_order_id,
+            filled_lots=event.filled_lots,
+            cost_atoms=known,
+            fee_atoms=known,
+            updated_at=event.at,
+        )
+
+    @property
+    def remaining_lots(self) -> int:
+        return self.size_lots - self.filled_lots
+
+    def move(self, size: Lots, notional: int, fee: int, at: int) -> None:
+        """A fill, or with negative numbers its refusal."""
+        self.filled_lots += size
+        if self.cost_atoms is not None and self.fee_atoms is not None:
+            self.cost_atoms += notional
+            self.fee_atoms += fee
+        self.updated_at = at
+        if size > 0:
+            self.last_trade_at = at
+
+    def close(self, event: OrderClosed, at: int) -> None:
+        self.status = STATUS_OF[event.reason]
+        self.reason = str(event.reason)
+        self.updated_at = at
+
+
+class FillState(StrEnum):
+    MATCHED = "MATCHED"
+    BATCHED = "BATCHED"
+    SETTLED = "SETTLED"
+    REFUSED = "REFUSED"
+
+
+class FillRecord(msgspec.Struct, kw_only=True):
+    """Both legs of a fill. `reason` is that of a refusal, or why the operator takes it back."""
+
+    fill: int
+    market: int
+    at: int
+    maker_digest: Digest
+    taker_digest: Digest
+    maker: Address
+    taker: Address
+    taker_side: int
+    price_ticks: int
+    size_lots: int
+    notional: int
+    maker_fee_ppm: int
+    taker_fee_ppm: int
+    maker_fee: int
+    taker_fee: int
+    state: FillState = FillState.MATCHED
+    batch: int | None = None
+    transaction: str = ""
+    reason: str = ""
+
+    @classmethod
+    def matched(cls, event: FillMatched, market: Market) -> "FillRecord":
+        notional: Atoms = market.notional(Ticks(event.price_ticks), Lots(event.size_lots))
+        return cls(
+            fill=event.fill,
+            market=event.market,
+            at=event.at,
+            maker_digest=event.maker_digest,
+            taker_digest=event.taker_digest,
+            maker=event.maker,
+            taker=event.taker,
+            taker_side=event.taker_side,
+            price_ticks=event.price_ticks,
+            size_lots=event.size_lots,
+            notional=notional,
+            maker_fee_ppm=event.maker_fee_ppm,
+            taker_fee_ppm=event.taker_fee_ppm,
+            maker_fee=event.maker_fee,
+            taker_fee=event.taker_fee,
+        )
+
+    def advance(self, event: AnyEvent) -> None:
+        """MATCHED -> BATCHED -> SETTLED | REFUSED."""
+        match event:
+            case BatchClosed(batch=batch):
+                self.state, self.batch = FillState.BATCHED, batch
+            case FillSettled(transaction=transaction):
+                self.state, self.transaction = FillState.SETTLED, transaction
+            case FillRefused(transaction=transaction, reason=reason):
+                self.state, self.transaction, self.reason = FillState.REFUSED, transaction, refusal_words(reason)
+            case FillTakenBack(reason=text):
+                self.reason = text
+            case _:
+                pass
+
+
+def refusal_words(reason: int) -> str:
+    """`MAKER_BALANCE`: who is at fault, and the cause."""
+    party = "TAKER" if reason & REFUSAL_TAKER_BIT else "MAKER"
+    cause = reason & ~REFUSAL_TAKER_BIT
+    try:
+        return f"{party}_{RefusalCause(cause).name}"
+    except ValueError:
+        return f"{party}_{cause}"

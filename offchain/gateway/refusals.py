@@ -1,0 +1,31 @@
+"""The engine's refusals in a sentence each, with what a trader needs to do better."""
+
+from offchain.domain.event import RejectReason
+
+WORDS: dict[RejectReason, str] = {
+    RejectReason.WRONG_SIGNER: "the signature is not the account's",
+    RejectReason.UNKNOWN_MARKET: "no such market",
+    RejectReason.MARKET_NOT_OPEN: "the market does not take orders now",
+    RejectReason.UNSUPPORTED: "this kind of order is not supported",
+    RejectReason.INVALID_PRICE: "the price is out of range",
+    RejectReason.INVALID_SIZE: "the size is out of range",
+    RejectReason.INVALID_SLOT: "immediate orders use slot 0, resting orders another slot",
+    RejectReason.DEAD_NONCE: "the nonce is dead: its slot has seen this or a higher sequence",
+    RejectReason.NONCE_TOO_FAR_AHEAD: "the nonce's sequence is more than a day ahead",
+    RejectReason.EXPIRED: "the order has expired",
+    RejectReason.FEE_CAP_TOO_LOW: "maxFeePpm is below the fee in force",
+    RejectReason.INSUFFICIENT_BALANCE: "the account cannot cover the order",
+    RejectReason.TOO_MANY_OPEN_ORDERS: "the account has too many open orders",
+    RejectReason.DUPLICATE_CLIENT_ORDER_ID: "another order of the account has this clientOrderId",
+    RejectReason.POST_ONLY_WOULD_CROSS: "the post-only order would take liquidity",
+    RejectReason.POST_ONLY_VENUE: "the venue takes post-only orders only",
+    RejectReason.CANCEL_ONLY_VENUE: "the venue takes cancels only",
+    RejectReason.CANCEL_ONLY_ACCOUNT: "the account may only cancel until it is covered",
+    RejectReason.ORDER_NOT_OPEN: "the order is not open",
+    RejectReason.NOTHING_TO_CLOSE: "there is nothing to close",
+    RejectReason.UNKNOWN_TOKEN: "no such token",
+    RejectReason.UNKNOWN_FILL: "no such fill",
+    RejectReason.TOO_MANY_APPROVALS: "too many countersignatures of the account are outstanding",
+    RejectReason.INVALID_PARAMETER: "a parameter is not acceptable",
+}
+"""A test checks that every reason has its words."""

@@ -1,0 +1,252 @@
+"""The HTTP handlers: each takes a checked call and returns JSON-ready values, or raises `ApiError`.
+
+Invariant: a handler of a private route sees only its session's account; another account's order is a 404.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from offchain.domain.units import Address
+from offchain.gateway import present, schema
+from offchain.gateway.channels import BOOK, TRADES, Channel
+from offchain.gateway.context import Gateway
+from offchain.gateway.failures import ApiError, Code
+from offchain.gateway.records import FillRecord, OrderRecord
+from offchain.gateway.sessions import Session
+
+BOOK_DEPTH_DEFAULT = 100
+_NEWEST = 2**63 - 1
+
+Answer = Any
+
+
+class Call(NamedTuple):
+    """A request after its body was read, its budget taken and its session checked."""
+
+    path: Mapping[str, str]
+    query: Mapping[str, str]
+    body: bytes
+    session: Session | None
+    now: int
+    address: str
+
+    @property
+    def account(self) -> Address:
+        """Of the session; private routes always have one."""
+        assert self.session is not None
+        return self.session.account
+
+
+class Status(NamedTuple):
+    """An answer with another status than 200."""
+
+    status: int
+    body: Answer
+
+
+# --- public ---
+
+
+async def markets(gateway: Gateway, call: Call) -> Answer:
+    model = loaded(gateway).model
+    return {"markets": [present.market_json(view, model) for view in model.markets.values()], "seq": model.sequence}
+
+
+async def book(gateway: Gateway, call: Call) -> Answer:
+    view = loaded(gateway).trading.market(call.path["symbol"])
+    depth = schema.parse_limit(call.query.get("depth"), BOOK_DEPTH_DEFAULT)
+    sequence = gateway.log.last(Channel(f"{BOOK}:{view.market.symbol}"))
+    head = {"seq": sequence, "timestamp": gateway.model.at}
+    return present.book_json(view, depth) | head
+
+
+async def trades(gateway: Gateway, call: Call) -> Answer:
+    view = loaded(gateway).trading.market(call.path["symbol"])
+    limit = schema.parse_limit(call.query.get("limit"))
+    recent = list(view.trades)[-limit:]
+    return {
+        "symbol": view.market.symbol,
+        "trades": [present.trade_json(trade, view.market) for trade in reversed(recent)],
+        "seq": gateway.log.last(Channel(f"{TRADES}:{view.market.symbol}")),
+    }
+
+
+async def venue(gateway: Gateway, call: Call) -> Answer:
+    model = loaded(gateway).model
+    return present.venue_json(model) | {"seq": model.sequence, "timestamp": model.at}
+
+
+async def epoch(gateway: Gateway, call: Call) -> Answer:
+    number = schema.parse_integer(call.path["number"], 63, "number")
+    found = await gateway.past.epoch(number)
+    if found is None:
+        raise ApiError(Code.NOT_FOUND, "no such epoch, or not closed yet")
+    return found
+
+
+async def proof(gateway: Gateway, call: Call) -> Answer:
+    found = await gateway.past.proof(schema.parse_digest(call.path["id"]))
+    if found is None:
+        message = "no such order, or its epoch is not closed yet"
+        raise ApiError(Code.ORDER_NOT_FOUND, message, {"remedy": "Ask again after the epoch"})
+    return found
+
+
+# --- orders ---
+
+
+async def place(gateway: Gateway, call: Call) -> Answer:
+    if not call.body.lstrip().startswith(b"["):
+        (outcome,) = await gateway.trading.place([call.body])
+        if isinstance(outcome, ApiError):
+            raise outcome
+        return Status(200 if outcome["replayed"] else 201, outcome)
+    items = schema.decode_items(call.body)
+    if len(items) > 1:
+        gateway.ingress.take_address(call.address, len(items) - 1)
+    outcomes = await gateway.trading.place(items) if items else []
+    return [outcome if isinstance(outcome, dict) else {"ok": False, "error": outcome.body()} for outcome in outcomes]
+
+
+async def cancel(gateway: Gateway, call: Call) -> Answer:
+    digest = schema.parse_digest(call.path["id"])
+    if call.session is None:
+        return await gateway.trading.cancel_signed(digest, call.body)
+    return await gateway.trading.cancel(call.account, digest)
+
+
+async def cancel_all(gateway: Gateway, call: Call) -> Answer:
+    if call.session is None:
+        return await gateway.trading.cancel_all_signed(call.body)
+    return await gateway.trading.cancel_all(call.account, call.query.get("symbol"))
+
+
+async def orders(gateway: Gateway, call: Call) -> Answer:
+    status = call.query.get("status", "open")
+    if status not in ("open", "closed"):
+        raise ApiError(Code.INVALID_FIELD, "status is open or closed", {"field": "status"})
+    market, before, limit = _page(gateway, call)
+    if status == "open":
+        rows = _select_orders(gateway.model.open_orders.get(call.account, {}).values(), market, before)
+    else:
+        past = await gateway.past.closed_orders(call.account, market, before, limit)
+        recent = _select_orders(gateway.model.recent_closed(call.account), market, before)
+        rows = list(({order.digest: order for order in past} | {order.digest: order for order in recent}).values())
+    rows.sort(key=lambda order: -order.sequence)
+    rows = rows[:limit]
+    return {
+        "orders": [_order(gateway, order) for order in rows],
+        "cursor": str(rows[-1].sequence) if len(rows) == limit else None,
+        "seq": gateway.model.sequence,
+    }
+
+
+async def order(gateway: Gateway, call: Call) -> Answer:
+    digest = schema.parse_digest(call.path["id"])
+    found = loaded(gateway).model.order(digest)
+    if found is None:
+        found = await gateway.past.order(digest)
+    return await _own_order(gateway, call, found)
+
+
+async def order_by_client_id(gateway: Gateway, call: Call) -> Answer:
+    name = call.path["id"]
+    digest = loaded(gateway).model.client_orders.get((call.account, name))
+    found = gateway.model.order(digest) if digest is not None else None
+    if found is None:
+        found = await gateway.past.client_order(call.account, schema.parse_client_order_id(name))
+    return await _own_order(gateway, call, found)
+
+
+async def fills(gateway: Gateway, call: Call) -> Answer:
+    market, before, limit = _page(gateway, call)
+    past = await gateway.past.fills(call.account, market, before, limit)
+    merged: dict[int, FillRecord] = {fill.fill: fill for fill in past}
+    for fill in gateway.model.recent_fills(call.account):
+        if fill.fill < before and market in (None, fill.market):
+            merged[fill.fill] = fill
+    rows = sorted(merged.values(), key=lambda fill: -fill.fill)[:limit]
+    markets_by_number = gateway.model.markets
+    return {
+        "fills": [
+            leg for fill in rows for leg in present.fill_json(fill, call.account, markets_by_number[fill.market].market)
+        ],
+        "cursor": str(rows[-1].fill) if len(rows) == limit else None,
+        "seq": gateway.model.sequence,
+    }
+
+
+async def balances(gateway: Gateway, call: Call) -> Answer:
+    model = loaded(gateway).model
+    rows = model.balances.get(call.account, {})
+    return {
+        "account": call.account,
+        "balances": [
+            present.balance_json(rows[token.address], token) for token in gateway.tokens.all() if token.address in rows
+        ],
+        "cancelOnly": call.account in model.restricted,
+        "seq": model.sequence,
+    }
+
+
+# --- sessions and money ---
+
+
+async def login(gateway: Gateway, call: Call) -> Answer:
+    request = schema.decode(schema.SessionRequest, call.body)
+    account = schema.parse_address(request.account, "account")
+    signature = schema.parse_signature(request.signature)
+    digest = gateway.sessions.login_digest(account, request.issued_at, request.expiry, call.now)
+    await gateway.trading.authenticate(account, digest, signature)
+    credentials = gateway.sessions.issue(account, request.issued_at, request.expiry)
+    body = {
+        "account": account,
+        "apiKey": credentials.api_key,
+        "secret": credentials.secret,
+        "expiresAt": credentials.session.expires_at * 1000,
+    }
+    return Status(201, body)
+
+
+async def withdraw(gateway: Gateway, call: Call) -> Answer:
+    return await gateway.trading.withdraw(call.body)
+
+
+async def approve(gateway: Gateway, call: Call) -> Answer:
+    return await gateway.trading.approve(call.account, call.body)
+
+
+# --- shared ---
+
+
+def loaded(gateway: Gateway) -> Gateway:
+    """Refuses to answer from an empty model."""
+    if not gateway.model.is_loaded:
+        message = "the gateway has not heard from the sequencer yet"
+        raise ApiError(Code.UNAVAILABLE, message, {"executed": False}, {"Retry-After": "1"})
+    return gateway
+
+
+def _page(gateway: Gateway, call: Call) -> tuple[int | None, int, int]:
+    """(market, cursor, limit) of a list: rows below the cursor, newest first."""
+    symbol = call.query.get("symbol")
+    market = None if symbol is None else loaded(gateway).trading.market(symbol).market.market
+    cursor = call.query.get("cursor")
+    before = _NEWEST if cursor is None else schema.parse_integer(cursor, 63, "cursor")
+    return market, before, schema.parse_limit(call.query.get("limit"))
+
+
+def _select_orders(found: Any, market: int | None, before: int) -> list[OrderRecord]:
+    return [order for order in found if order.sequence < before and market in (None, order.market)]
+
+
+def _order(gateway: Gateway, record: OrderRecord) -> dict[str, Any]:
+    return present.order_json(record, gateway.model.markets[record.market].market)
+
+
+async def _own_order(gateway: Gateway, call: Call, found: OrderRecord | None) -> Answer:
+    if found is None or found.account != call.account:
+        raise ApiError(Code.ORDER_NOT_FOUND, "no such order")
+    signature = await gateway.upstream.receipt(found.sequence)
+    receipt = {"seq": found.sequence, "timestamp": found.at, "orderHash": found.digest, "signature": signature}
+    return _order(gateway, found) | {"receipt": receipt if signature else None}

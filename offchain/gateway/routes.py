@@ -1,0 +1,108 @@
+"""The table of HTTP routes: the one place that says what exists, who may call it and what it costs.
+
+`openapi.json`, the router and the tests are made from it.
+"""
+
+from collections.abc import Awaitable, Callable
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from offchain.gateway import rest, schema, templates
+from offchain.gateway.context import Gateway
+from offchain.gateway.rest import Call
+
+
+class Auth(StrEnum):
+    NONE = "none"
+    SIGNATURE = "signature"
+    """The body carries an EIP-712 signature; no session."""
+    SESSION = "session"
+    SESSION_OR_SIGNATURE = "session or signature"
+    """A session's headers, or a body with a signature."""
+
+
+Handler = Callable[[Gateway, Call], Awaitable[Any]]
+
+
+class Route(NamedTuple):
+    """`query` names the query parameters that it takes; others are refused."""
+
+    method: str
+    path: str
+    handler: Handler
+    summary: str
+    auth: Auth = Auth.NONE
+    request: type[schema.Wire] | None = None
+    query: tuple[str, ...] = ()
+    weight: int = 1
+
+
+async def eip712(gateway: Gateway, call: Call) -> Any:
+    return templates.eip712_json(gateway.settings)
+
+
+async def capabilities(gateway: Gateway, call: Call) -> Any:
+    return templates.capabilities_json(gateway.settings)
+
+
+async def openapi(gateway: Gateway, call: Call) -> Any:
+    from offchain.gateway.openapi import openapi_json  # it reads this table
+
+    return openapi_json()
+
+
+_PAGE = ("symbol", "cursor", "limit")
+
+ROUTES: tuple[Route, ...] = (
+    Route("GET", "/v1/eip712", eip712, "What a wallet signs: types, domains and field docs"),
+    Route("GET", "/v1/markets", rest.markets, "Markets with their tick and lot sizes, state and fees"),
+    Route("GET", "/v1/book/{symbol}", rest.book, "The order book", query=("depth",), weight=2),
+    Route("GET", "/v1/trades/{symbol}", rest.trades, "Recent trades, newest first", query=("limit",), weight=2),
+    Route("GET", "/v1/venue", rest.venue, "State of the venue, fees, states of the markets"),
+    Route("GET", "/v1/capabilities", capabilities, "Features, limits, error codes"),
+    Route("GET", "/v1/openapi.json", openapi, "This description", weight=5),
+    Route("GET", "/v1/epochs/{number}", rest.epoch, "Header of a closed epoch", weight=5),
+    Route("GET", "/v1/proofs/{id}", rest.proof, "Proof file of a sequenced order", weight=20),
+    Route("POST", "/v1/orders", rest.place, "Places one order or an array", Auth.SIGNATURE, schema.OrderRequest),
+    Route("GET", "/v1/orders", rest.orders, "Own orders", Auth.SESSION, query=("status", *_PAGE), weight=5),
+    Route(
+        "DELETE",
+        "/v1/orders",
+        rest.cancel_all,
+        "Cancels all orders, or those of one market",
+        Auth.SESSION_OR_SIGNATURE,
+        schema.CancelAllRequest,
+        query=("symbol",),
+    ),
+    Route("GET", "/v1/orders/by-client-id/{id}", rest.order_by_client_id, "An own order", Auth.SESSION),
+    Route("GET", "/v1/orders/{id}", rest.order, "An own order", Auth.SESSION),
+    Route(
+        "DELETE",
+        "/v1/orders/{id}",
+        rest.cancel,
+        "Cancels an order",
+        Auth.SESSION_OR_SIGNATURE,
+        schema.CancelRequest,
+    ),
+    Route("GET", "/v1/fills", rest.fills, "Own fills, newest first", Auth.SESSION, query=_PAGE, weight=5),
+    Route("GET", "/v1/balances", rest.balances, "Own balances", Auth.SESSION),
+    Route("POST", "/v1/sessions", rest.login, "Login", Auth.SIGNATURE, schema.SessionRequest, weight=5),
+    Route(
+        "POST",
+        "/v1/vault/withdraw",
+        rest.withdraw,
+        "Countersigns and relays a withdrawal",
+        Auth.SIGNATURE,
+        schema.WithdrawRequest,
+        weight=5,
+    ),
+    Route(
+        "POST",
+        "/v1/vault/approvals",
+        rest.approve,
+        "Countersigns a debit that the owner sends",
+        Auth.SESSION,
+        schema.ApprovalRequest,
+        weight=5,
+    ),
+)

@@ -1,0 +1,263 @@
+"""Requests as they come off the wire, and their exact conversion to the domain.
+
+One canonical form each: decimals are strings, integers are JSON integers or (64 bits and more) decimal strings, unknown
+fields are refused. Invariant: a request converts exactly or is refused with an `ApiError` that names the field.
+"""
+
+import re
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
+
+import msgspec
+
+from offchain.domain.eip712 import Withdrawal
+from offchain.domain.errors import InvalidInput
+from offchain.domain.event import RejectReason
+from offchain.domain.keccak import keccak
+from offchain.domain.limits import CLIENT_ORDER_ID_BYTES_MAX, ORDERS_PER_REQUEST_MAX, PAGE_LIMIT_MAX
+from offchain.domain.market import Market, parse_atoms, parse_decimal
+from offchain.domain.order import Flags, Kind, Order, Side, TimeInForce
+from offchain.domain.units import Address, Digest, Ticks
+from offchain.gateway.failures import ApiError, Code, invalid, undecodable
+
+_ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
+_SIGNATURE = re.compile(r"0x[0-9a-fA-F]{130}")
+_DIGEST = re.compile(r"0x[0-9a-fA-F]{64}")
+_INTEGER = re.compile(r"0|[1-9][0-9]{0,77}")
+_CLIENT_ORDER_ID = re.compile(r"[0-9A-Za-z._:-]*")
+
+SIDES = {"buy": Side.BUY, "sell": Side.SELL}
+KINDS = {"limit": Kind.LIMIT, "market": Kind.MARKET}
+TIMES_IN_FORCE = {tif.name: tif for tif in TimeInForce}
+
+Int32 = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
+Uint40 = Annotated[int, msgspec.Meta(ge=0, le=2**40 - 1)]
+Uint48 = Annotated[int, msgspec.Meta(ge=0, le=2**48 - 1)]
+
+
+class Wire(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """Base of all requests."""
+
+
+class OrderRequest(Wire, frozen=True, kw_only=True):
+    """An order with its EIP-712 signature. `price` and `size` are decimal strings of quote and base tokens."""
+
+    symbol: str
+    side: Literal["buy", "sell"]
+    type: Literal["limit", "market"] = "limit"
+    time_in_force: Literal["GTC", "IOC", "FOK", "GTD"] = "GTC"
+    price: Any
+    size: Any
+    max_fee_ppm: Int32
+    nonce: str | int
+    expiry: Uint40 = 0
+    post_only: bool = False
+    account: str
+    signature: str
+    client_order_id: str = ""
+
+
+class CancelRequest(Wire, frozen=True, kw_only=True):
+    """A cancel that the owner signed (EIP-712 Cancel) instead of a session."""
+
+    account: str
+    nonce: str | int
+    signature: str
+
+
+class CancelAllRequest(Wire, frozen=True, kw_only=True):
+    """Cancels everything and kills the sequences below `floor` (EIP-712 CancelAll)."""
+
+    account: str
+    floor: Uint48
+    signature: str
+
+
+class SessionRequest(Wire, frozen=True, kw_only=True):
+    """Login: times in unix seconds, as signed (EIP-712 Session)."""
+
+    account: str
+    issued_at: Uint40
+    expiry: Uint40
+    signature: str
+
+
+class WithdrawRequest(Wire, frozen=True, kw_only=True):
+    """A withdrawal that the owner signed (EIP-712 Withdraw); `token` is an address or a token's symbol."""
+
+    account: str
+    token: str
+    amount: Any
+    destination: str
+    as_cxpt: bool = False
+    nonce: str | int
+    deadline: Uint40
+    signature: str
+
+
+class ApprovalRequest(Wire, frozen=True, kw_only=True):
+    """Asks for the countersignature of a debit that the owner sends himself."""
+
+    purpose: Literal["withdraw", "lock", "burn"]
+    token: str
+    amount: Any
+    destination: str = ""
+    as_cxpt: bool = False
+
+
+class Submission(NamedTuple):
+    """An order in the words of the domain."""
+
+    order: Order
+    signature: bytes
+    client_order_id: str
+
+
+Request = TypeVar("Request", bound=Wire)
+_decode_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_DECODERS: dict[type[Wire], Callable[[bytes], Any]] = {
+    kind: msgspec.json.Decoder(kind).decode
+    for kind in (OrderRequest, CancelRequest, CancelAllRequest, SessionRequest, WithdrawRequest, ApprovalRequest)
+}
+
+
+def decode(kind: type[Request], body: bytes | msgspec.Raw) -> Request:
+    """`ApiError` MALFORMED_JSON with the byte, or the field that is wrong."""
+    try:
+        request: Request = _DECODERS[kind](body)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        raise undecodable(error, len(body)) from None
+    return request
+
+
+def decode_items(body: bytes) -> list[msgspec.Raw]:
+    """The items of a JSON array, still undecoded, so that each is answered by itself."""
+    try:
+        items = _decode_items(body)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        raise undecodable(error, len(body)) from None
+    if len(items) > ORDERS_PER_REQUEST_MAX:
+        message = f"{len(items)} orders in a request"
+        raise ApiError(Code.TOO_MANY_ORDERS, message, {"maximum": ORDERS_PER_REQUEST_MAX})
+    return items
+
+
+def parse_order(request: OrderRequest, market: Market) -> Submission:
+    """Exact conversion; a price off tick or a size off lot is refused with the nearest valid value."""
+    order = Order(
+        account=parse_address(request.account, "account"),
+        subaccount=0,
+        market=market.market,
+        side=SIDES[request.side],
+        kind=KINDS[request.type],
+        time_in_force=TIMES_IN_FORCE[request.time_in_force],
+        flags=Flags.POST_ONLY if request.post_only else Flags.NONE,
+        price_ticks=_decimal(market.parse_price, request.price, "price", RejectReason.INVALID_PRICE),
+        size_lots=_decimal(market.parse_size, request.size, "size", RejectReason.INVALID_SIZE),
+        trigger_ticks=Ticks(0),
+        max_fee_ppm=request.max_fee_ppm,
+        nonce=parse_integer(request.nonce, 64, "nonce"),
+        expiry=request.expiry,
+    )
+    client_order_id = parse_client_order_id(request.client_order_id)
+    return Submission(order, parse_signature(request.signature), client_order_id)
+
+
+def parse_withdrawal(request: WithdrawRequest, token: Address, decimals: int) -> Withdrawal:
+    return Withdrawal(
+        account=parse_address(request.account, "account"),
+        token=token,
+        amount=parse_amount(request.amount, decimals),
+        destination=parse_address(request.destination, "destination"),
+        as_cxpt=request.as_cxpt,
+        nonce=parse_integer(request.nonce, 256, "nonce"),
+        deadline=request.deadline,
+    )
+
+
+def parse_amount(value: object, decimals: int) -> int:
+    """Whole tokens as a decimal string to atoms, above 0 and within the Vault's 128 bits."""
+    try:
+        amount = parse_atoms(value, decimals, "amount")
+    except InvalidInput as error:
+        raise invalid(error) from None
+    if not 0 < amount < 2**128:
+        raise ApiError(Code.INVALID_FIELD, "amount is out of range", {"field": "amount"})
+    return amount
+
+
+def parse_address(text: str, field: str) -> Address:
+    """Lower case, or with a right EIP-55 checksum."""
+    if not _ADDRESS.fullmatch(text):
+        raise ApiError(Code.INVALID_FIELD, f"{field} is not an address", {"field": field, "remedy": "0x and 40 digits"})
+    lower = text.lower()
+    if text[2:] not in (lower[2:], lower[2:].upper()) and text != checksummed(lower):
+        message = f"{field} has a wrong EIP-55 checksum"
+        raise ApiError(Code.INVALID_FIELD, message, {"field": field, "remedy": checksummed(lower)})
+    return Address(lower)
+
+
+@lru_cache(maxsize=16_384)
+def checksummed(address: str) -> str:
+    """EIP-55 form of a lower-case address."""
+    digits = keccak(address[2:].encode()).hex()
+    return "0x" + "".join(a.upper() if int(d, 16) >= 8 else a for a, d in zip(address[2:], digits, strict=False))
+
+
+def parse_signature(text: str) -> bytes:
+    if not _SIGNATURE.fullmatch(text):
+        message = "signature is not 65 bytes as 0x-hex"
+        raise ApiError(Code.INVALID_SIGNATURE, message, {"field": "signature", "remedy": "r, s and v: 130 digits"})
+    return bytes.fromhex(text[2:])
+
+
+def parse_digest(text: str) -> Digest:
+    """An order id from a path; ORDER_NOT_FOUND if it cannot be one."""
+    if not _DIGEST.fullmatch(text):
+        raise ApiError(Code.ORDER_NOT_FOUND, "no such order", {"remedy": "An id is 0x and 64 digits"})
+    return Digest(text.lower())
+
+
+def parse_integer(value: str | int, bits: int, field: str) -> int:
+    """A JSON integer or a decimal string without leading zeros, unsigned."""
+    if isinstance(value, str):
+        if not _INTEGER.fullmatch(value):
+            raise ApiError(Code.INVALID_FIELD, f"{field} is not a decimal integer", {"field": field})
+        value = int(value)
+    if not 0 <= value < 1 << bits:
+        raise ApiError(Code.INVALID_FIELD, f"{field} does not fit {bits} bits", {"field": field})
+    return value
+
+
+def parse_client_order_id(text: str) -> str:
+    if len(text) > CLIENT_ORDER_ID_BYTES_MAX or not _CLIENT_ORDER_ID.fullmatch(text):
+        remedy = f"At most {CLIENT_ORDER_ID_BYTES_MAX} letters, digits and . _ : -"
+        raise ApiError(
+            Code.INVALID_FIELD,
+            "clientOrderId is not usable",
+            {"field": "clientOrderId", "remedy": remedy},
+        )
+    return text
+
+
+def parse_limit(text: str | None, default: int = 100) -> int:
+    """`limit` of a list."""
+    if text is None:
+        return default
+    if not _INTEGER.fullmatch(text) or not 1 <= int(text) <= PAGE_LIMIT_MAX:
+        remedy = f"1 to {PAGE_LIMIT_MAX}"
+        raise ApiError(Code.INVALID_FIELD, "limit is out of range", {"field": "limit", "remedy": remedy})
+    return int(text)
+
+
+def _decimal(parse: Callable[[object, str], Any], value: object, field: str, off_grid: RejectReason) -> Any:
+    """Tells a wrong type or form (INVALID_FIELD) from a value off tick, off lot or out of range."""
+    try:
+        parse_decimal(value, field)
+    except InvalidInput as error:
+        raise invalid(error) from None
+    try:
+        return parse(value, field)
+    except InvalidInput as error:
+        raise invalid(error, off_grid) from None

@@ -1,0 +1,112 @@
+"""Logins: an EIP-712 Session signature buys an expiring HMAC key. Stateless, so it survives a restart of the gateway.
+
+`apiKey` names the account and the expiry; `secret` = HMAC(server key, apiKey), so an invented key has a secret that
+nobody knows. A private request is signed over `timestamp + method + path?query + body` and its timestamp (ms) is at
+most 30 s off; a request that changes something is taken once. A session reads and cancels; it can neither trade nor
+move money, both of which need the owner's signature. Deliberately not here: revocation of a single session.
+"""
+
+import base64
+import hashlib
+import hmac
+import struct
+from collections import OrderedDict
+from typing import NamedTuple
+
+from offchain.domain import eip712
+from offchain.domain.limits import SESSION_LIFETIME_SECONDS
+from offchain.domain.units import Address, from_hex, to_address
+from offchain.gateway.failures import ApiError, Code
+
+WINDOW_MILLIS = 30_000
+"""How far a request's timestamp, or a login's issue time, may be from the gateway's clock."""
+SEEN_MAX = 200_000
+"""Signatures of mutations remembered for the window; at the bound mutations by session are refused, not replayable."""
+
+_PAYLOAD = struct.Struct(">B20sQQ")
+_VERSION = 1
+
+
+class Session(NamedTuple):
+    """`expires_at` in unix seconds."""
+
+    account: Address
+    expires_at: int
+
+
+class Credentials(NamedTuple):
+    api_key: str
+    secret: str
+    session: Session
+
+
+class Sessions:
+    """Issues and checks; `now` (unix ms) is always passed in."""
+
+    def __init__(self, server_key: bytes, separator: bytes) -> None:
+        self._server_key = server_key
+        self._separator = separator
+        self._seen: OrderedDict[bytes, int] = OrderedDict()
+
+    def login_digest(self, account: Address, issued_at: int, expiry: int, now: int) -> bytes:
+        """What the login must have signed; `ApiError` if its times are out of bounds."""
+        if abs(now - issued_at * 1000) > WINDOW_MILLIS:
+            message = "issuedAt is too far from the gateway's clock"
+            data = {"field": "issuedAt", "serverTime": now, "windowMillis": WINDOW_MILLIS}
+            raise ApiError(Code.TIMESTAMP_OUT_OF_WINDOW, message, data)
+        if not now < expiry * 1000 <= (issued_at + SESSION_LIFETIME_SECONDS) * 1000:
+            message = "expiry is in the past or too far ahead"
+            data = {"field": "expiry", "maximum": issued_at + SESSION_LIFETIME_SECONDS}
+            raise ApiError(Code.INVALID_FIELD, message, data)
+        return eip712.session_digest(self._separator, account, issued_at, expiry)
+
+    def issue(self, account: Address, issued_at: int, expiry: int) -> Credentials:
+        """For a login whose signature was checked. The same login gives the same key."""
+        payload = _PAYLOAD.pack(_VERSION, from_hex(account), issued_at, expiry)
+        api_key = base64.urlsafe_b64encode(payload).decode().rstrip("=")
+        return Credentials(api_key, self._secret(api_key), Session(account, expiry))
+
+    def check(self, key: str, timestamp: str, signature: str, request: bytes, now: int) -> Session:
+        """The session of a request; `request` is method + path?query + body."""
+        session = self._session_of(key)
+        if not (timestamp.isascii() and timestamp.isdigit() and len(timestamp) <= 16):
+            raise ApiError(Code.UNAUTHENTICATED, "HOOATS-TIMESTAMP is not unix milliseconds", {"serverTime": now})
+        expected = hmac.digest(self._secret(key).encode(), timestamp.encode() + request, hashlib.sha256).hex()
+        if not hmac.compare_digest(expected.encode(), signature.lower().encode()):
+            message = "HOOATS-SIGN does not match"
+            raise ApiError(Code.UNAUTHENTICATED, message, {"signed": "timestamp + method + path?query + body"})
+        if abs(now - int(timestamp)) > WINDOW_MILLIS:
+            message = "HOOATS-TIMESTAMP is too far from the gateway's clock"
+            raise ApiError(
+                Code.TIMESTAMP_OUT_OF_WINDOW,
+                message,
+                {"serverTime": now, "windowMillis": WINDOW_MILLIS},
+            )
+        if now >= session.expires_at * 1000:
+            raise ApiError(Code.SESSION_EXPIRED, "the session has expired", {"expiresAt": session.expires_at})
+        return session
+
+    def spend(self, signature: str, now: int) -> None:
+        """Takes the signature of a mutation once; REPLAYED the second time. The client signs again with a new time."""
+        seen = self._seen
+        while seen and next(iter(seen.values())) < now:
+            seen.popitem(last=False)
+        mark = bytes.fromhex(signature)
+        if mark in seen:
+            raise ApiError(Code.REPLAYED, "this very request was received before", {"remedy": "Sign a new timestamp"})
+        if len(seen) >= SEEN_MAX:
+            raise ApiError(Code.RATE_LIMITED, "too many signed requests", {"retryAfterMs": WINDOW_MILLIS})
+        seen[mark] = now + 2 * WINDOW_MILLIS
+
+    def _session_of(self, key: str) -> Session:
+        try:
+            payload = base64.urlsafe_b64decode(key.encode("ascii") + b"=" * (-len(key) % 4))
+            version, account, _, expiry = _PAYLOAD.unpack(payload)
+        except (ValueError, struct.error):
+            raise ApiError(Code.UNAUTHENTICATED, "HOOATS-KEY is not a key", {"remedy": "POST /v1/sessions"}) from None
+        if version != _VERSION:
+            raise ApiError(Code.UNAUTHENTICATED, "HOOATS-KEY is of another version", {"remedy": "POST /v1/sessions"})
+        return Session(to_address(account), expiry)
+
+    def _secret(self, api_key: str) -> str:
+        return hmac.digest(self._server_key, b"session " + api_key.encode(), hashlib.sha256).hex()

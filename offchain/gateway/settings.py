@@ -1,0 +1,58 @@
+"""What a gateway is started with. Every bound of the ingress that an operator may move is here, with its reason."""
+
+from pathlib import Path
+
+import msgspec
+
+from offchain.domain.eip712 import domain_separator
+from offchain.domain.units import Address
+from offchain.security.limits import Rate
+
+
+class RateSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Weights a second and bursts; see `routes` for the weight of a request. An order weighs 1."""
+
+    address: Rate = Rate(2_000, 8_000)
+    """Per client address, all routes. Several traders share one behind a NAT."""
+    account: Rate = Rate(500, 2_000)
+    """Per account: what can be told apart only after a signature or session was checked."""
+    cancel: Rate = Rate(2_000, 8_000)
+    """Per account, cancels only: whoever ran out of placements can still get out."""
+    connection: Rate = Rate(500, 1_000)
+    """Per WebSocket connection, messages."""
+
+
+class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Addresses are lower case. `port` 0 lets the system choose; the bound port is written to `port_file`."""
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    port_file: Path | None = None
+    sequencer_socket: Path
+    history_url: str
+    session_key_file: Path
+    chain_id: int
+    vault: Address
+    settlement: Address
+    commitment: Address
+    quote_token: Address
+    quote_decimals: int = 6
+    rates: RateSettings = RateSettings()
+    connections_max: int = 1_000
+    """WebSocket connections in all; each holds at most `send_queue_max` messages."""
+    connections_per_address_max: int = 100
+    send_queue_max: int = 512
+    """Messages that wait for a slow reader before books are conflated or the connection is closed."""
+    ring_commands: int = 10_000
+    """Commands whose messages are kept for resuming streams."""
+    trusted_proxies: str = ""
+    """Addresses whose X-Forwarded-For is believed; none by default."""
+    drain_seconds: int = 5
+
+    @property
+    def settlement_separator(self) -> bytes:
+        return domain_separator(self.chain_id, self.settlement)
+
+    @property
+    def vault_separator(self) -> bytes:
+        return domain_separator(self.chain_id, self.vault)

@@ -1,0 +1,256 @@
+"""One WebSocket connection: subscriptions, login, order entry.
+
+    {"op": "subscribe", "channel": "book:BTC-USDC", "from": 1234}    {"op": "unsubscribe", "channel": ...}
+    {"op": "login", "key": ..., "timestamp": ms, "sign": hex}        {"op": "ping"}
+    {"op": "order", "id": 1, "order": {...}} | {"orders": [...]}     {"op": "cancelAll", "symbol": ...}
+    {"op": "cancel", "id": 2, "orderId": "0x.."} | with "cancel": {account, nonce, signature}
+
+Every request is answered once, with its `op` and `id`, in the order of completion: wait for the answer of one request
+before sending another that depends on it. Invariant: what one connection can hold of the gateway is bounded. Private
+channels end with the session. Binary frames are reserved.
+"""
+
+import asyncio
+import contextlib
+import time
+from typing import Any, Literal
+
+import msgspec
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
+
+from offchain.domain.limits import FRAME_BYTES_MAX, ORDERS_PER_REQUEST_MAX, SUBSCRIPTIONS_PER_CONNECTION_MAX
+from offchain.gateway import schema
+from offchain.gateway.channels import MARKET_CHANNELS, PRIVATE_CHANNELS, VENUE, Channel
+from offchain.gateway.context import Gateway
+from offchain.gateway.failures import ApiError, Code, undecodable
+from offchain.gateway.hub import CLOSE_TRY_LATER, Message, Outbox
+from offchain.gateway.sessions import Session
+
+REQUESTS_IN_FLIGHT_MAX = 64
+"""Of one connection; then its frames wait in the socket."""
+FAULTS_MAX = 50
+"""Refused frames (over the rate, malformed) until the connection is closed."""
+HEARTBEAT_SECONDS = 15.0
+CLOSE_SECONDS = 2.0
+CLOSE_POLICY = 1008
+NO_BODY = msgspec.Raw(b"")
+LOGIN_REQUEST = b"GET/v1/ws"
+"""What a login signs after its timestamp."""
+
+
+class StreamRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"from_": "from"}):
+    """One frame from the client; which fields are needed depends on `op`."""
+
+    op: Literal["subscribe", "unsubscribe", "login", "ping", "order", "cancel", "cancelAll"]
+    id: str | int | None = None
+    channel: str = ""
+    from_: int | None = None
+    key: str = ""
+    timestamp: int = 0
+    sign: str = ""
+    order: msgspec.Raw = NO_BODY
+    orders: list[msgspec.Raw] | None = None
+    orderId: str = ""
+    cancel: msgspec.Raw = NO_BODY
+    symbol: str | None = None
+
+
+Ending = tuple[int, str]
+"""Close code and reason; 0 if the peer is gone."""
+
+_decode = msgspec.json.Decoder(StreamRequest).decode
+_encode = msgspec.json.Encoder().encode
+
+
+class Connection:
+    """Runs until either side closes."""
+
+    def __init__(self, gateway: Gateway, socket: WebSocket) -> None:
+        self._gateway = gateway
+        self._socket = socket
+        self._outbox = Outbox(gateway.log, gateway.metrics, gateway.settings.send_queue_max)
+        self._limit = gateway.ingress.connection()
+        self._channels: set[Channel] = set()
+        self._session: Session | None = None
+        self._faults = 0
+        self._slots = asyncio.Semaphore(REQUESTS_IN_FLIGHT_MAX)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._address = socket.client.host if socket.client else ""
+
+    async def run(self) -> None:
+        """After the handshake."""
+        parts = [asyncio.create_task(part) for part in (self._send(), self._read(), self._pulse(), self._lag())]
+        try:
+            done, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
+            code, reason = next(iter(done)).result()
+        finally:
+            for channel in self._channels:
+                self._gateway.hub.unsubscribe(self._outbox, channel)
+            tasks = (*parts, *self._tasks)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        if code and self._socket.application_state is WebSocketState.CONNECTED:
+            with contextlib.suppress(TimeoutError, RuntimeError, WebSocketDisconnect):
+                async with asyncio.timeout(CLOSE_SECONDS):
+                    await self._socket.close(code, reason)
+
+    async def _send(self) -> Ending:
+        sent = self._gateway.metrics.messages_out
+        while True:
+            message = await self._outbox.next()
+            try:
+                await self._socket.send({"type": "websocket.send", "text": message.text})
+            except (WebSocketDisconnect, RuntimeError):
+                return 0, ""
+            sent.inc()
+
+    async def _lag(self) -> Ending:
+        """Ends when the reader was too slow, also while a message is stuck in the socket."""
+        resume_from = await self._outbox.overflowed
+        return CLOSE_TRY_LATER, f"slow consumer; resume from {resume_from}"
+
+    async def _pulse(self) -> Ending:
+        """Says that the connection is alive while nothing happens, and ends it with its session."""
+        while True:
+            left = HEARTBEAT_SECONDS if self._session is None else self._session.expires_at - time.time()
+            if left <= 0:
+                return CLOSE_POLICY, "session expired"
+            await asyncio.sleep(min(left, HEARTBEAT_SECONDS))
+            sequence = self._gateway.model.sequence
+            beat = {"type": "heartbeat", "seq": sequence, "timestamp": time.time_ns() // 1_000_000}
+            self._outbox.push(Message(None, sequence, _encode(beat).decode()))
+
+    async def _read(self) -> Ending:
+        while True:
+            event = await self._socket.receive()
+            if event["type"] == "websocket.disconnect":
+                return 0, ""
+            self._gateway.metrics.messages_in.inc()
+            request: StreamRequest | None = None
+            try:
+                self._gateway.ingress.take_message(self._limit)
+                request = self._decode_frame(event)
+                self._gateway.ingress.take_address(self._address, max(1, len(request.orders or ())))
+                if not self._answer_now(request):
+                    await self._slots.acquire()
+                    task = asyncio.create_task(self._answer_later(request))
+                    self._tasks.add(task)
+                    task.add_done_callback(self._finished)
+            except ApiError as error:
+                self._refuse(request, error)
+                self._faults += error.code in (Code.RATE_LIMITED, Code.MALFORMED_JSON)
+                if self._faults >= FAULTS_MAX:
+                    return CLOSE_POLICY, "too many refused frames"
+
+    def _decode_frame(self, event: Any) -> StreamRequest:
+        text = event.get("text")
+        if text is None:
+            raise ApiError(Code.UNSUPPORTED_MEDIA_TYPE, "binary frames are reserved", {"remedy": "Send text frames"})
+        if len(text) > FRAME_BYTES_MAX:
+            raise ApiError(Code.BODY_TOO_LARGE, "the frame is too large", {"maximum": FRAME_BYTES_MAX})
+        try:
+            return _decode(text)
+        except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
+            raise undecodable(error, len(text)) from None
+
+    def _answer_now(self, request: StreamRequest) -> bool:
+        """Requests that need no other process. False for the others."""
+        match request.op:
+            case "subscribe":
+                self._subscribe(request)
+            case "unsubscribe":
+                channel = self._channel(request.channel)
+                self._channels.discard(channel)
+                self._gateway.hub.unsubscribe(self._outbox, channel)
+                self._reply(request, {"channel": channel.name})
+            case "login":
+                self._login(request)
+            case "ping":
+                now = time.time_ns() // 1_000_000
+                self._reply(request, {"seq": self._gateway.model.sequence, "timestamp": now})
+            case _:
+                return False
+        return True
+
+    async def _answer_later(self, request: StreamRequest) -> None:
+        try:
+            self._reply(request, await self._trade(request))
+        except ApiError as error:
+            self._refuse(request, error)
+        except Exception:
+            self._gateway.bug("stream")
+            self._refuse(request, ApiError(Code.INTERNAL, "internal error"))
+
+    async def _trade(self, request: StreamRequest) -> dict[str, Any]:
+        trading = self._gateway.trading
+        if request.op == "order":
+            if request.orders is not None and not request.order:
+                if len(request.orders) > ORDERS_PER_REQUEST_MAX:
+                    data = {"maximum": ORDERS_PER_REQUEST_MAX}
+                    raise ApiError(Code.TOO_MANY_ORDERS, "too many orders in a request", data)
+                outcomes = await trading.place(request.orders)
+                failed = {"ok": False}
+                return {"results": [o if isinstance(o, dict) else failed | {"error": o.body()} for o in outcomes]}
+            if not request.order or request.orders is not None:
+                raise ApiError(Code.MISSING_FIELD, "order or orders is missing", {"field": "order"})
+            (outcome,) = await trading.place([request.order])
+            if isinstance(outcome, ApiError):
+                raise outcome
+            return outcome
+        if request.op == "cancel":
+            digest = schema.parse_digest(request.orderId)
+            if request.cancel:
+                return await trading.cancel_signed(digest, bytes(request.cancel))
+            return await trading.cancel(self._account().account, digest)
+        return await trading.cancel_all(self._account().account, request.symbol)
+
+    def _subscribe(self, request: StreamRequest) -> None:
+        if not self._gateway.model.is_loaded:
+            raise ApiError(Code.UNAVAILABLE, "the gateway is not ready", {"retryAfterMs": 1000})
+        channel = self._channel(request.channel)
+        if channel not in self._channels and len(self._channels) >= SUBSCRIPTIONS_PER_CONNECTION_MAX:
+            data = {"maximum": SUBSCRIPTIONS_PER_CONNECTION_MAX}
+            raise ApiError(Code.TOO_MANY_SUBSCRIPTIONS, "too many subscriptions of this connection", data)
+        self._gateway.hub.unsubscribe(self._outbox, channel)
+        self._channels.add(channel)
+        self._reply(request, {"channel": channel.name})
+        self._gateway.hub.subscribe(self._outbox, channel, request.from_)
+
+    def _channel(self, name: str) -> Channel:
+        kind, _, symbol = name.partition(":")
+        if name in PRIVATE_CHANNELS:
+            return Channel(name, self._account().account)
+        if name == VENUE or (kind in MARKET_CHANNELS and symbol in self._gateway.model.symbols):
+            return Channel(name)
+        data = {"channels": [*(f"{kind}:SYMBOL" for kind in MARKET_CHANNELS), VENUE, *PRIVATE_CHANNELS]}
+        raise ApiError(Code.NOT_FOUND, f"no channel {name[:60]}", data)
+
+    def _login(self, request: StreamRequest) -> None:
+        now, sessions = time.time_ns() // 1_000_000, self._gateway.sessions
+        session = sessions.check(request.key, str(request.timestamp), request.sign, LOGIN_REQUEST, now)
+        if self._session is not None and session.account != self._session.account:
+            raise ApiError(Code.UNAUTHENTICATED, "this connection is logged in as another account")
+        sessions.spend(request.sign, now)
+        self._session = session
+        self._reply(request, {"account": session.account, "expiresAt": session.expires_at})
+
+    def _account(self) -> Session:
+        if self._session is None:
+            raise ApiError(Code.UNAUTHENTICATED, "this needs a login", {"remedy": '{"op": "login", ...}'})
+        if time.time() >= self._session.expires_at:
+            raise ApiError(Code.SESSION_EXPIRED, "the session has expired", {"expiresAt": self._session.expires_at})
+        return self._session
+
+    def _reply(self, request: StreamRequest, answer: dict[str, Any]) -> None:
+        head = {"op": request.op, "id": request.id, "ok": True}
+        self._outbox.push(Message(None, self._gateway.model.sequence, _encode(head | answer).decode()))
+
+    def _refuse(self, request: StreamRequest | None, error: ApiError) -> None:
+        head = {"op": request.op if request else None, "id": request.id if request else None, "ok": False}
+        text = _encode(head | {"error": error.body()}).decode()
+        self._outbox.push(Message(None, self._gateway.model.sequence, text))
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._slots.release()

@@ -1,0 +1,347 @@
+"""What a request does, whichever way it came: place, cancel, withdraw, approve.
+
+    wire -> exact domain values -> who signed -> budget of the account -> sequencer -> the answer, from its events
+
+Invariant: a stranger cannot put anything into the journal in another account's name, and an answer is given only for
+durable commands. Outcomes that are not known say so (UNKNOWN) and name the digest to ask for.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from offchain.domain import eip712
+from offchain.domain.command import CancelAll, CancelOrder, Command, PlaceOrder, RequestApproval
+from offchain.domain.errors import InvalidInput, SequencerUnavailable
+from offchain.domain.event import CommandRejected, OrderClosed, OrderRejected, RejectReason
+from offchain.domain.market import Market, format_atoms
+from offchain.domain.order import Side
+from offchain.domain.units import ZERO_ADDRESS, Address, Digest
+from offchain.gateway import present, schema
+from offchain.gateway.approvals import Approvals
+from offchain.gateway.failures import ApiError, Code, invalid
+from offchain.gateway.ingress import Ingress
+from offchain.gateway.metrics import Metrics
+from offchain.gateway.outcome import answered_digest, fold_order
+from offchain.gateway.present import Token, Tokens
+from offchain.gateway.readmodel import MarketView, ReadModel, best_prices
+from offchain.gateway.records import OrderRecord
+from offchain.gateway.refusals import WORDS
+from offchain.gateway.settings import GatewaySettings
+from offchain.gateway.upstream import NotSubmitted, Upstream
+from offchain.gateway.verifier import Verifier, VerifierOverloaded
+from offchain.sequencer.protocol import Ack
+
+READ_YOUR_WRITES_SECONDS = 1.0
+"""How long an answer waits for the gateway's own model to include it."""
+
+Answer = dict[str, Any]
+Outcome = Answer | ApiError
+
+
+class _Checked(NamedTuple):
+    """An order whose signer is known."""
+
+    command: PlaceOrder
+    digest: Digest
+    market: Market
+
+
+class Trading:
+    """Shared by REST and WebSocket."""
+
+    def __init__(
+        self,
+        settings: GatewaySettings,
+        model: ReadModel,
+        upstream: Upstream,
+        verifier: Verifier,
+        ingress: Ingress,
+        metrics: Metrics,
+    ) -> None:
+        self._settlement_separator = settings.settlement_separator
+        self._vault_separator = settings.vault_separator
+        self._model = model
+        self._upstream = upstream
+        self._verifier = verifier
+        self._ingress = ingress
+        self._metrics = metrics
+        self._tokens = Tokens(settings.quote_token, settings.quote_decimals, model)
+        self._approvals = Approvals(model)
+
+    # --- place ---
+
+    async def place(self, bodies: Sequence[bytes | msgspec.Raw]) -> list[Outcome]:
+        """One outcome per body, in order."""
+        self.require_live()
+        checks = await asyncio.gather(*map(self._check_order, bodies))
+        checked = [check for check in checks if isinstance(check, _Checked)]
+        answers = iter(await self._submit_orders(checked) if checked else [])
+        outcomes: list[Outcome] = [next(answers) if isinstance(check, _Checked) else check for check in checks]
+        for outcome in outcomes:
+            code = outcome.code if isinstance(outcome, ApiError) else "OK"
+            self._metrics.orders.labels(code).inc()
+        return outcomes
+
+    async def _check_order(self, body: bytes | msgspec.Raw) -> "_Checked | ApiError":
+        try:
+            request = schema.decode(schema.OrderRequest, body)
+            market = self.market(request.symbol).market
+            submission = schema.parse_order(request, market)
+            order = submission.order
+            digest = eip712.order_digest(self._settlement_separator, order)
+            name = Digest("0x" + digest.hex())
+            if order.account not in self._model.balances:
+                message = "the account has never had a balance here"
+                raise ApiError(RejectReason.INSUFFICIENT_BALANCE, message, {"digest": name})
+            signer = await self.authenticate(order.account, digest, submission.signature)
+            self._ingress.take_account(order.account)
+            return _Checked(
+                PlaceOrder(order, submission.signature, signer, submission.client_order_id),
+                name,
+                market,
+            )
+        except ApiError as error:
+            return error
+
+    async def _submit_orders(self, checked: list[_Checked]) -> list[Outcome]:
+        try:
+            acks = await self._submit([check.command for check in checked])
+        except ApiError as error:
+            return [
+                ApiError(error.code, error.message, error.data | {"digest": check.digest}, error.headers)
+                for check in checked
+            ]
+        return [self._placed(check, ack) for check, ack in zip(checked, acks, strict=True)]
+
+    def _placed(self, check: _Checked, ack: Ack) -> Outcome:
+        digest = answered_digest(ack, check.digest)
+        receipt = {"seq": ack.sequence, "timestamp": ack.at, "orderHash": digest, "signature": ack.receipt}
+        for event in ack.events:
+            if isinstance(event, OrderRejected) and event.digest == digest:
+                return self._rejected(check, event.reason, receipt, ack.replayed)
+        order, fills = fold_order(digest, ack, check.market)
+        assert order is not None, ack
+        if ack.replayed:
+            order = self._model.order(digest) or order
+        return {
+            "ok": True,
+            "order": present.order_json(order, check.market),
+            "fills": [
+                leg
+                for fill in fills
+                for leg in present.fill_json(fill, order.account, check.market)
+                if leg["order"] == order.digest
+            ],
+            "receipt": receipt if ack.receipt else None,
+            "replayed": ack.replayed,
+        }
+
+    def _rejected(self, check: _Checked, reason: RejectReason, receipt: Answer, replayed: bool) -> ApiError:
+        order = check.command.order
+        data: Answer = {"digest": check.digest, "receipt": receipt, "replayed": replayed}
+        view = self._model.markets.get(order.market)
+        if reason is RejectReason.POST_ONLY_WOULD_CROSS and view is not None:
+            best = best_prices(view)
+            data["bbo"] = [view.market.format_price(level[0]) if level else None for level in best]
+        elif reason is RejectReason.INSUFFICIENT_BALANCE:
+            data |= self._tradable(order.account, check.market, Side(order.side))
+        elif reason in (RejectReason.DEAD_NONCE, RejectReason.NONCE_TOO_FAR_AHEAD, RejectReason.INVALID_SLOT):
+            data |= present.nonce_words(order.nonce)
+        elif reason is RejectReason.FEE_CAP_TOO_LOW:
+            data |= {"makerFeePpm": self._model.maker_fee_ppm, "takerFeePpm": self._model.taker_fee_ppm}
+        elif reason in (RejectReason.POST_ONLY_VENUE, RejectReason.CANCEL_ONLY_VENUE):
+            data |= {"state": str(self._model.venue_state), "reason": self._model.venue_reason}
+        return ApiError(reason, WORDS[reason], data)
+
+    def _tradable(self, account: Address, market: Market, side: Side) -> Answer:
+        tokens = {token.address: token for token in self._tokens.all()}
+        token = self._tokens.all()[0] if side is Side.BUY else tokens[market.base_token]
+        row = self._model.balances.get(account, {}).get(token.address)
+        free = 0 if row is None else max(0, row.settled + row.pending - row.held - row.leaving)
+        return {"token": token.symbol, "free": format_atoms(free, token.decimals)}
+
+    # --- cancel ---
+
+    async def cancel(self, account: Address, digest: Digest) -> Answer:
+        """By session: only orders of `account` exist for it."""
+        order = self._own_open(account, digest)
+        self._ingress.take_cancel(account)
+        return await self._cancel(order, CancelOrder(account, order.nonce, account))
+
+    async def cancel_signed(self, digest: Digest, body: bytes) -> Answer:
+        """By EIP-712 Cancel."""
+        request = schema.decode(schema.CancelRequest, body)
+        account = schema.parse_address(request.account, "account")
+        nonce = schema.parse_integer(request.nonce, 64, "nonce")
+        signature = schema.parse_signature(request.signature)
+        hashed = eip712.cancel_digest(self._settlement_separator, account, nonce)
+        signer = await self.authenticate(account, hashed, signature)
+        order = self._own_open(account, digest)
+        if order.nonce != nonce:
+            data = {"field": "nonce", "expected": str(order.nonce)}
+            raise ApiError(Code.INVALID_FIELD, "the order has another nonce", data)
+        self._ingress.take_cancel(account)
+        return await self._cancel(order, CancelOrder(account, nonce, signer, signature))
+
+    async def cancel_all(self, account: Address, symbol: str | None) -> Answer:
+        """By session, in one market or in all."""
+        market = self.market(symbol).market.market if symbol is not None else 0
+        self._ingress.take_cancel(account)
+        return await self._cancel_all(CancelAll(account, market, 0, account))
+
+    async def cancel_all_signed(self, body: bytes) -> Answer:
+        """By EIP-712 CancelAll."""
+        request = schema.decode(schema.CancelAllRequest, body)
+        account = schema.parse_address(request.account, "account")
+        signature = schema.parse_signature(request.signature)
+        hashed = eip712.cancel_all_digest(self._settlement_separator, account, request.floor)
+        signer = await self.authenticate(account, hashed, signature)
+        if account not in self._model.balances:
+            raise ApiError(Code.ORDER_NOT_FOUND, "the account has no orders")
+        self._ingress.take_cancel(account)
+        return await self._cancel_all(CancelAll(account, 0, request.floor, signer, signature))
+
+    def _own_open(self, account: Address, digest: Digest) -> OrderRecord:
+        order = self._model.order(digest)
+        if order is None or order.account != account:
+            raise ApiError(Code.ORDER_NOT_FOUND, "no such order")
+        if order.reason:
+            market = self._model.markets[order.market].market
+            data = {"order": present.order_json(order, market)}
+            raise ApiError(RejectReason.ORDER_NOT_OPEN, WORDS[RejectReason.ORDER_NOT_OPEN], data)
+        return order
+
+    async def _cancel(self, order: OrderRecord, command: CancelOrder) -> Answer:
+        (ack,) = await self._submit([command], {"digest": order.digest})
+        after = self._model.order(order.digest) or order
+        answer = {"order": present.order_json(after, self._model.markets[order.market].market)}
+        self._require_done(ack, answer)
+        return {"ok": True, "seq": ack.sequence, **answer}
+
+    async def _cancel_all(self, command: CancelAll) -> Answer:
+        (ack,) = await self._submit([command])
+        self._require_done(ack, {})
+        closed = [event.digest for event in ack.events if isinstance(event, OrderClosed)]
+        return {"ok": True, "seq": ack.sequence, "canceled": closed}
+
+    # --- money ---
+
+    async def withdraw(self, body: bytes) -> Answer:
+        """Countersigns a withdrawal that the owner signed; the relay keeper sends it."""
+        request = schema.decode(schema.WithdrawRequest, body)
+        token = self.token(request.token)
+        wanted = schema.parse_withdrawal(request, token.address, token.decimals)
+        signature = schema.parse_signature(request.signature)
+        hashed = eip712.withdraw_digest(self._vault_separator, wanted)
+        self.require_live()
+        signer = await self.authenticate(wanted.account, hashed, signature)
+        known = self._approvals.find(wanted.account, wanted.nonce, request.signature)
+        if known is not None:
+            return self._approvals.answer(known, token, replayed=True)
+        self._ingress.take_account(wanted.account)
+        command = RequestApproval(
+            purpose="withdraw",
+            account=wanted.account,
+            token=wanted.token,
+            amount=wanted.amount,
+            destination=wanted.destination,
+            as_cxpt=wanted.as_cxpt,
+            nonce=wanted.nonce,
+            deadline=wanted.deadline,
+            signature=request.signature.lower(),
+            signer=signer,
+        )
+        return await self._approve(command, token, {"digest": "0x" + hashed.hex()})
+
+    async def approve(self, account: Address, body: bytes) -> Answer:
+        """The countersignature for a debit that the owner sends himself; `account` is the session's."""
+        request = schema.decode(schema.ApprovalRequest, body)
+        token = self.token(request.token)
+        destination = ZERO_ADDRESS
+        if request.purpose == "withdraw":
+            destination = schema.parse_address(request.destination, "destination")
+        elif request.destination or request.as_cxpt:
+            message = f"{request.purpose} has no destination"
+            raise ApiError(Code.INVALID_FIELD, message, {"field": "destination"})
+        self._ingress.take_account(account)
+        command = RequestApproval(
+            purpose=request.purpose,
+            account=account,
+            token=token.address,
+            amount=schema.parse_amount(request.amount, token.decimals),
+            destination=destination,
+            as_cxpt=request.as_cxpt,
+            nonce=0,
+            deadline=0,
+            signature="",
+            signer=account,
+        )
+        return await self._approve(command, token, {})
+
+    async def _approve(self, command: RequestApproval, token: Token, unknown: Answer) -> Answer:
+        (ack,) = await self._submit([command], unknown)
+        self._require_done(ack, {})
+        return self._approvals.answer(self._approvals.keep(ack), token, replayed=False)
+
+    # --- shared ---
+
+    def market(self, symbol: str) -> MarketView:
+        view = self._model.symbols.get(symbol)
+        if view is None:
+            data = {"symbols": list(self._model.symbols)[:20]}
+            raise ApiError(RejectReason.UNKNOWN_MARKET, WORDS[RejectReason.UNKNOWN_MARKET], data)
+        return view
+
+    def token(self, name: str) -> Token:
+        token = self._tokens.find(name)
+        if token is None:
+            data = {"tokens": [found.symbol for found in self._tokens.all()][:20]}
+            raise ApiError(RejectReason.UNKNOWN_TOKEN, WORDS[RejectReason.UNKNOWN_TOKEN], data)
+        return token
+
+    async def authenticate(self, account: Address, digest: bytes, signature: bytes) -> Address:
+        """`account`, if it signed; else the error says which digest was computed and who signed that."""
+        try:
+            signer = await self._verifier.recover(digest, signature)
+        except VerifierOverloaded as error:
+            raise ApiError(Code.RATE_LIMITED, str(error), {"retryAfterMs": 1000}, {"Retry-After": "1"}) from None
+        name = "0x" + digest.hex()
+        if signer is None:
+            message = "the signature is malformed: v is 27 or 28, s is low"
+            raise ApiError(Code.INVALID_SIGNATURE, message, {"digest": name})
+        if signer != account:
+            data = {"digest": name, "recovered": signer, "account": account}
+            message = "the signature recovers another address: compare the digest with yours"
+            raise ApiError(RejectReason.WRONG_SIGNER, message, data)
+        return signer
+
+    def require_live(self) -> None:
+        if not self._upstream.is_live:
+            raise _unavailable()
+
+    async def _submit(self, commands: Sequence[Command], unknown: Answer | None = None) -> list[Ack]:
+        """Durable acks, also known to the gateway's own model (unless the feed lags a lot)."""
+        try:
+            acks = await self._upstream.submit(commands)
+        except NotSubmitted:
+            raise _unavailable() from None
+        except InvalidInput as error:
+            raise invalid(error) from None
+        except SequencerUnavailable:
+            message = "the outcome is unknown: ask for the digest, or send the same request again"
+            raise ApiError(Code.UNKNOWN, message, unknown, {"Retry-After": "1"}) from None
+        await self._model.reached(max(ack.sequence for ack in acks), READ_YOUR_WRITES_SECONDS)
+        return acks
+
+    def _require_done(self, ack: Ack, data: Answer) -> None:
+        for event in ack.events:
+            if isinstance(event, CommandRejected):
+                raise ApiError(event.reason, WORDS[event.reason], {"seq": ack.sequence, **data})
+
+
+def _unavailable() -> ApiError:
+    message = "the sequencer is away; nothing was executed"
+    return ApiError(Code.UNAVAILABLE, message, {"executed": False}, {"Retry-After": "1"})

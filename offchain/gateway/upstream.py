@@ -1,0 +1,131 @@
+"""The gateway's one line to the sequencer: the feed that keeps the read model, and submissions.
+
+Invariant: the model follows the journal without gap, or starts again from a snapshot. A submission ends in acks, in
+`NotSubmitted` (nothing was sent) or in SequencerUnavailable (the outcome is unknown). Nothing is sent twice from here.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from offchain.domain.command import Command
+from offchain.domain.errors import HooatsError, InvalidInput, SequencerUnavailable
+from offchain.gateway.readmodel import Changes, ReadModel
+from offchain.sequencer.link import SequencerLink
+from offchain.sequencer.protocol import Ack, FeedMessage
+
+RECONNECT_SECONDS = (0.02, 1.0)
+SUBMIT_SECONDS = 10.0
+"""Longer than any group commit; then the outcome counts as unknown."""
+YIELD_MESSAGES = 64
+"""Of the feed, between two looks at the requests."""
+
+T = TypeVar("T")
+_log = logging.getLogger("hooats.gateway")
+
+
+class NotSubmitted(HooatsError):
+    """The sequencer is away and nothing was sent to it."""
+
+
+class Upstream:
+    """`start`, then `submit`; `on_changes(None)` says that a snapshot replaced the model."""
+
+    def __init__(
+        self, path: Path, chain_id: int, model: ReadModel, on_changes: Callable[[Changes | None], None]
+    ) -> None:
+        self._path = path
+        self._chain_id = chain_id
+        self._model = model
+        self._on_changes = on_changes
+        self._link: SequencerLink | None = None
+        self._target = 0
+        self._is_connected = False
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def is_live(self) -> bool:
+        """Connected, and the model has caught up with where the sequencer was on connection."""
+        return self._is_connected and self._model.is_loaded and self._model.sequence >= self._target
+
+    async def start(self) -> None:
+        self._task = asyncio.create_task(self._follow(), name="feed")
+
+    async def close(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        await self._drop_link()
+
+    async def submit(self, commands: Sequence[Command]) -> list[Ack]:
+        """Acks of durable commands, in order. InvalidInput: the sequencer cannot take them; nothing was sequenced."""
+        link = self._link
+        if link is None or not self.is_live:
+            raise NotSubmitted("the sequencer is away", remedy="Nothing was sent; try again")
+        return await self._bounded(link.submit(commands))
+
+    async def receipt(self, sequence: int) -> str:
+        """The receipt of a sequenced order again, "" if it cannot be had now."""
+        link = self._link
+        if link is None or not self.is_live:
+            return ""
+        try:
+            return await self._bounded(link.receipt(sequence))
+        except (SequencerUnavailable, InvalidInput):
+            return ""
+
+    async def _bounded(self, answer: Awaitable[T]) -> T:
+        try:
+            async with asyncio.timeout(SUBMIT_SECONDS):
+                return await answer
+        except TimeoutError:
+            raise SequencerUnavailable("the sequencer did not answer in time") from None
+
+    async def _follow(self) -> None:
+        shortest, longest = RECONNECT_SECONDS
+        delay = shortest
+        while True:
+            before = self._model.sequence
+            try:
+                await self._follow_once()
+            except (SequencerUnavailable, OSError) as error:
+                _log.warning("feed lost: %s", error)
+            except Exception:
+                _log.exception("feed broke; starting again from a snapshot")
+                self._model.is_loaded = False
+            self._is_connected = False
+            await self._drop_link()
+            delay = shortest if self._model.sequence > before else min(delay * 2, longest)
+            await asyncio.sleep(delay)
+
+    async def _follow_once(self) -> None:
+        self._link = await SequencerLink.connect(self._path)
+        hello = self._link.hello
+        assert hello is not None
+        if hello.chain_id not in (0, self._chain_id):
+            raise SequencerUnavailable(f"the sequencer is of chain {hello.chain_id}, not {self._chain_id}")
+        model = self._model
+        if hello.sequence < model.sequence:  # another journal, or an older one
+            model.is_loaded = False
+        self._target = hello.sequence
+        feed = self._link.feed(model.sequence + 1 if model.is_loaded else 0)
+        self._is_connected = True
+        count = 0
+        async with contextlib.aclosing(feed):
+            async for message in feed:
+                self._take(message)
+                count += 1
+                if count % YIELD_MESSAGES == 0:
+                    await asyncio.sleep(0)
+
+    def _take(self, message: FeedMessage) -> None:
+        changes = self._model.apply(message)
+        self._on_changes(None if message.snapshot else changes)
+
+    async def _drop_link(self) -> None:
+        link, self._link = self._link, None
+        if link is not None:
+            await link.close()

@@ -1,0 +1,215 @@
+"""The single reader that writes: journal to history, epochs, outbox.
+
+    journal (durable groups) -> Engine.apply -> rows and outbox -> ops (outbox, its cursor) -> history (rows, cursor)
+
+Invariant: outbox rows and history rows are functions of the journal. The outbox is written first, each database in one
+transaction with its own cursor, so a kill at any place is repaired by doing the rest again: a restart replays the
+engine and writes only what is beyond each cursor. Nothing here ever decides about an order.
+"""
+
+import signal
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import structlog
+
+from offchain.domain.command import Command, PlaceOrder, decode, record_bytes
+from offchain.domain.eip712 import domain_separator, order_digest
+from offchain.domain.errors import DiskFailure, StorageError
+from offchain.domain.event import AnyEvent, ApprovalGranted, BatchClosed, EpochClosed, FillTakenBack
+from offchain.domain.keccak import keccak
+from offchain.domain.units import Digest
+from offchain.engine.engine import Engine
+from offchain.projector.epochs import NO_PARENT, build_epoch, write_epoch
+from offchain.projector.recorder import Recorder
+from offchain.projector.snapshots import read_snapshot, write_snapshot
+from offchain.storage.history import Cursor, History
+from offchain.storage.ops import Ops, OutboxRow
+from offchain.storage.reader import JournalReader, Record
+
+COMMANDS_PER_TRANSACTION = 2_000
+OUTBOX_LAG_MAX = 10_000
+"""Commands after which the outbox's cursor moves even if there is nothing to put."""
+EXIT_STOPPED = 0
+EXIT_DISK_FAILURE = 70
+
+log = structlog.get_logger("projector")
+_encode = msgspec.json.Encoder().encode
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProjectorSettings:
+    """`data` is the node's folder: `data/journal` is read, `data/epochs` and `data/snapshots` are written."""
+
+    data: Path
+    ops_url: str
+    history_url: str
+    poll_millis: int = 20
+    snapshot_commands: int = 250_000
+
+    @property
+    def journal_folder(self) -> Path:
+        return self.data / "journal"
+
+    @property
+    def epochs_folder(self) -> Path:
+        return self.data / "epochs"
+
+    @property
+    def snapshots_folder(self) -> Path:
+        return self.data / "snapshots"
+
+
+class Projector:
+    """`run` until `stop` is set. StorageError if history or outbox belong to another journal than this one."""
+
+    def __init__(self, settings: ProjectorSettings, reader: JournalReader, ops: Ops, history: History) -> None:
+        self._settings = settings
+        self._reader = reader
+        self._ops = ops
+        self._history = history
+        self._cursor = history.cursor() or Cursor(0, 0, "")
+        self._check_cursor()
+        self._outbox_sequence = ops.outbox_sequence()
+        done = min(self._cursor.sequence, self._outbox_sequence)
+        self.engine = read_snapshot(settings.snapshots_folder, reader, done) or Engine()
+        self._snapshot_sequence = self.engine.sequence
+        self._recorder = Recorder(history)
+        self._settlement = b""
+        self._outbox: list[OutboxRow] = []
+        self._replacements: list[OutboxRow] = []
+        self._last_epoch = (0, NO_PARENT)
+        self._record = b""
+
+    @property
+    def lag(self) -> int:
+        """Durable commands that the history does not have yet."""
+        return max(0, self._reader.durable_sequence() - self._cursor.sequence)
+
+    def run(self, stop: threading.Event) -> None:
+        first = self._reader.record(1)
+        if first is not None:
+            self._ops.bind_journal(keccak(record_bytes(*first)).hex())
+        log.info("projecting", replay_from=self.engine.sequence + 1, cursor=self._cursor.sequence, lag=self.lag)
+        for records in self._reader.follow(self.engine.sequence + 1):
+            for start in range(0, len(records), COMMANDS_PER_TRANSACTION):
+                for record in records[start : start + COMMANDS_PER_TRANSACTION]:
+                    self.apply(record)
+                self.flush()
+                if stop.is_set():
+                    return
+            if stop.wait(0 if records else self._settings.poll_millis / 1000):
+                return
+
+    def apply(self, record: Record) -> None:
+        """One command; its rows are kept until `flush`."""
+        sequence, at = record.sequence, record.at
+        command = decode(record.kind, record.version, record.payload)
+        events = self.engine.apply(sequence, at, command)
+        self._record = record_bytes(*record)
+        is_new = sequence > self._cursor.sequence
+        if not is_new and sequence <= self._outbox_sequence:
+            return
+        if is_new:
+            digest = self._digest(command) if isinstance(command, PlaceOrder) else Digest("")
+            self._recorder.note(sequence, at, command, events, digest)
+        for event in events:
+            self._note(sequence, at, event, is_new)
+
+    def flush(self) -> None:
+        """Outbox first: what the history shows as batched is in the outbox."""
+        sequence = self.engine.sequence
+        if sequence > self._outbox_sequence and (
+            self._outbox or self._replacements or sequence > self._outbox_sequence + OUTBOX_LAG_MAX
+        ):
+            self._ops.put_outbox(self._outbox, sequence, self._replacements)
+            self._outbox, self._replacements, self._outbox_sequence = [], [], sequence
+        if sequence > self._cursor.sequence:
+            self._cursor = Cursor(sequence, self.engine.at, keccak(self._record).hex())
+            self._history.write(self._recorder.take(), self._cursor)
+        if sequence >= self._snapshot_sequence + self._settings.snapshot_commands:
+            write_snapshot(self._settings.snapshots_folder, self.engine, keccak(self._record).hex())
+            self._snapshot_sequence = sequence
+
+    def _note(self, sequence: int, at: int, event: AnyEvent, is_new: bool) -> None:
+        match event:
+            case EpochClosed():
+                self._note_epoch(sequence, at, event, is_new)
+            case BatchClosed(batch=batch):
+                self._put("batch", batch, _encode(self.engine.settlement_batch(batch)), sequence)
+            case ApprovalGranted(nonce=nonce) if event.owner_signature:
+                self._put("approval", nonce, _encode(event), sequence)
+            case FillTakenBack(fill=fill):
+                self._note_taken_back(sequence, fill, is_new)
+            case _:
+                pass
+
+    def _note_epoch(self, sequence: int, at: int, event: EpochClosed, is_new: bool) -> None:
+        header, content = build_epoch(
+            self._reader, event, self._parent(event.epoch), self.engine.state_hash(), self._digest
+        )
+        write_epoch(self._settings.epochs_folder, event.epoch, content)
+        self._last_epoch = event.epoch, "0x" + header.hash().hex()
+        self._put("epoch", event.epoch, _encode(header), sequence)
+        if is_new:
+            self._recorder.note_epoch(at, header)
+        log.info("epoch closed", epoch=event.epoch, first=event.first, last=event.last, hash=self._last_epoch[1])
+
+    def _note_taken_back(self, sequence: int, fill: int, is_new: bool) -> None:
+        """A batch that is closed already gets a new payload; an open one will be closed with it."""
+        batch = self._recorder.batch_of(fill) if is_new else self._history.batch_of(fill, sequence)
+        if batch is not None and sequence > self._outbox_sequence:
+            payload = _encode(self.engine.settlement_batch(batch)).decode()
+            self._replacements.append(OutboxRow("batch", batch, payload, sequence))
+
+    def _put(self, kind: str, key: int, payload: bytes, sequence: int) -> None:
+        if sequence > self._outbox_sequence:
+            self._outbox.append(OutboxRow(kind, key, payload.decode(), sequence))
+
+    def _parent(self, epoch: int) -> str:
+        if epoch == 1:
+            return NO_PARENT
+        number, parent = self._last_epoch
+        if number == epoch - 1:
+            return parent
+        before = self._history.epoch(epoch - 1)
+        assert before is not None, f"epoch {epoch - 1} is neither at hand nor in the history"
+        return before.hash
+
+    def _digest(self, command: Command) -> Digest:
+        assert isinstance(command, PlaceOrder)
+        if not self._settlement:
+            venue = self.engine.venue
+            assert venue is not None, "an order before OpenVenue"
+            self._settlement = domain_separator(venue.chain_id, venue.settlement)
+        return Digest("0x" + order_digest(self._settlement, command.order).hex())
+
+    def _check_cursor(self) -> None:
+        if not self._cursor.sequence:
+            return
+        record = self._reader.record(self._cursor.sequence)
+        if record is None or keccak(record_bytes(*record)).hex() != self._cursor.record:
+            raise StorageError(
+                f"the history stands at command {self._cursor.sequence} of another journal than this one",
+                remedy="Delete the history database to rebuild it; if the journal lost its end, restore that first",
+            )
+
+
+def run_projector(settings: ProjectorSettings) -> int:
+    """Blocks until SIGTERM or SIGINT; the exit code."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    ops = Ops(settings.ops_url)
+    history = History(settings.history_url)
+    try:
+        Projector(settings, JournalReader(settings.journal_folder), ops, history).run(stop)
+    except DiskFailure as failure:
+        log.critical("disk failure: the projector stops", error=str(failure))
+        return EXIT_DISK_FAILURE
+    finally:
+        history.close()
+        ops.close()
+    return EXIT_STOPPED

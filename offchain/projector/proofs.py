@@ -1,0 +1,179 @@
+"""Proof files: that an order was received, at which position, in which epoch; and the check of one, without a chain.
+
+A proof file is JSON (camelCase, hashes and addresses as 0x-hex): chainId, contract (OrderbookCommitment), settlement,
+header, leaf [sequence, orderHash], proof, order (the EIP-712 message), signature, receipt {sequence, at, orderHash,
+signature}. Invariant: `verify_proof` trusts nothing in the file but what it names: chain id and contracts; whether the
+contract committed to the header is for the chain to say (`OrderbookCommitment.verifyOrder`).
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from offchain.domain.batch import EpochHeader
+from offchain.domain.command import OpenVenue, PlaceOrder, decode
+from offchain.domain.eip712 import domain_separator, order_digest, order_message, receipt_digest
+from offchain.domain.errors import InvalidInput
+from offchain.domain.order import Kind, Order, Side, TimeInForce
+from offchain.domain.units import Address, Lots, Ticks, from_hex
+from offchain.engine.merkle import standard_leaf, standard_proof, verify_standard
+from offchain.security.signatures import recover
+from offchain.storage.history import History
+from offchain.storage.reader import JournalReader
+
+HEADER_FIELDS = {
+    "epoch": "epoch",
+    "parent": "parent",
+    "first": "first",
+    "last": "last",
+    "orders_root": "ordersRoot",
+    "commands_root": "commandsRoot",
+    "state_root": "stateRoot",
+    "volume": "volume",
+    "count": "count",
+    "data_hash": "dataHash",
+}
+"""EpochHeader's fields and their names in the file, which are those of the contract's struct."""
+
+
+class Finding(NamedTuple):
+    """One thing that was checked."""
+
+    what: str
+    ok: bool
+
+
+def build_proof(history: History, reader: JournalReader, digest: str, receipt: str = "") -> dict[str, Any]:
+    """The proof file of an order. `receipt`: the attestation key's signature, if at hand (`SequencerLink.receipt`).
+
+    InvalidInput if the order was never sequenced, or its epoch is still open.
+    """
+    row = history.order(digest)
+    if row is None:
+        raise InvalidInput(f"no order {digest} was sequenced", field="orderId", remedy="Check the order's id")
+    epoch = history.epoch_of(row.sequence)
+    if epoch is None:
+        raise InvalidInput("the order's epoch is still open", field="orderId", remedy="Ask again when it is closed")
+    opened, record = reader.record(1), reader.record(row.sequence)
+    assert opened is not None, "the history knows more than the journal"
+    assert record is not None, "the history knows more than the journal"
+    venue = decode(opened.kind, opened.version, opened.payload)
+    command = decode(record.kind, record.version, record.payload)
+    assert isinstance(venue, OpenVenue)
+    assert isinstance(command, PlaceOrder)
+    leaves = history.order_leaves(epoch.first, epoch.last)
+    position = next(index for index, (sequence, _) in enumerate(leaves) if sequence == row.sequence)
+    return {
+        "chainId": venue.chain_id,
+        "contract": venue.commitment,
+        "settlement": venue.settlement,
+        "header": header_json(epoch.header),
+        "leaf": [row.sequence, row.digest],
+        "proof": ["0x" + node.hex() for node in standard_proof(leaves, position)],
+        "order": {**order_message(command.order), "nonce": str(command.order.nonce)},
+        "signature": "0x" + command.signature.hex(),
+        "receipt": {"sequence": row.sequence, "at": row.at, "orderHash": row.digest, "signature": receipt},
+    }
+
+
+def header_json(header: EpochHeader) -> dict[str, Any]:
+    return {name: getattr(header, field) for field, name in HEADER_FIELDS.items()}
+
+
+def read_header(body: dict[str, Any]) -> EpochHeader:
+    """KeyError, TypeError or ValueError for anything else than `header_json` gives."""
+    return EpochHeader(**{field: _like(field, body[name]) for field, name in HEADER_FIELDS.items()})
+
+
+def read_order(body: dict[str, Any]) -> Order:
+    """The order of an EIP-712 message; numbers as integers or decimal strings."""
+    return Order(
+        Address(str(body["account"]).lower()),
+        int(body["subaccount"]),
+        int(body["market"]),
+        Side(int(body["side"])),
+        Kind(int(body["kind"])),
+        TimeInForce(int(body["timeInForce"])),
+        int(body["flags"]),
+        Ticks(int(body["priceTicks"])),
+        Lots(int(body["sizeLots"])),
+        Ticks(int(body["triggerTicks"])),
+        int(body["maxFeePpm"]),
+        int(body["nonce"]),
+        int(body["expiry"]),
+    )
+
+
+def verify_proof(body: dict[str, Any]) -> list[Finding]:
+    """Everything that the file alone can show. It holds if every finding is ok; it is complete or says what is not."""
+    findings: list[Finding] = []
+    checks: tuple[tuple[str, Callable[[dict[str, Any]], bool]], ...] = (
+        ("the order hashes to the leaf's order hash", _order_matches),
+        ("the order was signed by its account", _signature_matches),
+        ("the leaf is under the header's orders root", _path_matches),
+        ("the leaf's sequence is in the header's range", _range_matches),
+    )
+    for what, check in checks:
+        findings.append(Finding(what, _holds(check, body)))
+    receipt = body.get("receipt")
+    if isinstance(receipt, dict) and receipt.get("signature"):
+        signer = receipt_signer(body)
+        findings.append(Finding(f"the receipt is for this leaf, signed by {signer or 'nobody'}", signer is not None))
+    findings.append(Finding(f"the header hashes to {_header_hash(body)}", _header_hash(body) != "nothing"))
+    return findings
+
+
+def receipt_signer(body: dict[str, Any]) -> Address | None:
+    """Who signed the receipt; None if nobody did, or it is for another leaf."""
+    try:
+        receipt, (sequence, order_hash) = body["receipt"], body["leaf"]
+        if int(receipt["sequence"]) != int(sequence) or receipt["orderHash"] != order_hash:
+            return None
+        separator = domain_separator(int(body["chainId"]), Address(str(body["contract"]).lower()))
+        signed = receipt_digest(separator, int(sequence), int(receipt["at"]), from_hex(order_hash))
+        return recover(signed, from_hex(receipt["signature"]))
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return None
+
+
+def _order_matches(body: dict[str, Any]) -> bool:
+    return _order_hash(body) == from_hex(body["leaf"][1])
+
+
+def _signature_matches(body: dict[str, Any]) -> bool:
+    return recover(_order_hash(body), from_hex(body["signature"])) == str(body["order"]["account"]).lower()
+
+
+def _path_matches(body: dict[str, Any]) -> bool:
+    sequence, order_hash = body["leaf"]
+    leaf = standard_leaf(int(sequence), from_hex(order_hash))
+    return verify_standard(from_hex(body["header"]["ordersRoot"]), leaf, [from_hex(node) for node in body["proof"]])
+
+
+def _range_matches(body: dict[str, Any]) -> bool:
+    header = read_header(body["header"])
+    return header.first <= int(body["leaf"][0]) <= header.last
+
+
+def _order_hash(body: dict[str, Any]) -> bytes:
+    separator = domain_separator(int(body["chainId"]), Address(str(body["settlement"]).lower()))
+    return order_digest(separator, read_order(body["order"]))
+
+
+def _header_hash(body: dict[str, Any]) -> str:
+    try:
+        return "0x" + read_header(body["header"]).hash().hex()
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return "nothing"
+
+
+def _holds(check: Callable[[dict[str, Any]], bool], body: dict[str, Any]) -> bool:
+    """What is missing or malformed does not hold."""
+    try:
+        return check(body)
+    except (KeyError, TypeError, ValueError, OverflowError, AssertionError):
+        return False
+
+
+def _like(field: str, value: Any) -> Any:
+    """Hashes as strings, numbers as integers."""
+    return str(value) if field == "parent" or field.endswith(("root", "hash")) else int(value)

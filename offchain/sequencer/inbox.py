@@ -1,0 +1,87 @@
+"""The sequencer's errands to the ops database: final logs in, countersignatures out.
+
+Invariant: a log is submitted only after the ones before it are in the engine, and a block only after all its logs; a
+countersignature is written only when its approval is durable. A database that does not answer delays both, and nothing
+else.
+"""
+
+import asyncio
+from collections.abc import Sequence
+
+import structlog
+
+from offchain.domain.command import Command, ObserveBlock, ObserveLog
+from offchain.domain.errors import SequencerUnavailable, StorageError
+from offchain.sequencer.sequencer import Sequencer
+from offchain.storage.ops import Ops
+
+LOGS_PER_SUBMISSION = 500
+PAUSE_AFTER_FAILURE_SECONDS = 2.0
+PAUSE_AFTER_REFUSAL_SECONDS = 10.0
+"""The engine did not take a log: an operator has to look, and the journal must not fill with repetitions."""
+
+log = structlog.get_logger("sequencer")
+
+
+class Inbox:
+    """`run` polls for ever."""
+
+    def __init__(self, sequencer: Sequencer, ops: Ops, poll_millis: int) -> None:
+        self._sequencer = sequencer
+        self._ops = ops
+        self._pause = poll_millis / 1000
+
+    async def run(self) -> None:
+        countersigned = await self._last_countersignature()
+        while True:
+            pause = self._pause
+            try:
+                countersigned = await self._countersign(countersigned)
+                commands = await asyncio.to_thread(self._poll)
+                if commands:
+                    pause = await self._submit(commands)
+            except SequencerUnavailable:
+                return
+            except StorageError as error:
+                log.warning("ops database does not answer", error=str(error))
+                pause = PAUSE_AFTER_FAILURE_SECONDS
+            if pause:
+                await asyncio.sleep(pause)
+
+    def _poll(self) -> list[Command]:
+        engine = self._sequencer.engine
+        logs, (number, time) = self._ops.poll_inbox(engine.last_event_sequence, LOGS_PER_SUBMISSION)
+        commands: list[Command] = [ObserveLog(log=found) for found in logs]
+        if number > engine.chain_block[0]:
+            commands.append(ObserveBlock(block_number=number, block_time=time))
+        return commands
+
+    async def _submit(self, commands: Sequence[Command]) -> float:
+        """Seconds to wait before the next poll."""
+        engine = self._sequencer.engine
+        before = engine.last_event_sequence, engine.chain_block
+        await self._sequencer.submit(commands)
+        if (engine.last_event_sequence, engine.chain_block) == before:
+            log.error("the engine takes no chain logs", event_sequence=before[0])
+            return PAUSE_AFTER_REFUSAL_SECONDS
+        return self._pause if len(commands) < LOGS_PER_SUBMISSION else 0.0
+
+    async def _countersign(self, last: int) -> int:
+        """Hands over what became durable since; returns the highest nonce that was handed over."""
+        granted = self._sequencer.memory.to_countersign
+        ready = [grant for grant in granted if last < grant.nonce <= self._sequencer.durable_sequence]
+        if ready:
+            attestor = self._sequencer.attestor
+            signatures = [(grant.nonce, attestor.approval(grant)) for grant in ready]
+            await asyncio.to_thread(self._ops.put_countersignatures, signatures)
+            last = ready[-1].nonce
+        granted[:] = [grant for grant in granted if grant.nonce > last]
+        return last
+
+    async def _last_countersignature(self) -> int:
+        while True:
+            try:
+                return await asyncio.to_thread(self._ops.last_countersignature)
+            except StorageError as error:
+                log.warning("ops database does not answer", error=str(error))
+                await asyncio.sleep(PAUSE_AFTER_FAILURE_SECONDS)

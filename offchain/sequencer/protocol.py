@@ -1,0 +1,248 @@
+"""The message protocol between gateways and the sequencer, without a socket: frames in, frames out.
+
+A frame is length (u32, of what follows), type (u8) and body. Commands travel in their canonical payloads, so that what
+is journaled is what was sent; everything else is JSON, because amounts do not fit 64 bits.
+
+    client                      server
+                                HELLO      on connection: protocol version, chain id, last durable sequence
+    SUBMIT(id, commands)        ACKS(id, acks), after the fsync | ERROR(id, message): nothing was sequenced
+    FEED(from_sequence)         SNAPSHOT* and SNAPSHOT_END if the ring does not reach back so far, then EVENTS for ever
+    RECEIPT(id, sequence)       RECEIPT_IS(id, signature) | ERROR(id, message)
+
+Invariant: every frame that leaves the server speaks of durable commands only.
+"""
+
+import struct
+from collections.abc import Iterator, Sequence
+from enum import IntEnum
+
+import msgspec
+
+from offchain.domain.command import Command, decode, encode
+from offchain.domain.errors import InvalidInput
+from offchain.domain.event import AnyEvent
+from offchain.domain.limits import RECORD_BYTES_MAX
+
+PROTOCOL_VERSION = 1
+SUBMISSION_COMMANDS_MAX = 1_024
+"""A submission never spans groups, so it is well below RECORDS_PER_GROUP_MAX."""
+FRAME_BYTES_MAX = 64 * 1024 * 1024
+"""Of this protocol, both ends of which are ours; a longer one is a broken peer."""
+
+_FRAME_HEAD = struct.Struct(">IB")
+_REQUEST_HEAD = struct.Struct(">QI")
+_COMMAND_HEAD = struct.Struct(">IBB")
+_NUMBER = struct.Struct(">Q")
+_PAIR = struct.Struct(">QQ")
+
+
+class FrameType(IntEnum):
+    HELLO = 1
+    SUBMIT = 2
+    ACKS = 3
+    ERROR = 4
+    FEED = 5
+    SNAPSHOT = 6
+    SNAPSHOT_END = 7
+    EVENTS = 8
+    RECEIPT = 9
+    RECEIPT_IS = 10
+
+
+class Hello(msgspec.Struct, frozen=True):
+    version: int
+    chain_id: int
+    sequence: int
+
+
+class Ack(msgspec.Struct, frozen=True):
+    """The durable result of one command.
+
+    `receipt` (orders) and `approval` (granted approvals) are signatures of the attestation key as 0x-hex, else "".
+    `replayed`: the same order was sequenced before; sequence, at and events are those of the first time. `sequence` 0
+    says that the first time is too long ago to be named (see `Sequencer`); the events then are its present state.
+    """
+
+    sequence: int
+    at: int
+    events: tuple[AnyEvent, ...]
+    receipt: str = ""
+    approval: str = ""
+    replayed: bool = False
+
+
+class FeedMessage(msgspec.Struct, frozen=True):
+    """All events of one command; or, if `snapshot`, events that rebuild a read model as of `sequence`."""
+
+    sequence: int
+    at: int
+    snapshot: bool
+    events: tuple[AnyEvent, ...]
+
+
+class Failure(msgspec.Struct, frozen=True):
+    request: int
+    message: str
+    field: str = ""
+    remedy: str = ""
+
+
+_encode_json = msgspec.json.Encoder().encode
+_decode_hello = msgspec.json.Decoder(Hello).decode
+_decode_failure = msgspec.json.Decoder(Failure).decode
+_decode_acks = msgspec.json.Decoder(list[Ack]).decode
+_decode_events = msgspec.json.Decoder(tuple[AnyEvent, ...]).decode
+_decode_feed = msgspec.json.Decoder(list[FeedMessage]).decode
+
+
+def frame(frame_type: FrameType, *parts: bytes) -> bytes:
+    """A whole frame of the concatenated parts."""
+    length = 1 + sum(map(len, parts))
+    return b"".join((_FRAME_HEAD.pack(length, frame_type), *parts))
+
+
+class FrameReader:
+    """Cuts a byte stream into (type, body). InvalidInput for a frame that no version of this code sends."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, received: bytes) -> Iterator[tuple[FrameType, bytes]]:
+        buffer = self._buffer
+        buffer += received
+        start, end = 0, len(buffer)
+        while end - start >= _FRAME_HEAD.size:
+            length, number = _FRAME_HEAD.unpack_from(buffer, start)
+            if not 1 <= length <= FRAME_BYTES_MAX:
+                raise InvalidInput(f"frame of {length} bytes")
+            stop = start + 4 + length
+            if stop > end:
+                break
+            try:
+                frame_type = FrameType(number)
+            except ValueError:
+                raise InvalidInput(f"unknown frame type {number}", remedy="Run one version everywhere") from None
+            yield frame_type, bytes(buffer[start + _FRAME_HEAD.size : stop])
+            start = stop
+        del buffer[:start]
+
+
+def hello_frame(hello: Hello) -> bytes:
+    return frame(FrameType.HELLO, _encode_json(hello))
+
+
+def read_hello(body: bytes) -> Hello:
+    return _decode_hello(body)
+
+
+def submit_frame(request: int, commands: Sequence[Command]) -> bytes:
+    """InvalidInput if there are no commands, too many, or one that the journal would not take."""
+    if not 0 < len(commands) <= SUBMISSION_COMMANDS_MAX:
+        raise InvalidInput(f"submission of {len(commands)} commands", remedy=f"Send 1 to {SUBMISSION_COMMANDS_MAX}")
+    parts = [_REQUEST_HEAD.pack(request, len(commands))]
+    for command in commands:
+        kind, version, payload = encode(command)
+        if len(payload) > RECORD_BYTES_MAX:
+            raise InvalidInput(f"command of {len(payload)} bytes", remedy=f"At most {RECORD_BYTES_MAX}")
+        parts.append(_COMMAND_HEAD.pack(len(payload), kind, version))
+        parts.append(payload)
+    return frame(FrameType.SUBMIT, *parts)
+
+
+def read_submit(body: bytes) -> tuple[int, list[Command]]:
+    """(request, commands). InvalidInput carries nothing about the request: see `request_of`."""
+    try:
+        request, count = _REQUEST_HEAD.unpack_from(body)
+        if not 0 < count <= SUBMISSION_COMMANDS_MAX:
+            raise InvalidInput(f"submission of {count} commands")
+        commands, position = [], _REQUEST_HEAD.size
+        for _ in range(count):
+            length, kind, version = _COMMAND_HEAD.unpack_from(body, position)
+            position += _COMMAND_HEAD.size
+            payload = body[position : position + length]
+            position += length
+            if len(payload) != length or length > RECORD_BYTES_MAX:
+                raise InvalidInput(f"command of {length} bytes")
+            commands.append(decode(kind, version, payload))
+    except struct.error as error:
+        raise InvalidInput(f"submission does not decode: {error}") from error
+    if position != len(body):
+        raise InvalidInput("submission is longer than its commands")
+    return request, commands
+
+
+def request_of(body: bytes) -> int:
+    """The request id that opens the bodies of SUBMIT, ACKS, RECEIPT and RECEIPT_IS; 0 if there is none."""
+    return int(_NUMBER.unpack_from(body)[0]) if len(body) >= _NUMBER.size else 0
+
+
+def acks_frame(request: int, acks: Sequence[Ack]) -> bytes:
+    return frame(FrameType.ACKS, _NUMBER.pack(request), _encode_json(acks))
+
+
+def read_acks(body: bytes) -> tuple[int, list[Ack]]:
+    return request_of(body), _decode_acks(body[_NUMBER.size :])
+
+
+def error_frame(failure: Failure) -> bytes:
+    return frame(FrameType.ERROR, _encode_json(failure))
+
+
+def read_error(body: bytes) -> Failure:
+    return _decode_failure(body)
+
+
+def feed_frame(from_sequence: int) -> bytes:
+    return frame(FrameType.FEED, _NUMBER.pack(from_sequence))
+
+
+def read_feed(body: bytes) -> int:
+    if len(body) != _NUMBER.size:
+        raise InvalidInput("FEED has another length")
+    return request_of(body)
+
+
+def snapshot_frame(events: Sequence[AnyEvent]) -> bytes:
+    """One part of a snapshot."""
+    return frame(FrameType.SNAPSHOT, _encode_json(events))
+
+
+def read_snapshot(body: bytes) -> tuple[AnyEvent, ...]:
+    return _decode_events(body)
+
+
+def snapshot_end_frame(sequence: int, at: int) -> bytes:
+    """The parts before it are the state after the command `sequence`."""
+    return frame(FrameType.SNAPSHOT_END, _PAIR.pack(sequence, at))
+
+
+def read_snapshot_end(body: bytes) -> tuple[int, int]:
+    sequence, at = _PAIR.unpack(body)
+    return sequence, at
+
+
+def events_frame(messages: Sequence[FeedMessage]) -> bytes:
+    return frame(FrameType.EVENTS, _encode_json(messages))
+
+
+def read_events(body: bytes) -> list[FeedMessage]:
+    return _decode_feed(body)
+
+
+def receipt_frame(request: int, sequence: int) -> bytes:
+    return frame(FrameType.RECEIPT, _PAIR.pack(request, sequence))
+
+
+def read_receipt(body: bytes) -> tuple[int, int]:
+    if len(body) != _PAIR.size:
+        raise InvalidInput("RECEIPT has another length")
+    request, sequence = _PAIR.unpack(body)
+    return request, sequence
+
+
+def receipt_is_frame(request: int, signature: str) -> bytes:
+    return frame(FrameType.RECEIPT_IS, _NUMBER.pack(request), signature.encode())
+
+
+def read_receipt_is(body: bytes) -> tuple[int, str]:
+    return request_of(body), body[_NUMBER.size :].decode()

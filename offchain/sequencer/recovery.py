@@ -1,0 +1,116 @@
+"""What the single writer knows, and how it comes to know it: start-up is recovery, through the same path that ran live.
+
+Invariant: everything here is a function of the journal alone. The configuration only opens an empty journal, and must
+otherwise name the same contracts.
+"""
+
+from collections import deque
+
+from offchain.domain.command import CloseEpoch, Command, OpenVenue, PlaceOrder, decode, encode
+from offchain.domain.eip712 import domain_separator, order_digest
+from offchain.domain.errors import ConfigurationError
+from offchain.domain.event import AnyEvent, ApprovalGranted, CommandRejected, EpochClosed
+from offchain.domain.units import Digest
+from offchain.engine.engine import Engine
+from offchain.sequencer.protocol import FeedMessage
+from offchain.sequencer.results import FirstResults, Result
+from offchain.sequencer.settings import FIRST_RESULTS_MAX, Clock
+from offchain.storage.journal import Journal, Record
+from offchain.storage.reader import JournalReader
+
+IDENTITY = ("chain_id", "vault", "settlement", "commitment", "quote_token", "quote_decimals")
+"""Fields of OpenVenue that say which exchange this is; the others stay as they were journaled."""
+
+
+class OpenEpoch:
+    """Orders since the last epoch, and when the first of them came."""
+
+    def __init__(self) -> None:
+        self.orders = 0
+        self._since = 0
+        self._refused_at: int | None = None
+
+    def note(self, at: int, command: Command, events: tuple[AnyEvent, ...]) -> None:
+        if isinstance(command, PlaceOrder):
+            self._since = self._since if self.orders else at
+            self.orders += 1
+        elif isinstance(command, CloseEpoch) and any(isinstance(event, CommandRejected) for event in events):
+            self._refused_at = at
+        elif any(isinstance(event, EpochClosed) for event in events):
+            self.orders, self._refused_at = 0, None
+
+    def due_at(self, millis: int, orders: int) -> int | None:
+        """Unix milliseconds at which to close it; None while it is empty. A refusal is not repeated at once."""
+        if not self.orders:
+            return None
+        due = self._since if self.orders >= orders else self._since + millis
+        return due if self._refused_at is None else max(due, self._refused_at + millis)
+
+
+class Memory:
+    """The engine, and what the sequencer keeps beside it."""
+
+    def __init__(self) -> None:
+        self.engine = Engine()
+        self.epoch = OpenEpoch()
+        self.results = FirstResults(self.engine, FIRST_RESULTS_MAX)
+        self.to_countersign: list[ApprovalGranted] = []
+        """Granted withdrawals whose owner wants them relayed, until the sequencer has handed them over."""
+        self._settlement = b""
+
+    @property
+    def venue(self) -> OpenVenue:
+        assert self.engine.venue is not None
+        return self.engine.venue
+
+    def apply(self, sequence: int, at: int, command: Command, digest: Digest | None = None) -> tuple[AnyEvent, ...]:
+        """`digest`: of a PlaceOrder, if it is known already."""
+        events = self.engine.apply(sequence, at, command)
+        self.epoch.note(at, command, events)
+        if isinstance(command, PlaceOrder):
+            digest = digest or self.digest(command)
+            self.results.record(command, Result(digest, sequence, at, events))
+        for event in events:
+            if isinstance(event, ApprovalGranted) and event.owner_signature:
+                self.to_countersign.append(event)
+        return events
+
+    def digest(self, command: PlaceOrder) -> Digest:
+        self._settlement = self._settlement or domain_separator(self.venue.chain_id, self.venue.settlement)
+        return Digest("0x" + order_digest(self._settlement, command.order).hex())
+
+
+def recover(journal: Journal, venue: OpenVenue, clock: Clock, recent_commands: int) -> tuple[Memory, list[FeedMessage]]:
+    """Replays the journal, or opens the venue in an empty one. Also the events of the most recent commands.
+
+    ConfigurationError if the journal is another exchange's.
+    """
+    memory = Memory()
+    recent: deque[FeedMessage] = deque(maxlen=recent_commands)
+    if journal.last_sequence == 0:
+        at = clock()
+        kind, version, payload = encode(venue)
+        events = memory.apply(1, at, venue)
+        journal.append([Record(kind, version, 1, at, payload)])
+        recent.append(FeedMessage(1, at, False, events))
+        return memory, list(recent)
+    for record in JournalReader(journal.folder).read():
+        command = decode(record.kind, record.version, record.payload)
+        if record.sequence == 1:
+            _check_identity(command, venue)
+        events = memory.apply(record.sequence, record.at, command)
+        recent.append(FeedMessage(record.sequence, record.at, False, events))
+    assert memory.engine.sequence == journal.last_sequence
+    return memory, list(recent)
+
+
+def _check_identity(first: Command, venue: OpenVenue) -> None:
+    if not isinstance(first, OpenVenue):
+        raise ConfigurationError("the journal does not start with OpenVenue", remedy="Name the data folder of a node")
+    for field in IDENTITY:
+        journaled, configured = getattr(first, field), getattr(venue, field)
+        if journaled != configured:
+            raise ConfigurationError(
+                f"the journal belongs to another exchange: its {field} is {journaled}, configured is {configured}",
+                remedy="Use the data folder of this deployment, or a new one",
+            )

@@ -1,0 +1,95 @@
+"""Idempotency: the same order again gets the first result, and is not sequenced twice.
+
+Invariant: the engine alone says whether an order is known; this memory only adds what the engine does not keep, the
+command's place and its events to the letter. It is filled by the same path live and in recovery.
+"""
+
+from collections import OrderedDict
+from typing import NamedTuple
+
+from offchain.domain.command import PlaceOrder
+from offchain.domain.event import AnyEvent, OrderAccepted, OrderRejected, RejectReason
+from offchain.domain.units import Address, Digest
+from offchain.engine.engine import Engine
+
+
+class Result(NamedTuple):
+    """What one order led to. `sequence` 0: it is known, but too old for its place to be named."""
+
+    digest: Digest
+    sequence: int
+    at: int
+    events: tuple[AnyEvent, ...]
+
+
+class FirstResults:
+    """The results of the last `capacity` orders."""
+
+    def __init__(self, engine: Engine, capacity: int) -> None:
+        self._engine = engine
+        self._capacity = capacity
+        self._results: OrderedDict[Digest, tuple[Address, Result]] = OrderedDict()
+
+    def record(self, command: PlaceOrder, result: Result) -> None:
+        """A stranger's attempt at somebody's order is no result of that order."""
+        if _is_refused(result, RejectReason.WRONG_SIGNER):
+            return
+        if result.digest in self._results:
+            return
+        self._results[result.digest] = (command.signer, result)
+        if len(self._results) > self._capacity:
+            self._results.popitem(last=False)
+
+    def find(self, command: PlaceOrder, digest: Digest) -> Result | None:
+        """The first result of this order, or of the same order under another nonce with the same client order id.
+
+        None if it has to be sequenced.
+        """
+        order = command.order
+        known = self._known(digest, command.signer, order.account)
+        if known is not None or not command.client_order_id:
+            return known
+        other = self._engine.find_client_order(order.account, command.client_order_id)
+        if other is None or other == digest:
+            return None
+        first = self._known(other, command.signer, order.account)
+        return first if first is not None and _same_terms(first, command) else None
+
+    def _known(self, digest: Digest, signer: Address, account: Address) -> Result | None:
+        found = self._engine.find_order(digest)
+        if found is None:
+            return None
+        first_signer, result = self._results.get(digest) or (account, _present_state(digest, found))
+        if signer != first_signer or _is_refused(result, RejectReason.WRONG_SIGNER):
+            return None
+        return result
+
+
+def _present_state(digest: Digest, events: tuple[AnyEvent, ...]) -> Result:
+    first = events[0]
+    if isinstance(first, OrderAccepted):
+        return Result(digest, first.sequence, first.at, events)
+    return Result(digest, 0, 0, events)
+
+
+def _is_refused(result: Result, reason: RejectReason) -> bool:
+    return any(isinstance(event, OrderRejected) and event.reason is reason for event in result.events)
+
+
+def _same_terms(first: Result, command: PlaceOrder) -> bool:
+    """The client order id was used for an order that differs in nonce, expiry or fee cap at most."""
+    order = command.order
+    wanted = (
+        order.market,
+        order.side,
+        order.kind,
+        order.time_in_force,
+        order.flags,
+        order.price_ticks,
+        order.size_lots,
+    )
+    for event in first.events:
+        if isinstance(event, OrderAccepted) and event.digest == first.digest:
+            terms = (event.market, event.side, event.kind, event.time_in_force, event.flags)
+            return (*terms, event.price_ticks, event.size_lots) == wanted
+    return False

@@ -1,0 +1,299 @@
+"""The single writer: commands in, one order for all of them, durable results out.
+
+    waiting submissions -> group: stamp, apply, encode -> append (thread: write, fdatasync, sign) -> acks, feed
+
+Two groups are under way at most: while one is in the disk's hands the next is applied. Invariant: nothing about a
+command leaves this object before the fsync of its group has returned; groups become durable in their order; a
+DiskFailure ends `run`, and no later answer is given. The clock never runs back. What may not be known here: sockets,
+SQL, the chain.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import structlog
+
+from offchain.domain.command import AdvanceTime, CloseEpoch, Command, PlaceOrder, encode
+from offchain.domain.errors import SequencerUnavailable
+from offchain.domain.event import AnyEvent, ApprovalGranted
+from offchain.domain.units import Digest
+from offchain.sequencer.attestation import Attestor
+from offchain.sequencer.protocol import Ack, FeedMessage, events_frame
+from offchain.sequencer.recovery import Memory
+from offchain.sequencer.results import Result
+from offchain.sequencer.ring import Ring, RingFrame
+from offchain.sequencer.settings import (
+    GROUP_BYTES_MAX,
+    GROUP_COMMANDS_MAX,
+    WAITING_COMMANDS_MAX,
+    Clock,
+    SequencerSettings,
+)
+from offchain.storage.journal import Journal, Record
+
+GROUPS_UNDER_WAY = 2
+TIMER_RETRY_MILLIS = 1_000
+"""A timer that is still due after AdvanceTime is asked for again only after this."""
+RECENT_PER_FRAME = 64
+
+log = structlog.get_logger("sequencer")
+Deliver = Callable[[list[Ack]], None]
+
+
+class Submission(NamedTuple):
+    """`deliver` is called with one ack per command once all of them are durable, unless the process stops before."""
+
+    commands: Sequence[Command]
+    deliver: Deliver
+
+
+class Draft(NamedTuple):
+    """An ack before it is durable; `digest` of orders only."""
+
+    sequence: int
+    at: int
+    events: tuple[AnyEvent, ...]
+    digest: Digest | None = None
+    replayed: bool = False
+
+
+class Snapshot(NamedTuple):
+    sequence: int
+    at: int
+    events: list[AnyEvent]
+
+
+class Group:
+    """What one fsync makes durable, and what may leave after it."""
+
+    def __init__(self) -> None:
+        self.records: list[Record] = []
+        self.messages: list[FeedMessage] = []
+        self.answers: list[tuple[Deliver, list[Draft]]] = []
+        self.snapshots: list[tuple[asyncio.Future[Snapshot], Snapshot]] = []
+        self.bytes = 0
+        self.acks: list[list[Ack]] = []
+        self.frame = b""
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.records or self.answers or self.snapshots)
+
+
+class Sequencer:
+    """Made by `serve`, or in tests from a recovered memory; `run` does the work until `stop`."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        memory: Memory,
+        recent: Sequence[FeedMessage],
+        settings: SequencerSettings,
+        clock: Clock,
+    ) -> None:
+        self.memory = memory
+        self.engine = memory.engine
+        self.chain_id = journal.chain_id
+        self.attestor = Attestor(settings.attestation_key, memory.venue)
+        self.durable_sequence = journal.last_sequence
+        self.ring = Ring(settings.ring_commands, settings.ring_bytes, _before(recent, journal.last_sequence))
+        for start in range(0, len(recent), RECENT_PER_FRAME):
+            self.ring.append(_ring_frame(recent[start : start + RECENT_PER_FRAME]))
+        self._journal = journal
+        self._settings = settings
+        self._clock = clock
+        self._waiting: deque[Submission] = deque()
+        self._waiting_commands = 0
+        self._wanted_snapshots: list[asyncio.Future[Snapshot]] = []
+        self._wake = asyncio.Event()
+        self._stopping = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_tried = (0, 0)
+        self._disk = ThreadPoolExecutor(max_workers=1, thread_name_prefix="journal")
+        self.on_space: list[Callable[[], None]] = []
+        """Called when the queue of waiting commands has been emptied into a group."""
+
+    # --- what others call, on the loop ---
+
+    def enqueue(self, submission: Submission) -> None:
+        if self._stopping:
+            return
+        self._waiting.append(submission)
+        self._waiting_commands += len(submission.commands)
+        self._wake.set()
+
+    @property
+    def is_full(self) -> bool:
+        """Callers have to stop reading; they are told by `on_space`."""
+        return self._waiting_commands >= WAITING_COMMANDS_MAX
+
+    async def submit(self, commands: Sequence[Command]) -> list[Ack]:
+        """One ack per command, after the fsync. SequencerUnavailable if it is stopping."""
+        if self._stopping:
+            raise SequencerUnavailable("the sequencer is stopping")
+        answer: asyncio.Future[list[Ack]] = asyncio.get_running_loop().create_future()
+        self.enqueue(Submission(commands, lambda acks: None if answer.done() else answer.set_result(acks)))
+        return await answer
+
+    async def snapshot(self) -> Snapshot:
+        """The events that rebuild a read model, once the state they show is durable."""
+        wanted: asyncio.Future[Snapshot] = asyncio.get_running_loop().create_future()
+        self._wanted_snapshots.append(wanted)
+        self._wake.set()
+        return await wanted
+
+    def stop(self) -> None:
+        """Takes no more commands; `run` returns when the waiting ones are durable and answered."""
+        self._stopping = True
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Raises DiskFailure when the journal fails; nothing was answered then that is not durable."""
+        slots = asyncio.Semaphore(GROUPS_UNDER_WAY)
+        applied: asyncio.Queue[Group | None] = asyncio.Queue()
+        committer = asyncio.create_task(self._commit_groups(applied, slots))
+        applier = asyncio.create_task(self._apply_groups(applied, slots))
+        try:
+            await asyncio.wait((applier, committer), return_when=asyncio.FIRST_COMPLETED)
+            if applier.done() and applier.exception() is None:
+                await committer
+            for task in (committer, applier):
+                if task.done():
+                    task.result()
+        finally:
+            applier.cancel()
+            committer.cancel()
+            self._disk.shutdown(wait=True)
+
+    # --- applying ---
+
+    async def _apply_groups(self, applied: "asyncio.Queue[Group | None]", slots: asyncio.Semaphore) -> None:
+        while True:
+            if not self._waiting and not self._wanted_snapshots:
+                if self._stopping:
+                    applied.put_nowait(None)
+                    return
+                self._arm_timer()
+                await self._wake.wait()
+            await slots.acquire()
+            self._wake.clear()
+            group = self._apply_group()
+            if group.is_empty:
+                slots.release()
+            else:
+                applied.put_nowait(group)
+
+    def _apply_group(self) -> Group:
+        group, now = Group(), max(self._clock(), self.engine.at)
+        if not self._waiting and self._is_timer_due(now):
+            self._sequence(group, AdvanceTime(), now)
+        while self._waiting and len(group.records) < GROUP_COMMANDS_MAX and group.bytes < GROUP_BYTES_MAX:
+            submission = self._waiting.popleft()
+            self._waiting_commands -= len(submission.commands)
+            drafts = [self._answer(group, command, now) for command in submission.commands]
+            group.answers.append((submission.deliver, drafts))
+        if self._is_epoch_due(now):
+            self._sequence(group, CloseEpoch(), now)
+        if self._wanted_snapshots:
+            taken = Snapshot(self.engine.sequence, self.engine.at, list(self.engine.describe()))
+            group.snapshots = [(wanted, taken) for wanted in self._wanted_snapshots]
+            self._wanted_snapshots = []
+        if not self.is_full:
+            for listener in self.on_space:
+                listener()
+        return group
+
+    def _answer(self, group: Group, command: Command, now: int) -> Draft:
+        if not isinstance(command, PlaceOrder):
+            return self._sequence(group, command, now)
+        digest = self.memory.digest(command)
+        first: Result | None = self.memory.results.find(command, digest)
+        if first is not None:
+            return Draft(first.sequence, first.at, first.events, first.digest, replayed=True)
+        return self._sequence(group, command, now, digest)
+
+    def _sequence(self, group: Group, command: Command, at: int, digest: Digest | None = None) -> Draft:
+        sequence = self.engine.sequence + 1
+        kind, version, payload = encode(command)
+        events = self.memory.apply(sequence, at, command, digest)
+        group.records.append(Record(kind, version, sequence, at, payload))
+        group.messages.append(FeedMessage(sequence, at, False, events))
+        group.bytes += len(payload)
+        return Draft(sequence, at, events, digest)
+
+    # --- timers ---
+
+    def _is_timer_due(self, now: int) -> bool:
+        deadline = self.engine.next_deadline()
+        if deadline is None or deadline > now:
+            return False
+        last_deadline, tried_at = self._timer_tried
+        if deadline == last_deadline and now < tried_at + TIMER_RETRY_MILLIS:
+            return False
+        self._timer_tried = (deadline, now)
+        return True
+
+    def _is_epoch_due(self, now: int) -> bool:
+        due = self.memory.epoch.due_at(self._settings.epoch_millis, self._settings.epoch_orders)
+        return due is not None and due <= now
+
+    def _arm_timer(self) -> None:
+        """Wakes the applier when the next deadline of the engine, or of the epoch, is due."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        now = self._clock()
+        deadline = self.engine.next_deadline()
+        if deadline is not None and deadline <= now and deadline == self._timer_tried[0]:
+            deadline = now + TIMER_RETRY_MILLIS
+        epoch = self.memory.epoch.due_at(self._settings.epoch_millis, self._settings.epoch_orders)
+        dues = [due for due in (deadline, epoch) if due is not None]
+        if dues:
+            delay = max(min(dues) - now, 0) / 1000
+            self._timer = asyncio.get_running_loop().call_later(delay, self._wake.set)
+
+    # --- making durable ---
+
+    async def _commit_groups(self, applied: "asyncio.Queue[Group | None]", slots: asyncio.Semaphore) -> None:
+        loop = asyncio.get_running_loop()
+        while (group := await applied.get()) is not None:
+            await loop.run_in_executor(self._disk, self._commit, group)
+            self._release(group)
+            slots.release()
+
+    def _commit(self, group: Group) -> None:
+        """In the journal's thread: fsync, and only then signatures and frames."""
+        if group.records:
+            self._journal.append(group.records)
+            group.frame = events_frame(group.messages)
+        group.acks = [[self._ack(draft) for draft in drafts] for _, drafts in group.answers]
+
+    def _ack(self, draft: Draft) -> Ack:
+        receipt = ""
+        if draft.digest is not None and draft.sequence:
+            receipt = self.attestor.receipt(draft.sequence, draft.at, draft.digest)
+        grant = next((event for event in draft.events if isinstance(event, ApprovalGranted)), None)
+        approval = self.attestor.approval(grant) if grant is not None else ""
+        return Ack(draft.sequence, draft.at, draft.events, receipt, approval, draft.replayed)
+
+    def _release(self, group: Group) -> None:
+        if group.records:
+            self.durable_sequence = group.records[-1].sequence
+        for (deliver, _), acks in zip(group.answers, group.acks, strict=True):
+            deliver(acks)
+        if group.records:
+            self.ring.append(RingFrame(group.records[0].sequence, self.durable_sequence, group.frame))
+        for wanted, taken in group.snapshots:
+            if not wanted.done():
+                wanted.set_result(taken)
+
+
+def _before(recent: Sequence[FeedMessage], last_sequence: int) -> int:
+    return recent[0].sequence - 1 if recent else last_sequence
+
+
+def _ring_frame(messages: Sequence[FeedMessage]) -> RingFrame:
+    return RingFrame(messages[0].sequence, messages[-1].sequence, events_frame(messages))

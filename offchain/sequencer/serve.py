@@ -1,0 +1,156 @@
+"""The sequencer as a process: recover, listen, write, stop.
+
+Exit codes: 0 after SIGTERM or SIGINT (everything taken is durable and answered), 70 after a DiskFailure (at once: what
+the disk holds is known only after the next start). What keeps it from starting is raised.
+"""
+
+import asyncio
+import contextlib
+import gc
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+import uvloop
+
+from offchain.domain.command import record_bytes
+from offchain.domain.errors import ConfigurationError, DiskFailure
+from offchain.domain.keccak import keccak
+from offchain.sequencer.inbox import Inbox
+from offchain.sequencer.recovery import recover
+from offchain.sequencer.sequencer import Sequencer
+from offchain.sequencer.server import Server
+from offchain.sequencer.settings import Clock, SequencerSettings
+from offchain.storage.disk import Disk
+from offchain.storage.journal import Journal
+from offchain.storage.ops import Ops
+from offchain.storage.reader import JournalReader
+
+EXIT_DRAINED = 0
+EXIT_DISK_FAILURE = 70
+SWITCH_SECONDS = 0.0005
+"""How long the loop's thread keeps the interpreter while the journal's thread wants to go on after its fsync."""
+
+log = structlog.get_logger("sequencer")
+Ready = Callable[[Sequencer], None]
+
+
+def wall_clock() -> int:
+    """Unix milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+def run_sequencer(settings: SequencerSettings, ready: Ready | None = None) -> int:
+    """Blocks until the process has to end; returns its exit code. `ready` is called when the socket listens."""
+
+    async def main() -> int:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        return await serve(settings, stop=stop, ready=ready, freeze=True)
+
+    return uvloop.run(main())
+
+
+async def serve(
+    settings: SequencerSettings,
+    *,
+    stop: asyncio.Event,
+    ready: Ready | None = None,
+    clock: Clock = wall_clock,
+    disk: Disk | None = None,
+    freeze: bool = False,
+) -> int:
+    """Until `stop` is set or the disk fails; the exit code. `freeze`: the process is ours, so its collector is too.
+
+    JournalLocked, JournalCorrupt, ConfigurationError and StorageError before it listens.
+    """
+    folder = settings.journal_folder
+    _check_chain(JournalReader(folder).chain_id(), settings)
+    try:
+        with Journal.open(folder, chain_id=settings.venue.chain_id, disk=disk) as journal:
+            _report_tail(journal)
+            memory, recent = recover(journal, settings.venue, clock, settings.ring_commands)
+            sequencer = Sequencer(journal, memory, recent, settings, clock)
+            log.info("recovered", sequence=journal.last_sequence, state_hash=sequencer.engine.state_hash().hex())
+            ops = Ops(settings.ops_url)
+            if freeze:
+                _freeze()
+            try:
+                _bind(ops, folder)
+                await _work(sequencer, Server(sequencer, settings.socket, folder), ops, settings, stop, ready)
+            finally:
+                ops.close()
+    except DiskFailure as failure:
+        log.critical("disk failure: the sequencer stops", error=str(failure))
+        return EXIT_DISK_FAILURE
+    log.info("stopped", sequence=journal.last_sequence)
+    return EXIT_DRAINED
+
+
+async def _work(
+    sequencer: Sequencer,
+    server: Server,
+    ops: Ops,
+    settings: SequencerSettings,
+    stop: asyncio.Event,
+    ready: Ready | None,
+) -> None:
+    writer = asyncio.create_task(sequencer.run())
+    inbox = asyncio.create_task(Inbox(sequencer, ops, settings.inbox_poll_millis).run())
+    stopped = asyncio.create_task(stop.wait())
+    try:
+        await server.start()
+        if ready is not None:
+            ready(sequencer)
+        await asyncio.wait((writer, inbox, stopped), return_when=asyncio.FIRST_COMPLETED)
+        if inbox.done():
+            inbox.result()
+        server.stop_reading()
+        sequencer.stop()
+        await writer
+        await server.close()
+    finally:
+        for task in (inbox, stopped, writer):
+            task.cancel()
+        with contextlib.suppress(Exception, asyncio.CancelledError):
+            await inbox
+        for connection in list(server.connections):
+            connection.abort()
+
+
+def _check_chain(journaled: int | None, settings: SequencerSettings) -> None:
+    if journaled is not None and journaled != settings.venue.chain_id:
+        raise ConfigurationError(
+            f"the journal belongs to chain {journaled}, configured is {settings.venue.chain_id}",
+            remedy="Use the data folder of this chain, or a new one",
+        )
+
+
+def _bind(ops: Ops, folder: Path) -> None:
+    first = JournalReader(folder).record(1)
+    assert first is not None
+    ops.bind_journal(keccak(record_bytes(*first)).hex())
+
+
+def _report_tail(journal: Journal) -> None:
+    if journal.torn_bytes:
+        log.warning("torn tail cut", bytes=journal.torn_bytes, last_sequence=journal.last_sequence)
+    if journal.lost_sequence:
+        log.error(
+            "durable commands are gone from the journal's tail",
+            last_sequence=journal.last_sequence,
+            was_durable=journal.lost_sequence,
+        )
+
+
+def _freeze() -> None:
+    """No collection while serving: recovered state is kept for ever, and nothing here makes cycles."""
+    sys.setswitchinterval(SWITCH_SECONDS)
+    gc.collect()
+    gc.freeze()
+    gc.disable()

@@ -1,0 +1,255 @@
+"""The Unix socket of the sequencer: frames to submissions, acks and feeds to frames.
+
+Invariant: what a peer does not read costs a bounded buffer and then its connection, never the writer's time or another
+peer's; what the writer cannot take yet stays in the peers' sockets.
+"""
+
+import asyncio
+import contextlib
+import os
+from pathlib import Path
+from typing import cast
+
+import structlog
+
+from offchain.domain.command import AdvanceTime, Command, ObserveBlock, ObserveLog, OpenVenue, PlaceOrder, decode
+from offchain.domain.errors import HooatsError, InvalidInput
+from offchain.sequencer import protocol
+from offchain.sequencer.protocol import Ack, Failure, FrameReader, FrameType, Hello
+from offchain.sequencer.sequencer import Sequencer, Submission
+from offchain.sequencer.settings import CONNECTION_BUFFER_BYTES_MAX
+from offchain.storage.reader import JournalReader
+
+FEED_WRITE_BYTES = 1 << 18
+SNAPSHOT_EVENTS_PER_FRAME = 2_000
+FLUSH_SECONDS = 2.0
+
+OWN_COMMANDS = (OpenVenue, AdvanceTime, ObserveLog, ObserveBlock)
+"""Only the sequencer itself brings these in: time from its clock, the chain from the inbox."""
+
+log = structlog.get_logger("sequencer")
+
+
+class Server:
+    """Listens from `start` to `close`."""
+
+    def __init__(self, sequencer: Sequencer, path: Path, journal_folder: Path) -> None:
+        self.sequencer = sequencer
+        self.reader = JournalReader(journal_folder)
+        self.connections: set[Connection] = set()
+        self._path = path
+        self._listening: asyncio.AbstractServer | None = None
+        sequencer.on_space.append(self._resume_reading)
+        sequencer.ring.listeners.append(self._feeds_have_news)
+
+    async def start(self) -> None:
+        """The journal's lock is held, so a socket file that is there was left behind."""
+        self._path.unlink(missing_ok=True)
+        loop = asyncio.get_running_loop()
+        mask = os.umask(0o177)
+        try:
+            self._listening = await loop.create_unix_server(lambda: Connection(self), str(self._path))
+        finally:
+            os.umask(mask)
+
+    def stop_reading(self) -> None:
+        """Nothing that arrives from now on is sequenced."""
+        if self._listening is not None:
+            self._listening.close()
+        for connection in self.connections:
+            connection.pause_for_good()
+
+    async def close(self) -> None:
+        """Lets the last acks out, then ends all connections."""
+        self.stop_reading()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FLUSH_SECONDS):
+                await asyncio.gather(*(connection.flushed() for connection in self.connections))
+        for connection in list(self.connections):
+            connection.abort()
+        with contextlib.suppress(FileNotFoundError):
+            self._path.unlink()
+
+    def _resume_reading(self) -> None:
+        for connection in self.connections:
+            connection.resume_reading()
+
+    def _feeds_have_news(self) -> None:
+        for connection in list(self.connections):
+            connection.feed_has_news()
+
+
+class Connection(asyncio.Protocol):
+    """One peer: a submitter, a feed, or both."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._sequencer = server.sequencer
+        self._frames = FrameReader()
+        self._transport: asyncio.Transport | None = None
+        self._writable = asyncio.Event()
+        self._writable.set()
+        self._news = asyncio.Event()
+        self._feed: asyncio.Task[None] | None = None
+        self._feed_position: int | None = None
+        self._answers: set[asyncio.Task[None]] = set()
+        self._paused = False
+        self._closing = False
+
+    # --- asyncio.Protocol ---
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._server.connections.add(self)
+        sequencer = self._sequencer
+        self._write(
+            protocol.hello_frame(Hello(protocol.PROTOCOL_VERSION, sequencer.chain_id, sequencer.durable_sequence))
+        )
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._closing = True
+        self._transport = None
+        self._server.connections.discard(self)
+        if self._feed is not None:
+            self._feed.cancel()
+
+    def pause_writing(self) -> None:
+        self._writable.clear()
+
+    def resume_writing(self) -> None:
+        self._writable.set()
+
+    def data_received(self, received: bytes) -> None:
+        try:
+            for frame_type, body in self._frames.feed(received):
+                self._receive(frame_type, body)
+        except InvalidInput as error:
+            log.warning("peer cut off", reason=str(error))
+            self.abort()
+        if self._sequencer.is_full and self._transport is not None:
+            self._paused = True
+            self._transport.pause_reading()
+
+    # --- what the server calls ---
+
+    async def flushed(self) -> None:
+        """Everything written is with the kernel."""
+        if self._transport is not None:
+            self._transport.set_write_buffer_limits(0)
+            await self._writable.wait()
+
+    def pause_for_good(self) -> None:
+        self._closing = True
+        if self._transport is not None and self._transport.is_reading():
+            self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        if self._paused and not self._closing and self._transport is not None:
+            self._paused = False
+            self._transport.resume_reading()
+
+    def feed_has_news(self) -> None:
+        """A feed whose place has left the ring cannot go on: its client resumes, with a snapshot if need be."""
+        if self._feed_position is not None and self._feed_position < self._sequencer.ring.start:
+            log.warning("slow feed cut off")
+            self.abort()
+        self._news.set()
+
+    def abort(self) -> None:
+        self._closing = True
+        if self._transport is not None:
+            self._transport.abort()
+
+    # --- frames in ---
+
+    def _receive(self, frame_type: FrameType, body: bytes) -> None:
+        if self._closing:
+            return
+        if frame_type is FrameType.SUBMIT:
+            self._submit(body)
+        elif frame_type is FrameType.FEED and self._feed is None:
+            self._feed = asyncio.get_running_loop().create_task(self._run_feed(protocol.read_feed(body)))
+        elif frame_type is FrameType.RECEIPT:
+            request, sequence = protocol.read_receipt(body)
+            answer = asyncio.get_running_loop().create_task(self._send_receipt(request, sequence))
+            self._answers.add(answer)
+            answer.add_done_callback(self._answers.discard)
+        else:
+            raise InvalidInput(f"unexpected {frame_type.name}")
+
+    def _submit(self, body: bytes) -> None:
+        try:
+            request, commands = protocol.read_submit(body)
+            _check_origin(commands)
+        except InvalidInput as error:
+            self._refuse(protocol.request_of(body), error)
+            return
+        self._sequencer.enqueue(Submission(commands, lambda acks: self._acknowledge(request, acks)))
+
+    def _acknowledge(self, request: int, acks: list[Ack]) -> None:
+        self._write(protocol.acks_frame(request, acks))
+
+    def _refuse(self, request: int, error: HooatsError) -> None:
+        field = error.field if isinstance(error, InvalidInput) else ""
+        self._write(protocol.error_frame(Failure(request, error.message, field, error.remedy)))
+
+    async def _send_receipt(self, request: int, sequence: int) -> None:
+        """From the journal, in a thread: the order's place there is what is attested."""
+        try:
+            receipt = await asyncio.to_thread(self._find_receipt, sequence)
+        except HooatsError as error:
+            self._refuse(request, error)
+        else:
+            self._write(protocol.receipt_is_frame(request, receipt))
+
+    def _find_receipt(self, sequence: int) -> str:
+        known = 0 < sequence <= self._sequencer.durable_sequence
+        record = self._server.reader.record(sequence) if known else None
+        command = decode(record.kind, record.version, record.payload) if record is not None else None
+        if record is None or not isinstance(command, PlaceOrder):
+            raise InvalidInput(f"no order was sequenced at {sequence}", field="sequence")
+        return self._sequencer.attestor.receipt(sequence, record.at, self._sequencer.memory.digest(command))
+
+    # --- frames out ---
+
+    def _write(self, content: bytes) -> None:
+        transport = self._transport
+        if transport is None:
+            return
+        transport.write(content)
+        if transport.get_write_buffer_size() > CONNECTION_BUFFER_BYTES_MAX:
+            log.warning("peer does not read its answers: cut off")
+            self.abort()
+
+    async def _run_feed(self, from_sequence: int) -> None:
+        ring = self._sequencer.ring
+        position = ring.find(from_sequence) if from_sequence else None
+        if position is None:
+            position = await self._send_snapshot()
+        while position is not None and not self._closing:
+            self._feed_position = position
+            self._news.clear()
+            content, position = ring.read(position, FEED_WRITE_BYTES)
+            if content:
+                self._write(content)
+                await self._writable.wait()
+                position = position if position >= ring.start else None
+            else:
+                await self._news.wait()
+        self.abort()
+
+    async def _send_snapshot(self) -> int | None:
+        """The ring's place after the snapshot; None if the peer took so long that it is gone."""
+        taken = await self._sequencer.snapshot()
+        for start in range(0, len(taken.events), SNAPSHOT_EVENTS_PER_FRAME):
+            self._write(protocol.snapshot_frame(taken.events[start : start + SNAPSHOT_EVENTS_PER_FRAME]))
+            await self._writable.wait()
+        self._write(protocol.snapshot_end_frame(taken.sequence, taken.at))
+        await self._writable.wait()
+        return self._sequencer.ring.find(taken.sequence + 1)
+
+
+def _check_origin(commands: list[Command]) -> None:
+    for command in commands:
+        if isinstance(command, OWN_COMMANDS):
+            raise InvalidInput(f"{type(command).__name__} is the sequencer's own", remedy="Nobody else may submit it")

@@ -1,0 +1,59 @@
+"""What a sequencer is started with, and its bounds."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from offchain.domain.command import OpenVenue
+from offchain.domain.errors import ConfigurationError
+
+Clock = Callable[[], int]
+"""Unix milliseconds."""
+
+GROUP_COMMANDS_MAX = 1_024
+"""Of one group, so that nobody waits for more than that many others to be applied."""
+GROUP_BYTES_MAX = 8 * 1024 * 1024
+WAITING_COMMANDS_MAX = 16_384
+"""Commands that wait for the disk; above it nothing more is read from the sockets."""
+RING_COMMANDS = 50_000
+RING_BYTES = 64 * 1024 * 1024
+"""Recent events for feeds that resume; older ones get a snapshot."""
+FIRST_RESULTS_MAX = 65_536
+"""Orders whose first result is kept to the letter; of older ones the engine knows the present state."""
+CONNECTION_BUFFER_BYTES_MAX = 64 * 1024 * 1024
+"""Answers that a peer does not read: above it the connection is cut."""
+SOCKET_PATH_BYTES_MAX = 107
+"""Of a Unix socket, by the kernel."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SequencerSettings:
+    """`data` is the node's folder: the journal lives in `data/journal`. `venue` opens an empty journal.
+
+    `attestation_key` (32 bytes) signs receipts and countersignatures and is never shown.
+    """
+
+    data: Path
+    socket: Path
+    ops_url: str
+    venue: OpenVenue
+    attestation_key: bytes = field(repr=False)
+    epoch_millis: int = 60_000
+    epoch_orders: int = 10_000
+    inbox_poll_millis: int = 100
+    ring_commands: int = RING_COMMANDS
+    ring_bytes: int = RING_BYTES
+
+    def __post_init__(self) -> None:
+        if len(self.attestation_key) != 32:
+            raise ConfigurationError("the attestation key has not 32 bytes", remedy="Name the file of a private key")
+        if len(str(self.socket).encode()) > SOCKET_PATH_BYTES_MAX:
+            raise ConfigurationError(
+                f"the socket path {self.socket} is too long", remedy=f"At most {SOCKET_PATH_BYTES_MAX} bytes"
+            )
+        if self.epoch_millis < 1 or self.epoch_orders < 1:
+            raise ConfigurationError("an epoch has at least one millisecond and one order")
+
+    @property
+    def journal_folder(self) -> Path:
+        return self.data / "journal"

@@ -1,0 +1,1 @@
+"""What survives a restart: the journal (the truth), and two databases (ops for keepers, history rebuilt from it)."""

@@ -1,0 +1,133 @@
+"""Opening databases by URL: SQLite (WAL) by default, anything SQLAlchemy speaks otherwise.
+
+Invariant: on SQLite every writing transaction takes the write lock when it begins, so that it never fails half way
+because another process wrote; amounts are TEXT, as no column of a database holds 2^128 exactly everywhere.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, cast
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import Connection, Engine, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+
+from offchain.domain.errors import ConfigurationError, DiskFailure, StorageError
+
+BUSY_MILLIS = 10_000
+"""How long a writer waits for another one; keepers hold the lock for single-digit milliseconds."""
+
+
+class Amount(sa.types.TypeDecorator[int]):
+    """An integer of any size, kept as decimal text."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def process_bind_param(self, value: int | None, dialect: sa.Dialect) -> str | None:
+        return None if value is None else str(value)
+
+    def process_result_value(self, value: str | None, dialect: sa.Dialect) -> int | None:
+        return None if value is None else int(value)
+
+
+class Database:
+    """One database with one schema. `synchronous` is SQLite's: FULL, or NORMAL for what can be rebuilt."""
+
+    def __init__(self, url: str, schema: sa.MetaData, *, name: str, version: int, synchronous: str = "FULL") -> None:
+        self.name = name
+        self.engine = _engine(url, synchronous)
+        self.is_sqlite = self.engine.dialect.name == "sqlite"
+        with self.writing() as connection:
+            _create(connection, schema, name, version)
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """A transaction that is committed at the end of the block."""
+        with _translated(self.name), self.engine.connect() as connection:
+            connection = connection.execution_options(hooats_writing=True)
+            with connection.begin():
+                yield connection
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A transaction that sees one state of the database."""
+        with _translated(self.name), self.engine.connect() as connection, connection.begin():
+            yield connection
+
+    def insert_absent(self, connection: Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Inserts the rows whose primary key is not there yet; the others stay as they are."""
+        if rows:
+            insert = sqlite.insert if self.is_sqlite else postgresql.insert
+            connection.execute(insert(table).on_conflict_do_nothing(), list(rows))
+
+    def upsert(self, connection: Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Inserts or overwrites by primary key. The rows name the same columns."""
+        if not rows:
+            return
+        keys = [column.name for column in table.primary_key.columns]
+        insert = (sqlite.insert if self.is_sqlite else postgresql.insert)(table)
+        changed = {name: insert.excluded[name] for name in rows[0] if name not in keys}
+        connection.execute(insert.on_conflict_do_update(index_elements=keys, set_=changed), list(rows))
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+def _engine(url: str, synchronous: str) -> Engine:
+    try:
+        parsed = make_url(url)
+        if parsed.get_backend_name() == "sqlite":
+            engine = sa.create_engine(parsed, connect_args={"timeout": BUSY_MILLIS / 1000})
+            _prepare_sqlite(engine, synchronous)
+            return engine
+        return sa.create_engine(parsed, pool_pre_ping=True)
+    except (ArgumentError, NoSuchModuleError, ImportError) as error:
+        raise ConfigurationError(
+            f"database URL: {error}", remedy="Like sqlite:////var/lib/hooats/ops.sqlite"
+        ) from error
+
+
+def _prepare_sqlite(engine: Engine, synchronous: str) -> None:
+    @sa.event.listens_for(engine, "connect")
+    def connected(connection: Any, _: object) -> None:
+        connection.isolation_level = None  # the driver would begin too late, and never for a read
+        for pragma in ("journal_mode=WAL", f"synchronous={synchronous}", f"busy_timeout={BUSY_MILLIS}"):
+            connection.execute(f"PRAGMA {pragma}").close()
+
+    @sa.event.listens_for(engine, "begin")
+    def begun(connection: Connection) -> None:
+        writing = connection.get_execution_options().get("hooats_writing", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+
+
+def _create(connection: Connection, schema: sa.MetaData, name: str, version: int) -> None:
+    versions = sa.Table(
+        "schema_versions", sa.MetaData(), sa.Column("name", sa.Text, primary_key=True), sa.Column("version", sa.Integer)
+    )
+    versions.create(connection, checkfirst=True)
+    found = connection.execute(sa.select(versions.c.version).where(versions.c.name == name)).scalar()
+    if found is None:
+        schema.create_all(connection)
+        connection.execute(versions.insert().values(name=name, version=version))
+    elif found != version:
+        raise ConfigurationError(
+            f"the {name} database has schema version {found}, this program needs {version}",
+            remedy="Run the hooats version that wrote it, or migrate it as CHANGELOG says",
+        )
+
+
+@contextmanager
+def _translated(name: str) -> Iterator[None]:
+    try:
+        yield
+    except DBAPIError as error:
+        text = f"the {name} database: {error.orig}"
+        if "disk is full" in text or "disk I/O error" in text:
+            raise DiskFailure(text, remedy="Free or replace the disk") from error
+        raise StorageError(text) from error
+
+
+def rows_of(result: sa.CursorResult[Any]) -> list[dict[str, Any]]:
+    return [cast(dict[str, Any], dict(row)) for row in result.mappings()]

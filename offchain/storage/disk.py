@@ -1,0 +1,54 @@
+"""The few system calls of the journal, behind one object so that tests can make any of them fail or wait.
+
+Invariant: nothing is retried. A short write is continued, any error is the caller's `DiskFailure`.
+"""
+
+import os
+from pathlib import Path
+
+
+class Disk:
+    """Append-only files and folders. Every method may raise OSError."""
+
+    def open_append(self, path: Path) -> int:
+        return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+
+    def create(self, path: Path, content: bytes) -> None:
+        """A new file under its name only when it is whole and on disk: temporary file, fsync, rename, folder fsync."""
+        temporary = path.with_name(path.name + ".new")
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        try:
+            self.write(descriptor, content)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        os.replace(temporary, path)
+        self.sync_folder(path.parent)
+
+    def write(self, descriptor: int, content: bytes) -> None:
+        """All of it, or OSError after an unknown part of it."""
+        written = os.write(descriptor, content)
+        while written < len(content):
+            written += os.write(descriptor, memoryview(content)[written:])
+
+    def sync(self, descriptor: int) -> None:
+        os.fdatasync(descriptor)
+
+    def sync_folder(self, path: Path) -> None:
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def truncate(self, path: Path, length: int) -> None:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.ftruncate(descriptor, length)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def remove(self, path: Path) -> None:
+        os.unlink(path)
+        self.sync_folder(path.parent)

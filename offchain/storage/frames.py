@@ -1,0 +1,163 @@
+"""The bytes of a journal: segment headers, groups and records; no file is opened here.
+
+    segment  = magic[8] length[4] JSON[length] crc32[4]  group*
+    group    = head[92] record*
+    head     = magic[4] version[1] 0[3] first[8] count[4] bytes[4] previous hash[32] hash[32] crc32[4]
+    record   = length[4] kind[1] version[1] sequence[8] at[8] payload[length]     (domain.command.record_bytes)
+
+Big-endian. A group's hash is sha256 over the head up to and with the previous hash, and the records: the chain. The
+crc32 covers the head before it, so that a reader may skip a group by its length without hashing it.
+
+Invariant: whatever these functions accept is what some version of this code wrote, byte for byte. They do not know
+whether a damaged place is a torn tail or a loss: see `scan`.
+"""
+
+import hashlib
+import struct
+import zlib
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from offchain.domain.command import RECORD_HEAD, Codec
+from offchain.domain.limits import RECORD_BYTES_MAX, RECORDS_PER_GROUP_MAX
+
+SEGMENT_MAGIC = b"HOOATSJ1"
+GROUP_MAGIC = b"HGRP"
+FORMAT_VERSION = 1
+NO_HASH = bytes(32)
+"""Stands for the group before the first."""
+
+_LENGTH = struct.Struct(">I")
+_HEAD = struct.Struct(">4sB3xQII32s32sI")
+GROUP_HEAD_BYTES = _HEAD.size
+_HASHED_HEAD = struct.Struct(">4sB3xQII32s")
+_CHECKED_BYTES = _HEAD.size - 4
+GROUP_BYTES_MAX = RECORDS_PER_GROUP_MAX * (RECORD_BYTES_MAX + RECORD_HEAD.size)
+SEGMENT_HEADER_BYTES_MAX = 64 * 1024
+
+
+class Damaged(Exception):
+    """These bytes are no segment header or group; `what` says why, `offset` where in the given bytes."""
+
+    def __init__(self, what: str, offset: int) -> None:
+        super().__init__(what)
+        self.what = what
+        self.offset = offset
+
+
+class Record(NamedTuple):
+    """One command as the journal keeps it; `at` in unix milliseconds."""
+
+    kind: int
+    version: int
+    sequence: int
+    at: int
+    payload: bytes
+
+
+class GroupHead(NamedTuple):
+    first: int
+    size: int
+    body_bytes: int
+    previous: bytes
+    hash: bytes
+
+
+class SegmentHeader(msgspec.Struct, frozen=True, rename="camel"):
+    """`fields`: the record kinds of the code that wrote the segment; `previous_hash` closes the segment before."""
+
+    version: int
+    chain_id: int
+    first_sequence: int
+    previous_hash: str
+    fields: dict[str, str]
+
+
+_decode_header = msgspec.json.Decoder(SegmentHeader).decode
+
+
+def encode_segment_header(chain_id: int, first_sequence: int, previous_hash: bytes) -> bytes:
+    fields = {str(kind): layout for kind, layout in Codec.FIELDS.items()}
+    header = SegmentHeader(FORMAT_VERSION, chain_id, first_sequence, previous_hash.hex(), fields)
+    text = msgspec.json.encode(header)
+    prefix = SEGMENT_MAGIC + _LENGTH.pack(len(text)) + text
+    return prefix + _LENGTH.pack(zlib.crc32(prefix))
+
+
+def decode_segment_header(segment: bytes | memoryview) -> tuple[SegmentHeader, int]:
+    """(header, offset of the first group). Damaged if it is incomplete or was changed."""
+    start = len(SEGMENT_MAGIC) + _LENGTH.size
+    if len(segment) < start:
+        raise Damaged("segment header is incomplete", 0)
+    if segment[: len(SEGMENT_MAGIC)] != SEGMENT_MAGIC:
+        raise Damaged("segment has no magic", 0)
+    (length,) = _LENGTH.unpack_from(segment, len(SEGMENT_MAGIC))
+    stop = start + length
+    if length > SEGMENT_HEADER_BYTES_MAX or len(segment) < stop + _LENGTH.size:
+        raise Damaged("segment header is incomplete", len(SEGMENT_MAGIC))
+    if _LENGTH.unpack_from(segment, stop)[0] != zlib.crc32(segment[:stop]):
+        raise Damaged("segment header fails its checksum", start)
+    try:
+        header = _decode_header(bytes(segment[start:stop]))
+    except msgspec.MsgspecError as error:
+        raise Damaged(f"segment header does not decode: {error}", start) from error
+    return header, stop + _LENGTH.size
+
+
+def encode_group(records: Sequence[Record], previous_hash: bytes) -> tuple[bytes, bytes]:
+    """(bytes of the group, its hash)."""
+    pack = RECORD_HEAD.pack
+    parts = []
+    for kind, version, sequence, at, payload in records:
+        parts.append(pack(len(payload), kind, version, sequence, at))
+        parts.append(payload)
+    body = b"".join(parts)
+    first, count = records[0].sequence, len(records)
+    hashed = _HASHED_HEAD.pack(GROUP_MAGIC, FORMAT_VERSION, first, count, len(body), previous_hash)
+    group_hash = hashlib.sha256(hashed + body).digest()
+    checked = hashed + group_hash
+    return checked + _LENGTH.pack(zlib.crc32(checked)) + body, group_hash
+
+
+def decode_group_head(segment: bytes | memoryview, offset: int) -> GroupHead:
+    """Damaged if it is incomplete or was changed; the records are not looked at."""
+    if len(segment) - offset < GROUP_HEAD_BYTES:
+        raise Damaged("group head is incomplete", offset)
+    magic, version, first, count, length, previous, group_hash, checksum = _HEAD.unpack_from(segment, offset)
+    if magic != GROUP_MAGIC:
+        raise Damaged("group has no magic", offset)
+    if checksum != zlib.crc32(segment[offset : offset + _CHECKED_BYTES]):
+        raise Damaged("group head fails its checksum", offset)
+    if version != FORMAT_VERSION:
+        raise Damaged(f"group has unknown version {version}", offset)
+    return GroupHead(first, count, length, previous, group_hash)
+
+
+def check_group_body(segment: bytes | memoryview, offset: int, head: GroupHead) -> memoryview:
+    """The group's records, once they match its hash; Damaged otherwise. `offset` is that of the head."""
+    start = offset + GROUP_HEAD_BYTES
+    body = memoryview(segment)[start : start + head.body_bytes]
+    if len(body) != head.body_bytes:
+        raise Damaged("group is incomplete", offset)
+    hashed = _HASHED_HEAD.pack(GROUP_MAGIC, FORMAT_VERSION, head.first, head.size, head.body_bytes, head.previous)
+    digest = hashlib.sha256(hashed)
+    digest.update(body)
+    if digest.digest() != head.hash:
+        raise Damaged("group does not match its hash", offset)
+    return body
+
+
+def decode_records(body: memoryview, head: GroupHead) -> Iterator[Record]:
+    """The records of a body that matched its hash."""
+    position, sequence = 0, head.first
+    for _ in range(head.size):
+        length, kind, version, stamped, at = RECORD_HEAD.unpack_from(body, position)
+        start = position + RECORD_HEAD.size
+        position = start + length
+        assert stamped == sequence, "the writer never wrote this"
+        assert position <= len(body), "the writer never wrote this"
+        yield Record(kind, version, sequence, at, bytes(body[start:position]))
+        sequence += 1
+    assert position == len(body), "the writer never wrote this"

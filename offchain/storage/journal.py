@@ -1,0 +1,184 @@
+"""The append-only journal: the truth of the venue. One writer per folder.
+
+Invariant: `append` returns only after fdatasync; after any error the object refuses everything, because what the disk
+holds is then unknown until the next start has read it (a failed fsync is never retried: the kernel may have dropped the
+pages). Opening makes the recovered tail durable before anything can be derived from it.
+
+The file `durable` beside the segments says up to which sequence followers may read: a group is on their disk before its
+fsync returns, but must not leave the venue by way of SQL either. It is a hint in shared memory, never synced, and never
+ahead of the truth.
+"""
+
+import fcntl
+import os
+import struct
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+
+from offchain.domain.errors import DiskFailure, JournalLocked
+from offchain.domain.limits import RECORD_BYTES_MAX, RECORDS_PER_GROUP_MAX, SEGMENT_BYTES
+from offchain.storage import frames, scan
+from offchain.storage.disk import Disk
+from offchain.storage.frames import Record
+
+__all__ = ["Journal", "Record", "durable_sequence"]
+
+LOCK_NAME = "lock"
+DURABLE_NAME = "durable"
+_DURABLE = struct.Struct(">QQ")
+_ALL_BITS = 2**64 - 1
+
+
+class Journal:
+    """Holds the folder's lock; see `open`."""
+
+    def __init__(self, folder: Path, chain_id: int, lock: int, disk: Disk, segment_bytes: int) -> None:
+        self.folder = folder
+        self.chain_id = chain_id
+        self.last_sequence = 0
+        self.last_at = 0
+        self.last_hash = frames.NO_HASH
+        self.torn_bytes = 0
+        """Bytes that were cut from the tail when the journal was opened."""
+        self.lost_sequence = 0
+        """If above 0: the last sequence that was once durable and is gone with the torn tail. The disk has lied."""
+        self._disk = disk
+        self._segment_bytes = segment_bytes
+        self._lock: int | None = lock
+        self._dead: str | None = None
+        self._segment: int | None = None
+        self._written = 0
+        self._durable: int | None = None
+
+    @classmethod
+    def open(
+        cls, folder: Path, *, chain_id: int, disk: Disk | None = None, segment_bytes: int = SEGMENT_BYTES
+    ) -> "Journal":
+        """Locks the folder, checks every byte of it, cuts a torn tail.
+
+        JournalLocked names the process that owns the folder, JournalCorrupt the file and place of any other damage,
+        DiskFailure a disk that cannot even be opened.
+        """
+        disk = disk or Disk()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            journal = cls(folder, chain_id, _lock(folder), disk, segment_bytes)
+            try:
+                journal._recover()
+            except BaseException:
+                journal.close()
+                raise
+        except OSError as error:
+            raise DiskFailure(f"{folder}: {error}", remedy="Check the disk and its permissions") from error
+        return journal
+
+    def append(self, records: Sequence[Record]) -> None:
+        """One group: one write, one fdatasync. DiskFailure: its fate is unknown until the next start."""
+        if self._dead is not None:
+            raise DiskFailure(f"the journal is closed: {self._dead}")
+        self._check(records)
+        try:
+            if self._segment is None or self._written >= self._segment_bytes:
+                self._next_segment()
+            assert self._segment is not None
+            group, group_hash = frames.encode_group(records, self.last_hash)
+            self._disk.write(self._segment, group)
+            self._disk.sync(self._segment)
+        except OSError as error:
+            self._dead = str(error)
+            raise DiskFailure(f"{self.folder}: {error}", remedy="Free or replace the disk, then start again") from error
+        self._written += len(group)
+        self.last_sequence, self.last_at, self.last_hash = records[-1].sequence, records[-1].at, group_hash
+        self._publish()
+
+    def close(self) -> None:
+        """Releases the folder; idempotent."""
+        self._dead = self._dead or "closed"
+        for descriptor in (self._segment, self._durable, self._lock):
+            if descriptor is not None:
+                os.close(descriptor)
+        self._segment, self._durable, self._lock = None, None, None
+
+    def __enter__(self) -> "Journal":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def _check(self, records: Sequence[Record]) -> None:
+        assert 0 < len(records) <= RECORDS_PER_GROUP_MAX, len(records)
+        sequence, at = self.last_sequence, self.last_at
+        for record in records:
+            assert record.sequence == sequence + 1, record
+            assert record.at >= at, record
+            assert len(record.payload) <= RECORD_BYTES_MAX, record.kind
+            sequence, at = record.sequence, record.at
+
+    def _recover(self) -> None:
+        for leftover in self.folder.glob(f"*{scan.SUFFIX}.new"):
+            self._disk.remove(leftover)
+        tail = scan.scan(self.folder, self.chain_id)
+        self.last_sequence, self.last_at, self.last_hash = tail.last_sequence, tail.last_at, tail.last_hash
+        self.torn_bytes, self._written = tail.torn_bytes, tail.good_bytes
+        if tail.torn_segment is not None:
+            if tail.torn_segment == tail.path:
+                self._disk.truncate(tail.torn_segment, tail.good_bytes)
+            else:
+                self._disk.remove(tail.torn_segment)
+        if tail.path is not None:
+            self._segment = self._disk.open_append(tail.path)
+            self._disk.sync(self._segment)
+        self._disk.sync_folder(self.folder)
+        was_durable = durable_sequence(self.folder)
+        if was_durable is not None and was_durable > self.last_sequence:
+            self.lost_sequence = was_durable
+        self._durable = os.open(self.folder / DURABLE_NAME, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        self._publish()
+
+    def _next_segment(self) -> None:
+        first = self.last_sequence + 1
+        path = scan.segment_path(self.folder, first)
+        header = frames.encode_segment_header(self.chain_id, first, self.last_hash)
+        self._disk.create(path, header)
+        old, self._segment = self._segment, None
+        if old is not None:
+            os.close(old)
+        self._segment = self._disk.open_append(path)
+        self._written = len(header)
+
+    def _publish(self) -> None:
+        """Deliberately without error: followers wait longer, nothing else."""
+        assert self._durable is not None
+        os.pwrite(self._durable, _DURABLE.pack(self.last_sequence, self.last_sequence ^ _ALL_BITS), 0)
+
+
+def durable_sequence(folder: Path) -> int | None:
+    """The last sequence whose group is known to be on disk; None if the folder does not say."""
+    try:
+        content = (folder / DURABLE_NAME).read_bytes()
+    except FileNotFoundError:
+        return None
+    if len(content) != _DURABLE.size:
+        return None
+    sequence, complement = _DURABLE.unpack(content)
+    return int(sequence) if sequence ^ complement == _ALL_BITS else None
+
+
+def _lock(folder: Path) -> int:
+    """The descriptor holds the lock: it is not inherited, and ends with the process however that ends."""
+    descriptor = os.open(folder / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+    except BlockingIOError:
+        owner = os.pread(descriptor, 32, 0).decode(errors="replace") or "unknown"
+        os.close(descriptor)
+        raise JournalLocked(
+            f"{folder} belongs to the running process {owner}", remedy="One node per data folder: stop that one first"
+        ) from None
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor

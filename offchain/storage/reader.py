@@ -1,0 +1,163 @@
+"""Reads a journal while its writer may be appending to it; used for replay, by the projector and by `inspect`.
+
+Invariant: read-only, and only whole groups whose hash and place in the chain are right are ever yielded. `follow`
+yields durable groups only. JournalCorrupt names the file and byte of anything else.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from offchain.storage import frames, scan
+from offchain.storage.frames import GROUP_HEAD_BYTES, Damaged, GroupHead, Record
+from offchain.storage.journal import durable_sequence
+
+__all__ = ["JournalReader", "Record"]
+
+READ_BYTES = 1 << 22
+
+
+class JournalReader:
+    """A folder; every `read` and `follow` has a position of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def read(self, from_sequence: int = 1) -> Iterator[Record]:
+        """Every record from there to the end of the complete groups, durable or not: for recovery and offline use."""
+        position = _Position(self.folder, from_sequence)
+        while records := position.next_records(None):
+            yield from records
+
+    def follow(self, from_sequence: int = 1) -> Iterator[list[Record]]:
+        """For ever: the records that became durable since, or [] when there are none (the caller waits)."""
+        position = _Position(self.folder, from_sequence)
+        while True:
+            durable = durable_sequence(self.folder)
+            yield [] if durable is None else position.next_records(durable)
+
+    def record(self, sequence: int) -> Record | None:
+        """One record, None beyond the end."""
+        return next(self.read(sequence), None) if sequence > 0 else None
+
+    def durable_sequence(self) -> int:
+        """0 if unknown."""
+        return durable_sequence(self.folder) or 0
+
+    def chain_id(self) -> int | None:
+        """Of the first segment; None while there is none."""
+        found = scan.segments(self.folder)
+        if not found:
+            return None
+        with found[0][1].open("rb") as segment:
+            header, _ = frames.decode_segment_header(segment.read(frames.SEGMENT_HEADER_BYTES_MAX))
+        return header.chain_id
+
+
+class _Position:
+    """Walks segments and groups. `wanted` is the first sequence still to be yielded."""
+
+    def __init__(self, folder: Path, wanted: int) -> None:
+        assert wanted > 0
+        self.folder = folder
+        self.wanted = wanted
+        self.path: Path | None = None
+        self.offset = 0
+        self.expected = 0
+        self.previous = frames.NO_HASH
+
+    def next_records(self, durable: int | None) -> list[Record]:
+        """Some records (a few megabytes at most), [] at the end; `durable` None: up to the last complete group."""
+        if durable is not None and durable < self.wanted:
+            return []
+        if self.path is None and not self._find_segment():
+            return []
+        while True:
+            before = self.path, self.offset
+            records = self._read_groups(durable)
+            if records:
+                return records
+            if before == (self.path, self.offset) and not self._enter(self.expected):
+                return []
+
+    def _find_segment(self) -> bool:
+        starts = [first for first, _ in scan.segments(self.folder) if first <= self.wanted]
+        return bool(starts) and self._enter(starts[-1], known=False)
+
+    def _enter(self, first: int, known: bool = True) -> bool:
+        """Moves to the segment that starts at `first`, if it exists."""
+        path = scan.segment_path(self.folder, first)
+        if path == self.path or not path.exists():
+            return False
+        with path.open("rb") as segment:
+            start = segment.read(frames.SEGMENT_HEADER_BYTES_MAX)
+        try:
+            header, self.offset = frames.decode_segment_header(start)
+        except Damaged as damage:
+            if scan.segments(self.folder)[-1][0] == first and scan.find_group(path.read_bytes(), 0) is None:
+                return False
+            raise scan.corrupt(path, damage.offset, damage.what) from None
+        scan.check_header(header, path, first, self.previous if known else None, 0)
+        self.path, self.expected, self.previous = path, first, bytes.fromhex(header.previous_hash)
+        return True
+
+    def _read_groups(self, durable: int | None) -> list[Record]:
+        """The records of the groups at the present offset; moves it. [] while skipping, and at the end."""
+        assert self.path is not None
+        with self.path.open("rb", buffering=0) as segment:
+            size = os.fstat(segment.fileno()).st_size - self.offset
+            chunk = os.pread(segment.fileno(), min(size, READ_BYTES), self.offset) if size > 0 else b""
+            try:
+                return self._take_groups(chunk, durable)
+            except Damaged:
+                chunk = os.pread(segment.fileno(), size, self.offset)
+        try:
+            return self._take_groups(chunk, durable)  # a group larger than READ_BYTES, or
+        except Damaged as damage:
+            self._check_damage(chunk, damage, durable)
+            return []
+
+    def _take_groups(self, chunk: bytes, durable: int | None) -> list[Record]:
+        """Damaged if not even the first group of the chunk is whole."""
+        base, records = self.offset, list[Record]()
+        while self.offset - base < len(chunk):
+            try:
+                head = frames.decode_group_head(chunk, self.offset - base)
+                if durable is not None and head.first + head.size - 1 > durable:
+                    break
+                self._take(chunk, head, self.offset - base, records)
+            except Damaged:
+                if self.offset == base:
+                    raise
+                break
+        if not chunk:
+            self._check_end(durable)
+        return records
+
+    def _take(self, chunk: bytes, head: GroupHead, offset: int, records: list[Record]) -> None:
+        assert self.path is not None
+        scan.check_link(head, self.path, self.offset, self.expected, self.previous)
+        length = GROUP_HEAD_BYTES + head.body_bytes
+        if len(chunk) - offset < length:
+            raise Damaged("group is incomplete", offset)
+        if head.first + head.size > self.wanted:
+            body = frames.check_group_body(chunk, offset, head)
+            records.extend(record for record in frames.decode_records(body, head) if record.sequence >= self.wanted)
+            self.wanted = head.first + head.size
+        self.offset += length
+        self.expected, self.previous = head.first + head.size, head.hash
+
+    def _check_end(self, durable: int | None) -> None:
+        assert self.path is not None
+        if durable is not None and durable >= self.expected and scan.segments(self.folder)[-1][1] == self.path:
+            raise scan.corrupt(self.path, self.offset, f"sequence {self.expected} was durable and is missing")
+
+    def _check_damage(self, rest: bytes, damage: Damaged, durable: int | None) -> None:
+        """Returns if this is a tail that is still being written, or torn."""
+        assert self.path is not None
+        if durable is not None and durable >= self.expected:
+            raise scan.corrupt(self.path, self.offset, f"{damage.what}, though it was durable")
+        if scan.find_group(rest, 1) is not None:
+            raise scan.corrupt(self.path, self.offset, f"{damage.what}, and an intact group follows")
+        if scan.segments(self.folder)[-1][1] != self.path:
+            raise scan.corrupt(self.path, self.offset, f"{damage.what}, and this is not the last segment")

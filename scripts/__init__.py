@@ -1,0 +1,1 @@
+"""Scripts for `ape run`. Importing one does nothing."""

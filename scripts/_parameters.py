@@ -1,0 +1,169 @@
+"""What a deployment is made of: read from a parameter file, then overridden by a roles file, the environment, flags.
+
+Invariant: what leaves `load` is complete and consistent; a value that is missing or wrong is named with its place in
+the file. Deliberately no defaults for addresses in code: they are in the parameter files, where they can be read.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import yaml  # type: ignore[import-untyped,unused-ignore]
+
+from offchain.domain.errors import ConfigurationError, InvalidInput
+from offchain.domain.limits import UPGRADE_DELAY_SECONDS_MIN
+from offchain.domain.market import parse_atoms
+from offchain.domain.units import ZERO_ADDRESS, Address
+
+ROLES: Final = (
+    "settler",
+    "committer",
+    "cosigner",
+    "poster",
+    "feeAccount",
+    "treasuryAccount",
+    "insuranceAccount",
+    "proposer",
+)
+"""Names of the addresses that a deployment needs; `deployment/README.md` says who they are."""
+SEPARATE: Final = ("settler", "committer", "cosigner", "poster")
+"""Keys of running processes. A key that two processes send from would break both nonce sequences."""
+QUOTE_DECIMALS: Final = 6
+SYNTH_DECIMALS: Final = 18
+
+_ADDRESS: Final = "0x[0-9a-fA-F]{40}"
+
+
+class SynthParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """A synthetic token. `price` in whole quote tokens, posted once so that positions can open; empty for none."""
+
+    symbol: str
+    name: str
+    price: str = ""
+
+    @property
+    def price_units(self) -> int:
+        """Quote units per whole token; 0 for none."""
+        return parse_atoms(self.price, QUOTE_DECIMALS, f"price of {self.symbol}") if self.price else 0
+
+
+class MarketParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """A row of Settlement's market table; `base` names a synth of this file."""
+
+    market: int
+    symbol: str
+    base: str
+    base_atoms_per_lot: int
+    quote_atoms_per_tick_lot: int
+
+
+class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """One deployment. `version` is part of every salt: another version is another set of addresses.
+
+    `quote_token` empty: a test USDC that anyone may mint is deployed. `factory` empty: the usual CREATE2 factory.
+    """
+
+    version: str
+    timelock_delay_seconds: int
+    synths: tuple[SynthParameters, ...]
+    markets: tuple[MarketParameters, ...]
+    quote_token: str = ""
+    factory: str = ""
+    roles: dict[str, str] = {}
+
+    def role(self, name: str) -> Address:
+        return Address(self.roles[name].lower())
+
+
+def load(path: Path, overrides: Mapping[str, str], roles_file: Path | None = None) -> Parameters:
+    """The parameters in `path`; `overrides` (names of ROLES and "quoteToken") win over the roles file, which wins over
+    `path`. `ConfigurationError` names what is wrong."""
+    content = _read(path)
+    if not isinstance(content, dict):
+        raise ConfigurationError(f"{path.name} holds no parameters", remedy="Start from deployment/local.yaml")
+    given = dict(overrides)
+    named = content.get("roles") or {}
+    try:
+        parameters = msgspec.convert(
+            content
+            | {"roles": named | _read_roles(roles_file) | {name: given[name] for name in ROLES if given.get(name)}}
+            | ({"quoteToken": given["quoteToken"]} if given.get("quoteToken") else {}),
+            Parameters,
+        )
+    except (msgspec.ValidationError, TypeError) as error:
+        raise ConfigurationError(f"{path.name}: {error}", remedy="Quote addresses and decimals") from None
+    _check(parameters, path.name)
+    return parameters
+
+
+def _read_roles(path: Path | None) -> dict[str, Any]:
+    if path is None:
+        return {}
+    roles = _read(path)
+    if not isinstance(roles, dict):
+        raise ConfigurationError(f"{path.name} is not a JSON object of roles and addresses")
+    return roles
+
+
+def _read(path: Path) -> Any:
+    try:
+        text = path.read_text(encoding="utf-8")
+        return json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+    except OSError as error:
+        raise ConfigurationError(f"cannot read {path}: {error.strerror or error}") from None
+    except (ValueError, yaml.YAMLError) as error:
+        raise ConfigurationError(f"{path.name} cannot be parsed: {' '.join(str(error).split())[:200]}") from None
+
+
+def _check(parameters: Parameters, name: str) -> None:
+    _check_roles(parameters, name)
+    for field, value in (("quoteToken", parameters.quote_token), ("factory", parameters.factory)):
+        if value:
+            _check_address(value, field)
+    if parameters.timelock_delay_seconds < UPGRADE_DELAY_SECONDS_MIN:
+        remedy = f"At least {UPGRADE_DELAY_SECONDS_MIN}: everyone can be out before an upgrade"
+        raise ConfigurationError(f"{name}: timelockDelaySeconds is too short", remedy=remedy)
+    synths = [synth.symbol for synth in parameters.synths]
+    markets = parameters.markets
+    for what, values in (
+        ("synth", synths),
+        ("market number", [market.market for market in markets]),
+        ("market symbol", [market.symbol for market in markets]),
+    ):
+        if len(set(values)) != len(values):
+            raise ConfigurationError(f"{name}: a {what} is listed twice")
+    for market in markets:
+        if market.base not in synths:
+            raise ConfigurationError(f"{name}: market {market.symbol} trades {market.base}, which is not a synth of it")
+        if not (0 < market.market < 2**32 and market.base_atoms_per_lot > 0 and market.quote_atoms_per_tick_lot > 0):
+            raise ConfigurationError(f"{name}: market {market.symbol} has a number that is out of range")
+    for synth in parameters.synths:
+        try:
+            _ = synth.price_units
+        except InvalidInput as error:
+            raise ConfigurationError(f"{name}: {error.message}", remedy=error.remedy) from None
+
+
+def _check_roles(parameters: Parameters, name: str) -> None:
+    unknown = sorted(set(parameters.roles) - set(ROLES))
+    if unknown:
+        raise ConfigurationError(f"unknown role {', '.join(unknown)}", remedy=f"Roles are {', '.join(ROLES)}")
+    missing = [role for role in ROLES if not parameters.roles.get(role)]
+    if missing:
+        remedy = "Name them in a --roles file, by flags (--settler), or in the environment (HOOATS_SETTLER)"
+        raise ConfigurationError(f"{name} names no address for {', '.join(missing)}", remedy=remedy)
+    for role in ROLES:
+        _check_address(parameters.roles[role], role)
+    holders: dict[Address, str] = {}
+    for role in SEPARATE:
+        other = holders.setdefault(parameters.role(role), role)
+        if other != role:
+            raise ConfigurationError(f"{role} and {other} are the same address", remedy="Give each process its own key")
+
+
+def _check_address(value: str, field: str) -> None:
+    if re.fullmatch(_ADDRESS, value) is None or value == ZERO_ADDRESS:
+        raise ConfigurationError(f"{field} is not an address: {value[:60]!r}", remedy="0x and 40 hex digits")

@@ -1,0 +1,284 @@
+// SPDX-License-Identifier: MIT
+pragma solidity ^0.8.30;
+
+import {CXPT} from "../../contracts/CXPT.sol";
+import {IVault} from "../../contracts/interfaces/IVault.sol";
+import {
+    Authorization,
+    Batch,
+    Fill,
+    KIND_LIMIT,
+    Order,
+    SIDE_BUY,
+    SIDE_SELL,
+    TIF_GTC,
+    TIF_IOC,
+    Withdrawal
+} from "../../contracts/interfaces/Types.sol";
+import {VaultMessages} from "../../contracts/libraries/VaultMessages.sol";
+import {TestUSDC} from "../../contracts/mocks/TestUSDC.sol";
+import {Settlement} from "../../contracts/Settlement.sol";
+import {SynthERC20} from "../../contracts/SynthERC20.sol";
+import {Vault} from "../../contracts/Vault.sol";
+import {VaultProxy} from "../../contracts/VaultProxy.sol";
+import {Test} from "./Test.sol";
+
+/// @title A venue with one market (tBTC against USDC), and the words to trade on it
+/// @dev One lot is 10^13 atoms of tBTC (0.00001), one tick x lot is 1 quote unit. The test contract is admin, settler,
+/// lister, registrar and core; a call of an account or key is always pranked or signed.
+abstract contract Fixture is Test {
+    uint32 internal constant BTC_USDC = 1;
+    uint128 internal constant BASE_PER_LOT = 1e13;
+    uint64 internal constant QUOTE_PER_TICK_LOT = 1;
+    uint256 internal constant START = 1_800_000_000;
+    int32 internal constant CAP = 10_000;
+
+    uint256 internal constant COSIGNER_KEY = 0xC051;
+    address internal constant TREASURY = address(0x7EA5);
+    address internal constant INSURANCE = address(0x1275);
+
+    TestUSDC internal usdc;
+    CXPT internal cxpt;
+    Vault internal implementation;
+    Vault internal vault;
+    Settlement internal settlement;
+    SynthERC20 internal btc;
+
+    uint256 internal aliceKey = 0xA11CE;
+    uint256 internal bobKey = 0xB0B;
+    uint256 internal carolKey = 0xCA201;
+    address internal alice = vm.addr(aliceKey);
+    address internal bob = vm.addr(bobKey);
+    address internal carol = vm.addr(carolKey);
+    uint256 internal feesKey = 0xFEE5;
+    address internal fees = vm.addr(feesKey);
+
+    uint256 internal approvalNonce;
+
+    Order[] internal orders;
+    bytes[] internal signatures;
+    Fill[] internal fills;
+
+    function setUp() public virtual {
+        vm.warp(START);
+        usdc = new TestUSDC();
+        cxpt = new CXPT(address(this));
+        implementation = new Vault();
+        vault = Vault(address(new VaultProxy(address(implementation), _initialization())));
+        cxpt.grantRole(cxpt.MINTER_ROLE(), address(vault));
+        btc = new SynthERC20("Test Bitcoin", "tBTC", address(vault));
+        settlement = new Settlement(address(this), address(vault));
+
+        vault.grantRole(vault.SETTLEMENT_ROLE(), address(settlement));
+        vault.grantRole(vault.CORE_ROLE(), address(this));
+        vault.grantRole(vault.REGISTRAR_ROLE(), address(this));
+        settlement.grantRole(settlement.SETTLER_ROLE(), address(this));
+        settlement.grantRole(settlement.LISTER_ROLE(), address(this));
+
+        vault.registerSynth(address(btc));
+        settlement.listMarket(BTC_USDC, address(btc), BASE_PER_LOT, QUOTE_PER_TICK_LOT, "BTC-USDC");
+
+        vm.label(alice, "alice");
+        vm.label(bob, "bob");
+        vm.label(carol, "carol");
+    }
+
+    function _initialization() internal view returns (bytes memory) {
+        return abi.encodeCall(
+            Vault.initialize,
+            (address(this), address(usdc), address(cxpt), vm.addr(COSIGNER_KEY), fees, TREASURY, INSURANCE)
+        );
+    }
+
+    /* MONEY */
+
+    function giveUnits(address account, uint256 amount) internal {
+        usdc.mint(address(this), amount);
+        usdc.approve(address(vault), amount);
+        vault.depositFor(account, amount);
+    }
+
+    function giveLots(address account, uint256 lots) internal {
+        vault.mintSynth(address(btc), account, lots * BASE_PER_LOT);
+    }
+
+    function units(address account) internal view returns (uint256) {
+        return vault.balanceOf(account, address(usdc));
+    }
+
+    /// @dev The balance of tBTC in lots; it must be whole.
+    function lotsOf(address account) internal view returns (uint256) {
+        uint256 atoms = vault.balanceOf(account, address(btc));
+        vm.assertEq(atoms % BASE_PER_LOT, 0);
+        return atoms / BASE_PER_LOT;
+    }
+
+    function request(address account, address token, uint128 amount) internal {
+        vm.prank(account);
+        vault.requestWithdrawal(token, amount, account);
+    }
+
+    /* ORDERS */
+
+    function nonceOf(uint16 slot, uint48 sequence) internal pure returns (uint64) {
+        return uint64(slot) << 48 | sequence;
+    }
+
+    function resting(address account, uint8 side, uint64 price, uint64 size, uint64 nonce)
+        internal
+        pure
+        returns (Order memory)
+    {
+        return Order(account, 0, BTC_USDC, side, KIND_LIMIT, TIF_GTC, 0, price, size, 0, CAP, nonce, 0);
+    }
+
+    function buy(address account, uint64 price, uint64 size) internal pure returns (Order memory) {
+        return resting(account, SIDE_BUY, price, size, nonceOf(1, 1));
+    }
+
+    function sell(address account, uint64 price, uint64 size) internal pure returns (Order memory) {
+        return resting(account, SIDE_SELL, price, size, nonceOf(1, 1));
+    }
+
+    function immediate(address account, uint8 side, uint64 price, uint64 size, uint48 sequence)
+        internal
+        pure
+        returns (Order memory order)
+    {
+        order = resting(account, side, price, size, nonceOf(0, sequence));
+        order.timeInForce = TIF_IOC;
+    }
+
+    function sign(uint256 key, bytes32 digest) internal pure returns (bytes memory) {
+        (uint8 v, bytes32 r, bytes32 s) = vm.sign(key, digest);
+        return abi.encodePacked(r, s, v);
+    }
+
+    function keyOf(address account) internal view returns (uint256) {
+        if (account == alice) return aliceKey;
+        if (account == bob) return bobKey;
+        if (account == carol) return carolKey;
+        require(account == fees, "no key");
+        return feesKey;
+    }
+
+    /* BATCHES */
+
+    /// @return index Of the order in the batch that is being built.
+    function add(Order memory order) internal returns (uint16 index) {
+        return add(order, keyOf(order.account));
+    }
+
+    function add(Order memory order, uint256 key) internal returns (uint16 index) {
+        orders.push(order);
+        signatures.push(sign(key, settlement.hashOrder(order)));
+        return uint16(orders.length - 1);
+    }
+
+    function match_(uint16 maker, uint16 taker, uint64 lots) internal {
+        match_(maker, taker, lots, 0, 0);
+    }
+
+    function match_(uint16 maker, uint16 taker, uint64 lots, int32 makerPpm, int32 takerPpm) internal {
+        fills.push(Fill(maker, taker, lots, makerPpm, takerPpm));
+    }
+
+    /// @dev The batch built so far; building starts anew.
+    function take() internal returns (Batch memory batch) {
+        batch = Batch(settlement.lastFill() + 1, orders, signatures, fills);
+        delete orders;
+        delete signatures;
+        delete fills;
+    }
+
+    /// @return refusals As logged by the batch built so far, which is settled.
+    function settle() internal returns (bytes memory refusals) {
+        return settle(take());
+    }
+
+    function settle(Batch memory batch) internal returns (bytes memory refusals) {
+        vm.recordLogs();
+        settlement.settle(batch);
+        (, refusals) = abi.decode(vm.getRecordedLogs()[0].data, (uint64, bytes));
+    }
+
+    function settleReverts(bytes memory reason) internal {
+        Batch memory batch = take();
+        vm.expectRevert(reason);
+        settlement.settle(batch);
+    }
+
+    /// @dev One maker, one taker, one fill.
+    function trade(Order memory maker, Order memory taker, uint64 lots) internal returns (bytes memory refusals) {
+        match_(add(maker), add(taker), lots);
+        return settle();
+    }
+
+    function refusal(uint16 fill, uint8 reason) internal pure returns (bytes memory) {
+        return abi.encodePacked(fill, reason);
+    }
+
+    /* SIGNED MESSAGES */
+
+    function digestOf(bytes32 separator, bytes32 structHash) internal pure returns (bytes32) {
+        return keccak256(abi.encodePacked(hex"1901", separator, structHash));
+    }
+
+    /// @dev A countersignature with a fresh nonce and an hour to live.
+    function approve(address account, address token, uint256 amount, bytes32 purpose)
+        internal
+        returns (Authorization memory)
+    {
+        return approveBy(COSIGNER_KEY, account, token, amount, purpose, ++approvalNonce, block.timestamp + 1 hours);
+    }
+
+    function approveBy(
+        uint256 key,
+        address account,
+        address token,
+        uint256 amount,
+        bytes32 purpose,
+        uint256 nonce,
+        uint256 deadline
+    ) internal view returns (Authorization memory) {
+        bytes32 hash = VaultMessages.approvalHash(account, token, amount, purpose, nonce, deadline);
+        return Authorization(nonce, deadline, sign(key, digestOf(vault.domainSeparator(), hash)));
+    }
+
+    function withdrawalOf(address account, address token, uint256 amount, uint256 nonce)
+        internal
+        view
+        returns (Withdrawal memory)
+    {
+        return Withdrawal(account, token, amount, account, false, nonce, block.timestamp + 1 hours);
+    }
+
+    function approveWithdrawal(Withdrawal memory withdrawal) internal returns (Authorization memory) {
+        bytes32 purpose = VaultMessages.withdrawalPurpose(withdrawal.destination, withdrawal.asCxpt);
+        return approve(withdrawal.account, withdrawal.token, withdrawal.amount, purpose);
+    }
+
+    function signWithdrawal(Withdrawal memory withdrawal) internal view returns (bytes memory) {
+        bytes32 hash = keccak256(abi.encode(VaultMessages.WITHDRAW_TYPE_HASH, withdrawal));
+        return sign(keyOf(withdrawal.account), digestOf(vault.domainSeparator(), hash));
+    }
+
+    function drawOnRequest() internal pure returns (Authorization memory none) {}
+
+    /* CONSERVATION */
+
+    /// @dev The law of IVault.Totals, and that the accounts named hold all of it.
+    function assertConserved(address token, address[] memory accounts) internal view {
+        IVault.Totals memory totals = vault.totalsOf(token);
+        uint256 sum;
+        for (uint256 i; i < accounts.length; ++i) {
+            sum += vault.balanceOf(accounts[i], token);
+        }
+        vm.assertEq(sum, totals.internalTotal, "accounts hold the internal total");
+        vm.assertEq(
+            totals.internalTotal + totals.locked,
+            totals.deposits + totals.minted - totals.withdrawals - totals.burned,
+            "totals"
+        );
+    }
+}

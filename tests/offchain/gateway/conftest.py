@@ -1,0 +1,138 @@
+"""A gateway in the test's own event loop, over a stub sequencer, with HTTP and WebSocket on a port of its own."""
+
+import asyncio
+import contextlib
+import shutil
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+import uvicorn
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import gateway_stub as stub_module
+
+from offchain.client import HooatsClient
+from offchain.client.orders import Signer
+from offchain.domain.limits import FRAME_BYTES_MAX
+from offchain.gateway.app import create_app
+from offchain.gateway.context import Gateway
+from offchain.gateway.settings import GatewaySettings, RateSettings
+from offchain.security.limits import Rate
+
+KEYS = [bytes((n,)) * 32 for n in range(1, 5)]
+"""The first three have balances; the fourth is a stranger."""
+GENEROUS = Rate(1_000_000, 1_000_000)
+
+
+class Server(uvicorn.Server):
+    """In a loop that is not its own: leaves signals alone."""
+
+    @contextlib.contextmanager
+    def capture_signals(self):
+        yield
+
+
+class Running:
+    """A gateway that serves, and its sequencer."""
+
+    def __init__(self, sequencer: stub_module.StubSequencer, gateway: Gateway, url: str) -> None:
+        self.sequencer = sequencer
+        self.gateway = gateway
+        self.url = url
+
+    def client(self, key: bytes | None = KEYS[0], **options) -> HooatsClient:
+        return HooatsClient(self.url, key, **({"retry_seconds": 5.0} | options))
+
+    async def wait(self, condition: Callable[[], bool], seconds: float = 5.0) -> None:
+        async with asyncio.timeout(seconds):
+            while not condition():
+                await asyncio.sleep(0.005)
+
+
+def settings_for(folder: Path, **changes) -> GatewaySettings:
+    rates = RateSettings(address=GENEROUS, account=GENEROUS, cancel=GENEROUS, connection=GENEROUS)
+    settings = {
+        "port": 0,
+        "sequencer_socket": folder / "s",
+        "history_url": f"sqlite:///{folder / 'history.sqlite'}",
+        "session_key_file": folder / "session.key",
+        "chain_id": stub_module.CHAIN_ID,
+        "vault": stub_module.VAULT,
+        "settlement": stub_module.SETTLEMENT,
+        "commitment": stub_module.COMMITMENT,
+        "quote_token": stub_module.QUOTE,
+        "rates": rates,
+    }
+    return GatewaySettings(**(settings | changes))
+
+
+@contextlib.asynccontextmanager
+async def run_gateway_here(settings: GatewaySettings) -> AsyncIterator[tuple[Gateway, str]]:
+    """The app on a free port of this event loop."""
+    app = create_app(settings)
+    config = uvicorn.Config(
+        app,
+        port=0,
+        http="httptools",
+        ws="websockets-sansio",
+        ws_max_size=FRAME_BYTES_MAX,
+        ws_per_message_deflate=False,
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        lifespan="on",
+        timeout_graceful_shutdown=1,
+    )
+    server = Server(config)
+    task = asyncio.create_task(server.serve())
+    while not server.started:
+        await asyncio.sleep(0.005)
+        assert not task.done(), "the server did not start"
+    port = server.servers[0].sockets[0].getsockname()[1]
+    try:
+        yield app.state.gateway, f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        await task
+
+
+@contextlib.asynccontextmanager
+async def run_stub_venue(**changes) -> AsyncIterator[Running]:
+    folder = Path(tempfile.mkdtemp(prefix="hooats-"))
+    sequencer = stub_module.StubSequencer(folder / "s", [Signer(key).address for key in KEYS[:3]])
+    await sequencer.start()
+    try:
+        async with run_gateway_here(settings_for(folder, **changes)) as (gateway, url):
+            running = Running(sequencer, gateway, url)
+            await running.wait(lambda: gateway.upstream.is_live)
+            yield running
+    finally:
+        await sequencer.stop()
+        shutil.rmtree(folder)
+
+
+@pytest_asyncio.fixture
+async def venue() -> AsyncIterator[Running]:
+    """Fresh for this test."""
+    async with run_stub_venue() as running:
+        yield running
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared_venue() -> AsyncIterator[Running]:
+    """One for all tests of a module; they must not depend on what the others left."""
+    async with run_stub_venue() as running:
+        yield running
+
+
+@pytest.fixture
+def start_venue() -> Callable[..., contextlib.AbstractAsyncContextManager[Running]]:
+    """With other settings."""
+    return run_stub_venue
+
+

@@ -1,0 +1,174 @@
+"""Logins and request signatures: what opens a private route, and what does not."""
+
+import hashlib
+import hmac
+import time
+
+import httpx
+import msgspec
+import pytest
+from conftest import KEYS
+from gateway_stub import CHAIN_ID, COMMITMENT, SETTLEMENT
+
+from offchain.client.orders import Signer
+from offchain.domain import eip712
+from offchain.domain.limits import SESSION_LIFETIME_SECONDS
+from offchain.gateway.failures import ApiError
+from offchain.gateway.sessions import SEEN_MAX, WINDOW_MILLIS, Sessions
+
+ALICE, BOB = Signer(KEYS[0]), Signer(KEYS[1])
+SEPARATOR = eip712.domain_separator(CHAIN_ID, SETTLEMENT)
+NOW = 1_800_000_000_000
+SECONDS = NOW // 1000
+SERVER_KEY = bytes(32)
+
+
+@pytest.fixture
+def sessions() -> Sessions:
+    return Sessions(SERVER_KEY, SEPARATOR)
+
+
+def sign(secret: str, timestamp: int | str, request: bytes) -> str:
+    return hmac.digest(secret.encode(), str(timestamp).encode() + request, hashlib.sha256).hex()
+
+
+def check(sessions: Sessions, issued, *, request=b"GET/v1/orders", at=NOW, now=NOW, key=None, signature=None):
+    signature = signature or sign(issued.secret, at, request)
+    return sessions.check(key or issued.api_key, str(at), signature, b"GET/v1/orders", now)
+
+
+def code_of(call) -> str:
+    with pytest.raises(ApiError) as caught:
+        call()
+    return caught.value.code
+
+
+def test_a_session_opens_for_its_account(sessions) -> None:
+    issued = sessions.issue(ALICE.address, SECONDS, SECONDS + 60)
+    assert check(sessions, issued).account == ALICE.address
+
+
+def test_a_session_survives_a_restart(sessions) -> None:
+    issued = sessions.issue(ALICE.address, SECONDS, SECONDS + 60)
+    assert check(Sessions(SERVER_KEY, SEPARATOR), issued).account == ALICE.address
+    assert code_of(lambda: check(Sessions(b"\x01" * 32, SEPARATOR), issued)) == "UNAUTHENTICATED"
+
+
+@pytest.mark.parametrize("request_", [b"GET/v1/orders?limit=1", b"DELETE/v1/orders", b"GET/v1/orders{}", b""])
+def test_the_signature_covers_method_path_query_and_body(sessions, request_) -> None:
+    issued = sessions.issue(ALICE.address, SECONDS, SECONDS + 60)
+    assert code_of(lambda: check(sessions, issued, request=request_)) == "UNAUTHENTICATED"
+
+
+@pytest.mark.parametrize("signature", ["00" * 32, "", "xyz", "é"])
+def test_wrong_hmac(sessions, signature) -> None:
+    issued = sessions.issue(ALICE.address, SECONDS, SECONDS + 60)
+    check_it = lambda: sessions.check(issued.api_key, str(NOW), signature, b"GET/v1/orders", NOW)  # noqa: E731
+    assert code_of(check_it) == "UNAUTHENTICATED"
+
+
+def test_an_invented_key_has_no_known_secret(sessions) -> None:
+    """Anybody can write down a key for any account; its secret needs the server's key."""
+    mine, victim = (sessions.issue(who.address, SECONDS, SECONDS + 60) for who in (BOB, ALICE))
+    assert code_of(lambda: check(sessions, mine, key=victim.api_key)) == "UNAUTHENTICATED"
+    longer = sessions.issue(BOB.address, SECONDS, SECONDS + 61)
+    assert code_of(lambda: check(sessions, mine, key=longer.api_key)) == "UNAUTHENTICATED"
+
+
+@pytest.mark.parametrize("key", ["", "x", "é", "AAAA", "A" * 1000], ids=["none", "x", "accent", "short", "long"])
+def test_malformed_key(sessions, key) -> None:
+    assert code_of(lambda: sessions.check(key, str(NOW), "00" * 32, b"", NOW)) == "UNAUTHENTICATED"
+
+
+@pytest.mark.parametrize("timestamp", ["", "-1", "1.5", "NaN", "9" * 30, "١٢"])
+def test_malformed_timestamp(sessions, timestamp) -> None:
+    issued = sessions.issue(ALICE.address, SECONDS, SECONDS + 60)
+    signature = sign(issued.secret, timestamp, b"")
+    assert code_of(lambda: sessions.check(issued.api_key, timestamp, signature, b"", NOW)) == "UNAUTHENTICATED"
+
+
+@pytest.mark.parametrize(
+    ("off", "is_open"),
+    [(WINDOW_MILLIS, True), (-WINDOW_MILLIS, True), (WINDOW_MILLIS + 1, False), (-WINDOW_MILLIS - 1, False)],
+)
+def test_the_window_of_a_timestamp(sessions, off, is_open) -> None:
+    issued = sessions.issue(ALICE.address, SECONDS, SECONDS + 600)
+    if is_open:
+        check(sessions, issued, at=NOW + off)
+    else:
+        assert code_of(lambda: check(sessions, issued, at=NOW + off)) == "TIMESTAMP_OUT_OF_WINDOW"
+
+
+def test_an_expired_session(sessions) -> None:
+    issued = sessions.issue(ALICE.address, SECONDS, SECONDS + 60)
+    later = NOW + 60_000
+    check(sessions, issued, at=later, now=later - 1)
+    assert code_of(lambda: check(sessions, issued, at=later, now=later)) == "SESSION_EXPIRED"
+
+
+def test_a_mutation_is_taken_once(sessions) -> None:
+    sessions.spend("ab" * 32, NOW)
+    assert code_of(lambda: sessions.spend("ab" * 32, NOW + WINDOW_MILLIS)) == "REPLAYED"
+    sessions.spend("cd" * 32, NOW)
+
+
+def test_what_is_remembered_is_bounded_and_fails_closed(sessions, monkeypatch) -> None:
+    monkeypatch.setattr("offchain.gateway.sessions.SEEN_MAX", 3)
+    for number in range(3):
+        sessions.spend(f"{number:064x}", NOW)
+    assert code_of(lambda: sessions.spend("ff" * 32, NOW)) == "RATE_LIMITED"
+    sessions.spend("ff" * 32, NOW + 2 * WINDOW_MILLIS + 1)
+    assert SEEN_MAX > 1000
+
+
+@pytest.mark.parametrize(
+    ("issued_at", "expiry", "code"),
+    [
+        (SECONDS - 31, SECONDS + 60, "TIMESTAMP_OUT_OF_WINDOW"),
+        (SECONDS + 31, SECONDS + 60, "TIMESTAMP_OUT_OF_WINDOW"),
+        (SECONDS, SECONDS, "INVALID_FIELD"),
+        (SECONDS, SECONDS - 1, "INVALID_FIELD"),
+        (SECONDS, SECONDS + SESSION_LIFETIME_SECONDS + 1, "INVALID_FIELD"),
+    ],
+)
+def test_login_times(sessions, issued_at, expiry, code) -> None:
+    assert code_of(lambda: sessions.login_digest(ALICE.address, issued_at, expiry, NOW)) == code
+
+
+# --- over HTTP ---
+
+
+async def login(venue, signer=ALICE, separator=SEPARATOR, **changes) -> httpx.Response:
+    now = int(time.time())
+    digest = eip712.session_digest(separator, ALICE.address, now, now + 60)
+    body = {"account": ALICE.address, "issuedAt": now, "expiry": now + 60, "signature": signer.sign(digest)} | changes
+    async with httpx.AsyncClient(base_url=venue.url) as http:
+        headers = {"content-type": "application/json"}
+        return await http.post("/v1/sessions", content=msgspec.json.encode(body), headers=headers)
+
+
+async def test_login_and_its_refusals(venue) -> None:
+    good = await login(venue)
+    assert (good.status_code, set(good.json())) == (201, {"account", "apiKey", "secret", "expiresAt"})
+    for response in (
+        await login(venue, signer=BOB),
+        await login(venue, separator=eip712.domain_separator(1, SETTLEMENT)),
+        await login(venue, separator=eip712.domain_separator(CHAIN_ID, COMMITMENT)),
+        await login(venue, account=BOB.address),
+    ):
+        assert (response.status_code, response.json()["error"]["code"]) == (401, "WRONG_SIGNER")
+
+
+async def test_a_captured_mutation_is_refused_and_a_read_is_not(venue) -> None:
+    session = (await login(venue)).json()
+    async with httpx.AsyncClient(base_url=venue.url) as http:
+
+        async def send(method: str, timestamp: int) -> int:
+            signature = sign(session["secret"], timestamp, method.encode() + b"/v1/orders")
+            headers = {"HOOATS-KEY": session["apiKey"], "HOOATS-TIMESTAMP": str(timestamp), "HOOATS-SIGN": signature}
+            return (await http.request(method, "/v1/orders", headers=headers)).status_code
+
+        now = time.time_ns() // 1_000_000
+        assert [await send("DELETE", now), await send("DELETE", now), await send("DELETE", now + 1)] == [200, 401, 200]
+        assert [await send("GET", now), await send("GET", now)] == [200, 200]
+        assert await send("GET", now - 60_000) == 401

@@ -1,0 +1,233 @@
+"""The plan: addresses before anything is sent, and calls that end in the same state wherever they were interrupted."""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from eth_abi.abi import decode, encode
+
+from offchain.domain.errors import ConfigurationError
+from offchain.domain.keccak import keccak
+from offchain.domain.units import Address
+from scripts._artifacts import Artifact
+from scripts._deployment import ARTIFACTS, Plan, Step, make_plan, readable, role_id
+from scripts._parameters import Parameters, load
+
+LOCAL = Path(__file__).resolve().parents[2] / "deployment" / "local.yaml"
+DEPLOYER = Address("0x" + "d0" * 20)
+
+CONSTRUCTORS = {
+    "Timelock": "uint256 minDelay,address[] proposers,address[] executors,address admin",
+    "CXPT": "address admin",
+    "SynthERC20": "string name_,string symbol_,address minter_",
+    "VaultProxy": "address implementation,bytes initialization",
+    "Settlement": "address admin,address vault",
+    "OrderbookCommitment": "address admin",
+    "SynthIssuer": "address admin,address vault",
+}
+INITIALIZE = (
+    "address admin,address quoteToken_,address cxpt,address cosigner_,address feeAccount_,"
+    "address treasuryAccount_,address insuranceAccount_"
+)
+ROLES = {"grantRole": "bytes32 role,address who", "renounceRole": "bytes32 role,address who"}
+ROLES |= {"hasRole": "bytes32 role,address who"}
+FUNCTIONS = {
+    "Vault": ROLES | {"initialize": INITIALIZE, "registerSynth": "address token", "isSynth": "address token"},
+    "Settlement": ROLES | {"listMarket": "uint32 a,address b,uint128 c,uint64 d,string e", "marketOf": "uint32 market"},
+    "SynthIssuer": ROLES | {"postPrice": "address synth,uint256 price", "priceOf": "address synth"},
+    "CXPT": ROLES,
+    "OrderbookCommitment": ROLES,
+}
+
+
+def inputs(text: str) -> list[dict[str, Any]]:
+    pairs = (part.split() for part in text.split(",") if part)
+    return [{"type": kind, "name": name} for kind, name in pairs]
+
+
+def artifacts(initialize: str = INITIALIZE) -> dict[str, Artifact]:
+    made = {}
+    for name in ARTIFACTS:
+        functions = FUNCTIONS.get(name, {}) | ({"initialize": initialize} if name == "Vault" else {})
+        abi = [{"type": "function", "name": key, "inputs": inputs(text)} for key, text in functions.items()]
+        abi.append({"type": "constructor", "inputs": inputs(CONSTRUCTORS.get(name, ""))})
+        made[name] = Artifact(name, abi, name.encode(), 1_000)
+    return made
+
+
+@pytest.fixture
+def parameters() -> Parameters:
+    return load(LOCAL, {})
+
+
+@pytest.fixture
+def plan(parameters: Parameters) -> Plan:
+    return make_plan(parameters, artifacts(), DEPLOYER)
+
+
+def addresses(plan: Plan) -> dict[str, Address]:
+    return {creation.name: creation.address for creation in plan.contracts}
+
+
+# --- creations ---
+
+
+def test_two_deployments_share_nothing_or_everything(parameters: Parameters, plan: Plan) -> None:
+    def overlap(changed: Parameters, deployer: Address = DEPLOYER, code: bytes = b"") -> int:
+        made = artifacts()
+        made["Settlement"] = made["Settlement"]._replace(creation_code=made["Settlement"].creation_code + code)
+        return len(set(addresses(make_plan(changed, made, deployer)).values()) & set(addresses(plan).values()))
+
+    def with_role(name: str) -> Parameters:
+        return msgspec.structs.replace(parameters, roles=parameters.roles | {name: "0x" + "77" * 20})
+
+    assert overlap(parameters) == 10
+    for wired_later in ("settler", "committer", "poster"):
+        assert overlap(with_role(wired_later)) == 10
+    for constructed in ("cosigner", "feeAccount", "treasuryAccount", "insuranceAccount", "proposer"):
+        assert overlap(with_role(constructed)) == 0
+    assert overlap(msgspec.structs.replace(parameters, version="2")) == 0
+    assert overlap(parameters, deployer=Address("0x" + "d1" * 20)) == 0
+    assert overlap(parameters, code=b"x") == 0
+
+
+def test_a_named_quote_token_is_not_deployed(parameters: Parameters) -> None:
+    token = "0x" + "Ab" * 20
+    plan = make_plan(msgspec.structs.replace(parameters, quote_token=token), artifacts(), DEPLOYER)
+    assert plan.quote_token == token.lower()
+    assert "TestUSDC" not in addresses(plan)
+
+
+def test_the_proxy_initialises_the_vault_in_its_constructor(parameters: Parameters, plan: Plan) -> None:
+    by_name = {creation.name: creation for creation in plan.contracts}
+    implementation, initialization = by_name["Vault"].arguments
+    assert implementation == by_name["VaultImplementation"].address
+    assert by_name["Vault"].interface is by_name["VaultImplementation"].artifact
+    values = decode(["address"] * 7, initialization[4:])
+    roles = ("cosigner", "feeAccount", "treasuryAccount", "insuranceAccount")
+    expected = [DEPLOYER, plan.quote_token, by_name["CXPT"].address, *(parameters.role(role) for role in roles)]
+    assert list(values) == expected
+
+
+def test_arguments_go_by_name_not_by_position(parameters: Parameters) -> None:
+    swapped = ",".join(reversed(INITIALIZE.split(",")))
+    plan = make_plan(parameters, artifacts(swapped), DEPLOYER)
+    initialization = next(creation for creation in plan.contracts if creation.name == "Vault").arguments[1]
+    assert decode(["address"] * 7, initialization[4:])[-1] == DEPLOYER
+
+
+def test_a_parameter_that_the_plan_does_not_know_stops_it(parameters: Parameters) -> None:
+    with pytest.raises(ConfigurationError, match=r"Vault.initialize takes \(admin, .*, surprise\), not"):
+        make_plan(parameters, artifacts(f"{INITIALIZE},address surprise"), DEPLOYER)
+
+
+def test_arguments_in_json() -> None:
+    assert readable([1, True, "a", b"\x01", ["0x2", 3]]) == ["1", True, "a", "0x01", ["0x2", "3"]]
+
+
+# --- calls, against contracts of a few lines ---
+
+
+class FakeContracts:
+    """Roles, synths, markets and prices: what the calls of the plan change and ask."""
+
+    def __init__(self, plan: Plan) -> None:
+        governed = [creation for creation in plan.contracts if creation.name in FUNCTIONS]
+        self.names = {creation.address: creation.artifact.name for creation in governed}
+        self.names |= {creation.address: "Vault" for creation in governed if creation.name == "Vault"}
+        self.roles = {(creation.address, bytes(32), DEPLOYER) for creation in governed}
+        self.rows: dict[tuple[Address, Any], bytes] = {}
+
+    def split(self, target: Address, payload: bytes) -> tuple[str, tuple[Any, ...]]:
+        for function, text in FUNCTIONS[self.names[target]].items():
+            kinds = [item["type"] for item in inputs(text)]
+            if keccak(f"{function}({','.join(kinds)})".encode())[:4] == payload[:4]:
+                return function, decode(kinds, payload[4:])
+        raise AssertionError("no such function")
+
+    def look(self, target: Address, payload: bytes) -> bytes:
+        function, arguments = self.split(target, payload)
+        if function == "hasRole":
+            return int((target, *arguments) in self.roles).to_bytes(32)
+        return self.rows.get((target, arguments[0]), bytes(96))
+
+    def perform(self, step: Step) -> None:
+        function, arguments = self.split(step.target, step.payload)
+        needed = {"registerSynth": "REGISTRAR_ROLE", "listMarket": "LISTER_ROLE", "postPrice": "POSTER_ROLE"}
+        if function == "renounceRole":
+            assert arguments[1] == DEPLOYER
+            self.roles.discard((step.target, *arguments))
+            return
+        role = role_id(needed.get(function, "DEFAULT_ADMIN_ROLE"))
+        assert (step.target, role, DEPLOYER) in self.roles, f"{step.label} is not allowed"
+        if function == "grantRole":
+            self.roles.add((step.target, *arguments))
+        elif function == "listMarket":
+            self.rows[(step.target, arguments[0])] = encode(["address", "uint128", "uint64"], arguments[1:4])
+        else:
+            self.rows[(step.target, arguments[0])] = encode(["uint256"], [1])
+
+    def run(self, plan: Plan, at_most: int = 1_000) -> int:
+        """Performs what is not done, in order; returns how many calls that took."""
+        count = 0
+        for step in (step for wave in plan.steps for step in wave):
+            if count < at_most and not step.is_done(self.look):
+                assert step.is_allowed(self.look), step.label
+                self.perform(step)
+                count += 1
+        return count
+
+
+def test_the_deployer_ends_with_no_role(plan: Plan) -> None:
+    contracts = FakeContracts(plan)
+    assert contracts.run(plan) == 30
+    assert not [role for role in contracts.roles if role[2] == DEPLOYER]
+    timelock = addresses(plan)["Timelock"]
+    assert (addresses(plan)["Vault"], role_id("UPGRADER_ROLE"), timelock) in contracts.roles
+
+
+@pytest.mark.parametrize("cut", range(30))
+def test_interrupted_after_any_call_it_ends_in_the_same_state(plan: Plan, cut: int) -> None:
+    whole, interrupted = FakeContracts(plan), FakeContracts(plan)
+    whole.run(plan)
+    assert interrupted.run(plan, cut) == cut
+    assert interrupted.run(plan) == 30 - cut
+    assert (interrupted.roles, interrupted.rows) == (whole.roles, whole.rows)
+    assert interrupted.run(plan) == 0
+
+
+def test_calls_of_one_wave_may_be_mined_in_any_order(plan: Plan) -> None:
+    whole, reversed_waves = FakeContracts(plan), FakeContracts(plan)
+    whole.run(plan)
+    reversed_waves.run(plan._replace(steps=[wave[::-1] for wave in plan.steps]))
+    assert (reversed_waves.roles, reversed_waves.rows) == (whole.roles, whole.rows)
+
+
+def test_after_the_hand_over_a_new_market_is_the_timelocks(parameters: Parameters, plan: Plan) -> None:
+    contracts = FakeContracts(plan)
+    contracts.run(plan)
+    market = msgspec.structs.replace(parameters.markets[0], market=3, symbol="NEW")
+    more = make_plan(msgspec.structs.replace(parameters, markets=(*parameters.markets, market)), artifacts(), DEPLOYER)
+    pending = [step for wave in more.steps for step in wave if not step.is_done(contracts.look)]
+    assert [step.label for step in pending] == ["Settlement: LISTER_ROLE to deployer", "list NEW"]
+    assert not any(step.is_allowed(contracts.look) for step in pending)
+
+
+def test_a_market_under_a_taken_number_is_a_mistake(parameters: Parameters, plan: Plan) -> None:
+    contracts = FakeContracts(plan)
+    contracts.run(plan)
+    first, *rest = parameters.markets
+    changed = (msgspec.structs.replace(first, quote_atoms_per_tick_lot=99), *rest)
+    other = make_plan(msgspec.structs.replace(parameters, markets=changed), artifacts(), DEPLOYER)
+    with pytest.raises(ConfigurationError, match="market 1 is listed with other parameters"):
+        contracts.run(other)
+
+
+def test_a_poster_who_deploys_keeps_the_role(parameters: Parameters) -> None:
+    own = msgspec.structs.replace(parameters, roles=parameters.roles | {"poster": DEPLOYER})
+    plan = make_plan(own, artifacts(), DEPLOYER)
+    contracts = FakeContracts(plan)
+    contracts.run(plan)
+    assert [role[1] for role in contracts.roles if role[2] == DEPLOYER] == [role_id("POSTER_ROLE")]
+    assert contracts.run(plan) == 0

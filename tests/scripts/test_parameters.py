@@ -1,0 +1,96 @@
+"""Parameter files: complete, consistent, or refused with the place of the mistake."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from offchain.domain.errors import ConfigurationError
+from scripts._parameters import ROLES, load
+
+ROOT = Path(__file__).resolve().parents[2]
+LOCAL = ROOT / "deployment" / "local.yaml"
+
+
+def address(number: int) -> str:
+    return f"0x{number:040x}"
+
+
+def changed(folder: Path, **fields: Any) -> Path:
+    path = folder / "parameters.yaml"
+    path.write_text(yaml.safe_dump(yaml.safe_load(LOCAL.read_text()) | fields))
+    return path
+
+
+def test_the_local_parameters_are_complete() -> None:
+    parameters = load(LOCAL, {})
+    assert set(parameters.roles) == set(ROLES)
+    assert [synth.price_units for synth in parameters.synths] == [61_500_000_000, 2_500_000_000]
+    btc, eth = parameters.markets
+    assert (btc.base_atoms_per_lot, btc.quote_atoms_per_tick_lot) == (10**14, 10)
+    assert (eth.base_atoms_per_lot, eth.quote_atoms_per_tick_lot) == (10**15, 10)
+
+
+def test_the_testnet_parameters_lack_only_the_roles() -> None:
+    roles = {role: address(number) for number, role in enumerate(ROLES, start=1)}
+    local, testnet = load(LOCAL, roles), load(ROOT / "deployment" / "998.yaml", roles)
+    assert testnet.markets == local.markets
+    with pytest.raises(ConfigurationError, match=f"names no address for {', '.join(ROLES)}"):
+        load(ROOT / "deployment" / "998.yaml", {})
+
+
+def test_a_flag_wins_over_the_roles_file_which_wins_over_the_parameters(tmp_path: Path) -> None:
+    roles = tmp_path / "roles.json"
+    roles.write_text(json.dumps({"settler": address(1), "committer": address(2)}))
+    parameters = load(LOCAL, {"committer": address(3), "quoteToken": address(4)}, roles)
+    assert (parameters.role("settler"), parameters.role("committer")) == (address(1), address(3))
+    assert parameters.quote_token == address(4)
+    assert parameters.role("cosigner") == load(LOCAL, {}).role("cosigner")
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"surprise": 1}, "unknown field `surprise`"),
+        ({"markets": [{"market": 1}]}, r"markets\[0\]"),
+        ({"timelockDelaySeconds": 3_600}, "timelockDelaySeconds is too short"),
+        ({"quoteToken": "0x12"}, "quoteToken is not an address"),
+        ({"factory": address(0)}, "factory is not an address"),
+        ({"roles": {"settler": 0x12}}, "Expected `str`, got `int`"),
+        ({"roles": {"janitor": address(1)}}, "unknown role janitor"),
+        ({"synths": [{"symbol": "hBTC", "name": "x", "price": "1e5"}], "markets": []}, "not a plain decimal"),
+        ({"synths": []}, "market BTC-USDC trades hBTC"),
+        ({"synths": [{"symbol": "a", "name": "a"}, {"symbol": "a", "name": "b"}], "markets": []}, "a synth is listed"),
+    ],
+)
+def test_a_mistake_is_named(tmp_path: Path, fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        load(changed(tmp_path, **fields), {})
+
+
+def test_a_market_listed_twice_or_out_of_range(tmp_path: Path) -> None:
+    row = {"market": 1, "symbol": "A", "base": "hBTC", "baseAtomsPerLot": 1, "quoteAtomsPerTickLot": 1}
+    for rows, message in (
+        ([row, row | {"symbol": "B"}], "a market number is listed twice"),
+        ([row, row | {"market": 2}], "a market symbol is listed twice"),
+        ([row | {"market": 0}], "out of range"),
+        ([row | {"baseAtomsPerLot": 0}], "out of range"),
+    ):
+        with pytest.raises(ConfigurationError, match=message):
+            load(changed(tmp_path, markets=rows), {})
+
+
+def test_two_processes_never_share_a_key() -> None:
+    with pytest.raises(ConfigurationError, match="poster and settler are the same address"):
+        load(LOCAL, {"settler": address(0xAB), "poster": f"0x{'0' * 38}AB"})
+
+
+@pytest.mark.parametrize(("name", "text"), [("a.json", "{"), ("a.yaml", "a: [1"), ("a.yaml", "7")])
+def test_a_file_that_is_none(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(ConfigurationError):
+        load(tmp_path / name, {})
+    with pytest.raises(ConfigurationError, match="cannot read"):
+        load(tmp_path / "none.yaml", {})

@@ -1,0 +1,92 @@
+"""The runner behind `make test`: every part runs, and any part that fails, or runs nothing, fails the whole."""
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def load() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("run_parts", ROOT / "toolchain" / "run_parts.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["run_parts"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+runner = load()
+
+
+def pytest_part(folder: Path, name: str, source: str) -> "runner.Part":
+    file = folder / f"test_{name}.py"
+    file.write_text(source)
+    command = runner.python("pytest", "-p", "no:ape_test", "-p", "no:cacheprovider", f"--rootdir={folder}", str(file))
+    return runner.Part(name, command)
+
+
+PASSING = "def test_a(): pass\n"
+FAILING = "def test_a(): pass\ndef test_b(): assert False\n"
+
+
+def test_all_parts_passing_is_success(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert runner.run_all([pytest_part(tmp_path, "good", PASSING)]) == 0
+    assert capfd.readouterr().out.splitlines()[-1] == "1 passed, 0 failed, 0 skipped"
+
+
+def test_a_failing_part_fails_the_whole_and_the_rest_still_runs(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    parts = [pytest_part(tmp_path, "bad", FAILING), pytest_part(tmp_path, "good", PASSING)]
+    assert runner.run_all(parts) == 1
+    lines = capfd.readouterr().out.splitlines()
+    assert lines[-1] == "2 passed, 1 failed, 0 skipped"
+    assert any(line.startswith("bad ") and "FAILED (exit 1)" in line for line in lines)
+
+
+@pytest.mark.parametrize("source", ["", "raise RuntimeError('at import')\n"])
+def test_a_part_that_executes_no_test_fails(tmp_path: Path, source: str) -> None:
+    assert runner.run_all([pytest_part(tmp_path, "hollow", source)]) == 1
+
+
+def test_success_without_any_test_is_a_failure(capfd: pytest.CaptureFixture[str]) -> None:
+    assert runner.run_all([runner.Part("hollow", ("true",))]) == 1
+    output = capfd.readouterr().out
+    assert "no test was executed" in output
+    assert output.splitlines()[-1] == "0 passed, 1 failed, 0 skipped"
+
+
+def test_a_command_that_does_not_exist_fails() -> None:
+    assert runner.run_all([runner.Part("absent", ("no-such-command-anywhere",))]) == 1
+
+
+def test_a_check_needs_no_tests() -> None:
+    assert runner.run_all([runner.Part("check", ("true",), counts_tests=False)]) == 0
+    assert runner.run_all([runner.Part("check", ("false",), counts_tests=False)]) == 1
+
+
+def test_no_part_at_all_is_a_failure_to_name_one() -> None:
+    assert runner.main(["test", "no-such-part"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("line", "counts"),
+    [
+        (
+            "Ran 2 test suites in 9.15ms (7.24ms CPU time): 5 tests passed, 1 failed, 2 skipped (8 total tests)",
+            (5, 1, 2),
+        ),
+        ("============================== 1 passed in 1.66s ===============================", (1, 0, 0)),
+        ("=== 2 failed, 40 passed, 3 skipped, 1 warning, 4 errors in 75.10s (0:01:15) ===", (40, 6, 3)),
+        ("1 failed, 17 passed in 0.22s", (17, 1, 0)),
+        ("============================ no tests ran in 0.01s =============================", None),
+        ("asyncio: mode=auto, 3 passed earlier", None),
+    ],
+)
+def test_closing_lines_are_read(line: str, counts: tuple[int, int, int] | None) -> None:
+    assert runner.counts_in(line) == counts

@@ -1,0 +1,171 @@
+"""Run the parts of `make test`, `make lint` or `make fuzz`, all of them also when one fails, and print what each took.
+
+The exit code is 0 only if every part ended well and, where a part counts tests, executed at least one: a part that
+finds nothing to run is a failure, since nothing would tell otherwise that the tests went missing.
+"""
+
+import os
+import random
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class Counts(NamedTuple):
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+
+
+@dataclass(frozen=True)
+class Part:
+    name: str
+    command: Sequence[str]
+    counts_tests: bool = True
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+class Result(NamedTuple):
+    part: Part
+    seconds: float
+    ok: bool
+    verdict: str
+    counts: Counts
+
+
+def python(*arguments: str) -> tuple[str, ...]:
+    return (sys.executable, "-m", *arguments)
+
+
+def test_parts() -> list[Part]:
+    # ape's pytest plugin takes seconds to load, and nothing outside tests/contracts needs it.
+    plain = python("pytest", "-p", "no:ape_test", "tests", "--ignore=tests/contracts")
+    ape = (str(ROOT / ".venv" / "bin" / "ape"), "test", "tests/contracts", "--network")
+    return [
+        Part("forge", ("toolchain/forge", "test")),
+        Part("ape-embedded", (*ape, "ethereum:local:test")),
+        Part("ape-foundry", (*ape, "ethereum:local:foundry")),
+        Part("python", plain),
+    ]
+
+
+def lint_parts() -> list[Part]:
+    solhint = ("node_modules/.bin/solhint", "--disc", "--noPoster", "--max-warnings", "0", "contracts/**/*.sol")
+    tidy = python("pytest", "-q", "-p", "no:ape_test", "tests/test_tidy.py")
+    checks = {
+        "ruff": python("ruff", "check", "."),
+        "format": python("ruff", "format", "--check", "."),
+        "mypy": python("mypy", "--strict", "offchain", "keepers"),
+        "imports": (str(Path(sys.executable).parent / "lint-imports"),),
+        "solhint": solhint,
+        "forge-fmt": ("toolchain/forge", "fmt", "--check"),
+        "tidy": tidy,
+    }
+    return [Part(name, command, counts_tests=False) for name, command in checks.items()]
+
+
+def fuzz_parts() -> list[Part]:
+    seed = os.environ.get("SEED") or str(random.SystemRandom().randrange(2**32))
+    print(f"SEED={seed}", flush=True)
+    pytest = python("pytest", "-p", "no:ape_test", "tests", "--ignore=tests/contracts", "-m", "hypothesis")
+    forge = ("toolchain/forge", "test", "--fuzz-seed", hex(int(seed)))
+    seeded = (*pytest, "--timeout=0", f"--hypothesis-seed={seed}")
+    return [
+        Part("forge", forge, environment={"FOUNDRY_PROFILE": "fuzz"}),
+        Part("python", seeded, environment={"HYPOTHESIS_PROFILE": "fuzz"}),
+    ]
+
+
+FORGE_TOTAL = re.compile(r"^Ran \d+ test suites? in .*: (\d+) tests passed, (\d+) failed, (\d+) skipped")
+PYTEST_TOTAL = re.compile(r"^=+ (?:.*[ ,])?\d+ \w+.* in [\d.]+s.*=+$|^\d+ \w+.* in [\d.]+s")
+
+
+def counts_in(line: str) -> Counts | None:
+    """What the closing line of forge or pytest says; None for any other line."""
+    if forge := FORGE_TOTAL.match(line):
+        return Counts(*map(int, forge.groups()))
+    if not PYTEST_TOTAL.match(line):
+        return None
+    words = {word: int(number) for number, word in re.findall(r"(\d+) (\w+)", line)}
+    failed = words.get("failed", 0) + words.get("error", 0) + words.get("errors", 0)
+    skipped = words.get("skipped", 0) + words.get("xfailed", 0)
+    return Counts(words.get("passed", 0), failed, skipped)
+
+
+def run(part: Part) -> Result:
+    print(f"\n--- {part.name}: {' '.join(part.command)}", flush=True)
+    start = time.monotonic()
+    counts = Counts()
+    try:
+        with subprocess.Popen(
+            part.command,
+            cwd=ROOT,
+            env={**os.environ, **part.environment},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        ) as process:
+            assert process.stdout is not None
+            for line in process.stdout:
+                print(line, end="", flush=True)
+                counts = counts_in(line.strip()) or counts
+        code = process.returncode
+    except FileNotFoundError as missing:
+        print(missing)
+        code = 127
+    verdict = "ok" if code == 0 else f"FAILED (exit {code})"
+    if part.counts_tests and code == 0 and counts.passed + counts.failed == 0:
+        verdict = "FAILED (no test was executed)"
+    return Result(part, time.monotonic() - start, verdict == "ok", verdict, counts)
+
+
+def report(results: Sequence[Result]) -> str:
+    width = max(len(result.part.name) for result in results)
+    lines = [""]
+    for result in results:
+        passed, failed, skipped = result.counts
+        tests = f"  {passed} passed, {failed} failed, {skipped} skipped" if result.part.counts_tests else ""
+        lines.append(f"{result.part.name:<{width}}  {result.seconds:6.1f} s  {result.verdict}{tests}")
+    lines.append(f"{'total':<{width}}  {sum(result.seconds for result in results):6.1f} s")
+    if any(result.part.counts_tests for result in results):
+        # A part that failed without a failing test (it did not compile, say) counts as one failure.
+        passed = sum(result.counts.passed for result in results)
+        failed = sum(max(result.counts.failed, 0 if result.ok else 1) for result in results)
+        skipped = sum(result.counts.skipped for result in results)
+        lines.append(f"{passed} passed, {failed} failed, {skipped} skipped")
+    else:
+        lines.append(f"{sum(result.ok for result in results)} of {len(results)} checks are clean")
+    return "\n".join(lines)
+
+
+def run_all(parts: Sequence[Part]) -> int:
+    """Run `parts` one after the other; return the exit code."""
+    results = [run(part) for part in parts]
+    print(report(results), flush=True)
+    return 0 if results and all(result.ok for result in results) else 1
+
+
+SUITES = {"test": test_parts, "lint": lint_parts, "fuzz": fuzz_parts}
+
+
+def main(arguments: Sequence[str]) -> int:
+    suite, *names = arguments
+    parts = SUITES[suite]()
+    known = [part.name for part in parts]
+    if unknown := [name for name in names if name not in known]:
+        print(f"hooats: no part {', '.join(unknown)} in '{suite}': there are {', '.join(known)}", file=sys.stderr)
+        return 2
+    return run_all([part for part in parts if not names or part.name in names])
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

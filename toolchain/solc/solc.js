@@ -1,0 +1,28 @@
+// The npm build of solc behind the two flags that forge, ape and slither use: --version and --standard-json.
+// Every source arrives inside the JSON, so nothing is read from disk; other flags (--allow-paths and the like) are ignored.
+'use strict';
+
+const fs = require('node:fs');
+const solc = require('solc');
+
+// A pipe takes 64 KiB at a time, and leaving early would cut the answer: write it all, synchronously.
+function writeAll(text) {
+  const bytes = Buffer.from(text, 'utf8');
+  for (let offset = 0; offset < bytes.length; ) {
+    try {
+      offset += fs.writeSync(1, bytes, offset);
+    } catch (error) {
+      if (error.code !== 'EAGAIN') throw error;
+    }
+  }
+}
+
+const flags = process.argv.slice(2);
+if (flags.includes('--version')) {
+  writeAll(`solc, the solidity compiler commandline interface\nVersion: ${solc.version()}\n`);
+} else if (flags.includes('--standard-json')) {
+  writeAll(solc.compile(fs.readFileSync(0, 'utf8')));
+} else {
+  process.stderr.write('this solc answers --version and --standard-json only\n');
+  process.exitCode = 2;
+}
