@@ -117,11 +117,12 @@ contract Settlement is ISettlement, AccessControl, EIP712 {
     function _open(Batch calldata batch) private returns (Sheet memory sheet) {
         Order[] calldata orders = batch.orders;
         sheet = BatchSheet.open(batch.first, orders.length);
-        Column memory quote = sheet.columnOf(QUOTE_TOKEN);
+        assert(sheet.columnOf(QUOTE_TOKEN) == QUOTE_COLUMN);
+        Column memory quote = sheet.columns[QUOTE_COLUMN];
         assert(sheet.rowOf(quote, FEE_ACCOUNT) == FEE_ROW);
 
         Market memory market;
-        Column memory base;
+        uint256 baseColumn;
         uint256 marketNumber = type(uint256).max;
         for (uint256 i; i < orders.length; ++i) {
             Order calldata order = orders[i];
@@ -129,15 +130,15 @@ contract Settlement is ISettlement, AccessControl, EIP712 {
                 marketNumber = order.market;
                 market = _markets[order.market];
                 if (market.baseToken == address(0)) revert UnknownMarket(order.market);
-                base = sheet.columnOf(market.baseToken);
+                baseColumn = sheet.columnOf(market.baseToken);
             }
             _requireSigned(i, order, batch.signatures[i]);
 
             Ticket memory ticket = sheet.tickets[i];
             _fillIn(i, ticket, order);
             ticket.quoteRow = sheet.rowOf(quote, order.account);
-            ticket.baseRow = sheet.rowOf(base, order.account);
-            ticket.base = base;
+            ticket.baseColumn = baseColumn;
+            ticket.baseRow = sheet.rowOf(sheet.columns[baseColumn], order.account);
             ticket.baseAtomsPerLot = market.baseAtomsPerLot;
             ticket.quoteAtomsPerTickLot = market.quoteAtomsPerTickLot;
         }
@@ -246,10 +247,9 @@ contract Settlement is ISettlement, AccessControl, EIP712 {
         reason = _refusal(sheet, takerTicket, fill.taker, taker.expiry, terms, terms.takerFee);
         if (reason != 0) return reason | REASON_TAKER;
 
-        Column memory quote = sheet.columns[QUOTE_COLUMN];
-        _execute(quote, makerTicket, terms, terms.makerFee);
-        _execute(quote, takerTicket, terms, terms.takerFee);
-        quote.move(FEE_ROW, terms.makerFee + terms.takerFee);
+        _execute(sheet, makerTicket, terms, terms.makerFee);
+        _execute(sheet, takerTicket, terms, terms.takerFee);
+        sheet.columns[QUOTE_COLUMN].move(FEE_ROW, terms.makerFee + terms.takerFee);
     }
 
     /// @dev Rates that do not sum below zero make fees that do not sum below zero.
@@ -286,7 +286,7 @@ contract Settlement is ISettlement, AccessControl, EIP712 {
             // No overflow: see BatchSheet.move. A seller's quote balance never falls: no fee exceeds its notional.
             isCovered = ticket.isBuy
                 ? sheet.columns[QUOTE_COLUMN].available[ticket.quoteRow] >= int256(terms.notional) + fee
-                : ticket.base.available[ticket.baseRow] >= int256(terms.lots * ticket.baseAtomsPerLot);
+                : sheet.columns[ticket.baseColumn].available[ticket.baseRow] >= int256(terms.lots * ticket.baseAtomsPerLot);
         }
         return isCovered ? 0 : REASON_BALANCE;
     }
@@ -302,7 +302,7 @@ contract Settlement is ISettlement, AccessControl, EIP712 {
     }
 
     /// @dev One side of a fill that was not refused.
-    function _execute(Column memory quote, Ticket memory ticket, Terms memory terms, int256 fee) private {
+    function _execute(Sheet memory sheet, Ticket memory ticket, Terms memory terms, int256 fee) private {
         unchecked {
             // No overflow: neither exceeds the order's size; see BatchSheet.move.
             if (ticket.isImmediate) {
@@ -317,8 +317,8 @@ contract Settlement is ISettlement, AccessControl, EIP712 {
 
             int256 notional = int256(terms.notional);
             int256 base = int256(terms.lots * ticket.baseAtomsPerLot);
-            quote.move(ticket.quoteRow, ticket.isBuy ? -(notional + fee) : notional - fee);
-            ticket.base.move(ticket.baseRow, ticket.isBuy ? base : -base);
+            sheet.columns[QUOTE_COLUMN].move(ticket.quoteRow, ticket.isBuy ? -(notional + fee) : notional - fee);
+            sheet.columns[ticket.baseColumn].move(ticket.baseRow, ticket.isBuy ? base : -base);
         }
     }
 

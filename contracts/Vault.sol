@@ -620,12 +620,12 @@ contract Vault is
         for (uint256 i; i < accounts.length; ++i) {
             address account = accounts[i];
             if (isQuote) {
-                AccountWord memory word = $.accounts[account];
+                AccountWord storage word = $.accounts[account];
                 int256 available = int256(uint256(word.units));
                 if (word.hasRequest) available -= int256(_reserved(account, token));
                 standings[i] = Standings.pack(available, word.immediateSequence, word.highestFloor);
             } else {
-                SynthWord memory word = $.synthBalances[account][token];
+                SynthWord storage word = $.synthBalances[account][token];
                 int256 available = int256(uint256(word.atoms));
                 if (word.hasRequest) available -= int256(_reserved(account, token));
                 standings[i] = Standings.pack(available, 0, 0);

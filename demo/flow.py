@@ -1,7 +1,7 @@
 """A flow of order actions: generated from a seed, or read from a file.
 
-A flow file is JSON lines (optionally gzipped), one action a line, ordered by `at`; docs/flow.md describes it. Invariant:
-the same seed gives the same actions, byte for byte. Nothing here knows keys, nonces or the network.
+A flow file is JSON lines (optionally gzipped), one action a line, ordered by `at`; docs/flow.md describes it.
+Invariant: the same seed gives the same actions, byte for byte. Nothing here knows keys, nonces or the network.
 """
 
 import gzip

@@ -45,6 +45,7 @@ class Job:
         self._keys = {name: self._derive(name) for name in ("deployer", "settler", "committer", "cosigner", "relay")}
         self._keys |= {name: self._derive(name) for name in ("poster", "fees", "treasury", "insurance")}
         self._trader_keys = [self._derive(f"trader-{number}") for number in range(TRADERS)]
+        self._operators = self._keys["settler"].address, self._keys["committer"].address
         self._clients: list[HooatsClient] = []
         self._cancelled_on_chain = ""
 
@@ -93,7 +94,7 @@ class Job:
         }
         seconds = self._stage.deploy(keys["deployer"], roles)
         registry = load_registry(self._stage.registry, 998)
-        say(f"contracts deployed in {seconds:.0f} s: {', '.join(registry.names)}")
+        say(f"contracts deployed in {seconds:.0f} s: {', '.join(registry.contracts)}")
         for name in ("settler", "committer", "relay"):
             self._stage.rpc("anvil_setBalance", keys[name].address, hex(10**20))
         self._stage.start_node(keys["cosigner"])
@@ -151,7 +152,7 @@ class Job:
         self._report.say("checking")
         await checks.wait_reconciled(self._stage, registry, self._report, 30)
         await asyncio.to_thread(checks.check_journal, self._stage, self._report, trading)
-        await asyncio.to_thread(checks.check_settlement, self._stage, registry, self._report)
+        await asyncio.to_thread(checks.check_settlement, self._stage, self._report, *self._operators)
         await asyncio.to_thread(checks.check_proofs, self._stage, self._report, trading)
         self._report.check("on_chain_cancel", await self._is_closed(self._cancelled_on_chain), "")
 
@@ -214,7 +215,7 @@ class Job:
         return all(["USDC" in await client.balances() for client in self._clients])
 
     async def _has_synths(self) -> bool:
-        return all([{"hBTC", "hETH"} <= set(await client.balances()) for client in self._clients[:MAKERS]])
+        return all([{"BTC", "ETH"} <= set(await client.balances()) for client in self._clients[:MAKERS]])
 
     async def _is_closed(self, order: str) -> bool:
         if not order:
@@ -237,7 +238,7 @@ class Job:
 
     async def _stay(self, registry: Registry) -> None:
         print(f"\nrpc   {self._stage.rpc_url}\napi   {self._stage.api_url}\nregistry {self._stage.registry}")
-        for name in registry.names:
+        for name in registry.contracts:
             print(f"{name.ljust(24)} {registry.address(name)}")
         print(f"keys  {self._stage.keys} (worthless: derived from the seed)\nCtrl-C ends everything", flush=True)
         while True:

@@ -22,6 +22,8 @@ ROOT = Path(__file__).resolve().parent.parent
 CHAIN_ID = 998
 BLOCK_GAS = 3_000_000
 BASE_FEE = 100_000_000
+EPOCH_MILLIS = 5_000
+"""Short epochs, so that a run of a minute holds several."""
 KEEPERS = ("sync", "commit", "settle", "relay")
 
 
@@ -110,7 +112,7 @@ class Stage:
         port = int(self.api_url.rsplit(":", 1)[1]) if self.api_url else free_port()
         self.api_url = f"http://127.0.0.1:{port}"
         flags = ["--data", self.data, "--registry", self.registry, "--attestation-key", attestation.path]
-        self._start("node", [*_hooats("node"), *map(str, flags), f"--port={port}"])
+        self._start("node", [*_hooats("node"), *map(str, flags), f"--port={port}", f"--epoch-millis={EPOCH_MILLIS}"])
 
     def wait_ready(self, seconds: float = 30) -> None:
         def is_ready() -> bool:
@@ -159,7 +161,9 @@ class Stage:
 
     def _start(self, name: str, command: list[str]) -> None:
         with (self.folder / "logs" / f"{name}.log").open("ab") as log:
-            self._processes[name] = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+            self._processes[name] = subprocess.Popen(
+                command, cwd=ROOT, stdout=log, stderr=log, stdin=subprocess.DEVNULL
+            )
 
     def _wait(self, name: str, is_ready: Callable[[], bool], seconds: float) -> None:
         deadline = time.monotonic() + seconds

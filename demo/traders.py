@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 from demo.keys import Key
 from demo.stage import Stage
+from offchain.chain.contracts import Settlement, SynthIssuer, Token, Vault
 from offchain.chain.registry import Registry
-from offchain.chain.wallet import Receipt, Wallet, call_data
+from offchain.chain.wallet import Receipt, Wallet
 from offchain.client import HooatsClient
 from offchain.domain.market import format_atoms
 from offchain.domain.units import Address
@@ -39,7 +40,7 @@ class Traders:
         sent = []
         for number, wallet in enumerate(self.wallets):
             amount = self.deposit_of(number)
-            sent.append(wallet.send(usdc, call_data("mint(address,uint256)", wallet.address, 2 * amount), gas=120_000))
+            sent.append(wallet.send(usdc, Token.mint, wallet.address, 2 * amount, gas=120_000))
         self._wait(sent)
 
     def deposit_of(self, number: int) -> int:
@@ -51,47 +52,47 @@ class Traders:
         sent = []
         for number, wallet in enumerate(self.wallets):
             amount = self.deposit_of(number)
-            sent.append(wallet.send(usdc, call_data("approve(address,uint256)", vault, 2**256 - 1), gas=80_000))
-            sent.append(wallet.send(vault, call_data("deposit(uint256)", amount), gas=250_000))
+            sent.append(wallet.send(usdc, Token.approve, vault, 2**256 - 1, gas=80_000))
+            sent.append(wallet.send(vault, Vault.deposit, amount, gas=250_000))
         self._wait(sent)
 
     async def open_debts(self, clients: Sequence[HooatsClient]) -> int:
         """Every maker locks collateral, countersigned, and mints synths. Returns the number of positions."""
         issuer = self.registry.address("SynthIssuer")
         sent: list[tuple[int, str]] = []
-        signature = "open(address,uint128,uint128,(uint256,uint256,bytes))"
         for number in range(self.makers):
             for symbol, debt in DEBTS.items():
                 collateral = COLLATERAL[symbol]
                 granted = await clients[number].approval("lock", "USDC", format_atoms(collateral, 6))
                 assert granted.signature is not None
                 proof = (int(granted.nonce), granted.deadline, bytes.fromhex(granted.signature[2:]))
-                data = call_data(signature, self.registry.synth(symbol), collateral, debt, proof)
-                sent.append((number, self.wallets[number].send(issuer, data, gas=600_000)))
+                synth, wallet = self.registry.synth(symbol), self.wallets[number]
+                sent.append(
+                    (number, wallet.send(issuer, SynthIssuer.open, synth, collateral, debt, proof, gas=600_000))
+                )
         for number, transaction in sent:
             self.wallets[number].wait(transaction)
         return len(sent)
 
     def cancel_on_chain(self, number: int, nonce: int) -> Receipt:
-        return self.wallets[number].transact(self.registry.address("Settlement"), "cancel(uint64)", nonce)
+        return self.wallets[number].transact(self.registry.address("Settlement"), Settlement.cancel, nonce)
 
     def request_withdrawal(self, number: int, atoms: int, destination: Address) -> Receipt:
         vault, usdc = self.registry.address("Vault"), self.registry.quote_token
-        signature = "requestWithdrawal(address,uint128,address)"
-        return self.wallets[number].transact(vault, signature, usdc, atoms, destination)
+        return self.wallets[number].transact(vault, Vault.request_withdrawal, usdc, atoms, destination)
 
     def complete_withdrawal(self, sender: int, account: Address) -> Receipt:
         """Anyone completes anyone's matured request."""
         vault, usdc = self.registry.address("Vault"), self.registry.quote_token
-        return self.wallets[sender].transact(vault, "completeWithdrawal(address,address)", account, usdc)
+        return self.wallets[sender].transact(vault, Vault.complete_withdrawal, account, usdc)
 
     def token_balance(self, token: Address, owner: Address) -> int:
         """ERC-20 balance of a wallet, in atoms."""
-        return int(self.wallets[0].call(token, "balanceOf(address)", ["uint256"], owner)[0])
+        return int(self.wallets[0].call(token, Token.balance_of, owner)[0])
 
     def vault_balance(self, token: Address, account: Address) -> int:
         vault = self.registry.address("Vault")
-        return int(self.wallets[0].call(vault, "balanceOf(address,address)", ["uint256"], account, token)[0])
+        return int(self.wallets[0].call(vault, Vault.balance_of, account, token)[0])
 
     def _wait(self, sent: Sequence[str]) -> None:
         for transaction in sent:

@@ -1,7 +1,7 @@
 """Sends a flow as its traders would: signed orders over HTTP and WebSocket, retried until each outcome is known.
 
-Invariant: every placement ends as acknowledged (accepted or refused), and the same signed bytes are sent again while the
-outcome is unknown, so nothing is placed twice.
+Invariant: every placement ends as acknowledged (accepted or refused), and the same signed bytes are sent again while
+the outcome is unknown, so nothing is placed twice.
 """
 
 import asyncio
@@ -16,6 +16,7 @@ from websockets.asyncio.client import ClientConnection
 
 from demo.flow import Action
 from offchain.client import ExchangeUnreachable, HooatsClient, Refused, SignedOrder, Ticket
+from offchain.domain.units import Digest
 
 STRETCH_PER_SECOND = 80
 """A flow that is faster than this many actions a second is slowed down: settlement has a ceiling."""
@@ -28,7 +29,7 @@ class Outcome(NamedTuple):
     """What became of one placement. `sequence` is that of its receipt."""
 
     action: Action
-    digest: str
+    digest: Digest
     nonce: int
     sequence: int
     reason: str

@@ -96,6 +96,7 @@ class NodeSettings:
             port_file=self.data / "gateway.port",
             sequencer_socket=self.socket,
             history_url=self.history_url,
+            journal_folder=self.data / "journal",
             session_key_file=self.data / "session.secret",
             chain_id=registry.chain_id,
             vault=registry.address("Vault"),

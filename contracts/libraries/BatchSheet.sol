@@ -18,7 +18,7 @@ struct Column {
 /// @param slotKey Account and slot in one number.
 /// @param filled Counts an immediate order only; the others have their slot.
 /// @param quoteRow Where the account is in the quote column.
-/// @param baseRow Where the account is in `base`.
+/// @param baseRow Where the account is in the column `baseColumn`.
 struct Ticket {
     uint256 slotKey;
     uint256 sequence;
@@ -27,8 +27,8 @@ struct Ticket {
     uint256 sizeLots;
     uint256 filled;
     uint256 quoteRow;
+    uint256 baseColumn;
     uint256 baseRow;
-    Column base;
     uint256 baseAtomsPerLot;
     uint256 quoteAtomsPerTickLot;
 }
@@ -55,22 +55,21 @@ library BatchSheet {
         sheet.columns = new Column[](orders + 1);
     }
 
-    /// @return The column of `token`, new if no order before had it.
-    function columnOf(Sheet memory sheet, address token) internal pure returns (Column memory) {
+    /// @return index Of the column of `token`, new if no order before had it.
+    function columnOf(Sheet memory sheet, address token) internal pure returns (uint256 index) {
         uint256 count = sheet.columnCount;
-        for (uint256 i; i < count; ++i) {
-            if (sheet.columns[i].token == token) return sheet.columns[i];
+        for (; index < count; ++index) {
+            if (sheet.columns[index].token == token) return index;
         }
 
-        Column memory column = sheet.columns[count];
-        sheet.columnCount = count + 1;
         // One row for each order, and one for the fee account.
         uint256 capacity = sheet.tickets.length + 1;
+        Column memory column = sheet.columns[index];
         column.token = token;
         column.accounts = new address[](capacity);
         column.available = new int256[](capacity);
         column.deltas = new int256[](capacity);
-        return column;
+        sheet.columnCount = index + 1;
     }
 
     /// @return row Of `account` in `column`, new if no order before had it.

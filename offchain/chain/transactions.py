@@ -82,6 +82,11 @@ class Sender:
         """How many more may be in flight."""
         return max(0, self._in_flight_max - len(self.open()))
 
+    @property
+    def chain_time(self) -> int:
+        """Time of the latest block that was seen, unix seconds; 0 before the first look."""
+        return self._chain.head.time if self._chain is not None else 0
+
     async def start(self) -> None:
         """Reconciles the rows with the chain. To be called once the lease is held; may be repeated."""
         for row in self._ops.transactions_of(self.keeper, (TransactionState.PLANNED,)):

@@ -4,8 +4,8 @@ import sys
 from pathlib import Path
 
 import click
-
 from keepers.loop import KEEPERS, KeeperSettings, run_keeper
+
 from offchain.chain.registry import load_registry
 from offchain.cli import options
 from offchain.domain.errors import ConfigurationError
@@ -17,12 +17,20 @@ from offchain.security.keys import load_key
 @options.data
 @options.registry
 @options.chain_id
-@options.flag("--attestation-key", "File with the key that signs receipts and countersignatures.",
-              type=options.FILE, required=True)
+@options.flag(
+    "--attestation-key",
+    "File with the key that signs receipts and countersignatures.",
+    type=options.FILE,
+    required=True,
+)
 @options.password_file
 @options.flag("--host", "Address to listen on.", default="127.0.0.1")
-@options.flag("--port", "Port of the gateway; 0 lets the system choose (see <data>/gateway.port).",
-              type=click.IntRange(0, 65535), default=8080)
+@options.flag(
+    "--port",
+    "Port of the gateway; 0 lets the system choose (see <data>/gateway.port).",
+    type=click.IntRange(0, 65535),
+    default=8080,
+)
 @options.flag("--ops-url", "Ops database; SQLite in the data folder if not given.", default="")
 @options.flag("--history-url", "History database; SQLite in the data folder if not given.", default="")
 @options.flag("--maker-fee-ppm", "Maker fee of a new venue, millionths.", type=int, default=2_500)

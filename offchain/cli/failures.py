@@ -1,11 +1,11 @@
 """Exit codes, and how a failure becomes one line.
 
-    0   done
-    1   the answer is no: a proof does not verify, ledgers differ, an order was refused
-    2   wrong usage, flag, file, key or input
-    3   the chain: unreachable, wrong chain id, missing contract, failed transaction
-    4   the exchange cannot be reached; the outcome of what was sent may be unknown
-    70  a failing disk, a damaged journal, or a bug
+0   done
+1   the answer is no: a proof does not verify, ledgers differ, an order was refused
+2   wrong usage, flag, file, key or input
+3   the chain: unreachable, wrong chain id, missing contract, failed transaction
+4   the exchange cannot be reached; the outcome of what was sent may be unknown
+70  a failing disk, a damaged journal, or a bug
 """
 
 import os

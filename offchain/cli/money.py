@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 import msgspec
 
+from offchain.chain.contracts import Token, Vault
 from offchain.chain.registry import Registry, load_registry
 from offchain.chain.wallet import Wallet
 from offchain.cli import options
@@ -71,13 +72,13 @@ def deposit(
     address, decimals = token_of(book, token)
     atoms = parse_atoms(amount, decimals, "amount")
     vault = book.address("Vault")
-    (allowance,) = wallet.call(address, "allowance(address,address)", ["uint256"], wallet.address, vault)
+    (allowance,) = wallet.call(address, Token.allowance, wallet.address, vault)
     if allowance < atoms:
-        wallet.transact(address, "approve(address,uint256)", vault, atoms)
+        wallet.transact(address, Token.approve, vault, atoms)
     if address == book.quote_token:
-        receipt = wallet.transact(vault, "deposit(uint256)", atoms)
+        receipt = wallet.transact(vault, Vault.deposit, atoms)
     else:
-        receipt = wallet.transact(vault, "depositSynth(address,uint256)", address, atoms)
+        receipt = wallet.transact(vault, Vault.deposit_synth, address, atoms)
     _answer(as_json, {"transaction": receipt.transaction, "account": wallet.address, "amount": amount, "token": token})
 
 
@@ -134,20 +135,18 @@ def withdraw(
     target = parse_address(destination, "--to") if destination else wallet.address
     if mode == "request":
         atoms = parse_atoms(amount, decimals, "amount")
-        receipt = wallet.transact(vault, "requestWithdrawal(address,uint128,address)", address, atoms, target)
+        receipt = wallet.transact(vault, Vault.request_withdrawal, address, atoms, target)
     elif mode == "cancel":
-        receipt = wallet.transact(vault, "cancelWithdrawalRequest(address)", address)
+        receipt = wallet.transact(vault, Vault.cancel_withdrawal_request, address)
     elif as_cxpt:
-        receipt = wallet.transact(vault, "withdraw(uint256,bool)", parse_atoms(amount, decimals, "amount"), True)
+        receipt = wallet.transact(vault, Vault.withdraw, parse_atoms(amount, decimals, "amount"), True)
     else:
         owner = parse_address(account, "--account") if account else wallet.address
-        receipt = wallet.transact(vault, "completeWithdrawal(address,address)", owner, address)
+        receipt = wallet.transact(vault, Vault.complete_withdrawal, owner, address)
     _answer(as_json, {"transaction": receipt.transaction, "mode": mode, "token": token})
 
 
-async def _instant(
-    api: str, secret: bytes, token: str, amount: str, destination: str, as_cxpt: bool
-) -> Approval:
+async def _instant(api: str, secret: bytes, token: str, amount: str, destination: str, as_cxpt: bool) -> Approval:
     async with HooatsClient(api, secret) as client:
         target = parse_address(destination, "--to") if destination else None
         try:
@@ -163,9 +162,7 @@ async def _instant(
 @options.registry
 @options.chain_id
 @options.as_json
-def balances(
-    key: Path, password_file: Path | None, rpc: str, registry: Path, chain_id: int, as_json: bool
-) -> None:
+def balances(key: Path, password_file: Path | None, rpc: str, registry: Path, chain_id: int, as_json: bool) -> None:
     """Show what the Vault holds for you, read from the chain."""
     book = load_registry(registry, chain_id)
     wallet = Wallet(first_url(rpc), load_key(key, password_file).secret)
@@ -173,7 +170,7 @@ def balances(
     held: dict[str, object] = {"account": wallet.address}
     for name in ("USDC", *book.synths):
         address, decimals = token_of(book, name)
-        (atoms,) = wallet.call(vault, "balanceOf(address,address)", ["uint256"], wallet.address, address)
+        (atoms,) = wallet.call(vault, Vault.balance_of, wallet.address, address)
         held[name] = format_atoms(atoms, decimals)
     _answer(as_json, held)
 

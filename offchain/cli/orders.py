@@ -25,13 +25,26 @@ def order() -> None:
 @click.argument("side", type=click.Choice(["buy", "sell"]))
 @click.argument("size")
 @click.argument("price")
-@click.option("--type", "kind", type=click.Choice(["limit", "market"]), default="limit", show_default=True,
-              help="A market order's PRICE is the worst price that you accept.")
-@click.option("--tif", type=click.Choice(["GTC", "GTD", "IOC", "FOK"]), default="GTC", show_default=True,
-              help="Time in force; market orders are IOC unless FOK is given.")
+@click.option(
+    "--type",
+    "kind",
+    type=click.Choice(["limit", "market"]),
+    default="limit",
+    show_default=True,
+    help="A market order's PRICE is the worst price that you accept.",
+)
+@click.option(
+    "--tif",
+    type=click.Choice(["GTC", "GTD", "IOC", "FOK"]),
+    default="GTC",
+    show_default=True,
+    help="Time in force; market orders are IOC unless FOK is given.",
+)
 @click.option("--post-only", is_flag=True, help="Refuse the order if it would take liquidity.")
 @click.option("--expiry", type=int, default=0, help="Unix seconds; needed for GTD.")
-@click.option("--slot", type=int, default=0, help="Nonce slot; an order that rests there is replaced. A free one if not given.")
+@click.option(
+    "--slot", type=int, default=0, help="Nonce slot; an order that rests there is replaced. A free one if not given."
+)
 @click.option("--client-order-id", default="", help="Your own name for the order, unique per account.")
 @options.key
 @options.password_file
@@ -73,9 +86,7 @@ def place(
 @options.password_file
 @options.api
 @options.as_json
-def cancel(
-    order_id: str, everything: bool, key: Path, password_file: Path | None, api: str, as_json: bool
-) -> None:
+def cancel(order_id: str, everything: bool, key: Path, password_file: Path | None, api: str, as_json: bool) -> None:
     """Cancel the order ORDER_ID, or all of them."""
     if bool(order_id) == everything:
         raise click.UsageError("give an ORDER_ID or --all")

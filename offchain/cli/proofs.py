@@ -7,14 +7,13 @@ from typing import Any
 import click
 import httpx
 
+from offchain.chain.contracts import OrderbookCommitment
 from offchain.chain.wallet import Endpoint
 from offchain.cli import options
 from offchain.cli.failures import Negative
 from offchain.cli.money import first_url
 from offchain.domain.errors import InvalidInput, SequencerUnavailable
 from offchain.projector.proofs import verify_proof
-
-HEADER_TYPE = "(uint64,bytes32,uint64,uint64,bytes32,bytes32,bytes32,uint128,uint32,bytes32)"
 
 
 @click.command()
@@ -40,8 +39,11 @@ def prove(order_id: str, out: Path | None, api: str) -> None:
 
 @click.command()
 @click.argument("proof", type=options.FILE)
-@options.flag("--rpc", "Also ask the contract on this chain whether it committed to this; without it, only the "
-              "file itself is checked.", default="")
+@options.flag(
+    "--rpc",
+    "Also ask the contract on this chain whether it committed to this; without it, only the file itself is checked.",
+    default="",
+)
 @options.as_json
 def verify(proof: Path, rpc: str, as_json: bool) -> None:
     """Check a PROOF file: order hash, signature, leaf, merkle path, header hash, receipt; with --rpc, the chain.
@@ -84,14 +86,14 @@ def ask_contract(body: dict[str, Any], rpc: str) -> list[dict[str, Any]]:
         contract = body["contract"]
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise InvalidInput(f"the proof file lacks a field: {error}") from None
-    signature = f"verifyOrder({HEADER_TYPE},uint64,bytes32,bytes32[])"
-    (held,) = endpoint.call(contract, signature, ["bool"], header, sequence, order_hash, path)
+    (held,) = endpoint.call(contract, OrderbookCommitment.verify_order, header, sequence, order_hash, path)
     findings.append({"what": "the commitment contract confirms the order", "ok": bool(held)})
     return findings
 
 
 def header_tuple(header: dict[str, Any]) -> tuple[Any, ...]:
     """The header of a proof file as the contract's struct."""
+
     def word(name: str) -> bytes:
         return bytes.fromhex(header[name][2:])
 

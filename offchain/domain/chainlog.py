@@ -25,9 +25,7 @@ class Deposited(ChainLog, frozen=True, kw_only=True, tag="deposited"):
     balance: int
 
 
-class WithdrawalRequested(
-    ChainLog, frozen=True, kw_only=True, tag="withdrawal_requested"
-):
+class WithdrawalRequested(ChainLog, frozen=True, kw_only=True, tag="withdrawal_requested"):
     account: Address
     token: Address
     amount: int
@@ -35,9 +33,7 @@ class WithdrawalRequested(
     matures_at: int
 
 
-class WithdrawalRequestCancelled(
-    ChainLog, frozen=True, kw_only=True, tag="withdrawal_request_cancelled"
-):
+class WithdrawalRequestCancelled(ChainLog, frozen=True, kw_only=True, tag="withdrawal_request_cancelled"):
     account: Address
     token: Address
 
@@ -63,9 +59,7 @@ class CollateralLocked(ChainLog, frozen=True, kw_only=True, tag="collateral_lock
     request_remaining: int
 
 
-class CollateralUnlocked(
-    ChainLog, frozen=True, kw_only=True, tag="collateral_unlocked"
-):
+class CollateralUnlocked(ChainLog, frozen=True, kw_only=True, tag="collateral_unlocked"):
     account: Address
     amount: int
     balance: int
@@ -107,9 +101,7 @@ class OrderCancelledOnChain(ChainLog, frozen=True, kw_only=True, tag="order_canc
     effective_at: int
 
 
-class AllOrdersCancelledOnChain(
-    ChainLog, frozen=True, kw_only=True, tag="all_orders_cancelled"
-):
+class AllOrdersCancelledOnChain(ChainLog, frozen=True, kw_only=True, tag="all_orders_cancelled"):
     account: Address
     floor: int
     effective_at: int

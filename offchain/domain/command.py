@@ -95,9 +95,7 @@ class SetVenueState(msgspec.Struct, frozen=True, kw_only=True, tag="set_venue_st
     reason: str
 
 
-class RequestApproval(
-    msgspec.Struct, frozen=True, kw_only=True, tag="request_approval"
-):
+class RequestApproval(msgspec.Struct, frozen=True, kw_only=True, tag="request_approval"):
     """Asks for the countersignature of a debit. `purpose` is one of withdraw, lock, burn.
 
     A withdrawal to be relayed carries the owner's `Withdraw` signature; the others are sent by the owner.
@@ -170,7 +168,7 @@ class Codec:
 _CANCEL = struct.Struct(">20sQ20s65s")
 _CANCEL_ALL = struct.Struct(">20sIQ20s65s")
 _PLACE_TAIL = struct.Struct(">65s20s")
-_JSON_DECODER = msgspec.json.Decoder(JsonCommand)
+_JSON_DECODER: msgspec.json.Decoder[JsonCommand] = msgspec.json.Decoder(JsonCommand)
 _JSON_ENCODER = msgspec.json.Encoder()
 
 
@@ -193,9 +191,7 @@ def encode(command: Command) -> tuple[int, int, bytes]:
         return Codec.KIND_CANCEL, 1, _CANCEL.pack(*parts)
     if isinstance(command, CancelAll):
         account, signer = from_hex(command.account), from_hex(command.signer)
-        payload = _CANCEL_ALL.pack(
-            account, command.market, command.floor, signer, command.signature
-        )
+        payload = _CANCEL_ALL.pack(account, command.market, command.floor, signer, command.signature)
         return Codec.KIND_CANCEL_ALL, 1, payload
     return Codec.KIND_JSON, 1, _JSON_ENCODER.encode(command)
 
@@ -212,19 +208,13 @@ def decode(kind: int, version: int, payload: bytes) -> Command:
             tail_end = ORDER_FRAME_BYTES + _PLACE_TAIL.size
             signature, signer = _PLACE_TAIL.unpack_from(payload, ORDER_FRAME_BYTES)
             order = Order.from_frame(payload[:ORDER_FRAME_BYTES])
-            return PlaceOrder(
-                order, signature, to_address(signer), payload[tail_end:].decode()
-            )
+            return PlaceOrder(order, signature, to_address(signer), payload[tail_end:].decode())
         if kind == Codec.KIND_CANCEL:
             account, nonce, signer, signature = _CANCEL.unpack(payload)
-            return CancelOrder(
-                to_address(account), nonce, to_address(signer), signature
-            )
+            return CancelOrder(to_address(account), nonce, to_address(signer), signature)
         if kind == Codec.KIND_CANCEL_ALL:
             account, market, floor, signer, signature = _CANCEL_ALL.unpack(payload)
-            return CancelAll(
-                to_address(account), market, floor, to_address(signer), signature
-            )
+            return CancelAll(to_address(account), market, floor, to_address(signer), signature)
         if kind == Codec.KIND_JSON:
             return _JSON_DECODER.decode(payload)
     except (ValueError, struct.error, msgspec.DecodeError) as error:
@@ -236,8 +226,6 @@ RECORD_HEAD = struct.Struct(">IBBQQ")
 """length of the payload, kind, version, sequence, at: the head of a journal record."""
 
 
-def record_bytes(
-    kind: int, version: int, sequence: int, at: int, payload: bytes
-) -> bytes:
+def record_bytes(kind: int, version: int, sequence: int, at: int, payload: bytes) -> bytes:
     """A journal record, whole: what `commandsRoot`'s leaves and the epoch's data hash are made of."""
     return RECORD_HEAD.pack(len(payload), kind, version, sequence, at) + payload

@@ -1,6 +1,7 @@
 """Canonical bytes: everything that is hashed or signed, and nothing else. JSON is never hashed.
 
-Twins: `contracts/libraries/OrderHash.sol` and the type hashes of Vault and OrderbookCommitment; tests/parity compares them.
+Twins: `contracts/libraries/OrderHash.sol` and the type hashes of Vault and OrderbookCommitment; tests/parity compares
+them.
 """
 
 import struct
@@ -23,9 +24,7 @@ WITHDRAW_TYPE = (
 APPROVAL_TYPE = "Approval(address account,address token,uint256 amount,bytes32 purpose,uint256 nonce,uint256 deadline)"
 RECEIPT_TYPE = "Receipt(uint64 sequence,uint64 at,bytes32 orderHash)"
 SESSION_TYPE = "Session(address account,uint64 issuedAt,uint64 expiry)"
-DOMAIN_TYPE = (
-    "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
-)
+DOMAIN_TYPE = "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
 
 DOMAIN_NAME = "HOOATS"
 DOMAIN_VERSION = "1"
@@ -43,9 +42,7 @@ _SESSION_TYPE_HASH = keccak(SESSION_TYPE.encode())
 _DOMAIN_TYPE_HASH = keccak(DOMAIN_TYPE.encode())
 
 # 14 words of 32 bytes; the type hash first, then each field right-aligned.
-_ORDER_WORDS = struct.Struct(
-    ">32s12x20s31xB28xI31xB31xB31xB30xH24xQ24xQ24xQ28s4s24xQ24xQ"
-)
+_ORDER_WORDS = struct.Struct(">32s12x20s31xB28xI31xB31xB31xB30xH24xQ24xQ24xQ28s4s24xQ24xQ")
 _POSITIVE, _NEGATIVE = bytes(28), b"\xff" * 28
 
 
@@ -94,15 +91,11 @@ def order_digest(separator: bytes, order: Order) -> bytes:
 
 
 def cancel_digest(separator: bytes, account: Address, nonce: int) -> bytes:
-    return digest(
-        separator, keccak(_CANCEL_TYPE_HASH + _address(account) + _uint(nonce))
-    )
+    return digest(separator, keccak(_CANCEL_TYPE_HASH + _address(account) + _uint(nonce)))
 
 
 def cancel_all_digest(separator: bytes, account: Address, floor: int) -> bytes:
-    return digest(
-        separator, keccak(_CANCEL_ALL_TYPE_HASH + _address(account) + _uint(floor))
-    )
+    return digest(separator, keccak(_CANCEL_ALL_TYPE_HASH + _address(account) + _uint(floor)))
 
 
 class Withdrawal(NamedTuple):
@@ -158,39 +151,26 @@ def approval_digest(
     return digest(separator, keccak(_APPROVAL_TYPE_HASH + b"".join(words)))
 
 
-def receipt_digest(
-    separator: bytes, sequence: int, at: int, order_hash: bytes
-) -> bytes:
+def receipt_digest(separator: bytes, sequence: int, at: int, order_hash: bytes) -> bytes:
     """What the attestation key signs for every sequenced order; `separator` is that of OrderbookCommitment."""
-    return digest(
-        separator, keccak(_RECEIPT_TYPE_HASH + _uint(sequence) + _uint(at) + order_hash)
-    )
+    return digest(separator, keccak(_RECEIPT_TYPE_HASH + _uint(sequence) + _uint(at) + order_hash))
 
 
-def session_digest(
-    separator: bytes, account: Address, issued_at: int, expiry: int
-) -> bytes:
+def session_digest(separator: bytes, account: Address, issued_at: int, expiry: int) -> bytes:
     """What an account signs to log in (unix seconds); `separator` is that of Settlement."""
     return digest(
         separator,
-        keccak(
-            _SESSION_TYPE_HASH + _address(account) + _uint(issued_at) + _uint(expiry)
-        ),
+        keccak(_SESSION_TYPE_HASH + _address(account) + _uint(issued_at) + _uint(expiry)),
     )
 
 
 def typed_data_fields(type_string: str) -> list[dict[str, str]]:
     """`Name(type a,type b)` as the field list of an EIP-712 JSON template."""
     inside = type_string[type_string.index("(") + 1 : -1]
-    return [
-        {"type": part.split(" ")[0], "name": part.split(" ")[1]}
-        for part in inside.split(",")
-    ]
+    return [{"type": part.split(" ")[0], "name": part.split(" ")[1]} for part in inside.split(",")]
 
 
-def typed_data_template(
-    type_string: str, chain_id: int, verifying_contract: Address
-) -> dict[str, Any]:
+def typed_data_template(type_string: str, chain_id: int, verifying_contract: Address) -> dict[str, Any]:
     """The `types`, `primaryType` and `domain` of eth_signTypedData_v4, to be completed with a `message`."""
     name = type_string[: type_string.index("(")]
     return {

@@ -48,11 +48,7 @@ BACKLOG_POST_ONLY_MILLIS: Final = 60_000
 """Older unsettled fills than this: no new order may take liquidity."""
 BACKLOG_CANCEL_ONLY_MILLIS: Final = SETTLEMENT_WINDOW_SECONDS * 1000 // 2
 """Half of the settlement window is left for the backlog to settle in."""
-assert (
-    BACKLOG_POST_ONLY_MILLIS
-    < BACKLOG_CANCEL_ONLY_MILLIS
-    < SETTLEMENT_WINDOW_SECONDS * 1000
-)
+assert BACKLOG_POST_ONLY_MILLIS < BACKLOG_CANCEL_ONLY_MILLIS < SETTLEMENT_WINDOW_SECONDS * 1000
 
 # --- countersignatures ---
 APPROVAL_LIFETIME_SECONDS: Final = 120

@@ -126,16 +126,14 @@ def format_fraction(numerator: int, denominator: int) -> str:
     return f"{sign}{whole}" + ("." + "".join(digits) if digits else "")
 
 
-def _parse(
-    text: object, step: tuple[int, int], maximum: int, field: str, unit: str
-) -> int:
+def _parse(text: object, step: tuple[int, int], maximum: int, field: str, unit: str) -> int:
     numerator, places = parse_decimal(text, field)
     step_numerator, step_denominator = step
-    units, rest = divmod(numerator * step_denominator, step_numerator * 10**places)
+    # Typed by name: 10**places is Any to a type checker, which cannot see that places >= 0.
+    scaled_step: int = step_numerator * 10**places
+    units, rest = divmod(numerator * step_denominator, scaled_step)
     if rest:
-        nearest = (
-            units + 1 if 2 * rest >= step_numerator * 10**places else max(units, 1)
-        )
+        nearest = units + 1 if 2 * rest >= scaled_step else max(units, 1)
         valid = format_fraction(nearest * step_numerator, step_denominator)
         raise InvalidInput(
             f"{field} {text} is not a multiple of the {unit} size {format_fraction(*step)}",

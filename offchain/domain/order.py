@@ -1,6 +1,7 @@
 """The order that a trader signs, its nonce, and the words for its life.
 
-Twin: `struct Order` in contracts/interfaces/Types.sol. The fixed frame here is what the journal and the binary wire keep.
+Twin: `struct Order` in contracts/interfaces/Types.sol. The fixed frame here is what the journal and the binary wire
+keep.
 """
 
 import struct
@@ -81,7 +82,7 @@ class Order(msgspec.Struct, frozen=True):
     @property
     def is_immediate(self) -> bool:
         """Never rests in the book."""
-        return self.kind is Kind.MARKET or self.time_in_force in (
+        return self.kind == Kind.MARKET or self.time_in_force in (
             TimeInForce.IOC,
             TimeInForce.FOK,
         )

@@ -37,7 +37,7 @@ class Gateway:
         self.verifier = Verifier()
         self.upstream = Upstream(settings.sequencer_socket, settings.chain_id, self.model, self._changed)
         self.trading = Trading(settings, self.model, self.upstream, self.verifier, self.ingress, self.metrics)
-        self.past = Past(settings.history_url)
+        self.past = Past(settings.history_url, settings.journal_folder)
         self.connections: dict[str, int] = {}
         self.is_draining = False
 

@@ -13,6 +13,8 @@ from offchain.gateway.metrics import Metrics
 from offchain.gateway.readmodel import Changes
 
 CLOSE_TRY_LATER = 1013
+MISSED_MAX = 20_000
+"""Messages that one connection may have to catch up with: references to what the ring keeps anyway."""
 
 
 class Message(NamedTuple):
@@ -31,6 +33,7 @@ class Outbox:
         self._metrics = metrics
         self._size_max = size_max
         self._queue: deque[Message] = deque()
+        self._missed: deque[tuple[Channel, Update]] = deque()
         self._stale: dict[Channel, None] = {}
         self._wake = asyncio.Event()
         self.overflowed: asyncio.Future[int] = asyncio.get_running_loop().create_future()
@@ -51,6 +54,14 @@ class Outbox:
         self._queue.append(message)
         self._wake.set()
 
+    def resume(self, channel: Channel, missed: list[Update]) -> bool:
+        """What a resuming reader missed, before anything newer. False if it is too much to be kept for one reader."""
+        if len(self._missed) + len(missed) > MISSED_MAX:
+            return False
+        self._missed.extend((channel, update) for update in missed)
+        self._wake.set()
+        return True
+
     def forget(self, channel: Channel) -> None:
         """After an unsubscription."""
         self._stale.pop(channel, None)
@@ -58,6 +69,8 @@ class Outbox:
     async def next(self) -> Message:
         """The next message; the present state of a conflated channel once the queue is empty."""
         while True:
+            if self._missed:
+                return _message(*self._missed.popleft())
             if self._queue:
                 return self._queue.popleft()
             if self._stale:
@@ -79,8 +92,10 @@ class Outbox:
 
     def _overflow(self) -> None:
         unsent = [message.sequence for message in self._queue if message.channel is not None]
+        unsent += [update.sequence for _, update in self._missed]
         self.overflowed.set_result(min(unsent) - 1 if unsent else 0)
         self._queue.clear()
+        self._missed.clear()
         self._stale.clear()
         self._metrics.dropped.inc()
 
@@ -96,12 +111,10 @@ class Hub:
         """Pushes what was missed since `resume_from`, else a snapshot, and every later update. True if resumed."""
         missed = None if resume_from is None else self.log.since(channel, resume_from)
         self._subscribers.setdefault(channel, {})[outbox] = None
-        if missed is None:
-            outbox.push(Message(channel, *self.log.snapshot(channel)))
-            return False
-        for update in missed:
-            outbox.push(_message(channel, update))
-        return True
+        if missed is not None and outbox.resume(channel, missed):
+            return True
+        outbox.push(Message(channel, *self.log.snapshot(channel)))
+        return False
 
     def unsubscribe(self, outbox: Outbox, channel: Channel) -> None:
         subscribers = self._subscribers.get(channel)

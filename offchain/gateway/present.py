@@ -176,7 +176,7 @@ def fill_json(fill: FillRecord, account: Address, market: Market) -> list[dict[s
     return legs
 
 
-def trade_json(trade: FillMatched, market: Market) -> dict[str, Any]:
+def trade_json(trade: FillMatched | FillRecord, market: Market) -> dict[str, Any]:
     """The public side of a fill: no account, no order id."""
     return {
         "id": str(trade.fill),

@@ -4,8 +4,10 @@ Invariant: a handler of a private route sees only its session's account; another
 """
 
 from collections.abc import Mapping
+from itertools import islice
 from typing import Any, NamedTuple
 
+from offchain.domain.event import FillMatched
 from offchain.domain.units import Address
 from offchain.gateway import present, schema
 from offchain.gateway.channels import BOOK, TRADES, Channel
@@ -63,11 +65,15 @@ async def book(gateway: Gateway, call: Call) -> Answer:
 async def trades(gateway: Gateway, call: Call) -> Answer:
     view = loaded(gateway).trading.market(call.path["symbol"])
     limit = schema.parse_limit(call.query.get("limit"))
-    recent = list(view.trades)[-limit:]
+    recent: list[FillMatched | FillRecord] = [*islice(reversed(view.trades), limit)]
+    sequence = gateway.log.last(Channel(f"{TRADES}:{view.market.symbol}"))
+    if len(recent) < limit:
+        before = recent[-1].fill if recent else _NEWEST
+        recent += await gateway.past.trades(view.market.market, before, limit - len(recent))
     return {
         "symbol": view.market.symbol,
-        "trades": [present.trade_json(trade, view.market) for trade in reversed(recent)],
-        "seq": gateway.log.last(Channel(f"{TRADES}:{view.market.symbol}")),
+        "trades": [present.trade_json(trade, view.market) for trade in recent],
+        "seq": sequence,
     }
 
 
@@ -85,11 +91,10 @@ async def epoch(gateway: Gateway, call: Call) -> Answer:
 
 
 async def proof(gateway: Gateway, call: Call) -> Answer:
-    found = await gateway.past.proof(schema.parse_digest(call.path["id"]))
-    if found is None:
-        message = "no such order, or its epoch is not closed yet"
-        raise ApiError(Code.ORDER_NOT_FOUND, message, {"remedy": "Ask again after the epoch"})
-    return found
+    digest = schema.parse_digest(call.path["id"])
+    known = gateway.model.order(digest) or await gateway.past.order(digest)
+    receipt = "" if known is None else await gateway.upstream.receipt(known.sequence)
+    return await gateway.past.proof(digest, receipt)
 
 
 # --- orders ---
@@ -144,8 +149,10 @@ async def orders(gateway: Gateway, call: Call) -> Answer:
 async def order(gateway: Gateway, call: Call) -> Answer:
     digest = schema.parse_digest(call.path["id"])
     found = loaded(gateway).model.order(digest)
-    if found is None:
-        found = await gateway.past.order(digest)
+    if found is None or found.cost_atoms is None:  # filled in part before the gateway's snapshot
+        past = await gateway.past.order(digest)
+        if found is None or (past is not None and past.filled_lots == found.filled_lots):
+            found = past
     return await _own_order(gateway, call, found)
 
 

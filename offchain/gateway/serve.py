@@ -23,6 +23,8 @@ from offchain.gateway.context import Gateway
 from offchain.gateway.settings import GatewaySettings
 
 PING_SECONDS = 20.0
+SEND_BUFFER_BYTES = 128 * 1024
+"""Of the kernel, per connection."""
 
 
 class _Server(uvicorn.Server):
@@ -76,16 +78,18 @@ def run_gateway(settings: GatewaySettings) -> int:
         forwarded_allow_ips=settings.trusted_proxies or None,
         timeout_graceful_shutdown=settings.drain_seconds,
     )
-    listener = _bind(settings.host, settings.port)
+    listener = bind(settings.host, settings.port)
     _Server(config, app.state.gateway).run(sockets=[listener])
     return 0
 
 
-def _bind(host: str, port: int) -> socket.socket:
+def bind(host: str, port: int) -> socket.socket:
+    """A socket whose connections buffer little in the kernel, so that a slow reader is noticed."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         listener.bind((host, port))
     except OSError as error:
         listener.close()

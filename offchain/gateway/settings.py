@@ -30,6 +30,8 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True):
     port_file: Path | None = None
     sequencer_socket: Path
     history_url: str
+    journal_folder: Path | None = None
+    """Of the sequencer, for proofs; without it /v1/proofs refers to `hooats prove`."""
     session_key_file: Path
     chain_id: int
     vault: Address

@@ -72,6 +72,8 @@ class Connection:
         self._limit = gateway.ingress.connection()
         self._channels: set[Channel] = set()
         self._session: Session | None = None
+        self._expiry: asyncio.TimerHandle | None = None
+        self._expired: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._faults = 0
         self._slots = asyncio.Semaphore(REQUESTS_IN_FLIGHT_MAX)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -79,11 +81,13 @@ class Connection:
 
     async def run(self) -> None:
         """After the handshake."""
-        parts = [asyncio.create_task(part) for part in (self._send(), self._read(), self._pulse(), self._lag())]
+        parts = [asyncio.create_task(part) for part in (self._send(), self._read(), self._pulse(), self._end())]
         try:
             done, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
             code, reason = next(iter(done)).result()
         finally:
+            if self._expiry is not None:
+                self._expiry.cancel()
             for channel in self._channels:
                 self._gateway.hub.unsubscribe(self._outbox, channel)
             tasks = (*parts, *self._tasks)
@@ -105,18 +109,17 @@ class Connection:
                 return 0, ""
             sent.inc()
 
-    async def _lag(self) -> Ending:
-        """Ends when the reader was too slow, also while a message is stuck in the socket."""
-        resume_from = await self._outbox.overflowed
-        return CLOSE_TRY_LATER, f"slow consumer; resume from {resume_from}"
+    async def _end(self) -> Ending:
+        """When the reader was too slow (also while a message is stuck in the socket), or the session is over."""
+        await asyncio.wait((self._outbox.overflowed, self._expired), return_when=asyncio.FIRST_COMPLETED)
+        if self._outbox.overflowed.done():
+            return CLOSE_TRY_LATER, f"slow consumer; resume from {self._outbox.overflowed.result()}"
+        return CLOSE_POLICY, "session expired"
 
     async def _pulse(self) -> Ending:
-        """Says that the connection is alive while nothing happens, and ends it with its session."""
+        """Says that the connection is alive."""
         while True:
-            left = HEARTBEAT_SECONDS if self._session is None else self._session.expires_at - time.time()
-            if left <= 0:
-                return CLOSE_POLICY, "session expired"
-            await asyncio.sleep(min(left, HEARTBEAT_SECONDS))
+            await asyncio.sleep(HEARTBEAT_SECONDS)
             sequence = self._gateway.model.sequence
             beat = {"type": "heartbeat", "seq": sequence, "timestamp": time.time_ns() // 1_000_000}
             self._outbox.push(Message(None, sequence, _encode(beat).decode()))
@@ -233,7 +236,15 @@ class Connection:
             raise ApiError(Code.UNAUTHENTICATED, "this connection is logged in as another account")
         sessions.spend(request.sign, now)
         self._session = session
+        if self._expiry is not None:
+            self._expiry.cancel()
+        left = session.expires_at - now / 1000
+        self._expiry = asyncio.get_running_loop().call_later(left, self._expire)
         self._reply(request, {"account": session.account, "expiresAt": session.expires_at})
+
+    def _expire(self) -> None:
+        if not self._expired.done():
+            self._expired.set_result(None)
 
     def _account(self) -> Session:
         if self._session is None:

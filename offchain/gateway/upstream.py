@@ -7,6 +7,7 @@ Invariant: the model follows the journal without gap, or starts again from a sna
 import asyncio
 import contextlib
 import logging
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -20,6 +21,8 @@ from offchain.sequencer.protocol import Ack, FeedMessage
 RECONNECT_SECONDS = (0.02, 1.0)
 SUBMIT_SECONDS = 10.0
 """Longer than any group commit; then the outcome counts as unknown."""
+RECEIPTS_MAX = 20_000
+"""Of the orders that came through here; the sequencer signs an older one again, from the journal."""
 YIELD_MESSAGES = 64
 """Of the feed, between two looks at the requests."""
 
@@ -42,6 +45,7 @@ class Upstream:
         self._model = model
         self._on_changes = on_changes
         self._link: SequencerLink | None = None
+        self._receipts: OrderedDict[int, str] = OrderedDict()
         self._target = 0
         self._is_connected = False
         self._task: asyncio.Task[None] | None = None
@@ -65,11 +69,19 @@ class Upstream:
         link = self._link
         if link is None or not self.is_live:
             raise NotSubmitted("the sequencer is away", remedy="Nothing was sent; try again")
-        return await self._bounded(link.submit(commands))
+        acks = await self._bounded(link.submit(commands))
+        for ack in acks:
+            if ack.receipt:
+                self._receipts[ack.sequence] = ack.receipt
+        while len(self._receipts) > RECEIPTS_MAX:
+            self._receipts.popitem(last=False)
+        return acks
 
     async def receipt(self, sequence: int) -> str:
         """The receipt of a sequenced order again, "" if it cannot be had now."""
         link = self._link
+        if sequence in self._receipts:
+            return self._receipts[sequence]
         if link is None or not self.is_live:
             return ""
         try:
@@ -86,16 +98,18 @@ class Upstream:
 
     async def _follow(self) -> None:
         shortest, longest = RECONNECT_SECONDS
-        delay = shortest
+        delay, attempts = shortest, 0
         while True:
             before = self._model.sequence
             try:
                 await self._follow_once()
             except (SequencerUnavailable, OSError) as error:
-                _log.warning("feed lost: %s", error)
+                if self._is_connected or not attempts:
+                    _log.warning("feed lost: %s", error)
             except Exception:
                 _log.exception("feed broke; starting again from a snapshot")
                 self._model.is_loaded = False
+            attempts = 0 if self._is_connected else attempts + 1
             self._is_connected = False
             await self._drop_link()
             delay = shortest if self._model.sequence > before else min(delay * 2, longest)

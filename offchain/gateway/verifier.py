@@ -140,7 +140,7 @@ class Verifier:
             while True:
                 number, count = _HEAD.unpack(await reader.readexactly(_HEAD.size))
                 self._answer(number, await reader.readexactly(count * _ANSWER_BYTES))
-        except asyncio.IncompleteReadError:
+        except (asyncio.IncompleteReadError, ConnectionError):
             return self._writer is not None
         finally:
             self._writer = None

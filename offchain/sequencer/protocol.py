@@ -59,8 +59,8 @@ class Ack(msgspec.Struct, frozen=True):
     """The durable result of one command.
 
     `receipt` (orders) and `approval` (granted approvals) are signatures of the attestation key as 0x-hex, else "".
-    `replayed`: the same order was sequenced before; sequence, at and events are those of the first time. `sequence` 0
-    says that the first time is too long ago to be named (see `Sequencer`); the events then are its present state.
+    `replayed`: the same order was accepted before; sequence, at, events and receipt are those of the first time (of an
+    order older than the last 65,536 the events show its present state).
     """
 
     sequence: int

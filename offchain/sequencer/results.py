@@ -1,20 +1,21 @@
 """Idempotency: the same order again gets the first result, and is not sequenced twice.
 
 Invariant: the engine alone says whether an order is known; this memory only adds what the engine does not keep, the
-command's place and its events to the letter. It is filled by the same path live and in recovery.
+first events to the letter (of an older order its present state stands for them). It is filled by the same path live and
+in recovery.
 """
 
 from collections import OrderedDict
 from typing import NamedTuple
 
 from offchain.domain.command import PlaceOrder
-from offchain.domain.event import AnyEvent, OrderAccepted, OrderRejected, RejectReason
+from offchain.domain.event import AnyEvent, OrderAccepted
 from offchain.domain.units import Address, Digest
 from offchain.engine.engine import Engine
 
 
 class Result(NamedTuple):
-    """What one order led to. `sequence` 0: it is known, but too old for its place to be named."""
+    """What one order led to."""
 
     digest: Digest
     sequence: int
@@ -23,7 +24,7 @@ class Result(NamedTuple):
 
 
 class FirstResults:
-    """The results of the last `capacity` orders."""
+    """Of the last `capacity` accepted orders; a rejected one left no trace in the engine and may come again."""
 
     def __init__(self, engine: Engine, capacity: int) -> None:
         self._engine = engine
@@ -31,12 +32,10 @@ class FirstResults:
         self._results: OrderedDict[Digest, tuple[Address, Result]] = OrderedDict()
 
     def record(self, command: PlaceOrder, result: Result) -> None:
-        """A stranger's attempt at somebody's order is no result of that order."""
-        if _is_refused(result, RejectReason.WRONG_SIGNER):
+        """What sequencing this order led to."""
+        if _acceptance(result) is None:
             return
-        if result.digest in self._results:
-            return
-        self._results[result.digest] = (command.signer, result)
+        self._results[result.digest] = command.signer, result
         if len(self._results) > self._capacity:
             self._results.popitem(last=False)
 
@@ -56,29 +55,32 @@ class FirstResults:
         return first if first is not None and _same_terms(first, command) else None
 
     def _known(self, digest: Digest, signer: Address, account: Address) -> Result | None:
+        """Only for whoever signed the first: a stranger's attempt has to be sequenced, and refused."""
         found = self._engine.find_order(digest)
         if found is None:
             return None
         first_signer, result = self._results.get(digest) or (account, _present_state(digest, found))
-        if signer != first_signer or _is_refused(result, RejectReason.WRONG_SIGNER):
-            return None
-        return result
+        return result if signer == first_signer else None
 
 
 def _present_state(digest: Digest, events: tuple[AnyEvent, ...]) -> Result:
-    first = events[0]
-    if isinstance(first, OrderAccepted):
-        return Result(digest, first.sequence, first.at, events)
-    return Result(digest, 0, 0, events)
+    accepted = events[0]
+    assert isinstance(accepted, OrderAccepted), "the engine keeps accepted orders only"
+    return Result(digest, accepted.sequence, accepted.at, events)
 
 
-def _is_refused(result: Result, reason: RejectReason) -> bool:
-    return any(isinstance(event, OrderRejected) and event.reason is reason for event in result.events)
+def _acceptance(result: Result) -> OrderAccepted | None:
+    for event in result.events:
+        if isinstance(event, OrderAccepted) and event.digest == result.digest:
+            return event
+    return None
 
 
 def _same_terms(first: Result, command: PlaceOrder) -> bool:
     """The client order id was used for an order that differs in nonce, expiry or fee cap at most."""
-    order = command.order
+    order, accepted = command.order, _acceptance(first)
+    if accepted is None:
+        return False
     wanted = (
         order.market,
         order.side,
@@ -88,8 +90,5 @@ def _same_terms(first: Result, command: PlaceOrder) -> bool:
         order.price_ticks,
         order.size_lots,
     )
-    for event in first.events:
-        if isinstance(event, OrderAccepted) and event.digest == first.digest:
-            terms = (event.market, event.side, event.kind, event.time_in_force, event.flags)
-            return (*terms, event.price_ticks, event.size_lots) == wanted
-    return False
+    terms = (accepted.market, accepted.side, accepted.kind, accepted.time_in_force, accepted.flags)
+    return (*terms, accepted.price_ticks, accepted.size_lots) == wanted

@@ -6,7 +6,7 @@ because another process wrote; amounts are TEXT, as no column of a database hold
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
@@ -130,4 +130,5 @@ def _translated(name: str) -> Iterator[None]:
 
 
 def rows_of(result: sa.CursorResult[Any]) -> list[dict[str, Any]]:
-    return [cast(dict[str, Any], dict(row)) for row in result.mappings()]
+    """Plain dictionaries, with plain names: SQLAlchemy's are of a type of their own."""
+    return [{str(name): value for name, value in row.items()} for row in result.mappings()]

@@ -234,6 +234,12 @@ class Ops(Transactions):
             self.database.upsert(connection, t.leases, [lease._asdict()])
             return lease
 
+    def lease(self, name: str) -> Lease | None:
+        """Who holds it, or held it last."""
+        with self.database.reading() as connection:
+            row = connection.execute(sa.select(t.leases).where(t.leases.c.name == name)).one_or_none()
+        return Lease(row.name, row.owner, row.until, row.token) if row is not None else None
+
     def release_lease(self, name: str, owner: str) -> None:
         with self.database.writing() as connection:
             held = sa.and_(t.leases.c.name == name, t.leases.c.owner == owner)

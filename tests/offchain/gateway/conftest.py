@@ -15,12 +15,14 @@ import uvicorn
 sys.path.insert(0, str(Path(__file__).parent))
 
 import gateway_stub as stub_module
+import real_venue
 
 from offchain.client import HooatsClient
 from offchain.client.orders import Signer
 from offchain.domain.limits import FRAME_BYTES_MAX
 from offchain.gateway.app import create_app
 from offchain.gateway.context import Gateway
+from offchain.gateway.serve import bind
 from offchain.gateway.settings import GatewaySettings, RateSettings
 from offchain.security.limits import Rate
 
@@ -77,7 +79,6 @@ async def run_gateway_here(settings: GatewaySettings) -> AsyncIterator[tuple[Gat
     app = create_app(settings)
     config = uvicorn.Config(
         app,
-        port=0,
         http="httptools",
         ws="websockets-sansio",
         ws_max_size=FRAME_BYTES_MAX,
@@ -89,11 +90,12 @@ async def run_gateway_here(settings: GatewaySettings) -> AsyncIterator[tuple[Gat
         timeout_graceful_shutdown=1,
     )
     server = Server(config)
-    task = asyncio.create_task(server.serve())
+    listener = bind("127.0.0.1", 0)
+    port = listener.getsockname()[1]
+    task = asyncio.create_task(server.serve(sockets=[listener]))
     while not server.started:
         await asyncio.sleep(0.005)
         assert not task.done(), "the server did not start"
-    port = server.servers[0].sockets[0].getsockname()[1]
     try:
         yield app.state.gateway, f"http://127.0.0.1:{port}"
     finally:
@@ -136,3 +138,36 @@ def start_venue() -> Callable[..., contextlib.AbstractAsyncContextManager[Runnin
     return run_stub_venue
 
 
+
+
+@contextlib.asynccontextmanager
+async def run_real_venue(**changes) -> AsyncIterator[tuple[real_venue.RealVenue, Running]]:
+    """The real sequencer and projector; the first three keys have 1,000,000 USDC and 100 BTC and ETH each."""
+    folder = Path(tempfile.mkdtemp(prefix="hooats-"))
+    processes = real_venue.RealVenue(folder)
+    processes.list_markets()
+    for key in KEYS[:3]:
+        processes.deposit(Signer(key).address, real_venue.QUOTE, 10**12)
+        processes.deposit(Signer(key).address, real_venue.BASE, 10**20)
+        processes.deposit(Signer(key).address, real_venue.ETH, 10**20)
+    processes.start("sequencer", "projector")
+    settings = settings_for(folder, journal_folder=processes.journal_folder, **changes)
+    try:
+        async with run_gateway_here(settings) as (gateway, url):
+            running = Running(None, gateway, url)
+            await running.wait(lambda: gateway.upstream.is_live and len(gateway.model.balances) >= 3, 20)
+            yield processes, running
+    finally:
+        processes.stop()
+        shutil.rmtree(folder)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def real() -> AsyncIterator[tuple[real_venue.RealVenue, Running]]:
+    async with run_real_venue() as found:
+        yield found
+
+
+@pytest.fixture
+def start_real_venue():
+    return run_real_venue

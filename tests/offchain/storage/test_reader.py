@@ -71,7 +71,7 @@ def test_a_group_larger_than_a_read(tmp_path: Path) -> None:
         journal.append(large)
         journal.append([Record(16, 1, 81, 1, b"after")])
     assert [r.sequence for r in read(tmp_path)] == list(range(1, 82))
-    assert next(JournalReader(tmp_path).follow(80)) == [large[79]]
+    assert [r.sequence for r in next(JournalReader(tmp_path).follow(80))] == [80, 81]
     assert JournalReader(tmp_path).record(81) == Record(16, 1, 81, 1, b"after")
 
 

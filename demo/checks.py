@@ -1,0 +1,182 @@
+"""What the demo claims, checked from outside: the journal replayed from nothing, the chain asked directly.
+
+Invariant: no check asks the process whose work it checks.
+"""
+
+import asyncio
+import json
+import subprocess
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from demo.report import Report
+from demo.stage import ROOT, Stage, StageFailure, hooats
+from demo.trading import Trading
+from offchain.chain.contracts import OrderbookCommitment, Settlement
+from offchain.chain.reconcile import Comparison, reconcile
+from offchain.chain.registry import Registry, load_registry
+from offchain.chain.rpc import Rpc
+from offchain.chain.wallet import Endpoint
+from offchain.cli.journals import compare_epochs
+from offchain.domain.event import EpochClosed, FillMatched, FillRefused, FillSettled
+from offchain.domain.units import Address
+from offchain.engine.engine import Engine
+from offchain.projector.replay import Replay, replay_journal
+
+
+async def wait(stage: Stage, what: str, is_done: Callable[[], Awaitable[bool]], seconds: float) -> None:
+    """Polls; `StageFailure` names what did not come."""
+    deadline = time.monotonic() + seconds
+    while not await is_done():
+        if time.monotonic() > deadline:
+            raise StageFailure(f"{what} did not come within {seconds:.0f} s")
+        stage.check_alive()
+        await asyncio.sleep(0.2)
+
+
+def replay(stage: Stage) -> Replay:
+    return replay_journal(stage.data / "journal")
+
+
+def last_fill(stage: Stage) -> int:
+    """Last fill that the chain has settled or refused."""
+    contract = load_registry(stage.registry, 998).address("Settlement")
+    return int(Endpoint(stage.rpc_url).call(contract, Settlement.last_fill)[0])
+
+
+def backlog(stage: Stage) -> tuple[int, int]:
+    """(fills that the ledger has not seen settled, closed epochs that are not committed)."""
+    replayed = replay(stage)
+    contract = load_registry(stage.registry, 998).address("OrderbookCommitment")
+    (committed,) = Endpoint(stage.rpc_url).call(contract, OrderbookCommitment.last_epoch)
+    return len(replayed.engine.batches.unsettled), len(replayed.headers) - int(committed)
+
+
+async def compare(stage: Stage, registry: Registry) -> tuple[Engine, Comparison]:
+    """The replayed ledger against the Vault."""
+    engine = (await asyncio.to_thread(replay, stage)).engine
+    settled = {key: balance.settled for key, balance in engine.ledger.balances.items()}
+    async with Rpc([stage.rpc_url]) as rpc:
+        return engine, await reconcile(rpc, registry.address("Vault"), settled, engine.last_event_sequence)
+
+
+async def wait_reconciled(stage: Stage, registry: Registry, report: Report, seconds: float) -> None:
+    """Waits until ledger and Vault stand at one event sequence, then compares every balance."""
+    deadline = time.monotonic() + seconds
+    engine, comparison = await compare(stage, registry)
+    while not comparison.is_comparable and time.monotonic() < deadline:
+        await asyncio.sleep(0.5)
+        engine, comparison = await compare(stage, registry)
+    detail = f"{len(engine.ledger.balances)} balances at event {comparison.ledger_sequence}"
+    if not comparison.agrees:
+        detail = f"ledger {comparison.ledger_sequence}, Vault {comparison.vault_sequence}: {comparison.differences[:3]}"
+    report.check("reconciled", comparison.agrees, detail)
+    report.check("conserved", *_conservation(engine))
+
+
+def _conservation(engine: Engine) -> tuple[bool, str]:
+    """Per token: settled + locked collateral = deposits - withdrawals + minted - burned, and pendings sum to zero."""
+    words = []
+    for token, flow in engine.flows.items():
+        settled, pending = engine.ledger.totals(token)
+        locked = sum(engine.locked.values()) if token == engine.quote else 0
+        if settled + locked != flow or pending != 0:
+            return False, f"{token}: settled {settled} + locked {locked} != {flow}, pending {pending}"
+        words.append(token)
+    return True, f"{len(words)} tokens"
+
+
+def check_journal(stage: Stage, report: Report, trading: Trading) -> None:
+    """Every acknowledged order is in the journal at its sequence; the replay reproduces every committed epoch."""
+    replayed = replay(stage)
+    outcomes = trading.outcomes.values()
+    missing = [outcome.digest for outcome in outcomes if outcome.digest not in replayed.orders]
+    receipted = [outcome for outcome in outcomes if outcome.sequence]
+    moved = [one.digest for one in receipted if replayed.orders.get(one.digest) != one.sequence]
+    unsequenced = [outcome for outcome in outcomes if not outcome.sequence]
+    missing = [digest for digest in missing if digest not in {one.digest for one in unsequenced}]
+    held = not missing and not moved and bool(receipted)
+    detail = f"{len(receipted)} receipts" if held else f"missing {missing[:2]}, at another place {moved[:2]}"
+    report.check("acknowledged", held, detail)
+    report.check("node_killed", held, detail)
+    contract = load_registry(stage.registry, 998).address("OrderbookCommitment")
+    committed, wrong = compare_epochs(Endpoint(stage.rpc_url), contract, replayed.headers)
+    report.check("replayed", committed > 0 and not wrong, f"{committed} epochs committed")
+    report.figure("epochs committed", committed)
+    done = hooats("replay", "--data", str(stage.data), "--registry", str(stage.registry), "--rpc", stage.rpc_url)
+    if done.returncode != 0:
+        report.check("replayed", False, done.stderr[-200:])
+
+
+def check_settlement(stage: Stage, report: Report, settler: Address, committer: Address) -> None:
+    """Each fill is settled or refused exactly once, by the chain's word."""
+    replayed = replay(stage)
+    matched = [event.fill for event in replayed.events if isinstance(event, FillMatched)]
+    settled = [event.fill for event in replayed.events if isinstance(event, FillSettled)]
+    refused = [event.fill for event in replayed.events if isinstance(event, FillRefused)]
+    held = sorted(settled + refused) == matched and last_fill(stage) == len(matched) and bool(matched)
+    report.check("settled", held, f"{len(settled)} settled, {len(refused)} refused of {len(matched)}")
+    report.figure("fills", f"{len(matched)} matched, {len(settled)} settled, {len(refused)} refused")
+    epochs = sum(isinstance(event, EpochClosed) for event in replayed.events)
+    report.figure("commands in the journal", f"{replayed.engine.sequence} in {epochs} closed epochs")
+    _report_gas(stage, report, len(matched), settler, committer)
+
+
+def _report_gas(stage: Stage, report: Report, fills: int, settler: Address, committer: Address) -> None:
+    """Gas of what settler and committer sent, read from the receipts."""
+    endpoint = Endpoint(stage.rpc_url)
+    head = int(endpoint.ask("eth_blockNumber"), 16)
+    gas: dict[str, list[int]] = {settler: [], committer: []}
+    for number in range(1, head + 1):
+        for receipt in endpoint.ask("eth_getBlockReceipts", hex(number)) or []:
+            if receipt["from"] in gas:
+                gas[receipt["from"]].append(int(receipt["gasUsed"], 16))
+    if gas[settler]:
+        batches = gas[settler]
+        report.figure("settle transactions", f"{len(batches)}, largest {max(batches):,} gas")
+        report.figure("gas per fill", f"{sum(batches) // max(fills, 1):,}")
+    if gas[committer]:
+        report.figure("gas per epoch", f"{sum(gas[committer]) // len(gas[committer]):,}")
+
+
+def check_proofs(stage: Stage, report: Report, trading: Trading) -> None:
+    """One order of a committed epoch, proved three ways; a tampered copy refused by all three."""
+    committed = {header.epoch: header for header in replay(stage).headers}
+    receipted = sorted(one.sequence for one in trading.outcomes.values() if one.sequence)
+    last = max((header.last for header in committed.values()), default=0)
+    chosen = next((one for one in trading.outcomes.values() if one.ok and receipted[0] < one.sequence <= last), None)
+    if chosen is None:
+        report.check("proof_cli", False, "no order in a committed epoch")
+        return
+    proof = stage.folder / "proof.json"
+    done = hooats("prove", chosen.digest, "--api", stage.api_url, "--out", str(proof))
+    if done.returncode != 0:
+        report.check("proof_cli", False, done.stderr[-300:])
+        return
+    report.check("proof_cli", hooats("verify", str(proof)).returncode == 0, f"sequence {chosen.sequence}")
+    report.check("proof_contract", _contract_confirms(stage, proof))
+    report.check("proof_openzeppelin", _openzeppelin_confirms(proof))
+    tampered = stage.folder / "tampered.json"
+    body = json.loads(proof.read_text())
+    body["leaf"][0] = int(body["leaf"][0]) + 1 if isinstance(body["leaf"][0], int) else str(int(body["leaf"][0]) + 1)
+    tampered.write_text(json.dumps(body))
+    refused = [
+        hooats("verify", str(tampered)).returncode == 1,
+        not _contract_confirms(stage, tampered),
+        not _openzeppelin_confirms(tampered),
+    ]
+    report.check("tampered", all(refused), "its sequence raised by one")
+
+
+def _contract_confirms(stage: Stage, proof: Path) -> bool:
+    """The contract's own word, through `hooats verify --rpc`."""
+    done = hooats("verify", str(proof), "--rpc", stage.rpc_url, "--json")
+    findings = json.loads(done.stdout)["findings"]
+    words = "the commitment contract confirms the order"
+    return any(finding["what"] == words and finding["ok"] for finding in findings)
+
+
+def _openzeppelin_confirms(proof: Path) -> bool:
+    script = str(ROOT / "demo" / "verify_openzeppelin.mjs")
+    return subprocess.run(["node", script, str(proof)], cwd=ROOT, capture_output=True, timeout=60).returncode == 0

@@ -1,0 +1,52 @@
+"""Replays a journal from nothing: what anyone who holds it can do to check the venue.
+
+Invariant: read-only, and through the same `Engine.apply` and the same epoch headers as the venue itself.
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from offchain.domain.batch import EpochHeader
+from offchain.domain.command import PlaceOrder, decode
+from offchain.domain.eip712 import order_digest
+from offchain.domain.errors import InvalidInput
+from offchain.domain.event import AnyEvent, EpochClosed
+from offchain.domain.units import Digest
+from offchain.engine.engine import Engine
+from offchain.projector.epochs import NO_PARENT, build_epoch
+from offchain.storage.reader import JournalReader
+
+
+class Replay(NamedTuple):
+    """`orders` maps the digest of every sequenced order to its sequence; `events` are all that ever happened."""
+
+    engine: Engine
+    headers: list[EpochHeader]
+    orders: dict[Digest, int]
+    events: list[AnyEvent]
+
+
+def replay_journal(folder: Path) -> Replay:
+    """The state after the journal's last command. `InvalidInput` if there is no journal, JournalCorrupt if damaged."""
+    if not folder.is_dir():
+        raise InvalidInput(f"there is no journal at {folder}", field="--data", remedy="Name the data folder of a node")
+    engine, reader = Engine(), JournalReader(folder)
+    headers: list[EpochHeader] = []
+    orders: dict[Digest, int] = {}
+    happened: list[AnyEvent] = []
+
+    def digest_of(command: PlaceOrder) -> Digest:
+        return Digest("0x" + order_digest(engine.separator, command.order).hex())
+
+    for record in reader.read():
+        command = decode(record.kind, record.version, record.payload)
+        events = engine.apply(record.sequence, record.at, command)
+        happened.extend(events)
+        if isinstance(command, PlaceOrder):
+            orders[digest_of(command)] = record.sequence
+        for event in events:
+            if isinstance(event, EpochClosed):
+                parent = "0x" + headers[-1].hash().hex() if headers else NO_PARENT
+                header, _ = build_epoch(reader, event, parent, engine.state_hash(), digest_of)
+                headers.append(header)
+    return Replay(engine, headers, orders, happened)

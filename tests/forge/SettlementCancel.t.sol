@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: MIT
+pragma solidity ^0.8.30;
+
+import {ISettlement} from "../../contracts/interfaces/ISettlement.sol";
+import {IVault} from "../../contracts/interfaces/IVault.sol";
+import {SETTLEMENT_WINDOW, SIDE_SELL} from "../../contracts/interfaces/Types.sol";
+import {Fixture} from "./Fixture.sol";
+
+/// @title Cancels on chain: what they log, and that none weakens another
+contract SettlementCancelTest is Fixture {
+    function setUp() public override {
+        super.setUp();
+        giveUnits(alice, 1_000_000);
+        giveLots(bob, 1_000);
+    }
+
+    function cancel(uint48 sequence) internal {
+        vm.prank(bob);
+        settlement.cancel(nonceOf(1, sequence));
+    }
+
+    function cancelAll(uint48 floor) internal {
+        vm.prank(bob);
+        settlement.cancelAll(floor);
+    }
+
+    /// @dev True if an order of bob with this sequence settles now.
+    function settles(uint16 slot, uint48 sequence) internal returns (bool) {
+        bytes memory refusals = trade(resting(bob, SIDE_SELL, 1, 1_000, nonceOf(slot, sequence)), buy(alice, 1, 10_000), 1);
+        if (refusals.length == 0) return true;
+        vm.assertEq(refusals, refusal(0, settlement.REASON_CANCELLED()));
+        return false;
+    }
+
+    function test_cancel_logs_when_it_binds() public {
+        uint64 sequence = vault.sequence();
+        vm.expectEmit(address(settlement));
+        emit ISettlement.OrderCancelled(sequence + 1, bob, nonceOf(1, 7), uint40(START + SETTLEMENT_WINDOW));
+        cancel(7);
+        vm.assertEq(vault.sequence(), sequence + 1);
+    }
+
+    function test_cancelAll_logs_when_it_binds() public {
+        uint64 sequence = vault.sequence();
+        vm.expectEmit(address(settlement));
+        emit ISettlement.AllOrdersCancelled(sequence + 1, bob, 7, uint40(START + SETTLEMENT_WINDOW));
+        cancelAll(7);
+        vm.assertEq(vault.sequence(), sequence + 1);
+        vm.assertEq(vault.accountOf(bob).cancelFloor, 0);
+        vm.warp(START + SETTLEMENT_WINDOW);
+        vm.assertEq(vault.accountOf(bob).cancelFloor, 7);
+    }
+
+    function test_cancel_of_the_highest_sequence_kills_the_slot() public {
+        cancel(type(uint48).max);
+        vm.warp(START + SETTLEMENT_WINDOW);
+        vm.assertFalse(settles(1, type(uint48).max));
+        vm.assertTrue(settles(2, 1));
+    }
+
+    function test_cancel_that_binds_is_not_unbound_by_a_later_one() public {
+        cancel(5);
+        vm.warp(START + SETTLEMENT_WINDOW);
+        vm.assertFalse(settles(1, 5));
+        cancel(9);
+        vm.assertFalse(settles(1, 5));
+        vm.assertTrue(settles(1, 6));
+        cancel(2);
+        vm.assertFalse(settles(1, 5));
+        vm.warp(START + 2 * SETTLEMENT_WINDOW);
+        vm.assertFalse(settles(1, 9));
+    }
+
+    function test_cancel_is_not_postponed_by_a_later_one() public {
+        cancel(5);
+        vm.warp(START + SETTLEMENT_WINDOW - 1);
+        cancel(9);
+        cancel(5);
+        vm.warp(START + SETTLEMENT_WINDOW);
+        vm.assertFalse(settles(1, 5));
+        vm.assertTrue(settles(1, 6));
+        vm.warp(START + 2 * SETTLEMENT_WINDOW - 1);
+        vm.assertFalse(settles(1, 9));
+        vm.assertTrue(settles(1, 10));
+    }
+
+    function test_cancelAll_that_binds_is_not_unbound_or_postponed_by_a_later_one() public {
+        cancelAll(5);
+        vm.warp(START + SETTLEMENT_WINDOW - 1);
+        cancelAll(9);
+        cancelAll(3);
+        vm.assertTrue(settles(1, 4));
+        vm.warp(START + SETTLEMENT_WINDOW);
+        vm.assertFalse(settles(1, 4));
+        vm.assertTrue(settles(1, 5));
+        cancelAll(100);
+        vm.assertFalse(settles(1, 4));
+        vm.warp(START + 2 * SETTLEMENT_WINDOW - 1);
+        vm.assertFalse(settles(1, 8));
+        vm.assertTrue(settles(1, 9));
+    }
+
+    /// @dev Whatever is asked and when: what binds at a time is the highest of what was asked a window before.
+    function testFuzz_cancels_bind_the_highest_asked_a_window_ago(uint48[8] memory asked, uint256[8] memory waits) public {
+        uint256[8] memory times;
+        for (uint256 i; i < 8; ++i) {
+            vm.warp(block.timestamp + bound(waits[i], 0, 2 minutes));
+            times[i] = block.timestamp;
+            asked[i] = uint48(bound(asked[i], 1, 1_000));
+            cancelAll(asked[i]);
+            cancel(asked[i]);
+        }
+        for (uint256 k; k < 20; ++k) {
+            uint48 floor;
+            for (uint256 i; i < 8; ++i) {
+                if (times[i] + SETTLEMENT_WINDOW <= block.timestamp && asked[i] > floor) floor = asked[i];
+            }
+            vm.assertEq(vault.accountOf(bob).cancelFloor, floor);
+            if (floor > 0) vm.assertFalse(settles(1, floor));
+            vm.assertTrue(settles(1, floor + 1));
+            vm.assertTrue(floor == 0 || !settles(2, floor - 1));
+            vm.warp(block.timestamp + 40);
+        }
+    }
+
+    function test_raiseCancelFloor_and_takeSequence_are_for_settlement_only() public {
+        vm.expectRevert();
+        vault.raiseCancelFloor(bob, 1, 1);
+        vm.expectRevert();
+        vault.takeSequence();
+        vm.expectRevert();
+        vault.closeSettlement(new IVault.ImmediateUpdate[](0));
+        vm.expectRevert();
+        vault.applySettlement(address(usdc), new address[](0), new int256[](0));
+    }
+}

@@ -1,0 +1,8 @@
+"""Fixtures of the chain's tests; the same as those of the keepers."""
+
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parents[2]))
+
+from chain_fixtures import chain, ops, timed_chain, venue  # noqa: E402, F401

@@ -1,0 +1,152 @@
+"""Every signature that is written down in Python is the compiled contract's; and what is encoded is what was meant."""
+
+from typing import Any
+
+import pytest
+from eth_abi.abi import decode
+from local_chain import LocalChain, Matcher, Venue, address_of, artifact
+
+from offchain.chain import contracts, logs
+from offchain.chain.abi import ErrorTable, Event, Function
+from offchain.chain.contracts import cut_batch, settle_calldata
+from offchain.chain.replies import MalformedReply
+from offchain.domain.batch import EpochHeader
+from offchain.domain.eip712 import domain_separator, order_digest
+from offchain.domain.errors import InvalidInput
+
+COMPILED = {
+    contracts.Vault: "Vault",
+    contracts.Settlement: "Settlement",
+    contracts.OrderbookCommitment: "OrderbookCommitment",
+    contracts.SynthIssuer: "SynthIssuer",
+    contracts.Token: "TestUSDC",
+}
+TABLES = {
+    "Vault": contracts.VAULT_ERRORS,
+    "Settlement": contracts.SETTLEMENT_ERRORS,
+    "OrderbookCommitment": contracts.COMMITMENT_ERRORS,
+    "SynthIssuer": contracts.ISSUER_ERRORS,
+}
+
+
+def kind_of(item: dict[str, Any]) -> str:
+    kind: str = item["type"]
+    if not kind.startswith("tuple"):
+        return kind
+    return "(" + ",".join(kind_of(part) for part in item["components"]) + ")" + kind[len("tuple") :]
+
+
+def entries(name: str, kind: str) -> dict[str, dict[str, Any]]:
+    """ABI entries of a compiled contract by signature."""
+    found = [entry for entry in artifact(name)["abi"] if entry["type"] == kind]
+    return {f"{entry['name']}({','.join(kind_of(item) for item in entry['inputs'])})": entry for entry in found}
+
+
+def functions_of(holder: type) -> list[Function]:
+    return [value for value in vars(holder).values() if isinstance(value, Function)]
+
+
+@pytest.mark.parametrize("holder", COMPILED, ids=lambda holder: holder.__name__)
+def test_functions_are_the_compiled_ones(holder: type) -> None:
+    compiled = entries(COMPILED[holder], "function")
+    identifiers = artifact(COMPILED[holder])["methodIdentifiers"]
+    for function in functions_of(holder):
+        assert function.signature in compiled
+        assert function.selector.hex() == identifiers[function.signature]
+        assert function.returns == [kind_of(item) for item in compiled[function.signature]["outputs"]] or not (
+            function.returns
+        ), function.signature
+
+
+@pytest.mark.parametrize(("name", "table"), TABLES.items())
+def test_errors_are_the_compiled_ones(name: str, table: ErrorTable) -> None:
+    compiled = set(entries(name, "error"))
+    assert set(table.signatures) <= compiled
+    ours = {signature for signature in compiled if signature in entries(f"I{name}", "error")}
+    assert ours <= set(contracts.ERRORS.signatures), "an error of the interface is not readable"
+
+
+@pytest.mark.parametrize(
+    ("name", "table"), [("IVault", logs.VAULT_EVENTS), ("ISettlement", logs.SETTLEMENT_EVENTS)]
+)
+def test_every_sequenced_event_is_decoded(name: str, table: dict[str, Any]) -> None:
+    compiled = entries(name, "event")
+    declared = {Event(declaration).signature: Event(declaration) for declaration in table}
+    assert set(declared) == set(compiled)
+    for signature, event in declared.items():
+        inputs = compiled[signature]["inputs"]
+        assert event.names == [item["name"] for item in inputs]
+        assert event.indexed == [item["indexed"] for item in inputs]
+
+
+def test_every_event_has_a_chain_log() -> None:
+    kinds = {kind for table in (logs.VAULT_EVENTS, logs.SETTLEMENT_EVENTS) for kind in table.values()}
+    from typing import get_args
+
+    from offchain.domain.chainlog import AnyChainLog
+
+    assert kinds == set(get_args(AnyChainLog))
+
+
+def test_a_batch_is_encoded_as_the_contract_reads_it(chain: LocalChain, venue: Venue) -> None:
+    batch = Matcher(venue).batch(2)
+    calldata = settle_calldata(batch)
+    first, orders, signatures, fills = decode([contracts.BATCH], calldata[4:])[0]
+    assert (first, len(orders), len(signatures), len(fills)) == (1, 3, 3, 2)
+    order = batch.orders[0].order
+    answer = chain.rpc(
+        "eth_call",
+        {"to": venue.settlement, "data": "0x" + contracts.Settlement.hash_order.encode(orders[0]).hex()},
+        "latest",
+    )
+    separator = domain_separator(venue.registry.chain_id, venue.settlement)
+    assert answer == "0x" + order_digest(separator, order).hex()
+    chain.do(address_of("settler"), venue.settlement, calldata, 2_000_000)
+    last = chain.rpc(
+        "eth_call", {"to": venue.settlement, "data": "0x" + contracts.Settlement.last_fill.encode().hex()}, "latest"
+    )
+    assert int(last, 16) == 2
+
+
+def test_a_part_of_a_batch_keeps_only_the_orders_it_needs(venue: Venue) -> None:
+    batch = Matcher(venue).batch(3)
+    part = cut_batch(batch, 2)
+    assert part.fills == batch.fills[:2]
+    assert part.orders == batch.orders[:3]
+    assert cut_batch(batch, 3) == batch
+
+
+def test_a_header_hashes_as_it_is_encoded(chain: LocalChain, venue: Venue) -> None:
+    word = "0x" + "11" * 32
+    header = EpochHeader(1, "0x" + "00" * 32, 1, 9, word, word, word, 2**100, 3, "0x" + "22" * 32)
+    chain.do(address_of("committer"), venue.commitment, contracts.commit_calldata(header))
+    asked = contracts.OrderbookCommitment.header_hash.encode(1)
+    answer = chain.rpc("eth_call", {"to": venue.commitment, "data": "0x" + asked.hex()}, "latest")
+    assert answer == "0x" + header.hash().hex()
+
+
+@pytest.mark.parametrize(
+    ("payload", "words"),
+    [
+        (b"", "reverted without a reason"),
+        (Function("Overfilled(uint256)").encode(7), "Overfilled(7)"),
+        (Function("Overfilled(uint256)").encode(7)[:20], "unknown error 0x"),
+        (Function("Error(string)").encode("too late"), 'reverted: "too late"'),
+        (Function("Panic(uint256)").encode(17), "panic 0x11 (overflow)"),
+        (b"\x01\x02\x03\x04", "unknown error 0x01020304"),
+    ],
+)
+def test_reverts_in_words(payload: bytes, words: str) -> None:
+    assert contracts.ERRORS.explain(payload).startswith(words)
+
+
+def test_what_does_not_encode_or_decode_is_said() -> None:
+    with pytest.raises(InvalidInput, match="cancel"):
+        contracts.Settlement.cancel.encode(-1)
+    with pytest.raises(MalformedReply, match="lastFill"):
+        contracts.Settlement.last_fill.decode(b"\x00" * 31)
+    with pytest.raises(MalformedReply, match="lastFill"):
+        contracts.Settlement.last_fill.decode(b"\xff" * 32)
+    with pytest.raises(MalformedReply):
+        logs.decode_refusals(b"\x00\x01")
+    assert logs.decode_refusals(bytes.fromhex("000102" "001085")) == ((1, 2), (16, 0x85))

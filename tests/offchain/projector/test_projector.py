@@ -1,0 +1,364 @@
+"""The projection: what the engine says, exactly once, whatever kills it in between."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from day_samples import rows, write_day
+from venue_samples import CHAIN, TRADERS, VENUE
+
+from offchain.domain.batch import EpochHeader, SettlementBatch
+from offchain.domain.command import PlaceOrder, decode, record_bytes
+from offchain.domain.eip712 import domain_separator, order_digest
+from offchain.domain.errors import ConfigurationError, StorageError
+from offchain.domain.event import ApprovalGranted, BatchClosed, EpochClosed, FillTakenBack, OrderAccepted
+from offchain.domain.keccak import keccak
+from offchain.domain.order import OrderStatus
+from offchain.engine.engine import Engine
+from offchain.engine.merkle import indexed_leaf, indexed_root, standard_root
+from offchain.projector.epochs import epoch_path
+from offchain.projector.projector import Projector, ProjectorSettings
+from offchain.storage import scan
+from offchain.storage.history import History
+from offchain.storage.journal import Journal
+from offchain.storage.ops import Ops
+from offchain.storage.reader import JournalReader
+
+OPS_TABLES_THAT_MAY_LAG = ("cursors", "sqlite_sequence")
+
+
+class Killed(BaseException):
+    """Stands for kill -9 inside this process."""
+
+
+def configure(folder: Path, name: str = "", **changes: Any) -> ProjectorSettings:
+    urls = {"ops_url": f"sqlite:///{folder}/ops{name}.sqlite", "history_url": f"sqlite:///{folder}/history{name}.sqlite"}
+    return ProjectorSettings(data=folder, **urls, poll_millis=5, **changes)
+
+
+def project(settings: ProjectorSettings, after_open: Callable[[Projector], None] | None = None) -> Projector:
+    """Runs until everything durable is there."""
+    reader = JournalReader(settings.journal_folder)
+    ops, history = Ops(settings.ops_url), History(settings.history_url)
+    stop = threading.Event()
+    try:
+        projector = Projector(settings, reader, ops, history)
+        if after_open is not None:
+            after_open(projector)
+        waiting = stop.wait
+        stop.wait = lambda timeout=None: waiting(0) or projector.lag == 0  # type: ignore[method-assign]
+        projector.run(stop)
+        return projector
+    finally:
+        ops.close()
+        history.close()
+
+
+@pytest.fixture(scope="module")
+def day(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder with a journal and its projection by an undisturbed run."""
+    folder = tmp_path_factory.mktemp("day")
+    write_day(folder)
+    project(configure(folder))
+    return folder
+
+
+@pytest.fixture()
+def copy(day: Path, tmp_path: Path) -> Path:
+    """The day's journal alone."""
+    shutil.copytree(day / "journal", tmp_path / "journal")
+    return tmp_path
+
+
+def same_as(day: Path, folder: Path) -> None:
+    assert rows(folder / "history.sqlite") == rows(day / "history.sqlite")
+    lagging = OPS_TABLES_THAT_MAY_LAG
+    assert rows(folder / "ops.sqlite", lagging) == rows(day / "ops.sqlite", lagging)
+    for path in (day / "epochs").iterdir():
+        assert (folder / "epochs" / path.name).read_bytes() == path.read_bytes()
+
+
+def replayed(folder: Path) -> list[tuple[int, Any, tuple[Any, ...], Engine]]:
+    """(sequence, command, events, engine) of every record; the engine is the same object in each."""
+    engine, steps = Engine(), []
+    for record in JournalReader(folder / "journal").read():
+        command = decode(record.kind, record.version, record.payload)
+        steps.append((record.sequence, command, engine.apply(record.sequence, record.at, command), engine))
+    return steps
+
+
+def test_history_says_what_the_engine_says(day: Path) -> None:
+    history, steps = History(f"sqlite:///{day}/history.sqlite"), replayed(day)
+    engine = steps[-1][3]
+    cursor = history.cursor()
+    assert cursor is not None and (cursor.sequence, cursor.at) == (engine.sequence, engine.at)
+    for (account, token), balance in engine.ledger.balances.items():
+        (row,) = [row for row in history.balances_of(account) if row.token == token]
+        assert (row.settled, row.pending, row.held, row.leaving) == balance.as_tuple()
+    open_orders = {digest for account in engine.accounts.values() for digest in account.open}
+    for account in engine.accounts.values():
+        for digest, resting in account.open.items():
+            known = history.order(digest)
+            assert known is not None
+            assert (known.status, known.filled_lots, known.reason) == (OrderStatus.OPEN, resting.filled, "")
+    orders = [row for trader in TRADERS for row in history.orders_of(trader, limit=1000)]
+    assert {row.digest for row in orders if row.status is OrderStatus.OPEN} <= open_orders
+    assert {row.status for row in orders} >= {OrderStatus.OPEN, OrderStatus.CLOSED, OrderStatus.CANCELED}
+    places = {sequence for sequence, command, _, _ in steps if isinstance(command, PlaceOrder)}
+    assert {sequence for sequence, _ in history.order_leaves(1, engine.sequence)} == places
+    history.close()
+
+
+def test_orders_add_up_to_their_fills(day: Path) -> None:
+    history = History(f"sqlite:///{day}/history.sqlite")
+    states = set()
+    for trader in TRADERS:
+        for row in history.orders_of(trader, limit=1000):
+            if row.status is OrderStatus.REJECTED:
+                continue
+            mine = [fill for fill in history.fills_of_order(row.digest) if fill.state != "REFUSED"]
+            assert row.filled_lots == sum(fill.size_lots for fill in mine)
+            assert row.cost_atoms == sum(fill.notional for fill in mine)
+            fees = [f.maker_fee if f.maker_digest == row.digest else f.taker_fee for f in mine]
+            assert row.fee_atoms == sum(fees)
+            states |= {fill.state for fill in history.fills_of_order(row.digest)}
+    assert states == {"MATCHED", "BATCHED", "SETTLED", "REFUSED"}
+    refused = [fill for fill in history.trades_of(1, limit=1000) if fill.state == "REFUSED"]
+    assert {fill.refusal for fill in refused} == {0x81, 5} or {fill.refusal for fill in refused} == {0x81}
+    history.close()
+
+
+def test_lists_page_through_everything(day: Path) -> None:
+    history = History(f"sqlite:///{day}/history.sqlite")
+    trader = TRADERS[0]
+    whole = history.orders_of(trader, limit=1000)
+    paged, before = [], 0
+    while page := history.orders_of(trader, before, limit=7):
+        paged += page
+        before = page[-1].sequence
+    assert paged == whole and len(whole) > 15
+    fills = history.fills_of(trader, limit=1000)
+    assert fills == [*history.fills_of(trader, limit=3), *history.fills_of(trader, fills[2].fill, limit=1000)]
+    assert history.orders_of(trader, market=2) == []
+    open_only = history.orders_of(trader, limit=1000, statuses=[OrderStatus.OPEN])
+    assert open_only == [row for row in whole if row.status is OrderStatus.OPEN]
+    assert [row["kind"] for row in history.chain_events_of(TRADERS[3])][0] == "withdrawal_requested"
+    kinds = {row["kind"] for row in history.venue_events(limit=10_000)}
+    assert {"approval_granted", "fees_changed", "fill_taken_back", "market_opened"} <= kinds
+    assert history.fill(10**9) is None and history.order("0x") is None and history.epoch(99) is None
+    history.close()
+
+
+def test_epochs_commit_to_every_record_and_order(day: Path) -> None:
+    history, separator = History(f"sqlite:///{day}/history.sqlite"), domain_separator(VENUE.chain_id, VENUE.settlement)
+    records = list(JournalReader(day / "journal").read())
+    engine, hashes, closed = Engine(), {}, []
+    for record in records:
+        events = engine.apply(record.sequence, record.at, decode(record.kind, record.version, record.payload))
+        closed += [event for event in events if isinstance(event, EpochClosed)]
+        hashes[record.sequence] = engine.state_hash()
+    parent, first = "0x" + "00" * 32, 1
+    assert len(closed) >= 4
+    for event in closed:
+        row = history.epoch(event.epoch)
+        assert row is not None and row.header.parent == parent and row.first == first == event.first
+        raw = [record_bytes(*record) for record in records[event.first - 1 : event.last]]
+        commands = [decode(record.kind, record.version, record.payload) for record in records]
+        leaves = [
+            (number + 1, order_digest(separator, command.order))
+            for number, command in enumerate(commands)
+            if isinstance(command, PlaceOrder) and event.first <= number + 1 <= event.last
+        ]
+        assert leaves == history.order_leaves(event.first, event.last) and len(leaves) == event.count
+        assert row.header.orders_root == "0x" + standard_root(leaves).hex()
+        assert row.header.commands_root == "0x" + indexed_root([indexed_leaf(one) for one in raw]).hex()
+        assert row.header.state_root == "0x" + hashes[event.last].hex()
+        assert row.header.data_hash == "0x" + keccak(epoch_path(day / "epochs", event.epoch).read_bytes()).hex()
+        assert epoch_path(day / "epochs", event.epoch).read_bytes() == b"".join(raw)
+        assert row.hash == "0x" + row.header.hash().hex()
+        assert history.epoch_of(event.first) == history.epoch_of(event.last) == row
+        parent, first = row.hash, event.last + 1
+    assert [row.epoch for row in history.epochs(limit=2)] == [len(closed), len(closed) - 1]
+    history.close()
+
+
+def test_the_outbox_is_a_function_of_the_journal(day: Path) -> None:
+    ops, engine = Ops(f"sqlite:///{day}/ops.sqlite"), Engine()
+    wanted: dict[int, SettlementBatch] = {}
+    replaced, grants, epochs = 0, [], 0
+    for record in JournalReader(day / "journal").read():
+        for event in engine.apply(record.sequence, record.at, decode(record.kind, record.version, record.payload)):
+            if isinstance(event, BatchClosed):
+                wanted[event.batch] = engine.settlement_batch(event.batch)
+            elif isinstance(event, FillTakenBack):
+                (batch,) = [number for number, one in wanted.items() if one.first <= event.fill <= one.last]
+                wanted[batch] = engine.settlement_batch(batch)
+                replaced += 1
+            elif isinstance(event, ApprovalGranted) and event.owner_signature:
+                grants.append(event)
+            epochs += isinstance(event, EpochClosed)
+    found = {row.key: row for row in ops.outbox_after("batch", 0, 1000)}
+    assert {key: msgspec.json.decode(row.payload, type=SettlementBatch) for key, row in found.items()} == wanted
+    assert replaced > 0 and sum(row.revision for row in found.values()) == replaced
+    assert any(fill.size_lots == 0 for batch in wanted.values() for fill in batch.fills)
+    headers = [msgspec.json.decode(row.payload, type=EpochHeader) for row in ops.outbox_after("epoch", 0, 1000)]
+    assert [header.epoch for header in headers] == list(range(1, epochs + 1))
+    ops.put_countersignatures([(grant.nonce, "0x01") for grant in grants])
+    approvals = [msgspec.json.decode(row.payload, type=ApprovalGranted) for row in ops.outbox_after("approval", 0, 1000)]
+    assert approvals == grants and len(grants) >= 3
+    ops.close()
+
+
+@pytest.mark.parametrize("commands", [1, 23])
+def test_a_kill_at_every_write_changes_nothing(
+    day: Path, copy: Path, commands: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed before and after each database write in turn, restarted each time, until it gets through."""
+    if commands == 1:  # every command is a transaction of its own: a shorter day
+        shutil.rmtree(copy / "journal")
+        write_day(copy, orders=35)
+        day = copy / "clean"
+        shutil.copytree(copy / "journal", day / "journal")
+        project(configure(day))
+    monkeypatch.setattr("offchain.projector.projector.COMMANDS_PER_TRANSACTION", commands)
+    write, put = History.write, Ops.put_outbox
+    calls, kill_at, kills = 0, 1, 0
+
+    def dying(original: Callable[..., None]) -> Callable[..., None]:
+        def wrapped(*arguments: Any) -> None:
+            nonlocal calls
+            calls += 1
+            if calls == kill_at and kills % 2 == 0:
+                raise Killed
+            original(*arguments)
+            if calls == kill_at:
+                raise Killed
+
+        return wrapped
+
+    monkeypatch.setattr(History, "write", dying(write))
+    monkeypatch.setattr(Ops, "put_outbox", dying(put))
+    while True:
+        calls = 0
+        try:
+            project(configure(copy, snapshot_commands=40))
+            break
+        except Killed:
+            kills += 1
+            kill_at = 2 + kills % 3
+    assert kills > 5
+    same_as(day, copy)
+
+
+def test_a_real_kill_again_and_again(day: Path, copy: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path\n"
+        "import offchain.projector.projector as p\n"
+        "p.COMMANDS_PER_TRANSACTION = 3\n"
+        "d = Path(sys.argv[1])\n"
+        "s = p.ProjectorSettings(data=d, ops_url=f'sqlite:///{d}/ops.sqlite',"
+        " history_url=f'sqlite:///{d}/history.sqlite', snapshot_commands=30)\n"
+        "sys.exit(p.run_projector(s))\n"
+    )
+    last = JournalReader(copy / "journal").durable_sequence()
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+
+    def cursor() -> int:
+        if not (copy / "history.sqlite").exists():
+            return 0
+        history = History(f"sqlite:///{copy}/history.sqlite")
+        found = history.cursor()
+        history.close()
+        return found.sequence if found else 0
+
+    reached = -1
+    while cursor() < last:
+        process = subprocess.Popen([sys.executable, "-c", code, str(copy)], env=environment, stdout=subprocess.DEVNULL)
+        goal = cursor() + last // 6
+        while cursor() < min(goal, last):
+            assert process.poll() is None
+            time.sleep(0.005)
+        process.send_signal(signal.SIGKILL if cursor() < last else signal.SIGTERM)
+        assert process.wait(10) in (0, -signal.SIGKILL)
+        assert cursor() > reached
+        reached = cursor()
+    project(configure(copy))
+    same_as(day, copy)
+
+
+def test_the_history_can_be_rebuilt_and_so_can_the_outbox(day: Path, copy: Path) -> None:
+    project(configure(copy, snapshot_commands=50))
+    for path in copy.glob("history.sqlite*"):
+        path.unlink()
+    project(configure(copy, snapshot_commands=50))
+    same_as(day, copy)
+    for path in copy.glob("ops.sqlite*"):
+        path.unlink()
+    project(configure(copy))
+    same_as(day, copy)
+
+
+def test_a_restart_starts_from_a_snapshot(day: Path, copy: Path) -> None:
+    project(configure(copy, snapshot_commands=60))
+    snapshots = sorted((copy / "snapshots").iterdir())
+    assert len(snapshots) <= 2
+    started: list[int] = []
+    project(configure(copy), lambda projector: started.append(projector.engine.sequence))
+    assert started[0] > 100
+    content = snapshots[-1].read_bytes()
+    for damaged in (content[:-1], b"x" + content, content.replace(b'"state_hash":"', b'"state_hash":"0'), b""):
+        snapshots[-1].write_bytes(damaged)
+        started.clear()
+        project(configure(copy), lambda projector: started.append(projector.engine.sequence))
+        assert started[0] < int(snapshots[-1].stem)
+    same_as(day, copy)
+
+
+def test_another_journals_snapshot_history_or_outbox_is_not_used(day: Path, tmp_path: Path) -> None:
+    other = write_day(tmp_path, orders=140)
+    assert other.engine.sequence > 200
+    project(configure(tmp_path, snapshot_commands=60))
+    strange = tmp_path / "strange"
+    shutil.copytree(tmp_path / "snapshots", strange / "snapshots")
+    shutil.copytree(day / "journal", strange / "journal")
+    project(configure(strange))
+    assert rows(strange / "history.sqlite") == rows(day / "history.sqlite")
+    shutil.copy(tmp_path / "history.sqlite", strange / "history.sqlite")
+    with pytest.raises(StorageError, match="another journal"):
+        project(configure(strange))
+
+
+def test_a_journal_that_lost_its_end_is_noticed(day: Path, copy: Path) -> None:
+    project(configure(copy))
+    _, path = scan.segments(copy / "journal")[-1]
+    path.write_bytes(path.read_bytes()[:-1])
+    with Journal.open(copy / "journal", chain_id=CHAIN) as journal:
+        assert journal.lost_sequence
+    with pytest.raises(StorageError, match="lost its end"):
+        project(configure(copy))
+
+
+def test_the_ops_database_of_another_journal_is_refused(day: Path, copy: Path) -> None:
+    ops = Ops(f"sqlite:///{copy}/ops.sqlite")
+    ops.bind_journal("another")
+    ops.close()
+    with pytest.raises(ConfigurationError, match="another journal"):
+        project(configure(copy))
+
+
+def test_rejected_orders_are_history_too(day: Path) -> None:
+    history = History(f"sqlite:///{day}/history.sqlite")
+    rejected = history.orders_of(TRADERS[0], limit=1000, statuses=[OrderStatus.REJECTED])
+    assert rejected and {row.reason for row in rejected} == {"INVALID_PRICE"}
+    accepted = {event.digest for _, _, events, _ in replayed(day) for event in events if isinstance(event, OrderAccepted)}
+    assert not accepted & {row.digest for row in rejected}
+    history.close()

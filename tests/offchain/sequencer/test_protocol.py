@@ -1,0 +1,119 @@
+"""Frames: any commands in any pieces come out as they went in; anything else is refused."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from venue_samples import KEY, VENUE, flow
+
+from offchain.domain.command import CloseEpoch, RequestApproval, encode
+from offchain.domain.eip712 import approval_digest, domain_separator, withdrawal_purpose
+from offchain.domain.errors import InvalidInput
+from offchain.domain.event import ApprovalGranted, BalanceChanged
+from offchain.domain.units import Address, Digest
+from offchain.security.signatures import sign
+from offchain.sequencer import protocol
+from offchain.sequencer.attestation import Attestor
+from offchain.sequencer.protocol import Ack, FeedMessage, FrameReader, FrameType
+from offchain.sequencer.ring import Ring, RingFrame
+
+ADDRESS = Address("0x" + "11" * 20)
+
+
+def balance(amount: int) -> BalanceChanged:
+    return BalanceChanged(account=ADDRESS, token=ADDRESS, settled=amount, pending=-amount, held=0, leaving=0)
+
+
+@given(cuts=st.lists(st.integers(1, 2_000), max_size=20), count=st.integers(1, 30))
+def test_frames_survive_any_cutting(cuts: list[int], count: int) -> None:
+    commands = [*flow(count), CloseEpoch()]
+    acks = [Ack(1, 2, (balance(2**120),), "0x01", "", True)]
+    stream = protocol.submit_frame(7, commands) + protocol.acks_frame(8, acks) + protocol.feed_frame(9)
+    reader, found, position = FrameReader(), list[tuple[FrameType, bytes]](), 0
+    for cut in [*cuts, len(stream)]:
+        found += reader.feed(stream[position : position + cut])
+        position += cut
+    (_, submitted), (_, acked), (_, fed) = found
+    assert [frame_type for frame_type, _ in found] == [FrameType.SUBMIT, FrameType.ACKS, FrameType.FEED]
+    assert protocol.read_submit(submitted) == (7, commands)
+    assert protocol.read_acks(acked) == (8, acks)
+    assert protocol.read_feed(fed) == 9
+
+
+def test_a_submission_that_was_changed_is_refused() -> None:
+    whole = protocol.submit_frame(7, flow(2))[5:]
+    for length in range(len(whole)):
+        with pytest.raises(InvalidInput):
+            protocol.read_submit(whole[:length])
+    with pytest.raises(InvalidInput):
+        protocol.read_submit(whole + b"\x00")
+    assert protocol.request_of(whole) == 7
+    assert protocol.request_of(b"") == 0
+
+
+def test_too_large_a_command_is_refused_by_the_sender() -> None:
+    terms = {"account": ADDRESS, "token": ADDRESS, "amount": 1, "destination": ADDRESS, "as_cxpt": False}
+    long = RequestApproval(
+        **terms, purpose="x" * 70_000, nonce=1, deadline=1, signature="", signer=ADDRESS  # type: ignore[arg-type]
+    )
+    assert len(encode(long)[2]) > 65_536
+    with pytest.raises(InvalidInput, match="bytes"):
+        protocol.submit_frame(1, [long])
+
+
+def test_unknown_frames_are_refused() -> None:
+    for stream in (b"\x00\x00\x00\x00\x01", b"\xff\xff\xff\xff\x01", b"\x00\x00\x00\x01\x63"):
+        with pytest.raises(InvalidInput):
+            list(FrameReader().feed(stream))
+
+
+def test_the_ring_keeps_the_newest_and_finds_any() -> None:
+    ring, told = Ring(commands_max=10, bytes_max=10_000), []
+    ring.listeners.append(lambda: told.append(ring.stop))
+    for first in range(1, 40, 3):
+        ring.append(RingFrame(first, first + 2, b"%d," % first))
+    assert len(told) == 13
+    assert ring.find(40) == ring.stop == 13 and ring.find(41) is None
+    assert ring.find(28) == ring.find(30) == 9
+    assert ring.find(3) is None and ring.start == 9
+    content, position = ring.read(9, 100)
+    assert (content, position) == (b"28,31,34,37,", 13)
+    assert ring.read(9, 1) == (b"28,", 10)
+    assert ring.read(13, 100) == (b"", 13)
+    with pytest.raises(AssertionError):
+        ring.append(RingFrame(41, 41, b""))
+
+
+def test_the_ring_is_bounded_in_bytes() -> None:
+    ring = Ring(commands_max=1_000, bytes_max=100)
+    for first in range(1, 50):
+        ring.append(RingFrame(first, first, bytes(30)))
+    assert ring.stop - ring.start == 3
+    ring.append(RingFrame(50, 50, bytes(1_000)))
+    assert ring.stop - ring.start == 1, "the newest stays, however large"
+
+
+def test_attestations_are_the_same_bytes_as_everywhere() -> None:
+    attestor = Attestor(KEY, VENUE)
+    grant = ApprovalGranted(
+        nonce=5,
+        purpose="withdraw",
+        account=ADDRESS,
+        token=VENUE.quote_token,
+        amount=7,
+        destination=ADDRESS,
+        as_cxpt=True,
+        owner_nonce=1,
+        owner_deadline=2,
+        owner_signature="0x",
+        deadline=99,
+    )
+    separator = domain_separator(VENUE.chain_id, VENUE.vault)
+    purpose = withdrawal_purpose(ADDRESS, True)
+    digest = approval_digest(separator, ADDRESS, VENUE.quote_token, 7, purpose, 5, 99)
+    assert attestor.approval(grant) == "0x" + sign(digest, KEY).hex()
+    assert attestor.receipt(1, 2, Digest("0x" + "ab" * 32)) == attestor.receipt(1, 2, Digest("0x" + "ab" * 32))
+
+
+def test_feed_messages_keep_large_amounts() -> None:
+    message = FeedMessage(3, 4, False, (balance(2**127),))
+    assert protocol.read_events(protocol.events_frame([message])[5:]) == [message]

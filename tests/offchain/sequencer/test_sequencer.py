@@ -1,0 +1,345 @@
+"""The single writer in one process: durable before anything leaves, one order for everybody, first results."""
+
+import asyncio
+import errno
+from pathlib import Path
+
+import pytest
+from journal_samples import FaultyDisk
+from venue_samples import (
+    COMMITMENT,
+    START,
+    TRADERS,
+    VENUE,
+    address,
+    chunks,
+    flow,
+    fund,
+    order,
+    placed,
+    replay,
+    running,
+    settings,
+)
+
+from offchain.domain.command import AdvanceTime, CancelOrder, CloseEpoch, PlaceOrder, SetFees, decode
+from offchain.domain.eip712 import domain_separator, receipt_digest
+from offchain.domain.errors import ConfigurationError, InvalidInput, JournalLocked, SequencerUnavailable
+from offchain.domain.event import BatchClosed, EpochClosed, FeesChanged, OrderAccepted, OrderRejected, RejectReason
+from offchain.domain.order import Side, TimeInForce
+from offchain.domain.units import from_hex
+from offchain.engine.engine import Engine
+from offchain.security.signatures import address_of, recover
+from offchain.sequencer.link import SequencerLink
+from offchain.sequencer.protocol import Ack, FeedMessage
+from offchain.storage.ops import Ops
+from offchain.storage.reader import JournalReader
+
+
+def accepted(ack: Ack) -> OrderAccepted:
+    return next(event for event in ack.events if isinstance(event, OrderAccepted))
+
+
+async def test_orders_are_sequenced_journaled_and_attested(tmp_path: Path) -> None:
+    fund(tmp_path)
+    async with running(settings(tmp_path)) as run:
+        await run.funded()
+        link = await run.link()
+        orders = flow(100)
+        acks = [ack for chunk in chunks(orders, 9) for ack in await link.submit(chunk)]
+        assert [ack.sequence for ack in acks] == list(range(acks[0].sequence, acks[0].sequence + 100))
+        for command, ack in zip(orders, acks, strict=True):
+            digest = accepted(ack).digest
+            signed = receipt_digest(domain_separator(998, COMMITMENT), ack.sequence, ack.at, from_hex(digest))
+            assert recover(signed, from_hex(ack.receipt)) == address_of(run.settings.attestation_key)
+            assert accepted(ack).sequence == ack.sequence and accepted(ack).nonce == command.order.nonce
+        assert await link.receipt(acks[50].sequence) == acks[50].receipt
+        with pytest.raises(InvalidInput, match="no order"):
+            await link.receipt(1)
+        await link.close()
+    assert run.task.result() == 0
+    assert list(placed(tmp_path).values()) == orders
+    assert replay(tmp_path).state_hash() == run.sequencer.engine.state_hash()
+
+
+async def test_concurrent_submissions_share_groups(tmp_path: Path) -> None:
+    fund(tmp_path)
+    disk = FaultyDisk()
+    async with running(settings(tmp_path), disk=disk) as run:
+        await run.funded()
+        links = [await run.link() for _ in range(4)]
+        before = disk.synced
+        jobs = [links[number % 4].submit([command]) for number, command in enumerate(flow(400))]
+        acks = [ack for (ack,) in await asyncio.gather(*jobs)]
+        assert disk.synced - before < 40, "one fsync serves many"
+        assert sorted(ack.sequence for ack in acks) == list(range(20, 420))
+        for link in links:
+            await link.close()
+
+
+async def test_nothing_leaves_before_the_fsync_returns(tmp_path: Path) -> None:
+    fund(tmp_path)
+    disk = FaultyDisk()
+    async with running(settings(tmp_path, inbox_poll_millis=1), disk=disk) as run:
+        await run.funded()
+        link, seen = await run.link(), list[FeedMessage]()
+
+        async def consume() -> None:
+            async for message in link.feed(run.sequencer.durable_sequence + 1):
+                seen.append(message)
+
+        feed = asyncio.create_task(consume())
+        await asyncio.sleep(0.05)
+        disk.gate.clear()
+        first, second = (order(TRADERS[number], Side.BUY, 1_000, 1, 1) for number in (0, 1))
+        answers = [asyncio.create_task(link.submit([command])) for command in (first, second, first)]
+        snapshot = asyncio.create_task(anext(link.feed(0)))
+        await asyncio.sleep(0.3)
+        assert run.sequencer.engine.sequence > run.sequencer.durable_sequence, "applied, and not durable"
+        assert not any(answer.done() for answer in answers)
+        assert not seen and not snapshot.done()
+        disk.gate.set()
+        (one,), (two,), (again,) = await asyncio.gather(*answers)
+        assert again.replayed and not one.replayed and again.sequence == one.sequence
+        assert (again.events, again.receipt, again.at) == (one.events, one.receipt, one.at)
+        assert (await snapshot).sequence >= two.sequence
+        while not seen or seen[-1].sequence < two.sequence:
+            await asyncio.sleep(0.01)
+        feed.cancel()
+        await link.close()
+
+
+async def test_duplicates_get_the_first_result(tmp_path: Path) -> None:
+    fund(tmp_path)
+    configured = settings(tmp_path)
+    async with running(configured) as run:
+        await run.funded()
+        link = await run.link()
+        mine = order(TRADERS[0], Side.BUY, 1_000, 5, 1, client_order_id="mine")
+        one, two = await link.submit([mine, mine])
+        assert (one.replayed, two.replayed) == (False, True)
+        assert (one.sequence, one.events, one.receipt) == (two.sequence, two.events, two.receipt)
+        (taker,) = await link.submit([order(TRADERS[1], Side.SELL, 1_000, 5, 1, 0, TimeInForce.IOC)])
+        assert taker.sequence == one.sequence + 1
+        (three,) = await link.submit([mine])
+        assert three.replayed and three.events == one.events, "also after it was filled"
+        resigned = order(TRADERS[0], Side.BUY, 1_000, 5, 2, client_order_id="mine")
+        (four,) = await link.submit([resigned])
+        assert four.replayed and four.sequence == one.sequence, "the same terms under the same client order id"
+        other = order(TRADERS[0], Side.BUY, 1_001, 5, 3, client_order_id="mine")
+        (five,) = await link.submit([other])
+        assert not five.replayed
+        assert [e.reason for e in five.events if isinstance(e, OrderRejected)] == [
+            RejectReason.DUPLICATE_CLIENT_ORDER_ID
+        ]
+        stranger = order(TRADERS[0], Side.BUY, 1_000, 5, 1, client_order_id="mine", signer=TRADERS[2])
+        (six,) = await link.submit([stranger])
+        assert not six.replayed
+        assert [e.reason for e in six.events if isinstance(e, OrderRejected)] == [RejectReason.WRONG_SIGNER]
+        await link.close()
+    async with running(configured) as run:
+        link = await run.link()
+        (later,) = await link.submit([mine])
+        assert later.replayed and (later.sequence, later.events) == (one.sequence, one.events), "after a restart"
+        assert later.receipt == one.receipt
+        await link.close()
+
+
+async def test_a_rejected_order_may_come_again(tmp_path: Path) -> None:
+    async with running(settings(tmp_path)) as run:
+        link = await run.link()
+        early = order(TRADERS[0], Side.BUY, 1_000, 5, 1)
+        (refused,) = await link.submit([early])
+        assert isinstance(refused.events[0], OrderRejected) and refused.receipt
+        fund(tmp_path)
+        await run.funded()
+        (taken,) = await link.submit([early])
+        assert not taken.replayed and accepted(taken).sequence == taken.sequence
+        await link.close()
+
+
+async def test_one_clock_that_never_runs_back(tmp_path: Path) -> None:
+    fund(tmp_path)
+    times = iter([START, START + 50, START - 1000, START + 10, *[START + 20] * 1000])
+    async with running(settings(tmp_path, inbox_poll_millis=1), clock=lambda: next(times, START + 30)) as run:
+        await run.funded()
+        await run.sequencer.submit(flow(5))
+    at = [record.at for record in JournalReader(tmp_path / "journal").read()]
+    assert at == sorted(at) and at[0] == START
+
+
+async def test_timers_fire_while_nothing_happens(tmp_path: Path) -> None:
+    fund(tmp_path)
+    loop = asyncio.get_running_loop()
+    origin = loop.time()
+    async with running(
+        settings(tmp_path, epoch_millis=300), clock=lambda: START + int((loop.time() - origin) * 1_000)
+    ) as run:
+        await run.funded()
+        link = await run.link()
+        closed: dict[str, FeedMessage] = {}
+
+        async def consume() -> None:
+            async for message in link.feed(1):
+                for event in message.events:
+                    if isinstance(event, BatchClosed | EpochClosed):
+                        closed[type(event).__name__] = message
+                if len(closed) == 2:
+                    return
+
+        feed = asyncio.create_task(consume())
+        pair = [order(TRADERS[0], Side.BUY, 1_000, 5, 1), order(TRADERS[1], Side.SELL, 1_000, 5, 1)]
+        acks = await link.submit(pair)
+        await asyncio.wait_for(feed, 5)
+        assert 0 <= closed["BatchClosed"].at - acks[1].at - VENUE.batch_interval_millis < 1_000
+        assert 0 <= closed["EpochClosed"].at - acks[0].at - 300 < 1_000
+        await link.close()
+    commands = [decode(r.kind, r.version, r.payload) for r in JournalReader(tmp_path / "journal").read()]
+    assert sum(isinstance(command, AdvanceTime) for command in commands) <= 2
+    assert sum(isinstance(command, CloseEpoch) for command in commands) == 1
+
+
+async def test_epochs_close_by_orders(tmp_path: Path) -> None:
+    fund(tmp_path)
+    async with running(settings(tmp_path, epoch_orders=10, epoch_millis=10**9)) as run:
+        await run.funded()
+        for chunk in chunks(flow(35), 5):
+            await run.sequencer.submit(chunk)
+        assert run.sequencer.memory.epoch.orders == 5
+    engine, epochs = Engine(), []
+    for record in JournalReader(tmp_path / "journal").read():
+        events = engine.apply(record.sequence, record.at, decode(record.kind, record.version, record.payload))
+        epochs += [event.count for event in events if isinstance(event, EpochClosed)]
+    assert epochs == [10, 10, 10]
+
+
+async def test_who_may_submit_what(tmp_path: Path) -> None:
+    async with running(settings(tmp_path)) as run:
+        link = await run.link()
+        for own in (AdvanceTime(), VENUE):
+            with pytest.raises(InvalidInput, match="sequencer's own"):
+                await link.submit([own])
+        with pytest.raises(InvalidInput, match="0 commands"):
+            await link.submit([])
+        with pytest.raises(InvalidInput, match="2000 commands"):
+            await link.submit([CloseEpoch()] * 2000)
+        (fees,) = await link.submit([SetFees(maker_fee_ppm=0, taker_fee_ppm=10)])
+        assert isinstance(fees.events[0], FeesChanged) and not fees.receipt
+        (cancel,) = await link.submit([CancelOrder(TRADERS[0], 1, TRADERS[0])])
+        assert cancel.sequence == fees.sequence + 1
+        await link.close()
+
+
+async def test_a_full_disk_stops_the_process_and_loses_nothing(tmp_path: Path) -> None:
+    fund(tmp_path)
+    disk = FaultyDisk(number=errno.ENOSPC, short=100)
+    configured, acknowledged = settings(tmp_path), dict[int, PlaceOrder]()
+    async with running(configured, disk=disk) as run:
+        await run.funded()
+        link = await run.link()
+        disk.fail_at = disk.calls + 40
+        with pytest.raises(SequencerUnavailable):
+            for chunk in chunks(flow(2_000), 7):
+                acks = await link.submit(chunk)
+                acknowledged |= {ack.sequence: command for ack, command in zip(acks, chunk, strict=True)}
+        assert await asyncio.wait_for(run.task, 5) == 70
+        with pytest.raises(SequencerUnavailable):
+            await link.submit(flow(1))
+        await link.close()
+    assert 50 < len(acknowledged) < 2_000
+    async with running(configured) as run:
+        journaled = placed(tmp_path)
+        assert all(journaled[sequence] == command for sequence, command in acknowledged.items())
+        assert replay(tmp_path).state_hash() == run.sequencer.engine.state_hash()
+        await run.sequencer.submit(flow(10, seed=5_000))
+
+
+async def test_failed_fsync_answers_nobody(tmp_path: Path) -> None:
+    fund(tmp_path)
+    disk = FaultyDisk(number=errno.EIO)
+    async with running(settings(tmp_path), disk=disk) as run:
+        await run.funded()
+        link = await run.link()
+        disk.fail_at = disk.calls + 2  # write, then sync
+        with pytest.raises(SequencerUnavailable):
+            await link.submit(flow(1))
+        assert disk.failed and await asyncio.wait_for(run.task, 5) == 70
+
+
+async def test_two_nodes_on_one_folder(tmp_path: Path) -> None:
+    async with running(settings(tmp_path)):
+        with pytest.raises(JournalLocked):
+            async with running(settings(tmp_path)):
+                pass
+
+
+async def test_another_exchanges_journal_is_refused(tmp_path: Path) -> None:
+    configured = settings(tmp_path)
+    async with running(configured):
+        pass
+    for field, value in (("vault", address(1)), ("settlement", address(1)), ("chain_id", 999)):
+        changed = {name: getattr(VENUE, name) for name in VENUE.__struct_fields__} | {field: value}
+        with pytest.raises(ConfigurationError):
+            async with running(settings(tmp_path, venue=type(VENUE)(**changed))):
+                pass
+    fees = {name: getattr(VENUE, name) for name in VENUE.__struct_fields__} | {"maker_fee_ppm": 7}
+    async with running(settings(tmp_path, venue=type(VENUE)(**fees))) as run:
+        assert run.sequencer.engine.venue == VENUE, "what was journaled stays in force"
+
+
+async def test_another_journals_ops_database_is_refused(tmp_path: Path) -> None:
+    async with running(settings(tmp_path / "one")):
+        pass
+    with pytest.raises(ConfigurationError, match="another journal"):
+        other = settings(tmp_path / "two", ops_url=f"sqlite:///{tmp_path}/one/ops.sqlite")
+        async with running(other, clock=lambda: START + 1):
+            pass
+
+
+async def test_stopping_answers_what_was_taken(tmp_path: Path) -> None:
+    fund(tmp_path)
+    disk = FaultyDisk()
+    async with running(settings(tmp_path), disk=disk) as run:
+        await run.funded()
+        link = await run.link()
+        disk.gate.clear()
+        answers = [asyncio.create_task(link.submit(chunk)) for chunk in chunks(flow(50), 5)]
+        await asyncio.sleep(0.1)
+        run.stop.set()
+        await asyncio.sleep(0.1)
+        late = asyncio.create_task(link.submit(flow(1, seed=900)))
+        disk.gate.set()
+        acks = [ack for answer in answers for ack in await answer]
+        assert await asyncio.wait_for(run.task, 5) == 0
+        with pytest.raises(SequencerUnavailable):
+            await late
+        await link.close()
+    assert set(placed(tmp_path)) == {ack.sequence for ack in acks}
+
+
+async def test_no_sequencer_no_answer(tmp_path: Path) -> None:
+    with pytest.raises(SequencerUnavailable, match="no sequencer"):
+        await SequencerLink.connect(tmp_path / "nobody")
+    with pytest.raises(SequencerUnavailable):
+        await anext(SequencerLink(tmp_path / "nobody").feed(0))
+
+
+async def test_the_link_connects_anew(tmp_path: Path) -> None:
+    configured = settings(tmp_path)
+    link = SequencerLink(configured.socket)
+    for _ in range(2):
+        async with running(configured):
+            assert await link.submit([CloseEpoch()])
+            assert link.connected and link.hello is not None and link.hello.chain_id == 998
+        await asyncio.sleep(0.01)
+        assert not link.connected
+    await link.close()
+
+
+async def test_a_failing_ops_database_delays_the_chain_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with running(settings(tmp_path)) as run:
+        (tmp_path / "moved").mkdir()
+        monkeypatch.setattr(Ops, "poll_inbox", lambda *_: (_ for _ in ()).throw(OSError("not the translated kind")))
+        await asyncio.sleep(0)
+        assert (await run.sequencer.submit([CloseEpoch()]))[0].sequence >= 2
+        monkeypatch.undo()
