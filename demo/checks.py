@@ -19,9 +19,8 @@ from offchain.chain.registry import Registry, load_registry
 from offchain.chain.rpc import Rpc
 from offchain.chain.wallet import Endpoint
 from offchain.cli.journals import compare_epochs
-from offchain.domain.event import EpochClosed, FillMatched, FillRefused, FillSettled
+from offchain.domain.event import BalanceChanged
 from offchain.domain.units import Address
-from offchain.engine.engine import Engine
 from offchain.projector.replay import Replay, replay_journal
 
 
@@ -50,41 +49,36 @@ def backlog(stage: Stage) -> tuple[int, int]:
     replayed = replay(stage)
     contract = load_registry(stage.registry, 998).address("OrderbookCommitment")
     (committed,) = Endpoint(stage.rpc_url).call(contract, OrderbookCommitment.last_epoch)
-    return len(replayed.engine.batches.unsettled), len(replayed.headers) - int(committed)
+    matched, settled, refused = replayed.fills()
+    return len(matched) - len(settled) - len(refused), len(replayed.headers) - int(committed)
 
 
-async def compare(stage: Stage, registry: Registry) -> tuple[Engine, Comparison]:
-    """The replayed ledger against the Vault."""
-    engine = (await asyncio.to_thread(replay, stage)).engine
-    settled = {key: balance.settled for key, balance in engine.ledger.balances.items()}
+async def compare(stage: Stage, registry: Registry) -> tuple[list[BalanceChanged], Comparison]:
+    """The replayed ledger, and how it compares with the Vault."""
+    replayed = await asyncio.to_thread(replay, stage)
+    balances = replayed.balances()
+    settled = {(row.account, row.token): row.settled for row in balances}
     async with Rpc([stage.rpc_url]) as rpc:
-        return engine, await reconcile(rpc, registry.address("Vault"), settled, engine.last_event_sequence)
+        sequence = replayed.engine.last_event_sequence
+        return balances, await reconcile(rpc, registry.address("Vault"), settled, sequence)
 
 
 async def wait_reconciled(stage: Stage, registry: Registry, report: Report, seconds: float) -> None:
     """Waits until ledger and Vault stand at one event sequence, then compares every balance."""
     deadline = time.monotonic() + seconds
-    engine, comparison = await compare(stage, registry)
+    balances, comparison = await compare(stage, registry)
     while not comparison.is_comparable and time.monotonic() < deadline:
         await asyncio.sleep(0.5)
-        engine, comparison = await compare(stage, registry)
-    detail = f"{len(engine.ledger.balances)} balances at event {comparison.ledger_sequence}"
+        balances, comparison = await compare(stage, registry)
+    detail = f"{len(balances)} balances at event {comparison.ledger_sequence}"
     if not comparison.agrees:
         detail = f"ledger {comparison.ledger_sequence}, Vault {comparison.vault_sequence}: {comparison.differences[:3]}"
     report.check("reconciled", comparison.agrees, detail)
-    report.check("conserved", *_conservation(engine))
-
-
-def _conservation(engine: Engine) -> tuple[bool, str]:
-    """Per token: settled + locked collateral = deposits - withdrawals + minted - burned, and pendings sum to zero."""
-    words = []
-    for token, flow in engine.flows.items():
-        settled, pending = engine.ledger.totals(token)
-        locked = sum(engine.locked.values()) if token == engine.quote else 0
-        if settled + locked != flow or pending != 0:
-            return False, f"{token}: settled {settled} + locked {locked} != {flow}, pending {pending}"
-        words.append(token)
-    return True, f"{len(words)} tokens"
+    tokens = {row.token for row in balances}
+    pending = {token: sum(row.pending for row in balances if row.token == token) for token in tokens}
+    sums = [difference for difference in comparison.differences if not difference.account]
+    held = comparison.is_comparable and not sums and not any(pending.values())
+    report.check("conserved", held, f"{len(tokens)} tokens" if held else f"{sums} pending {pending}")
 
 
 def check_journal(stage: Stage, report: Report, trading: Trading) -> None:
@@ -112,14 +106,11 @@ def check_journal(stage: Stage, report: Report, trading: Trading) -> None:
 def check_settlement(stage: Stage, report: Report, settler: Address, committer: Address) -> None:
     """Each fill is settled or refused exactly once, by the chain's word."""
     replayed = replay(stage)
-    matched = [event.fill for event in replayed.events if isinstance(event, FillMatched)]
-    settled = [event.fill for event in replayed.events if isinstance(event, FillSettled)]
-    refused = [event.fill for event in replayed.events if isinstance(event, FillRefused)]
+    matched, settled, refused = replayed.fills()
     held = sorted(settled + refused) == matched and last_fill(stage) == len(matched) and bool(matched)
     report.check("settled", held, f"{len(settled)} settled, {len(refused)} refused of {len(matched)}")
     report.figure("fills", f"{len(matched)} matched, {len(settled)} settled, {len(refused)} refused")
-    epochs = sum(isinstance(event, EpochClosed) for event in replayed.events)
-    report.figure("commands in the journal", f"{replayed.engine.sequence} in {epochs} closed epochs")
+    report.figure("commands in the journal", f"{replayed.engine.sequence} in {len(replayed.headers)} closed epochs")
     _report_gas(stage, report, len(matched), settler, committer)
 
 

@@ -180,7 +180,7 @@ class Relayer:
             self._note_refusal(nonce, trial)
             return trial.error == "NonceUsed"
         gas = min(self._gas_max, trial.gas * 13 // 10)
-        row = await self._sender.send(f"{KIND}:{nonce}", self._target, calldata, gas, 0)
+        row = await self._sender.send(f"{KIND}:{nonce}", self._target, calldata, gas)
         if row is not None:
             _log.info("sent", approval=nonce, account=candidate.approval.account, nonce=row.nonce, hash=row.hash)
         return False

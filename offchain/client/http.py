@@ -9,7 +9,7 @@ import asyncio
 import hashlib
 import hmac
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any, Self
 from urllib.parse import quote
 
@@ -259,7 +259,7 @@ class HooatsClient:
 
     # --- stream ---
 
-    def stream(self, channels: Sequence[str]) -> AsyncIterator[Json]:
+    def stream(self, channels: Sequence[str]) -> AsyncGenerator[Json, None]:
         """Messages of the channels, for ever: reconnects and resumes by itself. See `client.stream`."""
         return stream.follow(self, channels)
 

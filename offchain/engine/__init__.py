@@ -1,4 +1,5 @@
-"""The pure machine: (state, command) -> events. Only `Engine.apply` changes state.
+"""The pure machine: (state, command) -> events. Book, matching, ledger, fills, nonces, merkle trees, `Engine.apply`.
 
-Invariant: the same commands give the byte-identical state hash; no clock, disk, socket, random or logging is here.
+Invariant: no clock, socket, disk, random or logging; only `Engine.apply` changes state; the same commands give the
+byte-identical state hash. What is signed by whom is decided before (gateway), what is durable after (sequencer).
 """

@@ -1,173 +1,141 @@
-"""One market's price-time book: sorted price levels, best at the end, first-in first-out queues, O(1) cancel.
+"""A market's resting orders in price-time order.
 
-Invariant: never crossed at rest; a level that is empty is gone; a node that was removed refers to nothing.
+Invariant: at rest the best bid is below the best ask; a price level holds its orders oldest first and its size is their
+sum; no level is empty. It knows prices, sizes and order of arrival, no accounts' money.
 """
 
 from bisect import bisect_left, insort
 from collections.abc import Iterator
 
-from offchain.domain.order import Order, Side
-from offchain.domain.units import Digest
+from offchain.domain.event import LevelChanged
+from offchain.domain.market import Market, MarketState
+from offchain.domain.order import Side
+from offchain.engine.orders import PriceLevel, Ticket
 
 
-class Resting:
-    """An order in the book. `remaining` in lots."""
+class Ladder:
+    """The price levels of one side. `keys` are signed so that the best price is at the end."""
 
-    __slots__ = (
-        "at",
-        "client_order_id",
-        "digest",
-        "filled",
-        "hold_per_lot",
-        "level",
-        "maker_ppm",
-        "newer",
-        "older",
-        "order",
-        "remaining",
-        "sequence",
-        "signature",
-        "taker_ppm",
-    )
+    __slots__ = ("keys", "levels", "sign", "touched")
 
-    def __init__(
-        self,
-        *,
-        sequence: int,
-        at: int,
-        digest: Digest,
-        order: Order,
-        signature: bytes,
-        client_order_id: str,
-        hold_per_lot: int,
-        maker_ppm: int,
-        taker_ppm: int,
-        filled: int = 0,
-    ) -> None:
-        self.sequence = sequence
-        self.at = at
-        self.digest = digest
-        self.order = order
-        self.signature = signature
-        self.client_order_id = client_order_id
-        self.hold_per_lot = hold_per_lot
-        self.maker_ppm = maker_ppm
-        self.taker_ppm = taker_ppm
-        self.filled = filled
-        self.remaining: int = order.size_lots - filled
-        self.level: Level | None = None
-        self.older: Resting | None = None
-        self.newer: Resting | None = None
+    def __init__(self, sign: int) -> None:
+        self.sign = sign
+        self.keys: list[int] = []
+        self.levels: dict[int, PriceLevel] = {}
+        self.touched: list[PriceLevel] = []
 
+    def best(self) -> PriceLevel | None:
+        return self.levels[self.sign * self.keys[-1]] if self.keys else None
 
-class Level:
-    """All orders at one price, oldest first."""
+    def best_first(self) -> Iterator[PriceLevel]:
+        sign, levels = self.sign, self.levels
+        return (levels[sign * key] for key in reversed(self.keys))
 
-    __slots__ = ("first", "last", "price", "size")
+    def touch(self, level: PriceLevel) -> None:
+        if not level.is_touched:
+            level.is_touched = True
+            self.touched.append(level)
 
-    def __init__(self, price: int) -> None:
-        self.price = price
-        self.size = 0
-        self.first: Resting | None = None
-        self.last: Resting | None = None
+    def append(self, ticket: Ticket) -> None:
+        """Adds an order behind those at its price."""
+        price = ticket.order.price_ticks
+        level = self.levels.get(price)
+        if level is None:
+            level = self.levels[price] = PriceLevel(price)
+            insort(self.keys, self.sign * price)
+            level.head = ticket
+        else:
+            tail = level.tail
+            assert tail is not None
+            tail.newer = ticket
+            ticket.older = tail
+        level.tail = ticket
+        level.size += ticket.remaining
+        ticket.level = level
+        self.touch(level)
 
-    def __iter__(self) -> Iterator[Resting]:
-        node = self.first
-        while node is not None:
-            yield node
-            node = node.newer
+    def remove(self, ticket: Ticket) -> None:
+        """Takes an order out, whatever is left of it."""
+        level, older, newer = ticket.level, ticket.older, ticket.newer
+        assert level is not None
+        level.size -= ticket.remaining
+        if older is None:
+            level.head = newer
+        else:
+            older.newer = newer
+        if newer is None:
+            level.tail = older
+        else:
+            newer.older = older
+        ticket.level = ticket.older = ticket.newer = None
+        self.touch(level)
+        if level.head is None:
+            self._drop(level)
 
+    def take(self, ticket: Ticket, lots: int) -> None:
+        """Reduces an order by what it filled; one that is filled leaves."""
+        level = ticket.level
+        assert level is not None
+        ticket.remaining -= lots
+        level.size -= lots
+        if ticket.remaining:
+            self.touch(level)
+        else:
+            self.remove(ticket)
 
-class Half:
-    """One side. `prices` holds sort keys, best last: the price of a bid, the negated price of an ask."""
-
-    __slots__ = ("levels", "prices", "sign")
-
-    def __init__(self, side: Side) -> None:
-        self.sign = 1 if side is Side.BUY else -1
-        self.prices: list[int] = []
-        self.levels: dict[int, Level] = {}
-
-    @property
-    def best(self) -> Level | None:
-        return self.levels[self.prices[-1] * self.sign] if self.prices else None
-
-    def __iter__(self) -> Iterator[Level]:
-        """Best first."""
-        for key in reversed(self.prices):
-            yield self.levels[key * self.sign]
+    def _drop(self, level: PriceLevel) -> None:
+        del self.levels[level.price]
+        key = self.sign * level.price
+        if self.keys[-1] == key:
+            self.keys.pop()
+        else:
+            del self.keys[bisect_left(self.keys, key)]
 
 
 class Book:
-    """Both sides of a market."""
+    """A market, its state, and both sides of its book."""
 
-    __slots__ = ("halves",)
+    __slots__ = ("asks", "bids", "market", "state")
 
-    def __init__(self) -> None:
-        self.halves = (Half(Side.BUY), Half(Side.SELL))
+    def __init__(self, market: Market) -> None:
+        self.market = market
+        self.state = MarketState.ACTIVE
+        self.bids = Ladder(1)
+        self.asks = Ladder(-1)
 
-    def add(self, resting: Resting) -> Level:
-        """Behind everyone at its price."""
-        half, price = self.halves[resting.order.side], resting.order.price_ticks
-        level = half.levels.get(price)
-        if level is None:
-            level = half.levels[price] = Level(price)
-            insort(half.prices, price * half.sign)
-        resting.level, resting.older = level, level.last
-        if level.last is None:
-            level.first = resting
-        else:
-            level.last.newer = resting
-        level.last = resting
-        level.size += resting.remaining
-        return level
+    def ladder(self, side: int) -> Ladder:
+        return self.asks if side else self.bids
 
-    def remove(self, resting: Resting) -> Level:
-        """Takes the order out, whatever remains of it; the level may be empty afterwards."""
-        level = resting.level
-        assert level is not None, resting.digest
-        if resting.older is None:
-            level.first = resting.newer
-        else:
-            resting.older.newer = resting.newer
-        if resting.newer is None:
-            level.last = resting.older
-        else:
-            resting.newer.older = resting.older
-        resting.level = resting.older = resting.newer = None
-        level.size -= resting.remaining
-        if level.first is None:
-            half = self.halves[resting.order.side]
-            del half.levels[level.price]
-            del half.prices[bisect_left(half.prices, level.price * half.sign)]
-        return level
+    def opposite(self, side: int) -> Ladder:
+        return self.bids if side else self.asks
 
-    def reduce(self, resting: Resting, size: int) -> Level:
-        """Fills `size` lots of a resting order; it leaves the book when nothing remains."""
-        level = resting.level
-        assert level is not None and 0 < size <= resting.remaining
-        resting.remaining -= size
-        resting.filled += size
-        level.size -= size
-        return self.remove(resting) if resting.remaining == 0 else level
+    def add(self, ticket: Ticket) -> None:
+        self.ladder(ticket.order.side).append(ticket)
 
-    def crossing(self, side: Side, price: int) -> Level | None:
-        """Best opposite level that a taker with this limit reaches."""
-        best = self.halves[side.opposite].best
-        if best is None:
-            return None
-        reached = best.price <= price if side is Side.BUY else best.price >= price
-        return best if reached else None
+    def remove(self, ticket: Ticket) -> None:
+        self.ladder(ticket.order.side).remove(ticket)
 
-    def depth_within(self, side: Side, price: int, account: str, wanted: int) -> int:
-        """Lots, up to `wanted`, that a taker of `account` could fill; its own orders do not count."""
-        found = 0
-        for level in self.halves[side.opposite]:
-            if (level.price > price) if side is Side.BUY else (level.price < price):
-                break
-            for resting in level:
-                if resting.order.account != account:
-                    found += resting.remaining
-            if found >= wanted:
-                break
-        return min(found, wanted)
+    def is_crossed_by(self, side: int, price: int, without: Ticket | None = None) -> bool:
+        """Would an order at this price meet a resting one, if `without` were gone?"""
+        for level in self.opposite(side).best_first():
+            if price < level.price if side == Side.BUY else price > level.price:
+                return False
+            if without is None or level.head is not without or level.tail is not without:
+                return True
+        return False
+
+    def take_changes(self) -> list[LevelChanged]:
+        """The levels touched since the last call, with their sizes now."""
+        changes = []
+        for side, ladder in ((Side.BUY, self.bids), (Side.SELL, self.asks)):
+            if not ladder.touched:
+                continue
+            for level in ladder.touched:
+                level.is_touched = False
+                if level.head is None and level.price in ladder.levels:
+                    continue  # Emptied, and opened anew since: that one is in the list too.
+                changes.append(
+                    LevelChanged(market=self.market.market, side=side, price_ticks=level.price, size_lots=level.size)
+                )
+            ladder.touched.clear()
+        return changes

@@ -1,327 +1,284 @@
-"""The state machine of the venue: (state, command) -> events.
+"""The state machine: `Engine.apply(sequence, at, command) -> events`, and read views of its state.
 
-Invariant: only `apply` changes state, and only from the command, its sequence and its time; replay gives the
-byte-identical state hash. It deliberately knows no signature check, clock, disk or network.
+Invariant: nothing but `apply` changes state, and nothing but its arguments decides a result: the same commands give the
+same events and the byte-identical state hash. Due timers fire before the command, in (deadline, id) order. It asserts
+what the sequencer promises (numbers without gaps, time that never runs back) and refuses, as values, what users send.
 """
 
-import heapq
+from __future__ import annotations
+
 from collections.abc import Iterator
 from typing import assert_never
 
-from offchain.domain import command as cmd
-from offchain.domain import event as ev
-from offchain.domain.batch import SettlementBatch
-from offchain.domain.command import Command
-from offchain.domain.eip712 import domain_separator
-from offchain.domain.event import AnyEvent, CloseReason, RejectReason, VenueState
-from offchain.domain.keccak import keccak
-from offchain.domain.limits import (
-    APPROVAL_LIFETIME_SECONDS,
-    APPROVALS_PER_ACCOUNT_MAX,
-    BACKLOG_CANCEL_ONLY_MILLIS,
-    BACKLOG_POST_ONLY_MILLIS,
-    FEE_PPM_MAX,
+from offchain.domain.batch import SettlementBatch, batch_gas_estimate
+from offchain.domain.command import (
+    AdvanceTime,
+    CancelAll,
+    CancelOrder,
+    CloseEpoch,
+    Command,
+    ObserveBlock,
+    ObserveLog,
+    OpenVenue,
+    PlaceOrder,
+    RefuseFill,
+    RequestApproval,
+    SetFees,
+    SetMarketState,
+    SetVenueState,
 )
-from offchain.domain.market import MarketState
-from offchain.domain.order import Side
+from offchain.domain.eip712 import domain_separator
+from offchain.domain.event import (
+    AnyEvent,
+    CloseReason,
+    EpochClosed,
+    FeesChanged,
+    MarketStateChanged,
+    RejectReason,
+    VenueStateChanged,
+)
+from offchain.domain.keccak import keccak
+from offchain.domain.limits import FEE_PPM_MAX, FILLS_PER_BATCH_MAX
 from offchain.domain.units import Address, Digest
-from offchain.engine import chainlogs, orders, snapshots
-from offchain.engine.book import Resting
-from offchain.engine.state import Approval, State, Timer, accepted_event
+from offchain.engine import description, snapshot
+from offchain.engine.fills import NEVER, Backlog
+from offchain.engine.ledger import Balance
+from offchain.engine.observing import observe_block, observe_log
+from offchain.engine.orders import Ticket
+from offchain.engine.promising import request_approval
+from offchain.engine.settling import refuse_fill
+from offchain.engine.state import State
+from offchain.engine.trading import cancel, cancel_all, close, place
 
-_OPERATOR_STATES = {
-    MarketState.ACTIVE: VenueState.ACTIVE,
-    MarketState.POST_ONLY: VenueState.POST_ONLY,
-    MarketState.CANCEL_ONLY: VenueState.CANCEL_ONLY,
-    MarketState.PAUSED: VenueState.CANCEL_ONLY,
-}
 
+class Engine:
+    """One venue. Give every journaled command to `apply`, in order."""
 
-class Engine(State):
-    """Reading is free for everyone; writing is `apply`."""
+    __slots__ = ("_state",)
+
+    def __init__(self) -> None:
+        self._state = State()
+
+    # --- the machine ---
 
     def apply(self, sequence: int, at: int, command: Command) -> tuple[AnyEvent, ...]:
-        """The events of one command. `sequence` is the next one, `at` (milliseconds) never runs back."""
-        assert sequence == self.sequence + 1, (sequence, self.sequence)
-        assert at >= self.at, (at, self.at)
-        self.sequence, self.at, self.events = sequence, at, []
-        if self.venue is None:
-            assert isinstance(command, cmd.OpenVenue), "the first command opens the venue"
-        self._fire_timers()
-        self._dispatch(command)
-        self._finish()
-        return tuple(self.events)
-
-    def next_deadline(self) -> int | None:
-        """Milliseconds at which the next timer is due; None if there is none."""
-        while self.timers and not self._is_live(self.timers[0]):
-            heapq.heappop(self.timers)
-        deadlines = [self.timers[0][0]] if self.timers else []
-        gate = self._gate_deadline()
-        return min([*deadlines, gate]) if gate is not None else (deadlines[0] if deadlines else None)
-
-    def state_hash(self) -> bytes:
-        """keccak256 over the canonical bytes of the whole state."""
-        return keccak(snapshots.canonical(snapshots.dump(self)))
-
-    def snapshot(self) -> bytes:
-        """The whole state; `restore` gives an engine with the same hash."""
-        return snapshots.encode(self)
-
-    @classmethod
-    def restore(cls, raw: bytes) -> "Engine":
-        """ValueError for bytes that are not a snapshot of this version."""
-        engine = cls()
-        snapshots.load(engine, raw)
-        return engine
-
-    # --- reading ---
-
-    def find_order(self, digest: Digest) -> tuple[AnyEvent, ...] | None:
-        """What is known of an order: accepted, and closed if it is; None if it is unknown or long gone."""
-        address = self.owners.get(digest)
-        if address is None:
-            return None
-        account = self.accounts[address]
-        resting = account.open.get(digest)
-        return (accepted_event(resting, resting.filled),) if resting is not None else account.recent[digest]
-
-    def find_client_order(self, address: Address, client_order_id: str) -> Digest | None:
-        """Digest of the account's order of this name, open or among the recent ones."""
-        account = self.accounts.get(address)
-        return account.client_ids.get(client_order_id) if account is not None else None
-
-    def settlement_batch(self, batch: int) -> SettlementBatch:
-        """A closed batch whose fills are not settled. KeyError otherwise."""
-        return self.batches.settlement_batch(batch)
-
-    def describe(self) -> Iterator[AnyEvent]:
-        """Events that rebuild a read model of the present state."""
-        for market in self.markets.values():
-            yield chainlogs.opened_event(market)
-            yield ev.MarketStateChanged(market=market.market, state=self.market_states[market.market])
-        yield ev.FeesChanged(maker_fee_ppm=self.maker_fee_ppm, taker_fee_ppm=self.taker_fee_ppm)
-        yield ev.VenueStateChanged(state=self.state, reason="")
-        for account in self.accounts.values():
-            if account.cancel_only:
-                yield ev.AccountRestricted(account=account.address, cancel_only=True)
-            for resting in account.open.values():
-                yield accepted_event(resting, resting.filled)
-        for market_id, book in self.books.items():
-            for side in Side:
-                for level in book.halves[side]:
-                    yield ev.LevelChanged(
-                        market=market_id, side=int(side), price_ticks=level.price, size_lots=level.size
-                    )
-        for (address, token), balance in self.ledger.balances.items():
-            yield _balance_event(address, token, balance.as_tuple())
-
-    # --- commands ---
+        """Applies command `sequence` at `at` (unix millis). Never raises for what a user may send."""
+        state = self._state
+        assert sequence == state.sequence + 1, f"command {sequence} after {state.sequence}"
+        assert at >= state.at, f"time runs back from {state.at} to {at}"
+        state.sequence = sequence
+        self._fire_timers(at)
+        state.at = at
+        if state.venue is None:
+            self._open_venue(command)
+        else:
+            self._dispatch(command)
+        oldest_at = state.backlog.oldest_at
+        if oldest_at != state.gate.oldest_at:
+            state.gate.watch(oldest_at, at)
+        state.refresh_gate()
+        return state.take_events()
 
     def _dispatch(self, command: Command) -> None:
+        state = self._state
         match command:
-            case cmd.PlaceOrder():
-                orders.place(self, command)
-            case cmd.CancelOrder():
-                orders.cancel(self, command)
-            case cmd.CancelAll():
-                orders.cancel_all(self, command)
-            case cmd.ObserveLog():
-                chainlogs.observe_log(self, command.log)
-            case cmd.ObserveBlock():
-                chainlogs.observe_block(self, command.block_number, command.block_time)
-            case cmd.RequestApproval():
-                self._approve(command)
-            case cmd.RefuseFill():
-                self._take_back(command)
-            case cmd.CloseEpoch():
-                self._close_epoch()
-            case cmd.SetFees():
-                self._set_fees(command)
-            case cmd.SetMarketState():
-                self._set_market_state(command)
-            case cmd.SetVenueState():
-                self.operator_state = _OPERATOR_STATES[command.state]
-            case cmd.AdvanceTime():
+            case PlaceOrder():
+                place(state, command)
+            case CancelOrder():
+                cancel(state, command)
+            case CancelAll():
+                cancel_all(state, command)
+            case AdvanceTime():
                 pass
-            case cmd.OpenVenue():
-                self._open(command)
+            case ObserveLog():
+                observe_log(state, command.log)
+            case ObserveBlock():
+                observe_block(state, command)
+            case CloseEpoch():
+                self._close_epoch()
+            case RequestApproval():
+                request_approval(state, command)
+            case RefuseFill():
+                refuse_fill(state, command)
+            case SetFees():
+                self._set_fees(command)
+            case SetMarketState():
+                self._set_market_state(command)
+            case SetVenueState():
+                state.gate.operator, state.gate.operator_reason = command.state, command.reason
+            case OpenVenue():
+                state.reject(RejectReason.INVALID_PARAMETER)
             case _:
                 assert_never(command)
 
-    def _open(self, command: cmd.OpenVenue) -> None:
-        if self.venue is not None:
-            self._reject(RejectReason.INVALID_PARAMETER)
-            return
-        self.venue = command
-        self.separator = domain_separator(command.chain_id, command.settlement)
-        self.maker_fee_ppm, self.taker_fee_ppm = command.maker_fee_ppm, command.taker_fee_ppm
-        self.batches.gas_max = command.batch_gas_max
-        self.tokens[command.quote_token] = None
-        self.emit(ev.FeesChanged(maker_fee_ppm=self.maker_fee_ppm, taker_fee_ppm=self.taker_fee_ppm))
+    def next_deadline(self) -> int | None:
+        """Millis of the earliest timer, None if nothing is due ever."""
+        state = self._state
+        earliest = state.expiries.earliest()
+        deadline = min(earliest[0] if earliest else NEVER, state.backlog.deadline, state.gate.deadline)
+        return None if deadline == NEVER else deadline
 
-    def _approve(self, command: cmd.RequestApproval) -> None:
-        reason = self._approval_reason(command)
-        if reason is not None:
-            self._reject(reason)
-            return
-        deadline = self.at // 1000 + APPROVAL_LIFETIME_SECONDS
-        if command.signature:
-            deadline = min(deadline, command.deadline)
-        self.approvals[self.sequence] = Approval(command.account, command.token, command.amount, deadline)
-        self.ledger.leave(command.account, command.token, command.amount)
-        self.emit(
-            ev.ApprovalGranted(
-                nonce=self.sequence,
-                purpose=command.purpose,
-                account=command.account,
-                token=command.token,
-                amount=command.amount,
-                destination=command.destination,
-                as_cxpt=command.as_cxpt,
-                owner_nonce=command.nonce,
-                owner_deadline=command.deadline,
-                owner_signature=command.signature,
-                deadline=deadline,
-            )
-        )
+    def _fire_timers(self, now: int) -> None:
+        """Orders expire before the batch closes before the gate tightens, if all are due at one instant."""
+        state = self._state
+        while True:
+            deadline = self.next_deadline()
+            if deadline is None or deadline > now:
+                return
+            earliest = state.expiries.earliest()
+            if earliest is not None and earliest[0] == deadline:
+                close(state, state.expiring[earliest[1]], CloseReason.EXPIRED)
+            elif state.backlog.deadline == deadline:
+                state.events.append(state.backlog.close(state.backlog.last_fill))
+            else:
+                state.gate.watch(state.gate.oldest_at, deadline)
+                state.refresh_gate()
 
-    def _approval_reason(self, command: cmd.RequestApproval) -> RejectReason | None:
-        is_quote = command.token == self.quote
-        fits = {"withdraw": is_quote or not command.as_cxpt, "lock": is_quote, "burn": not is_quote}
-        held = [hold for hold in self.approvals.values() if hold.account == command.account]
-        if command.signer != command.account:
-            return RejectReason.WRONG_SIGNER
-        if self.halted:
-            return RejectReason.CANCEL_ONLY_VENUE
-        if command.token not in self.tokens:
-            return RejectReason.UNKNOWN_TOKEN
-        if not fits.get(command.purpose, False) or command.amount <= 0:
-            return RejectReason.INVALID_PARAMETER
-        if command.signature and command.deadline <= self.at // 1000:
-            return RejectReason.EXPIRED
-        if len(held) >= APPROVALS_PER_ACCOUNT_MAX:
-            return RejectReason.TOO_MANY_APPROVALS
-        if self.account(command.account).cancel_only:
-            return RejectReason.CANCEL_ONLY_ACCOUNT
-        if command.amount > self.balance(command.account, command.token).withdrawable:
-            return RejectReason.INSUFFICIENT_BALANCE
-        return None
+    # --- the operator's commands ---
 
-    def _take_back(self, command: cmd.RefuseFill) -> None:
-        fill = self.batches.unsettled.get(command.fill)
-        if fill is None or fill.taken_back:
-            self._reject(RejectReason.UNKNOWN_FILL)
+    def _open_venue(self, command: Command) -> None:
+        state = self._state
+        if not isinstance(command, OpenVenue) or not _is_sane(command):
+            state.reject(RejectReason.INVALID_PARAMETER)
             return
-        fill.taken_back = True
-        self.emit(ev.FillTakenBack(fill=command.fill, reason=command.reason))
+        state.venue = command
+        state.separator = domain_separator(command.chain_id, command.settlement)
+        state.tokens[command.quote_token] = None
+        for account in (command.fee_account, command.treasury_account, command.insurance_account):
+            state.account(account)
+        state.maker_fee_ppm, state.taker_fee_ppm = command.maker_fee_ppm, command.taker_fee_ppm
+        state.backlog = Backlog(command.batch_interval_millis, command.batch_gas_max)
+        state.events.append(FeesChanged(maker_fee_ppm=state.maker_fee_ppm, taker_fee_ppm=state.taker_fee_ppm))
+        state.events.append(VenueStateChanged(state=state.gate.state, reason=state.gate.reason))
+
+    def _set_fees(self, command: SetFees) -> None:
+        state = self._state
+        if not _is_schedule(command.maker_fee_ppm, command.taker_fee_ppm):
+            state.reject(RejectReason.INVALID_PARAMETER)
+            return
+        state.maker_fee_ppm, state.taker_fee_ppm = command.maker_fee_ppm, command.taker_fee_ppm
+        state.events.append(FeesChanged(maker_fee_ppm=command.maker_fee_ppm, taker_fee_ppm=command.taker_fee_ppm))
+
+    def _set_market_state(self, command: SetMarketState) -> None:
+        state = self._state
+        book = state.books.get(command.market)
+        if book is None:
+            state.reject(RejectReason.UNKNOWN_MARKET)
+            return
+        book.state = command.state
+        state.events.append(MarketStateChanged(market=command.market, state=command.state))
 
     def _close_epoch(self) -> None:
-        if self.epoch_count == 0:
-            self._reject(RejectReason.NOTHING_TO_CLOSE)
+        state = self._state
+        if state.epoch_count == 0:
+            state.reject(RejectReason.NOTHING_TO_CLOSE)
             return
-        self.emit(
-            ev.EpochClosed(
-                epoch=self.epoch,
-                first=self.epoch_first,
-                last=self.sequence,
-                volume=self.epoch_volume,
-                count=self.epoch_count,
-            )
+        closed = EpochClosed(
+            epoch=state.epoch,
+            first=state.epoch_first,
+            last=state.sequence,
+            volume=state.epoch_volume,
+            count=state.epoch_count,
         )
-        self.epoch += 1
-        self.epoch_first, self.epoch_count, self.epoch_volume = self.sequence + 1, 0, 0
+        state.epoch, state.epoch_first = state.epoch + 1, state.sequence + 1
+        state.epoch_volume = state.epoch_count = 0
+        state.events.append(closed)
 
-    def _set_fees(self, command: cmd.SetFees) -> None:
-        maker, taker = command.maker_fee_ppm, command.taker_fee_ppm
-        if maker + taker < 0 or max(maker, taker) > FEE_PPM_MAX:
-            self._reject(RejectReason.INVALID_PARAMETER)
-            return
-        self.maker_fee_ppm, self.taker_fee_ppm = maker, taker
-        self.emit(ev.FeesChanged(maker_fee_ppm=maker, taker_fee_ppm=taker))
+    # --- views ---
 
-    def _set_market_state(self, command: cmd.SetMarketState) -> None:
-        if command.market not in self.markets:
-            self._reject(RejectReason.UNKNOWN_MARKET)
-            return
-        self.market_states[command.market] = command.state
-        self.emit(ev.MarketStateChanged(market=command.market, state=command.state))
+    @property
+    def sequence(self) -> int:
+        """Of the last command."""
+        return self._state.sequence
 
-    def _reject(self, reason: RejectReason) -> None:
-        self.emit(ev.CommandRejected(reason=reason))
+    @property
+    def at(self) -> int:
+        """Of the last command, unix millis."""
+        return self._state.at
 
-    # --- timers ---
+    @property
+    def venue(self) -> OpenVenue | None:
+        return self._state.venue
 
-    def _fire_timers(self) -> None:
-        """What is due fires before the command, in (deadline, id) order."""
-        while self.timers and self.timers[0][0] <= self.at:
-            timer = heapq.heappop(self.timers)
-            if not self._is_live(timer):
-                continue
-            _, _, kind, what = timer
-            if kind == "batch":
-                self.close_batch()
-            else:
-                self.close_order(self._open_order(what), CloseReason.EXPIRED)
+    @property
+    def last_event_sequence(self) -> int:
+        """Of the last chain log."""
+        return self._state.event_sequence
 
-    def _is_live(self, timer: Timer) -> bool:
-        _, _, kind, what = timer
-        if kind == "batch":
-            return self.batches.next_batch == int(what) and self.batches.open_count > 0
-        address = what.partition(":")[0]
-        account = self.accounts.get(Address(address))
-        return account is not None and what.partition(":")[2] in account.open
+    @property
+    def chain_block(self) -> tuple[int, int]:
+        """(number, unix seconds) of the last block whose logs are all known."""
+        return self._state.block_number, self._state.block_time
 
-    def _open_order(self, what: str) -> Resting:
-        address, _, digest = what.partition(":")
-        return self.accounts[Address(address)].open[Digest(digest)]
+    def settlement_batch(self, batch: int) -> SettlementBatch:
+        """A closed, undecided batch as the settler sends it; KeyError for any other number."""
+        return self._state.backlog.settlement_batch(batch)
 
-    def _gate(self) -> VenueState:
-        oldest = self.batches.oldest_at
-        age = self.at - oldest if oldest is not None else 0
-        if age > BACKLOG_CANCEL_ONLY_MILLIS:
-            return VenueState.CANCEL_ONLY
-        return VenueState.POST_ONLY if age > BACKLOG_POST_ONLY_MILLIS else VenueState.ACTIVE
+    def unsettled_batches(self) -> tuple[int, ...]:
+        """Numbers of the closed batches that the chain has not decided, oldest first."""
+        return tuple(self._state.backlog.batches)
 
-    def _gate_deadline(self) -> int | None:
-        """When the gate gets stricter if nothing settles."""
-        oldest = self.batches.oldest_at
-        if oldest is None or self.gate_state is VenueState.CANCEL_ONLY:
-            return None
-        stricter = self.gate_state is VenueState.POST_ONLY
-        return oldest + (BACKLOG_CANCEL_ONLY_MILLIS if stricter else BACKLOG_POST_ONLY_MILLIS) + 1
+    def batch_of(self, fill: int) -> int | None:
+        """The closed, undecided batch that holds this fill."""
+        for batch in self._state.backlog.batches.values():
+            if batch.first <= fill <= batch.last:
+                return batch.batch
+        return None
 
-    # --- the end of every command ---
+    def balance(self, account: Address, token: Address) -> Balance:
+        """A balance to read, empty if there is none."""
+        owner = self._state.accounts.get(account)
+        balance = owner.balances.get(token) if owner is not None else None
+        return balance if balance is not None else Balance(account, token)
 
-    def _finish(self) -> None:
-        self._cover()
-        self.gate_state = self._gate()
-        if self.state is not self.announced:
-            self.announced = self.state
-            self.emit(ev.VenueStateChanged(state=self.state, reason=self._why()))
-        levels, self.levels = self.levels, {}
-        for market, side, price in levels:
-            level = self.books[market].halves[side].levels.get(price)
-            size = level.size if level is not None else 0
-            self.emit(ev.LevelChanged(market=market, side=side, price_ticks=price, size_lots=size))
-        for (address, token), balance in self.ledger.take_touched():
-            self.emit(_balance_event(address, token, balance.as_tuple()))
+    def find_order(self, digest: Digest) -> tuple[AnyEvent, ...] | None:
+        """First result of a known order: OrderAccepted with what has filled, then OrderClosed; or OrderRejected."""
+        known = self._state.orders.known.get(digest)
+        return None if known is None else description.order_events(known)
 
-    def _cover(self) -> None:
-        """Accounts whose balances fell below what they hold or owe."""
-        for address, token in list(self.ledger.touched):
-            self.cover(address, token)
-        for address in {address: None for address, _ in self.ledger.touched}:
-            self.restrict(address)
+    def find_client_order(self, account: Address, client_order_id: str) -> Digest | None:
+        """The open or recently closed order with this client order id."""
+        owner = self._state.accounts.get(account)
+        return None if owner is None else owner.client_ids.get(client_order_id)
 
-    def _why(self) -> str:
-        if self.halted:
-            return "the chain and the ledger differ"
-        if self.gate_state is self.state and self.gate_state is not VenueState.ACTIVE:
-            return "the backlog of unsettled fills is too old"
-        return "" if self.state is VenueState.ACTIVE else "operator"
+    def open_orders(self, account: Address) -> tuple[Ticket, ...]:
+        """Oldest first."""
+        owner = self._state.accounts.get(account)
+        return () if owner is None else tuple(owner.open.values())
+
+    def describe(self) -> Iterator[AnyEvent]:
+        """Events that rebuild a read model."""
+        return description.describe(self._state)
+
+    # --- state as bytes ---
+
+    def state_hash(self) -> bytes:
+        """keccak256 of `snapshot()`."""
+        return keccak(self.snapshot())
+
+    def snapshot(self) -> bytes:
+        """The whole state as canonical bytes: equal states give equal bytes, however they were reached."""
+        return snapshot.encode(self._state)
+
+    @classmethod
+    def restore(cls, raw: bytes) -> Engine:
+        """Inverse of `snapshot`. InvalidInput for bytes that no version of this code wrote."""
+        engine = cls()
+        engine._state = snapshot.decode(raw)
+        return engine
 
 
-def _balance_event(address: Address, token: Address, row: tuple[int, int, int, int]) -> ev.BalanceChanged:
-    settled, pending, held, leaving = row
-    return ev.BalanceChanged(account=address, token=token, settled=settled, pending=pending, held=held, leaving=leaving)
+def _is_schedule(maker_fee_ppm: int, taker_fee_ppm: int) -> bool:
+    """Only makers may get a rebate, and never more than the taker pays."""
+    return 0 <= taker_fee_ppm <= FEE_PPM_MAX and -taker_fee_ppm <= maker_fee_ppm <= FEE_PPM_MAX
+
+
+def _is_sane(venue: OpenVenue) -> bool:
+    """Fees as in `SetFees`; the largest group of fills fits a batch."""
+    fills = venue.fills_per_immediate_order_max
+    return (
+        _is_schedule(venue.maker_fee_ppm, venue.taker_fee_ppm)
+        and venue.batch_interval_millis >= 0
+        and 1 <= fills <= FILLS_PER_BATCH_MAX
+        and batch_gas_estimate(fills + 1, fills) <= venue.batch_gas_max
+    )

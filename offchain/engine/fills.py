@@ -1,166 +1,198 @@
-"""Fills from match to settlement, the batches they travel in, and the age of the backlog.
+"""The life of fills, their batches, and the backlog of those the chain has not decided yet.
 
-MATCHED -> BATCHED -> SETTLED | REFUSED. Invariant: fills settle in their global order; the fills of one immediate order
-share a batch; a fill keeps both signed orders until the chain has spoken.
+Invariant: fills and batches are numbered from 1 without gaps; batches are consecutive ranges of fills and are decided by
+the chain whole and in order; the fills of one immediate order share a batch, because the chain uses such an order up
+with its batch. It moves no money.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from enum import StrEnum
+from typing import Final, NamedTuple
 
 from offchain.domain.batch import BatchFill, SettlementBatch, SignedOrder, batch_gas_estimate
+from offchain.domain.event import BatchClosed
 from offchain.domain.limits import FILLS_PER_BATCH_MAX
-from offchain.domain.order import Order
-from offchain.domain.units import Address, Digest
+from offchain.engine.ledger import Legs
+from offchain.engine.orders import Ticket
+
+NEVER: Final = 2**63
+"""A deadline that no command reaches."""
+
+
+class FillState(StrEnum):
+    MATCHED = "MATCHED"
+    BATCHED = "BATCHED"
+    SETTLED = "SETTLED"
+    REFUSED = "REFUSED"
+
+
+class FillTrigger(StrEnum):
+    BATCH_CLOSES = "BATCH_CLOSES"
+    OPERATOR_TAKES_BACK = "OPERATOR_TAKES_BACK"
+    CHAIN_SETTLES = "CHAIN_SETTLES"
+    CHAIN_REFUSES = "CHAIN_REFUSES"
+
+
+FILL_TRANSITIONS: Final[dict[tuple[FillState, FillTrigger], FillState]] = {
+    (FillState.MATCHED, FillTrigger.BATCH_CLOSES): FillState.BATCHED,
+    (FillState.MATCHED, FillTrigger.OPERATOR_TAKES_BACK): FillState.MATCHED,
+    (FillState.BATCHED, FillTrigger.OPERATOR_TAKES_BACK): FillState.BATCHED,
+    (FillState.BATCHED, FillTrigger.CHAIN_SETTLES): FillState.SETTLED,
+    (FillState.BATCHED, FillTrigger.CHAIN_REFUSES): FillState.REFUSED,
+}
+"""(state, trigger) -> state; every other pair is a bug. Taking back marks a fill; only the chain ends its life."""
+
+
+class Terms(NamedTuple):
+    """What two orders agreed on."""
+
+    size_lots: int
+    maker_fee_ppm: int
+    taker_fee_ppm: int
 
 
 class Fill:
-    """An unsettled fill. Fees and notional in quote atoms."""
+    """A match that the chain has not decided yet."""
 
-    __slots__ = (
-        "at",
-        "base",
-        "fill",
-        "maker",
-        "maker_digest",
-        "maker_fee",
-        "maker_ppm",
-        "maker_signature",
-        "market",
-        "notional",
-        "price",
-        "size",
-        "taken_back",
-        "taker",
-        "taker_digest",
-        "taker_fee",
-        "taker_ppm",
-        "taker_signature",
-    )
+    __slots__ = ("at", "is_taken_back", "legs", "maker", "number", "state", "taker", "terms")
 
-    def __init__(
-        self,
-        fill: int,
-        at: int,
-        market: int,
-        maker: Order,
-        taker: Order,
-        maker_digest: Digest,
-        taker_digest: Digest,
-        maker_signature: bytes,
-        taker_signature: bytes,
-        price: int,
-        size: int,
-        notional: int,
-        base: int,
-        maker_ppm: int,
-        taker_ppm: int,
-        maker_fee: int,
-        taker_fee: int,
-    ) -> None:
-        self.fill = fill
+    def __init__(self, number: int, at: int, maker: Ticket, taker: Ticket, terms: Terms, legs: Legs) -> None:
+        self.number = number
         self.at = at
-        self.market = market
         self.maker = maker
         self.taker = taker
-        self.maker_digest = maker_digest
-        self.taker_digest = taker_digest
-        self.maker_signature = maker_signature
-        self.taker_signature = taker_signature
-        self.price = price
-        self.size = size
-        self.notional = notional
-        self.base = base
-        self.maker_ppm = maker_ppm
-        self.taker_ppm = taker_ppm
-        self.maker_fee = maker_fee
-        self.taker_fee = taker_fee
-        self.taken_back = False
+        self.terms = terms
+        self.legs = legs
+        self.state = FillState.MATCHED
+        self.is_taken_back = False
 
-    @property
-    def accounts(self) -> tuple[Address, Address]:
-        return self.maker.account, self.taker.account
+    def trigger(self, trigger: FillTrigger) -> None:
+        self.state = FILL_TRANSITIONS[self.state, trigger]
+        if trigger is FillTrigger.OPERATOR_TAKES_BACK:
+            self.is_taken_back = True
 
 
-class Batches:
-    """The open batch and the closed ones that are not settled."""
+class Batch(NamedTuple):
+    batch: int
+    first: int
+    last: int
 
-    __slots__ = ("closed", "first", "gas_max", "next_batch", "next_fill", "oldest", "orders", "unsettled")
 
-    def __init__(self) -> None:
-        self.gas_max = 0
-        self.next_fill = 1
-        self.next_batch = 1
-        self.oldest = 1
-        """First fill that is not settled."""
-        self.first = 1
-        """First fill of the open batch."""
-        self.orders: dict[Digest, None] = {}
-        """Distinct orders of the open batch."""
+class Backlog:
+    """Undecided fills by number, the closed batches among them, and the batch that is still open."""
+
+    __slots__ = (
+        "batches",
+        "deadline",
+        "decided_batch",
+        "decided_fill",
+        "unsettled",
+        "gas_max",
+        "interval",
+        "last_batch",
+        "last_fill",
+        "open_first",
+        "orders",
+    )
+
+    def __init__(self, interval_millis: int, gas_max: int) -> None:
+        self.interval = interval_millis
+        self.gas_max = gas_max
         self.unsettled: dict[int, Fill] = {}
-        self.closed: dict[int, tuple[int, int]] = {}
+        """Undecided ones."""
+        self.batches: dict[int, Batch] = {}
+        """Closed and undecided ones."""
+        self.last_fill = 0
+        self.last_batch = 0
+        self.decided_fill = 0
+        self.decided_batch = 0
+        self.open_first = 1
+        """The first fill of the open batch, which may have none yet."""
+        self.orders: dict[int, None] = {}
+        """Sequences of the distinct orders of the open batch."""
+        self.deadline = NEVER
+        """When the open batch closes at the latest."""
 
     @property
-    def open_count(self) -> int:
-        return self.next_fill - self.first
-
-    def has_room(self, group: Sequence[Fill]) -> bool:
-        """Whether this group still fits into the open batch."""
-        count = self.open_count + len(group)
-        orders = len(self.orders | {d: None for fill in group for d in (fill.maker_digest, fill.taker_digest)})
-        return count <= FILLS_PER_BATCH_MAX and batch_gas_estimate(orders, count) <= self.gas_max
-
-    def add(self, fill: Fill) -> None:
-        assert fill.fill == self.next_fill
-        self.unsettled[fill.fill] = fill
-        self.orders[fill.maker_digest] = None
-        self.orders[fill.taker_digest] = None
-        self.next_fill += 1
-
-    def close(self) -> tuple[int, int, int]:
-        """(batch, first, last) of the batch that was open; it holds a fill."""
-        assert self.open_count > 0
-        batch, first, last = self.next_batch, self.first, self.next_fill - 1
-        self.closed[batch] = first, last
-        self.next_batch += 1
-        self.first = self.next_fill
-        self.orders = {}
-        return batch, first, last
-
-    def pop(self, number: int) -> Fill:
-        """The oldest fill leaves: the chain has spoken."""
-        assert number == self.oldest
-        self.oldest += 1
-        fill = self.unsettled.pop(number)
-        while self.closed:
-            batch = next(iter(self.closed))
-            if self.closed[batch][1] >= self.oldest:
-                break
-            del self.closed[batch]
-        return fill
+    def oldest_at(self) -> int:
+        """When the oldest undecided fill was matched; NEVER if there is none."""
+        oldest = self.unsettled.get(self.decided_fill + 1)
+        return NEVER if oldest is None else oldest.at
 
     @property
-    def oldest_at(self) -> int | None:
-        """When the oldest unsettled fill was matched."""
-        fill = self.unsettled.get(self.oldest)
-        return fill.at if fill is not None else None
+    def next_batch(self) -> Batch | None:
+        """The batch that the chain decides next."""
+        return self.batches.get(self.decided_batch + 1)
 
-    def settlement_batch(self, batch: int) -> SettlementBatch:
-        """The batch as the settler sends it. KeyError once it is settled."""
-        first, last = self.closed[batch]
-        orders: dict[Digest, SignedOrder] = {}
-        places: dict[Digest, int] = {}
-        fills: list[BatchFill] = []
-        for number in range(first, last + 1):
-            fill = self.unsettled[number]
-            if fill.taken_back:
-                fills.append(BatchFill(0, 0, 0, 0, 0))
-                continue
-            for digest, order, signature in (
-                (fill.maker_digest, fill.maker, fill.maker_signature),
-                (fill.taker_digest, fill.taker, fill.taker_signature),
-            ):
-                if digest not in orders:
-                    places[digest] = len(orders)
-                    orders[digest] = SignedOrder(order, "0x" + signature.hex())
-            pair = places[fill.maker_digest], places[fill.taker_digest]
-            fills.append(BatchFill(*pair, fill.size, fill.maker_ppm, fill.taker_ppm))
-        return SettlementBatch(batch, first, tuple(orders.values()), tuple(fills))
+    def add(self, fills: Sequence[Fill]) -> list[BatchClosed]:
+        """Takes fills that must share a batch, in match order; returns the batches that this closed."""
+        closed = []
+        new = {ticket.sequence for fill in fills for ticket in (fill.maker, fill.taker)}.difference(self.orders)
+        open_count = fills[0].number - self.open_first
+        if open_count and not self._fits(len(self.orders) + len(new), open_count + len(fills)):
+            closed.append(self.close(fills[0].number - 1))
+            open_count = 0
+        if open_count == 0:
+            self.deadline = fills[0].at + self.interval
+        for fill in fills:
+            assert fill.number == self.last_fill + 1
+            self.last_fill = fill.number
+            self.unsettled[fill.number] = fill
+            self.orders[fill.maker.sequence] = self.orders[fill.taker.sequence] = None
+        if not self._fits(len(self.orders), self.last_fill - self.open_first + 2):
+            closed.append(self.close(self.last_fill))
+        return closed
+
+    def close(self, last: int) -> BatchClosed:
+        """Closes the open batch with fill `last`."""
+        batch = Batch(self.last_batch + 1, self.open_first, last)
+        assert batch.first <= batch.last
+        for number in range(batch.first, batch.last + 1):
+            self.unsettled[number].trigger(FillTrigger.BATCH_CLOSES)
+        self.batches[batch.batch] = batch
+        self.last_batch = batch.batch
+        self.open_first = last + 1
+        self.orders.clear()
+        self.deadline = NEVER
+        return BatchClosed(batch=batch.batch, first=batch.first, last=batch.last)
+
+    def decide(self, batch: Batch) -> list[Fill]:
+        """The chain decided the next batch: its fills leave the backlog."""
+        assert batch.batch == self.decided_batch + 1
+        self.decided_fill, self.decided_batch = batch.last, batch.batch
+        del self.batches[batch.batch]
+        return [self.unsettled.pop(number) for number in range(batch.first, batch.last + 1)]
+
+    def settlement_batch(self, number: int) -> SettlementBatch:
+        """An undecided batch as the settler sends it. KeyError if it is open, decided, or was never there.
+
+        An order that only taken-back fills name is left out: it may be the very reason why the batch sank.
+        """
+        batch = self.batches[number]
+        fills = [self.unsettled[fill] for fill in range(batch.first, batch.last + 1)]
+        places: dict[int, int] = {}
+        orders: list[SignedOrder] = []
+        for ticket in _tickets(fill for fill in fills if not fill.is_taken_back):
+            if ticket.sequence not in places:
+                places[ticket.sequence] = len(orders)
+                orders.append(SignedOrder(ticket.order, "0x" + ticket.signature.hex()))
+        return SettlementBatch(
+            batch.batch, batch.first, tuple(orders), tuple(_batch_fill(fill, places) for fill in fills)
+        )
+
+    def _fits(self, orders: int, fills: int) -> bool:
+        return fills <= FILLS_PER_BATCH_MAX and batch_gas_estimate(orders, fills) <= self.gas_max
+
+
+def _tickets(fills: Iterable[Fill]) -> Iterable[Ticket]:
+    for fill in fills:
+        yield fill.maker
+        yield fill.taker
+
+
+def _batch_fill(fill: Fill, places: dict[int, int]) -> BatchFill:
+    size, maker_fee_ppm, taker_fee_ppm = fill.terms
+    if fill.is_taken_back:
+        size = 0
+    maker, taker = places.get(fill.maker.sequence, 0), places.get(fill.taker.sequence, 0)
+    return BatchFill(maker, taker, size, maker_fee_ppm, taker_fee_ppm)

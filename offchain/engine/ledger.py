@@ -1,96 +1,219 @@
-"""Balances per (account, token): settled, pending, held, leaving. The only place that changes them.
+"""Who owns what, per account and token: settled, pending, held, leaving. The only place that changes them.
 
-free = settled + pending - held; tradable = max(0, free - leaving); withdrawable counts no incoming pending.
-Invariant: `settled` moves only by final chain logs; per token the pendings of all accounts sum to zero.
+Invariant, per token: the `settled` of all accounts and the locked collateral sum to deposits - withdrawals + minted -
+burned, and the `pending` of all accounts sum to 0. `settled` moves only by final chain logs, `pending` only by fills.
+It deliberately knows no orders: what a hold is for, and which order goes when a balance does not cover it, is decided
+elsewhere.
 """
-
-from collections.abc import Iterator
 
 from offchain.domain.units import Address
 
-Key = tuple[Address, Address]
-
 
 class Balance:
-    """Atoms (units for the settlement token)."""
+    """Atoms of one token of one account."""
 
-    __slots__ = ("held", "leaving", "pending", "settled")
+    __slots__ = ("account", "held", "is_touched", "is_uncovered", "leaving", "pending", "requested", "settled", "token")
 
-    def __init__(self, settled: int = 0, pending: int = 0, held: int = 0, leaving: int = 0) -> None:
-        self.settled = settled
-        self.pending = pending
-        self.held = held
-        self.leaving = leaving
+    def __init__(self, account: Address, token: Address) -> None:
+        self.account = account
+        self.token = token
+        self.settled = 0
+        self.pending = 0
+        self.held = 0
+        self.leaving = 0
+        """Open withdrawal request plus countersignatures that are neither used nor lapsed."""
+        self.requested = 0
+        """The part of `leaving` that is the withdrawal request."""
+        self.is_uncovered = False
+        """As last announced."""
+        self.is_touched = False
 
     @property
     def free(self) -> int:
         return self.settled + self.pending - self.held
 
     @property
+    def cover(self) -> int:
+        """What new holds may take; negative: orders and promises exceed what is there."""
+        return self.settled + self.pending - self.held - self.leaving
+
+    @property
     def tradable(self) -> int:
-        return max(0, self.free - self.leaving)
+        return max(0, self.cover)
 
     @property
     def withdrawable(self) -> int:
+        """Never counts what has not settled yet."""
         return max(0, self.settled + min(0, self.pending) - self.held - self.leaving)
 
     def as_tuple(self) -> tuple[int, int, int, int]:
+        """settled, pending, held, leaving."""
         return self.settled, self.pending, self.held, self.leaving
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.settled or self.pending or self.held or self.leaving)
+
+
+class Flow:
+    """What ever came into the Vault and left it, of one token, and what is locked in it. Twin: `struct Totals`."""
+
+    __slots__ = ("burned", "deposits", "locked", "minted", "withdrawals")
+
+    def __init__(self) -> None:
+        self.deposits = 0
+        self.withdrawals = 0
+        self.minted = 0
+        self.burned = 0
+        self.locked = 0
+
+    @property
+    def net(self) -> int:
+        """What the balances of all accounts and the locked collateral sum to."""
+        return self.deposits - self.withdrawals + self.minted - self.burned
+
+
+class Legs:
+    """The money of one fill: whose balances, and how much. The buyer pays, the seller receives, the rest is the fee."""
+
+    __slots__ = (
+        "base_atoms",
+        "buyer_base",
+        "buyer_quote",
+        "fee",
+        "fees",
+        "paid",
+        "received",
+        "seller_base",
+        "seller_quote",
+    )
+
+    def __init__(
+        self,
+        buyer_quote: Balance,
+        buyer_base: Balance,
+        seller_quote: Balance,
+        seller_base: Balance,
+        fees: Balance,
+        base_atoms: int,
+        paid: int,
+        received: int,
+    ) -> None:
+        self.buyer_quote = buyer_quote
+        self.buyer_base = buyer_base
+        self.seller_quote = seller_quote
+        self.seller_base = seller_base
+        self.fees = fees
+        self.base_atoms = base_atoms
+        self.paid = paid
+        self.received = received
+        self.fee = paid - received
 
 
 class Ledger:
-    """Remembers which balances a command touched, so that each is announced once."""
+    """Changes balances and remembers which ones the running command touched, in the order of the first touch."""
 
-    __slots__ = ("balances", "touched")
+    __slots__ = ("balances", "flows", "touched")
 
     def __init__(self) -> None:
-        self.balances: dict[Key, Balance] = {}
-        self.touched: dict[Key, None] = {}
+        self.balances: dict[tuple[Address, Address], Balance] = {}
+        """By (account, token)."""
+        self.flows: dict[Address, Flow] = {}
+        self.touched: list[Balance] = []
+
+    def touch(self, balance: Balance) -> None:
+        if not balance.is_touched:
+            balance.is_touched = True
+            self.touched.append(balance)
 
     def of(self, account: Address, token: Address) -> Balance:
-        """For reading; an unknown pair is all zeros."""
-        return self.balances.get((account, token)) or Balance()
-
-    def _touch(self, account: Address, token: Address) -> Balance:
-        key = account, token
-        self.touched[key] = None
-        balance = self.balances.get(key)
+        """The balance, opened empty if it is new."""
+        balance = self.balances.get((account, token))
         if balance is None:
-            balance = self.balances[key] = Balance()
+            balance = self.balances[account, token] = Balance(account, token)
         return balance
 
-    def hold(self, account: Address, token: Address, atoms: int) -> None:
-        """Negative releases."""
-        balance = self._touch(account, token)
-        balance.held += atoms
-        assert balance.held >= 0
+    def find(self, account: Address, token: Address) -> Balance | None:
+        return self.balances.get((account, token))
 
-    def pend(self, account: Address, token: Address, atoms: int) -> None:
-        self._touch(account, token).pending += atoms
-
-    def settle(self, account: Address, token: Address, atoms: int) -> None:
-        """A fill's leg is final: what was pending is settled."""
-        balance = self._touch(account, token)
-        balance.pending -= atoms
-        balance.settled += atoms
-
-    def credit(self, account: Address, token: Address, atoms: int) -> None:
-        """Settled, by a chain log; negative debits."""
-        self._touch(account, token).settled += atoms
-
-    def leave(self, account: Address, token: Address, atoms: int) -> None:
-        """Reserved for a request or countersignature; negative gives back."""
-        balance = self._touch(account, token)
-        balance.leaving += atoms
-        assert balance.leaving >= 0
-
-    def take_touched(self) -> Iterator[tuple[Key, Balance]]:
-        """The balances touched since the last call, in order of first touch."""
-        touched, self.touched = self.touched, {}
-        for key in touched:
-            yield key, self.balances[key]
+    def flow(self, token: Address) -> Flow:
+        flow = self.flows.get(token)
+        if flow is None:
+            flow = self.flows[token] = Flow()
+        return flow
 
     def totals(self, token: Address) -> tuple[int, int]:
-        """(sum of settled, sum of pending) over all accounts."""
-        rows = [balance for (_, held), balance in self.balances.items() if held == token]
-        return sum(row.settled for row in rows), sum(row.pending for row in rows)
+        """(settled, pending) of all accounts: `flow(token).net - locked`, and 0."""
+        balances = [balance for balance in self.balances.values() if balance.token == token]
+        return sum(balance.settled for balance in balances), sum(balance.pending for balance in balances)
+
+    # --- orders ---
+
+    def hold(self, balance: Balance, atoms: int) -> None:
+        balance.held += atoms
+        self.touch(balance)
+
+    def release(self, balance: Balance, atoms: int) -> None:
+        balance.held -= atoms
+        assert balance.held >= 0
+        self.touch(balance)
+
+    # --- fills ---
+
+    def match(self, legs: Legs, released_quote: int) -> None:
+        """A match: the legs become pending, and the holds that covered them end."""
+        legs.buyer_quote.held -= released_quote
+        legs.seller_base.held -= legs.base_atoms
+        assert legs.buyer_quote.held >= 0 and legs.seller_base.held >= 0
+        self._pend(legs, 1)
+
+    def settle(self, legs: Legs) -> None:
+        """The chain moved the legs: pending becomes settled."""
+        self._pend(legs, -1)
+        legs.buyer_quote.settled -= legs.paid
+        legs.buyer_base.settled += legs.base_atoms
+        legs.seller_quote.settled += legs.received
+        legs.seller_base.settled -= legs.base_atoms
+        legs.fees.settled += legs.fee
+
+    def reverse(self, legs: Legs) -> None:
+        """The chain refused the fill: both legs are gone."""
+        self._pend(legs, -1)
+
+    def _pend(self, legs: Legs, sign: int) -> None:
+        base_atoms = sign * legs.base_atoms
+        legs.buyer_quote.pending -= sign * legs.paid
+        legs.buyer_base.pending += base_atoms
+        legs.seller_quote.pending += sign * legs.received
+        legs.seller_base.pending -= base_atoms
+        legs.fees.pending += sign * legs.fee
+        for balance in (legs.buyer_quote, legs.buyer_base, legs.seller_quote, legs.seller_base, legs.fees):
+            if not balance.is_touched:
+                balance.is_touched = True
+                self.touched.append(balance)
+
+    # --- the chain outside settlement; a settled balance below 0 is for the caller to see ---
+
+    def credit(self, balance: Balance, atoms: int) -> None:
+        balance.settled += atoms
+        self.touch(balance)
+
+    def debit(self, balance: Balance, atoms: int) -> None:
+        balance.settled -= atoms
+        self.touch(balance)
+
+    def request(self, balance: Balance, atoms: int) -> None:
+        """Sets the open withdrawal request to `atoms`; 0 closes it."""
+        balance.leaving += atoms - balance.requested
+        balance.requested = atoms
+        self.touch(balance)
+
+    def promise(self, balance: Balance, atoms: int) -> None:
+        """A countersigned debit: out of reach for orders until it is used or lapses."""
+        balance.leaving += atoms
+        self.touch(balance)
+
+    def unpromise(self, balance: Balance, atoms: int) -> None:
+        balance.leaving -= atoms
+        assert balance.leaving >= balance.requested
+        self.touch(balance)

@@ -1,199 +1,159 @@
-"""All state of the venue, and the small steps that every command is made of.
+"""Everything the machine remembers, and the events of the command that is running.
 
-Invariant: whatever is here is covered by the state hash; nothing else may influence a result.
+Invariant: nothing here decides; the modules around it do, and only while `Engine.apply` runs.
 """
-
-import heapq
 
 from offchain.domain.command import OpenVenue
 from offchain.domain.event import (
     AccountRestricted,
     AnyEvent,
-    BatchClosed,
-    CloseReason,
-    OrderAccepted,
-    OrderClosed,
-    VenueState,
+    BalanceChanged,
+    CommandRejected,
+    Diverged,
+    RejectReason,
+    VenueStateChanged,
 )
-from offchain.domain.market import Market, MarketState
-from offchain.domain.order import Side
-from offchain.domain.units import Address, Atoms, Digest
-from offchain.engine.accounts import Account
-from offchain.engine.book import Book, Level, Resting
-from offchain.engine.fills import Batches
+from offchain.domain.units import Address
+from offchain.engine.approvals import Approvals
+from offchain.engine.book import Book
+from offchain.engine.fills import Backlog
+from offchain.engine.gate import Gate
 from offchain.engine.ledger import Balance, Ledger
-
-Timer = tuple[int, int, str, str]
-"""(deadline in milliseconds, id, kind, what): fires in this order. Kinds: expiry of a digest, batch of a number."""
-
-STRICTNESS = {state: rank for rank, state in enumerate(VenueState)}
-
-
-class Approval:
-    """A countersigned hold that is neither used nor lapsed."""
-
-    __slots__ = ("account", "amount", "deadline", "token")
-
-    def __init__(self, account: Address, token: Address, amount: int, deadline: int) -> None:
-        self.account = account
-        self.token = token
-        self.amount = amount
-        self.deadline = deadline
+from offchain.engine.orders import Account, Orders, Ticket
+from offchain.engine.timers import Timers
 
 
 class State:
-    """Plain state; the rules are in the sibling modules."""
+    __slots__ = (
+        "accounts",
+        "approvals",
+        "at",
+        "backlog",
+        "block_number",
+        "block_time",
+        "books",
+        "changed_books",
+        "epoch",
+        "epoch_count",
+        "epoch_first",
+        "epoch_volume",
+        "event_sequence",
+        "events",
+        "expiries",
+        "expiring",
+        "gate",
+        "ledger",
+        "maker_fee_ppm",
+        "orders",
+        "separator",
+        "sequence",
+        "taker_fee_ppm",
+        "tokens",
+        "venue",
+    )
 
     def __init__(self) -> None:
         self.sequence = 0
         self.at = 0
+        self.events: list[AnyEvent] = []
         self.venue: OpenVenue | None = None
         self.separator = b""
+        """EIP-712 domain separator of Settlement."""
         self.maker_fee_ppm = 0
         self.taker_fee_ppm = 0
-        self.markets: dict[int, Market] = {}
-        self.market_states: dict[int, MarketState] = {}
-        self.books: dict[int, Book] = {}
         self.accounts: dict[Address, Account] = {}
-        self.owners: dict[Digest, Address] = {}
-        """Account of every open and recent order."""
-        self.ledger = Ledger()
-        self.batches = Batches()
-        self.operator_state = VenueState.ACTIVE
-        self.gate_state = VenueState.ACTIVE
-        self.halted = False
-        self.announced = VenueState.ACTIVE
+        """Accounts that a chain log has named; nobody else can make the state grow."""
         self.tokens: dict[Address, None] = {}
-        self.requests: dict[tuple[Address, Address], int] = {}
-        self.approvals: dict[int, Approval] = {}
-        self.locked: dict[Address, int] = {}
-        self.flows: dict[Address, int] = {}
-        """Per token: deposits - withdrawals + minted - burned, as the chain reported them."""
-        self.last_event_sequence = 0
-        self.chain_block = (0, 0)
+        """The settlement token, and every token that a chain log has named."""
+        self.books: dict[int, Book] = {}
+        self.changed_books: list[Book] = []
+        self.ledger = Ledger()
+        self.orders = Orders()
+        self.expiries = Timers()
+        """Expiry of resting orders, in millis, by sequence."""
+        self.expiring: dict[int, Ticket] = {}
+        self.backlog = Backlog(0, 0)
+        self.approvals = Approvals()
+        self.gate = Gate()
         self.epoch = 1
         self.epoch_first = 1
-        self.epoch_count = 0
         self.epoch_volume = 0
-        self.events: list[AnyEvent] = []
-        self.timers: list[Timer] = []
-        self.levels: dict[tuple[int, int, int], None] = {}
-        """Price levels that the command touched."""
-
-    # --- reading ---
+        self.epoch_count = 0
+        self.event_sequence = 0
+        self.block_number = 0
+        self.block_time = 0
 
     @property
-    def state(self) -> VenueState:
-        """The strictest of what the operator, the backlog gate and a divergence ask for."""
-        halt = VenueState.HALTED if self.halted else VenueState.ACTIVE
-        return max(self.operator_state, self.gate_state, halt, key=STRICTNESS.__getitem__)
-
-    @property
-    def quote(self) -> Address:
+    def quote_token(self) -> Address:
         assert self.venue is not None
         return self.venue.quote_token
 
-    def balance(self, account: Address, token: Address) -> Balance:
-        return self.ledger.of(account, token)
-
     def account(self, address: Address) -> Account:
-        found = self.accounts.get(address)
-        if found is None:
-            found = self.accounts[address] = Account(address)
-        return found
+        """The account, opened if the chain has not named it before."""
+        account = self.accounts.get(address)
+        if account is None:
+            account = self.accounts[address] = Account(address)
+        return account
 
-    def hold_of(self, resting: Resting) -> tuple[Address, Atoms]:
-        """(token, atoms) that the remainder of an order holds."""
-        token = self.quote if resting.order.side is Side.BUY else self.markets[resting.order.market].base_token
-        return token, Atoms(resting.hold_per_lot * resting.remaining)
+    # --- expiry of resting orders ---
 
-    # --- small steps ---
+    def expire_at(self, ticket: Ticket) -> None:
+        self.expiries.set(ticket.sequence, ticket.order.expiry * 1000)
+        self.expiring[ticket.sequence] = ticket
 
-    def emit(self, event: AnyEvent) -> None:
-        self.events.append(event)
+    def forget_expiry(self, ticket: Ticket) -> None:
+        if self.expiring.pop(ticket.sequence, None) is not None:
+            self.expiries.cancel(ticket.sequence)
 
-    def touch_level(self, market: int, side: Side, level: Level) -> None:
-        self.levels[market, int(side), level.price] = None
+    # --- what the running command says ---
 
-    def start_timer(self, deadline: int, identity: int, kind: str, what: str) -> None:
-        heapq.heappush(self.timers, (deadline, identity, kind, what))
+    def reject(self, reason: RejectReason) -> None:
+        self.events.append(CommandRejected(reason=reason))
 
-    def close_order(self, resting: Resting, reason: CloseReason) -> None:
-        """The order leaves the book (if it rests), its hold is released, its result is remembered."""
-        order = resting.order
-        if resting.level is not None:
-            self.touch_level(order.market, order.side, self.books[order.market].remove(resting))
-        if resting.remaining:
-            token, atoms = self.hold_of(resting)
-            self.ledger.hold(order.account, token, -atoms)
-        account = self.account(order.account)
-        del account.open[resting.digest]
-        if account.slot_orders.get(order.slot) == resting.digest:
-            del account.slot_orders[order.slot]
-        closed = OrderClosed(
-            digest=resting.digest,
-            account=order.account,
-            market=order.market,
-            reason=reason,
-            filled_lots=resting.filled,
-        )
-        forgotten = account.remember(resting.digest, (accepted_event(resting, 0), closed))
-        if forgotten is not None:
-            del self.owners[forgotten]
-        self.emit(closed)
+    def diverge(self, what: str, expected: object, observed: object) -> None:
+        """The chain says something else: announce it and halt for good."""
+        self.gate.is_diverged = True
+        self.events.append(Diverged(what=what, expected=str(expected), observed=str(observed)))
 
-    def close_batch(self) -> None:
-        batch, first, last = self.batches.close()
-        self.emit(BatchClosed(batch=batch, first=first, last=last))
+    def refresh_gate(self) -> None:
+        if self.gate.refresh():
+            self.events.append(VenueStateChanged(state=self.gate.state, reason=self.gate.reason))
 
-    def cover(self, address: Address, token: Address) -> None:
-        """Cancels the account's orders that hold this token, newest first, until its balance covers what is left.
+    def take_events(self) -> tuple[AnyEvent, ...]:
+        """Everything since the last call: what happened, then levels and balances as they are now."""
+        events = self.events
+        self._restrict()
+        for book in self.changed_books:
+            events.extend(book.take_changes())
+        self.changed_books.clear()
+        for balance in self.ledger.touched:
+            balance.is_touched = False
+            events.append(balance_event(balance))
+        self.ledger.touched.clear()
+        taken = tuple(events)
+        events.clear()
+        return taken
 
-        An account that owes even then may only cancel until it is covered again.
-        """
-        balance = self.balance(address, token)
-        if balance.free - balance.leaving < 0:
-            for resting in self.account(address).newest_first():
-                if self.hold_of(resting)[0] == token:
-                    self.close_order(resting, CloseReason.UNCOVERED)
-                    if balance.free - balance.leaving >= 0:
-                        break
-
-    def restrict(self, address: Address) -> None:
-        """Sets or lifts the restriction of an account by its balances."""
-        account = self.account(address)
-        owes = any(self.balance(address, token).free < 0 for token in self.tokens)
-        if owes is not account.cancel_only:
-            account.cancel_only = owes
-            if owes:
-                for resting in account.newest_first():
-                    self.close_order(resting, CloseReason.UNCOVERED)
-            self.emit(AccountRestricted(account=address, cancel_only=owes))
+    def _restrict(self) -> None:
+        """An account is cancel-only while one of its balances is not covered."""
+        for balance in self.ledger.touched:
+            is_uncovered = balance.settled + balance.pending < balance.held + balance.leaving
+            if is_uncovered == balance.is_uncovered:
+                continue
+            balance.is_uncovered = is_uncovered
+            account = self.accounts[balance.account]
+            was_restricted = account.uncovered > 0
+            account.uncovered += 1 if is_uncovered else -1
+            if was_restricted != (account.uncovered > 0):
+                self.events.append(AccountRestricted(account=account.address, cancel_only=not was_restricted))
 
 
-def accepted_event(resting: Resting, filled: int) -> OrderAccepted:
-    order = resting.order
-    return OrderAccepted(
-        sequence=resting.sequence,
-        at=resting.at,
-        digest=resting.digest,
-        account=order.account,
-        subaccount=order.subaccount,
-        market=order.market,
-        side=int(order.side),
-        kind=int(order.kind),
-        time_in_force=int(order.time_in_force),
-        flags=order.flags,
-        price_ticks=order.price_ticks,
-        size_lots=order.size_lots,
-        nonce=order.nonce,
-        expiry=order.expiry,
-        client_order_id=resting.client_order_id,
-        maker_fee_ppm=resting.maker_ppm,
-        taker_fee_ppm=resting.taker_ppm,
-        filled_lots=filled,
+def balance_event(balance: Balance) -> BalanceChanged:
+    return BalanceChanged(
+        account=balance.account,
+        token=balance.token,
+        settled=balance.settled,
+        pending=balance.pending,
+        held=balance.held,
+        leaving=balance.leaving,
     )
-
-
-def digest_of(raw: bytes) -> Digest:
-    return Digest("0x" + raw.hex())

@@ -25,6 +25,13 @@ class Message(NamedTuple):
     text: str
 
 
+class Missed(NamedTuple):
+    """What a resuming reader has to catch up with, in its place in the queue."""
+
+    channel: Channel
+    updates: deque[Update]
+
+
 class Outbox:
     """Messages that wait for one connection's reader."""
 
@@ -32,8 +39,8 @@ class Outbox:
         self._log = log
         self._metrics = metrics
         self._size_max = size_max
-        self._queue: deque[Message] = deque()
-        self._missed: deque[tuple[Channel, Update]] = deque()
+        self._queue: deque[Message | Missed] = deque()
+        self._missed = 0
         self._stale: dict[Channel, None] = {}
         self._wake = asyncio.Event()
         self.overflowed: asyncio.Future[int] = asyncio.get_running_loop().create_future()
@@ -56,9 +63,10 @@ class Outbox:
 
     def resume(self, channel: Channel, missed: list[Update]) -> bool:
         """What a resuming reader missed, before anything newer. False if it is too much to be kept for one reader."""
-        if len(self._missed) + len(missed) > MISSED_MAX:
+        if self._missed + len(missed) > MISSED_MAX:
             return False
-        self._missed.extend((channel, update) for update in missed)
+        self._missed += len(missed)
+        self._queue.append(Missed(channel, deque(missed)))
         self._wake.set()
         return True
 
@@ -69,10 +77,15 @@ class Outbox:
     async def next(self) -> Message:
         """The next message; the present state of a conflated channel once the queue is empty."""
         while True:
-            if self._missed:
-                return _message(*self._missed.popleft())
             if self._queue:
-                return self._queue.popleft()
+                first = self._queue[0]
+                if isinstance(first, Missed) and first.updates:
+                    self._missed -= 1
+                    return _message(first.channel, first.updates.popleft())
+                self._queue.popleft()
+                if isinstance(first, Message):
+                    return first
+                continue
             if self._stale:
                 channel = next(iter(self._stale))
                 del self._stale[channel]
@@ -81,21 +94,21 @@ class Outbox:
             await self._wake.wait()
 
     def _conflate(self) -> None:
-        kept: deque[Message] = deque()
+        kept: deque[Message | Missed] = deque()
         for message in self._queue:
-            if message.channel is not None and message.channel.kind in CONFLATED:
-                self._stale[message.channel] = None
+            channel = message.channel if isinstance(message, Message) else None
+            if channel is not None and channel.kind in CONFLATED:
+                self._stale[channel] = None
                 self._metrics.conflated.inc()
             else:
                 kept.append(message)
         self._queue = kept
 
     def _overflow(self) -> None:
-        unsent = [message.sequence for message in self._queue if message.channel is not None]
-        unsent += [update.sequence for _, update in self._missed]
+        unsent = [first for waiting in self._queue if (first := _first_sequence(waiting)) is not None]
         self.overflowed.set_result(min(unsent) - 1 if unsent else 0)
         self._queue.clear()
-        self._missed.clear()
+        self._missed = 0
         self._stale.clear()
         self._metrics.dropped.inc()
 
@@ -143,3 +156,9 @@ class Hub:
 
 def _message(channel: Channel, update: Update) -> Message:
     return Message(channel, update.sequence, update.text(channel))
+
+
+def _first_sequence(waiting: Message | Missed) -> int | None:
+    if isinstance(waiting, Missed):
+        return waiting.updates[0].sequence if waiting.updates else None
+    return waiting.sequence if waiting.channel is not None else None

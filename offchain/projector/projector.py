@@ -142,7 +142,7 @@ class Projector:
             case ApprovalGranted(nonce=nonce) if event.owner_signature:
                 self._put("approval", nonce, _encode(event), sequence)
             case FillTakenBack(fill=fill):
-                self._note_taken_back(sequence, fill, is_new)
+                self._note_taken_back(sequence, fill)
             case _:
                 pass
 
@@ -157,9 +157,9 @@ class Projector:
             self._recorder.note_epoch(at, header)
         log.info("epoch closed", epoch=event.epoch, first=event.first, last=event.last, hash=self._last_epoch[1])
 
-    def _note_taken_back(self, sequence: int, fill: int, is_new: bool) -> None:
+    def _note_taken_back(self, sequence: int, fill: int) -> None:
         """A batch that is closed already gets a new payload; an open one will be closed with it."""
-        batch = self._recorder.batch_of(fill) if is_new else self._history.batch_of(fill, sequence)
+        batch = self.engine.batch_of(fill)
         if batch is not None and sequence > self._outbox_sequence:
             payload = _encode(self.engine.settlement_batch(batch)).decode()
             self._replacements.append(OutboxRow("batch", batch, payload, sequence))

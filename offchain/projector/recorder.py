@@ -84,10 +84,6 @@ class Recorder:
         text = _encode(header).decode()
         self._effects.epochs.append({**row, "hash": "0x" + header.hash().hex(), "header": text})
 
-    def batch_of(self, fill: int) -> int | None:
-        """None while the fill is MATCHED."""
-        return self._fill(fill).batch
-
     def take(self) -> Effects:
         effects, self._effects = self._effects, Effects()
         effects.orders = {key: msgspec.structs.asdict(row) for key, row in self._changed_orders.items()}

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from offchain.domain.batch import EpochHeader
-from offchain.domain.command import PlaceOrder, decode
-from offchain.domain.eip712 import order_digest
+from offchain.domain.command import OpenVenue, PlaceOrder, decode
+from offchain.domain.eip712 import domain_separator, order_digest
 from offchain.domain.errors import InvalidInput
-from offchain.domain.event import AnyEvent, EpochClosed
+from offchain.domain.event import AnyEvent, BalanceChanged, EpochClosed, FillMatched, FillRefused, FillSettled
 from offchain.domain.units import Digest
 from offchain.engine.engine import Engine
 from offchain.projector.epochs import NO_PARENT, build_epoch
@@ -25,6 +25,17 @@ class Replay(NamedTuple):
     orders: dict[Digest, int]
     events: list[AnyEvent]
 
+    def balances(self) -> list[BalanceChanged]:
+        """Every balance after the last command."""
+        return [event for event in self.engine.describe() if isinstance(event, BalanceChanged)]
+
+    def fills(self) -> tuple[list[int], list[int], list[int]]:
+        """(matched, settled, refused) fill ids, in order of their events."""
+        matched = [event.fill for event in self.events if isinstance(event, FillMatched)]
+        settled = [event.fill for event in self.events if isinstance(event, FillSettled)]
+        refused = [event.fill for event in self.events if isinstance(event, FillRefused)]
+        return matched, settled, refused
+
 
 def replay_journal(folder: Path) -> Replay:
     """The state after the journal's last command. `InvalidInput` if there is no journal, JournalCorrupt if damaged."""
@@ -35,13 +46,17 @@ def replay_journal(folder: Path) -> Replay:
     orders: dict[Digest, int] = {}
     happened: list[AnyEvent] = []
 
+    separator = b""
+
     def digest_of(command: PlaceOrder) -> Digest:
-        return Digest("0x" + order_digest(engine.separator, command.order).hex())
+        return Digest("0x" + order_digest(separator, command.order).hex())
 
     for record in reader.read():
         command = decode(record.kind, record.version, record.payload)
         events = engine.apply(record.sequence, record.at, command)
         happened.extend(events)
+        if isinstance(command, OpenVenue):
+            separator = domain_separator(command.chain_id, command.settlement)
         if isinstance(command, PlaceOrder):
             orders[digest_of(command)] = record.sequence
         for event in events:

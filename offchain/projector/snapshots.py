@@ -11,6 +11,7 @@ import msgspec
 import structlog
 
 from offchain.domain.command import record_bytes
+from offchain.domain.errors import InvalidInput
 from offchain.domain.keccak import keccak
 from offchain.engine.engine import Engine
 from offchain.storage.disk import Disk
@@ -51,7 +52,7 @@ def read_snapshot(folder: Path, reader: JournalReader, sequence_max: int) -> Eng
         if path.stem.isdigit() and int(path.stem) <= sequence_max:
             try:
                 return _restore(path.read_bytes(), reader)
-            except (OSError, ValueError) as error:
+            except (OSError, ValueError, InvalidInput) as error:
                 log.warning("snapshot passed over", file=path.name, reason=str(error))
     return None
 

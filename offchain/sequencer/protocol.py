@@ -59,8 +59,9 @@ class Ack(msgspec.Struct, frozen=True):
     """The durable result of one command.
 
     `receipt` (orders) and `approval` (granted approvals) are signatures of the attestation key as 0x-hex, else "".
-    `replayed`: the same order was accepted before; sequence, at, events and receipt are those of the first time (of an
-    order older than the last 65,536 the events show its present state).
+    `replayed`: the same order was sequenced before; sequence, at, events and receipt are those of the first time. Of an
+    order older than the last 65,536 the events show its present state; `sequence` 0 then says that it was rejected at a
+    place that is not remembered, and there is no receipt.
     """
 
     sequence: int

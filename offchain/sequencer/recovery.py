@@ -91,6 +91,10 @@ def recover(journal: Journal, venue: OpenVenue, clock: Clock, recent_commands: i
         at = clock()
         kind, version, payload = encode(venue)
         events = memory.apply(1, at, venue)
+        if memory.engine.venue is None:
+            raise ConfigurationError(
+                f"the engine does not open this venue: {venue}", remedy="Check fees and batch size"
+            )
         journal.append([Record(kind, version, 1, at, payload)])
         recent.append(FeedMessage(1, at, False, events))
         return memory, list(recent)

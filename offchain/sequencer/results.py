@@ -9,13 +9,13 @@ from collections import OrderedDict
 from typing import NamedTuple
 
 from offchain.domain.command import PlaceOrder
-from offchain.domain.event import AnyEvent, OrderAccepted
+from offchain.domain.event import AnyEvent, OrderAccepted, OrderRejected, RejectReason
 from offchain.domain.units import Address, Digest
 from offchain.engine.engine import Engine
 
 
 class Result(NamedTuple):
-    """What one order led to."""
+    """What one order led to. `sequence` 0: a rejection too old for its place to be named."""
 
     digest: Digest
     sequence: int
@@ -24,7 +24,7 @@ class Result(NamedTuple):
 
 
 class FirstResults:
-    """Of the last `capacity` accepted orders; a rejected one left no trace in the engine and may come again."""
+    """The results of the last `capacity` orders."""
 
     def __init__(self, engine: Engine, capacity: int) -> None:
         self._engine = engine
@@ -32,8 +32,8 @@ class FirstResults:
         self._results: OrderedDict[Digest, tuple[Address, Result]] = OrderedDict()
 
     def record(self, command: PlaceOrder, result: Result) -> None:
-        """What sequencing this order led to."""
-        if _acceptance(result) is None:
+        """What sequencing this order led to; a stranger's attempt at it is no result of the order."""
+        if _is_strangers(result):
             return
         self._results[result.digest] = command.signer, result
         if len(self._results) > self._capacity:
@@ -64,9 +64,15 @@ class FirstResults:
 
 
 def _present_state(digest: Digest, events: tuple[AnyEvent, ...]) -> Result:
-    accepted = events[0]
-    assert isinstance(accepted, OrderAccepted), "the engine keeps accepted orders only"
-    return Result(digest, accepted.sequence, accepted.at, events)
+    first = events[0]
+    if isinstance(first, OrderAccepted):
+        return Result(digest, first.sequence, first.at, events)
+    return Result(digest, 0, 0, events)
+
+
+def _is_strangers(result: Result) -> bool:
+    wrong = RejectReason.WRONG_SIGNER
+    return any(isinstance(event, OrderRejected) and event.reason is wrong for event in result.events)
 
 
 def _acceptance(result: Result) -> OrderAccepted | None:

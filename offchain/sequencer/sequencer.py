@@ -273,7 +273,7 @@ class Sequencer:
 
     def _ack(self, draft: Draft) -> Ack:
         receipt = ""
-        if draft.digest is not None:
+        if draft.digest is not None and draft.sequence:
             receipt = self.attestor.receipt(draft.sequence, draft.at, draft.digest)
         grant = next((event for event in draft.events if isinstance(event, ApprovalGranted)), None)
         approval = self.attestor.approval(grant) if grant is not None else ""

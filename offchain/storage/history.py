@@ -199,15 +199,6 @@ class History:
     def fill(self, number: int) -> FillRow | None:
         return next(iter(self._select(sa.select(t.fills).where(t.fills.c.fill == number), FillRow)), None)
 
-    def batch_of(self, fill: int, sequence: int) -> int | None:
-        """The batch that the fill was in after the command `sequence`."""
-        table = t.batches
-        query = sa.select(table.c.batch).where(
-            table.c.first <= fill, table.c.last >= fill, table.c.sequence <= sequence
-        )
-        with self.database.reading() as connection:
-            return connection.execute(query).scalar()
-
     def fills_of(self, account: str, before: int = 0, limit: int = 100, market: int = 0) -> list[FillRow]:
         """Of either side, the newest first; `before`: the last row's fill, 0 for the first page."""
         table = t.fills

@@ -101,6 +101,7 @@ contract SettlementCancelTest is Fixture {
     }
 
     /// @dev Whatever is asked and when: what binds at a time is the highest of what was asked a window before.
+    /// forge-config: default.fuzz.runs = 64
     function testFuzz_cancels_bind_the_highest_asked_a_window_ago(uint48[8] memory asked, uint256[8] memory waits) public {
         uint256[8] memory times;
         for (uint256 i; i < 8; ++i) {
@@ -110,7 +111,7 @@ contract SettlementCancelTest is Fixture {
             cancelAll(asked[i]);
             cancel(asked[i]);
         }
-        for (uint256 k; k < 20; ++k) {
+        for (uint256 k; k < 8; ++k) {
             uint48 floor;
             for (uint256 i; i < 8; ++i) {
                 if (times[i] + SETTLEMENT_WINDOW <= block.timestamp && asked[i] > floor) floor = asked[i];
@@ -119,7 +120,7 @@ contract SettlementCancelTest is Fixture {
             if (floor > 0) vm.assertFalse(settles(1, floor));
             vm.assertTrue(settles(1, floor + 1));
             vm.assertTrue(floor == 0 || !settles(2, floor - 1));
-            vm.warp(block.timestamp + 40);
+            vm.warp(block.timestamp + 97);
         }
     }
 

@@ -11,7 +11,7 @@ import {Fixture} from "./Fixture.sol";
 contract SettlementGasTest is Fixture {
     // Twins: `offchain.domain.batch`.
     uint256 internal constant GAS_BATCH_BASE = 120_000;
-    uint256 internal constant GAS_PER_ORDER = 72_000;
+    uint256 internal constant GAS_PER_ORDER = 76_000;
     uint256 internal constant GAS_PER_FILL = 14_000;
 
     /// @dev forge prints it with -vv.
@@ -120,27 +120,36 @@ contract SettlementGasTest is Fixture {
         }
     }
 
-    /// @dev What makes an order dearest: requests on both balances, cancels that do not bind yet, a market of its own.
+    function test_gas_pairs_of_strangers_on_markets_of_their_own() public {
+        endow(20);
+        buildOnOwnMarkets(20, false);
+        record("pairs of strangers, all fresh, own markets", 20, measure());
+    }
+
+    /// @dev Requests on both balances, and cancels that do not bind yet.
     function test_gas_pairs_of_strangers_with_everything_open() public {
-        uint256 count = 8;
-        endow(count);
-        for (uint256 i; i < count; ++i) {
-            uint32 market = uint32(100 + i);
+        endow(8);
+        buildOnOwnMarkets(8, true);
+        record("pairs of strangers, own markets, everything open", 8, measure());
+    }
+
+    function buildOnOwnMarkets(uint256 count, bool isEncumbered) internal {
+        for (uint32 i; i < count; ++i) {
+            uint32 market = 100 + i;
             SynthERC20 token = new SynthERC20("Other", "OTHER", address(vault));
             vault.registerSynth(address(token));
             settlement.listMarket(market, address(token), BASE_PER_LOT, QUOTE_PER_TICK_LOT, "OTHER-USDC");
             vault.mintSynth(address(token), vm.addr(sellerKey(i)), 1e24);
-            encumber(vm.addr(sellerKey(i)), address(token));
-            encumber(vm.addr(buyerKey(i)), address(token));
+            if (isEncumbered) {
+                encumber(vm.addr(sellerKey(i)), address(token));
+                encumber(vm.addr(buyerKey(i)), address(token));
+            }
 
             Order memory maker = order(sellerKey(i), SIDE_SELL, 1);
             Order memory taker = order(buyerKey(i), SIDE_BUY, 1);
             (maker.market, taker.market) = (market, market);
             match_(add(maker, sellerKey(i)), add(taker, buyerKey(i)), 1_234, MAKER_PPM, TAKER_PPM);
         }
-        Batch memory batch = take();
-        settlement.settle(batch);
-        record("pairs of strangers, everything open", count, vm.lastCallGas().gasTotalUsed);
     }
 
     function encumber(address account, address token) internal {

@@ -70,7 +70,10 @@ contract SettlementMarketTest is Fixture {
 
     function testFuzz_feeUp_never_costs_the_venue(uint256 notional, int32 left, int32 right) public view {
         notional = bound(notional, 0, 2 ** 200);
-        if (int256(left) + right < 0) (left, right) = (left == type(int32).min ? int32(0) : -left, right == type(int32).min ? int32(0) : -right);
+        if (int256(left) + right < 0) {
+            right = left == type(int32).min ? type(int32).max : -left;
+            left = left == type(int32).min ? -right : left;
+        }
         vm.assertGe(settlement.feeUp(notional, left) + settlement.feeUp(notional, right), 0);
     }
 }

@@ -97,6 +97,7 @@ async def run_gateway_here(settings: GatewaySettings) -> AsyncIterator[tuple[Gat
         await asyncio.sleep(0.005)
         assert not task.done(), "the server did not start"
     try:
+        app.state.gateway.routes = app.routes
         yield app.state.gateway, f"http://127.0.0.1:{port}"
     finally:
         server.should_exit = True

@@ -216,3 +216,7 @@ class StubSequencer:
     def _ack(self, *events: AnyEvent, receipt: str = "", approval: str = "") -> Ack:
         sequence = self.publish(*events)
         return Ack(sequence, 1_700_000_000_000 + sequence, events, receipt, approval)
+
+
+def level_event(price: int, size: int, side: int = 0) -> LevelChanged:
+    return LevelChanged(market=1, side=side, price_ticks=price, size_lots=size)

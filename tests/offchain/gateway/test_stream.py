@@ -7,12 +7,12 @@ import json
 import pytest
 from conftest import KEYS
 from gateway_stub import balance
+from gateway_stub import level_event as level
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from offchain.client import LocalBook, Ticket
 from offchain.client.orders import Signer
-from offchain.domain.event import LevelChanged
 from offchain.domain.limits import FRAME_BYTES_MAX, SUBSCRIPTIONS_PER_CONNECTION_MAX
 from offchain.gateway.settings import RateSettings
 from offchain.security.limits import Rate
@@ -62,10 +62,6 @@ async def open_socket(venue, **options):
     url = "ws" + venue.url.removeprefix("http") + "/v1/ws"
     async with connect(url, compression=None, **options) as socket:
         yield Socket(socket)
-
-
-def level(price: int, size: int, side: int = 0) -> LevelChanged:
-    return LevelChanged(market=1, side=side, price_ticks=price, size_lots=size)
 
 
 async def test_snapshot_then_deltas_equal_the_rest_book(venue) -> None:

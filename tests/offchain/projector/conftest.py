@@ -1,4 +1,4 @@
-"""Lets the tests of this folder import the modules beside them, the sequencer tests' venue and the storage tests' disk."""
+"""Lets the tests of this folder import the modules beside them, and those of the sequencer's and storage's tests."""
 
 import sys
 from pathlib import Path

@@ -27,7 +27,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture()
+@pytest.fixture
 def history(folder: Path) -> History:
     return History(f"sqlite:///{folder}/history.sqlite")
 

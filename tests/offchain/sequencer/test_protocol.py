@@ -53,7 +53,12 @@ def test_a_submission_that_was_changed_is_refused() -> None:
 def test_too_large_a_command_is_refused_by_the_sender() -> None:
     terms = {"account": ADDRESS, "token": ADDRESS, "amount": 1, "destination": ADDRESS, "as_cxpt": False}
     long = RequestApproval(
-        **terms, purpose="x" * 70_000, nonce=1, deadline=1, signature="", signer=ADDRESS  # type: ignore[arg-type]
+        **terms,
+        purpose="x" * 70_000,
+        nonce=1,
+        deadline=1,
+        signature="",
+        signer=ADDRESS,  # type: ignore[arg-type]
     )
     assert len(encode(long)[2]) > 65_536
     with pytest.raises(InvalidInput, match="bytes"):

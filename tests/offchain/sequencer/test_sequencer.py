@@ -20,6 +20,7 @@ from venue_samples import (
     replay,
     running,
     settings,
+    until,
 )
 
 from offchain.domain.command import AdvanceTime, CancelOrder, CloseEpoch, PlaceOrder, SetFees, decode
@@ -103,8 +104,7 @@ async def test_nothing_leaves_before_the_fsync_returns(tmp_path: Path) -> None:
         assert again.replayed and not one.replayed and again.sequence == one.sequence
         assert (again.events, again.receipt, again.at) == (one.events, one.receipt, one.at)
         assert (await snapshot).sequence >= two.sequence
-        while not seen or seen[-1].sequence < two.sequence:
-            await asyncio.sleep(0.01)
+        await until(lambda: bool(seen) and seen[-1].sequence >= two.sequence)
         feed.cancel()
         await link.close()
 
@@ -238,10 +238,14 @@ async def test_a_full_disk_stops_the_process_and_loses_nothing(tmp_path: Path) -
         await run.funded()
         link = await run.link()
         disk.fail_at = disk.calls + 40
-        with pytest.raises(SequencerUnavailable):
+
+        async def submit_all() -> None:
             for chunk in chunks(flow(2_000), 7):
-                acks = await link.submit(chunk)
-                acknowledged |= {ack.sequence: command for ack, command in zip(acks, chunk, strict=True)}
+                for ack, command in zip(await link.submit(chunk), chunk, strict=True):
+                    acknowledged[ack.sequence] = command
+
+        with pytest.raises(SequencerUnavailable):
+            await submit_all()
         assert await asyncio.wait_for(run.task, 5) == 70
         with pytest.raises(SequencerUnavailable):
             await link.submit(flow(1))
@@ -290,8 +294,8 @@ async def test_another_exchanges_journal_is_refused(tmp_path: Path) -> None:
 async def test_another_journals_ops_database_is_refused(tmp_path: Path) -> None:
     async with running(settings(tmp_path / "one")):
         pass
+    other = settings(tmp_path / "two", ops_url=f"sqlite:///{tmp_path}/one/ops.sqlite")
     with pytest.raises(ConfigurationError, match="another journal"):
-        other = settings(tmp_path / "two", ops_url=f"sqlite:///{tmp_path}/one/ops.sqlite")
         async with running(other, clock=lambda: START + 1):
             pass
 

@@ -123,6 +123,12 @@ def fund(folder: Path) -> None:
     ops.close()
 
 
+async def until(condition: Callable[[], bool]) -> None:
+    """Polls, as a test may."""
+    while not condition():  # noqa: ASYNC110
+        await asyncio.sleep(0.002)
+
+
 class Running:
     """A sequencer in this process, its task and its objects."""
 
@@ -133,8 +139,7 @@ class Running:
         self.sequencer: Sequencer
 
     async def funded(self) -> None:
-        while self.sequencer.durable_sequence < 2 + len(funding()):
-            await asyncio.sleep(0.005)
+        await until(lambda: self.sequencer.durable_sequence >= 2 + len(funding()))
 
     async def link(self) -> SequencerLink:
         return await SequencerLink.connect(self.settings.socket)

@@ -17,7 +17,7 @@ from offchain.storage.transactions import TransactionState
 ACCOUNT = Address("0x" + "a1" * 20)
 
 
-@pytest.fixture()
+@pytest.fixture
 def ops(tmp_path: Path) -> Ops:
     return Ops(f"sqlite:///{tmp_path}/ops.sqlite")
 
@@ -70,7 +70,9 @@ def test_a_payload_is_replaced_only_while_nothing_of_it_can_be_mined(ops: Ops) -
     assert ops.outbox_row("batch", 1) == OutboxRow("batch", 1, "second", 11, revision=1)
     ops.put_outbox([], 11, [batch(1, "stale", 11)])
     ops.put_outbox([batch(1, "first", 10)], 11)
-    assert ops.outbox_row("batch", 1) == OutboxRow("batch", 1, "second", 11, revision=1), "doing it again changes nothing"
+    assert ops.outbox_row("batch", 1) == OutboxRow("batch", 1, "second", 11, revision=1), (
+        "doing it again changes nothing"
+    )
 
     planned = ops.plan("batch:1", "settler", "0xsettlement", "0xcall", 1_000, now=1)
     with pytest.raises(StorageError, match="replaced"):

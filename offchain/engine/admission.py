@@ -1,0 +1,137 @@
+"""Whether an order may enter: every reason to reject one, in the order in which they are checked.
+
+Invariant: pure; a rejected order consumes nothing, neither its nonce nor its client order id, and leaves the order that
+it would have replaced in place.
+"""
+
+from typing import NamedTuple
+
+from offchain.domain.event import RejectReason, VenueState
+from offchain.domain.limits import (
+    CLIENT_ORDER_ID_BYTES_MAX,
+    NOTIONAL_ATOMS_MAX,
+    OPEN_ORDERS_PER_ACCOUNT_MAX,
+    PRICE_TICKS_MAX,
+    SEQUENCE_AHEAD_MILLIS_MAX,
+    SIZE_LOTS_MAX,
+)
+from offchain.domain.market import Market, MarketState
+from offchain.domain.order import Flags, Kind, Order, Side, TimeInForce
+from offchain.domain.units import PPM, ceil_div
+from offchain.engine.book import Book
+from offchain.engine.orders import Account, Ticket
+from offchain.engine.state import State
+
+EXPIRY_MAX = 2**40 - 1
+"""An order's expiry is a uint40 on chain."""
+
+
+class Admission(NamedTuple):
+    """An order that may enter: the order it replaces, if any, and what it holds per lot."""
+
+    account: Account
+    book: Book
+    replaced: Ticket | None
+    hold_per_lot: int
+
+
+def admit(state: State, order: Order, client_order_id: str) -> Admission | RejectReason:
+    """Checks everything but the signer."""
+    book = state.books.get(order.market)
+    if book is None:
+        return RejectReason.UNKNOWN_MARKET
+    reason = _shape(order, client_order_id) or _bounds(order, book.market) or _times(order, state.at)
+    if reason is not None:
+        return reason
+    if order.max_fee_ppm < state.maker_fee_ppm or order.max_fee_ppm < state.taker_fee_ppm:
+        return RejectReason.FEE_CAP_TOO_LOW
+    reason = _open_for(order, state.gate.state, book.state)
+    if reason is not None:
+        return reason
+    account = state.accounts.get(order.account)
+    if account is None:
+        return RejectReason.INSUFFICIENT_BALANCE
+    slot = order.nonce >> 48
+    replaced = account.slots.get(slot)
+    reason = _standing(order, account, client_order_id, replaced)
+    if reason is not None:
+        return reason
+    if order.flags & Flags.POST_ONLY and book.is_crossed_by(order.side, order.price_ticks, replaced):
+        return RejectReason.POST_ONLY_WOULD_CROSS
+    per_lot = hold_per_lot(order, book.market, state.maker_fee_ppm, state.taker_fee_ppm)
+    balance = state.ledger.find(order.account, book.market.base_token if order.side else state.quote_token)
+    cover = 0 if balance is None else balance.cover
+    if replaced is not None and replaced.balance is balance:
+        cover += replaced.hold_per_lot * replaced.remaining
+    if cover < per_lot * order.size_lots:
+        return RejectReason.INSUFFICIENT_BALANCE
+    return Admission(account, book, replaced, per_lot)
+
+
+def hold_per_lot(order: Order, market: Market, maker_fee_ppm: int, taker_fee_ppm: int) -> int:
+    """Atoms held per remaining lot. Rounded up per lot, so that partial fills never cost more than was held."""
+    if order.side == Side.SELL:
+        return market.base_atoms_per_lot
+    notional = order.price_ticks * market.quote_atoms_per_tick_lot
+    return notional + ceil_div(notional * max(maker_fee_ppm, taker_fee_ppm, 0), PPM)
+
+
+def _shape(order: Order, client_order_id: str) -> RejectReason | None:
+    """What makes no sense in itself, or is not built yet."""
+    if order.subaccount or order.trigger_ticks or order.flags & ~Flags.POST_ONLY:
+        return RejectReason.UNSUPPORTED
+    is_immediate = order.is_immediate
+    if order.kind == Kind.MARKET and order.time_in_force not in (TimeInForce.IOC, TimeInForce.FOK):
+        return RejectReason.INVALID_PARAMETER
+    if is_immediate and order.flags:
+        return RejectReason.INVALID_PARAMETER
+    if order.expiry > EXPIRY_MAX or (order.time_in_force == TimeInForce.GTD and not order.expiry):
+        return RejectReason.INVALID_PARAMETER
+    if len(client_order_id.encode()) > CLIENT_ORDER_ID_BYTES_MAX:
+        return RejectReason.INVALID_PARAMETER
+    if is_immediate != (order.nonce >> 48 == 0):
+        return RejectReason.INVALID_SLOT
+    return None
+
+
+def _bounds(order: Order, market: Market) -> RejectReason | None:
+    if not 0 < order.price_ticks <= PRICE_TICKS_MAX:
+        return RejectReason.INVALID_PRICE
+    if not 0 < order.size_lots <= SIZE_LOTS_MAX:
+        return RejectReason.INVALID_SIZE
+    notional = order.price_ticks * order.size_lots * market.quote_atoms_per_tick_lot
+    if notional > NOTIONAL_ATOMS_MAX or order.size_lots * market.base_atoms_per_lot > NOTIONAL_ATOMS_MAX:
+        return RejectReason.INVALID_SIZE
+    return None
+
+
+def _times(order: Order, at: int) -> RejectReason | None:
+    if order.expiry and order.expiry * 1000 <= at:
+        return RejectReason.EXPIRED
+    if order.sequence > at + SEQUENCE_AHEAD_MILLIS_MAX:
+        return RejectReason.NONCE_TOO_FAR_AHEAD
+    return None
+
+
+def _open_for(order: Order, venue: VenueState, market: MarketState) -> RejectReason | None:
+    if venue in (VenueState.CANCEL_ONLY, VenueState.HALTED):
+        return RejectReason.CANCEL_ONLY_VENUE
+    if market in (MarketState.CANCEL_ONLY, MarketState.PAUSED):
+        return RejectReason.MARKET_NOT_OPEN
+    is_post_only = VenueState.POST_ONLY in (venue, market.value)
+    if is_post_only and not order.flags & Flags.POST_ONLY:
+        return RejectReason.POST_ONLY_VENUE
+    return None
+
+
+def _standing(order: Order, account: Account, client_order_id: str, replaced: Ticket | None) -> RejectReason | None:
+    """What the account's other orders and balances say."""
+    if account.nonces.is_dead(order.nonce >> 48, order.sequence):
+        return RejectReason.DEAD_NONCE
+    if account.uncovered:
+        return RejectReason.CANCEL_ONLY_ACCOUNT
+    if client_order_id and client_order_id in account.client_ids:
+        return RejectReason.DUPLICATE_CLIENT_ORDER_ID
+    if not order.is_immediate and replaced is None and len(account.open) >= OPEN_ORDERS_PER_ACCOUNT_MAX:
+        return RejectReason.TOO_MANY_OPEN_ORDERS
+    return None

@@ -1,0 +1,87 @@
+"""State as events: what a read model needs to start from here, and the first result of one order.
+
+Invariant: reads only. The events are ordered by market, sequence, price and address, never by history.
+"""
+
+from collections.abc import Iterator
+
+import msgspec
+
+from offchain.domain.event import (
+    AccountRestricted,
+    AnyEvent,
+    FeesChanged,
+    LevelChanged,
+    MarketOpened,
+    MarketStateChanged,
+    OrderClosed,
+    OrderRejected,
+    VenueStateChanged,
+)
+from offchain.domain.market import Market
+from offchain.domain.order import OrderStatus, Side
+from offchain.engine.book import Book
+from offchain.engine.orders import ClosedOrder, Ticket
+from offchain.engine.state import State, balance_event
+
+
+def order_events(known: Ticket | ClosedOrder | OrderRejected) -> tuple[AnyEvent, ...]:
+    """OrderAccepted with what has filled, then OrderClosed if it is no longer open; or OrderRejected."""
+    if isinstance(known, OrderRejected):
+        return (known,)
+    accepted = msgspec.structs.replace(known.accepted, filled_lots=known.filled)
+    if isinstance(known, Ticket):
+        assert known.status is OrderStatus.OPEN
+        return (accepted,)
+    closed = OrderClosed(
+        digest=accepted.digest,
+        account=accepted.account,
+        market=accepted.market,
+        reason=known.reason,
+        filled_lots=known.filled,
+    )
+    return (accepted, closed)
+
+
+def describe(state: State) -> Iterator[AnyEvent]:
+    """Markets, fees, venue, open orders, levels, balances, restrictions, open countersignatures."""
+    if state.venue is None:
+        return
+    books = [state.books[number] for number in sorted(state.books)]
+    for book in books:
+        yield market_event(book.market)
+        yield MarketStateChanged(market=book.market.market, state=book.state)
+    yield FeesChanged(maker_fee_ppm=state.maker_fee_ppm, taker_fee_ppm=state.taker_fee_ppm)
+    yield VenueStateChanged(state=state.gate.state, reason=state.gate.reason)
+    accounts = [state.accounts[address] for address in sorted(state.accounts)]
+    tickets = [ticket for account in accounts for ticket in account.open.values()]
+    for ticket in sorted(tickets, key=lambda ticket: ticket.sequence):
+        yield from order_events(ticket)
+    for book in books:
+        yield from _levels(book)
+    for account in accounts:
+        if account.uncovered:
+            yield AccountRestricted(account=account.address, cancel_only=True)
+    for _, balance in sorted(state.ledger.balances.items()):
+        if not balance.is_empty:
+            yield balance_event(balance)
+    for nonce in sorted(state.approvals.open):
+        yield state.approvals.open[nonce]
+
+
+def market_event(market: Market) -> MarketOpened:
+    return MarketOpened(
+        market=market.market,
+        symbol=market.symbol,
+        base_token=market.base_token,
+        base_atoms_per_lot=market.base_atoms_per_lot,
+        quote_atoms_per_tick_lot=market.quote_atoms_per_tick_lot,
+        base_decimals=market.base_decimals,
+        quote_decimals=market.quote_decimals,
+    )
+
+
+def _levels(book: Book) -> Iterator[LevelChanged]:
+    for side in Side:
+        for level in book.ladder(side).best_first():
+            yield LevelChanged(market=book.market.market, side=side, price_ticks=level.price, size_lots=level.size)

@@ -1,0 +1,171 @@
+"""Final logs and blocks of the chain, in the contracts' own gapless sequence.
+
+Invariant: `settled` moves only here. Whatever the chain says that this ledger does not (a gap, another balance, a batch
+that is not the next one) is announced as `Diverged` and halts the venue for good; the ledger then keeps its own numbers.
+"""
+
+from offchain.domain.chainlog import (
+    AllOrdersCancelledOnChain,
+    AnyChainLog,
+    BatchSettled,
+    CollateralLocked,
+    CollateralUnlocked,
+    Deposited,
+    MarketListed,
+    OrderCancelledOnChain,
+    SynthBurned,
+    SynthMinted,
+    SynthRegistered,
+    WithdrawalRequestCancelled,
+    WithdrawalRequested,
+    Withdrawn,
+)
+from offchain.domain.command import ObserveBlock
+from offchain.domain.event import CloseReason, RejectReason
+from offchain.domain.market import Market
+from offchain.domain.units import Address
+from offchain.engine.book import Book
+from offchain.engine.description import market_event
+from offchain.engine.ledger import Balance
+from offchain.engine.promising import release
+from offchain.engine.settling import restore_cover, settle_batch
+from offchain.engine.state import State
+from offchain.engine.trading import close, kill_slot
+
+
+def observe_log(state: State, log: AnyChainLog) -> None:
+    expected = state.event_sequence + 1
+    if log.event_sequence != expected:
+        state.diverge("event_sequence", expected, log.event_sequence)
+        return
+    state.event_sequence = expected
+    _apply(state, log)
+    for balance in state.ledger.touched:
+        if balance.settled < 0:
+            state.diverge(f"settled of {balance.account} in {balance.token}", ">= 0", balance.settled)
+    restore_cover(state)
+
+
+def observe_block(state: State, command: ObserveBlock) -> None:
+    """Every log up to this block is known: approvals that no later block can use lapse."""
+    if command.block_number < state.block_number or command.block_time < state.block_time:
+        state.reject(RejectReason.INVALID_PARAMETER)
+        return
+    state.block_number, state.block_time = command.block_number, command.block_time
+    while (approval := state.approvals.lapsed(command.block_time)) is not None:
+        release(state, approval.nonce, used=False)
+
+
+def _apply(state: State, log: AnyChainLog) -> None:
+    match log:
+        case BatchSettled():
+            settle_batch(state, log)
+        case Deposited():
+            state.ledger.flow(log.token).deposits += log.amount
+            _credit(state, log.account, log.token, log.amount, log.balance)
+        case WithdrawalRequested():
+            balance = _balance(state, log.account, log.token)
+            if balance.requested:
+                state.diverge(f"request of {log.account} in {log.token}", balance.requested, log.amount)
+            state.ledger.request(balance, log.amount)
+        case WithdrawalRequestCancelled():
+            state.ledger.request(_balance(state, log.account, log.token), 0)
+        case Withdrawn():
+            _withdraw(state, log)
+        case CollateralLocked() | CollateralUnlocked():
+            _move_collateral(state, log)
+        case SynthMinted():
+            state.ledger.flow(log.token).minted += log.amount
+            _credit(state, log.account, log.token, log.amount, log.balance)
+        case SynthBurned():
+            state.ledger.flow(log.token).burned += log.amount
+            _debit(state, log, log.token)
+        case SynthRegistered():
+            state.tokens[log.token] = None
+        case MarketListed():
+            _list_market(state, log)
+        case OrderCancelledOnChain():
+            kill_slot(state, state.account(log.account), log.nonce, CloseReason.CANCELED_ON_CHAIN)
+        case AllOrdersCancelledOnChain():
+            _raise_floor(state, log)
+
+
+def _balance(state: State, account: Address, token: Address) -> Balance:
+    state.tokens[token] = None
+    state.account(account)
+    return state.ledger.of(account, token)
+
+
+def _check(state: State, balance: Balance, observed: int) -> None:
+    if balance.settled != observed:
+        state.diverge(f"settled of {balance.account} in {balance.token}", balance.settled, observed)
+
+
+def _credit(state: State, account: Address, token: Address, amount: int, observed: int) -> None:
+    balance = _balance(state, account, token)
+    state.ledger.credit(balance, amount)
+    _check(state, balance, observed)
+
+
+def _debit(state: State, log: Withdrawn | CollateralLocked | SynthBurned, token: Address) -> None:
+    """A debit uses up a promise or draws on the account's request; what is left of that comes with the log."""
+    balance = _balance(state, log.account, token)
+    state.ledger.debit(balance, log.amount)
+    state.ledger.request(balance, log.request_remaining)
+    if log.approval:
+        approval = state.approvals.open.get(log.approval)
+        expected = (approval.account, approval.token, approval.amount) if approval is not None else None
+        if expected != (log.account, token, log.amount):
+            state.diverge(f"approval {log.approval}", expected, (log.account, token, log.amount))
+        else:
+            release(state, log.approval, used=True)
+    _check(state, balance, log.balance)
+
+
+def _withdraw(state: State, log: Withdrawn) -> None:
+    """Units withdrawn as CXPT stay in the Vault, on the treasury's account; the log comes after both moves."""
+    if log.as_cxpt:
+        assert state.venue is not None
+        state.ledger.credit(_balance(state, state.venue.treasury_account, log.token), log.amount)
+    else:
+        state.ledger.flow(log.token).withdrawals += log.amount
+    _debit(state, log, log.token)
+
+
+def _move_collateral(state: State, log: CollateralLocked | CollateralUnlocked) -> None:
+    token, account = state.quote_token, state.account(log.account)
+    moved = log.amount if isinstance(log, CollateralLocked) else -log.amount
+    if account.locked + moved < 0:
+        state.diverge(f"locked collateral of {log.account}", account.locked, log.amount)
+    account.locked += moved
+    state.ledger.flow(token).locked += moved
+    if isinstance(log, CollateralLocked):
+        _debit(state, log, token)
+    else:
+        _credit(state, log.account, token, log.amount, log.balance)
+
+
+def _list_market(state: State, log: MarketListed) -> None:
+    if log.market in state.books or log.base_atoms_per_lot <= 0 or log.quote_atoms_per_tick_lot <= 0:
+        state.diverge("market", "a new one, with positive units", log.market)
+        return
+    state.tokens[log.base_token] = None
+    market = Market(
+        market=log.market,
+        symbol=log.symbol,
+        base_token=log.base_token,
+        base_atoms_per_lot=log.base_atoms_per_lot,
+        quote_atoms_per_tick_lot=log.quote_atoms_per_tick_lot,
+        base_decimals=log.base_decimals,
+        quote_decimals=log.quote_decimals,
+    )
+    state.books[log.market] = Book(market)
+    state.events.append(market_event(market))
+
+
+def _raise_floor(state: State, log: AllOrdersCancelledOnChain) -> None:
+    account = state.account(log.account)
+    account.nonces.raise_floor(log.floor)
+    for ticket in tuple(account.open.values()):
+        if ticket.order.sequence < log.floor:
+            close(state, ticket, CloseReason.CANCELED_ON_CHAIN)

@@ -1,0 +1,83 @@
+"""Countersigning debits: `RequestApproval` in, a promise in the ledger out.
+
+Invariant: only what is withdrawable is promised, to the account itself, for at most APPROVAL_LIFETIME_SECONDS.
+"""
+
+from offchain.domain.command import RequestApproval
+from offchain.domain.event import ApprovalGranted, ApprovalReleased, RejectReason, VenueState
+from offchain.domain.limits import APPROVAL_LIFETIME_SECONDS, APPROVALS_PER_ACCOUNT_MAX
+from offchain.domain.units import ZERO_ADDRESS
+from offchain.engine.state import State
+
+WITHDRAW, LOCK, BURN = "withdraw", "lock", "burn"
+
+
+def request_approval(state: State, command: RequestApproval) -> None:
+    """One ApprovalGranted, or a CommandRejected."""
+    deadline = state.at // 1000 + APPROVAL_LIFETIME_SECONDS
+    if command.signature or command.deadline:
+        deadline = min(deadline, command.deadline)
+    reason = _refusal(state, command, deadline)
+    if reason is not None:
+        state.reject(reason)
+        return
+    account = state.accounts[command.account]
+    account.approvals += 1
+    state.ledger.promise(state.ledger.of(command.account, command.token), command.amount)
+    granted = ApprovalGranted(
+        nonce=state.sequence,
+        purpose=command.purpose,
+        account=command.account,
+        token=command.token,
+        amount=command.amount,
+        destination=command.destination,
+        as_cxpt=command.as_cxpt,
+        owner_nonce=command.nonce,
+        owner_deadline=command.deadline,
+        owner_signature=command.signature,
+        deadline=deadline,
+    )
+    state.approvals.add(granted)
+    state.events.append(granted)
+
+
+def release(state: State, nonce: int, used: bool) -> None:
+    """The promise ends: used on chain, or lapsed there."""
+    granted = state.approvals.remove(nonce)
+    account = state.accounts[granted.account]
+    account.approvals -= 1
+    state.ledger.unpromise(state.ledger.of(granted.account, granted.token), granted.amount)
+    state.events.append(ApprovalReleased(nonce=nonce, account=granted.account, used=used))
+
+
+def _refusal(state: State, command: RequestApproval, deadline: int) -> RejectReason | None:
+    if command.signer != command.account:
+        return RejectReason.WRONG_SIGNER
+    if command.token not in state.tokens:
+        return RejectReason.UNKNOWN_TOKEN
+    if command.amount <= 0 or not _makes_sense(command, command.token == state.quote_token):
+        return RejectReason.INVALID_PARAMETER
+    if deadline * 1000 <= state.at:
+        return RejectReason.EXPIRED
+    if state.gate.state is VenueState.HALTED:
+        return RejectReason.CANCEL_ONLY_VENUE
+    account = state.accounts.get(command.account)
+    balance = state.ledger.find(command.account, command.token)
+    if account is None or balance is None:
+        return RejectReason.INSUFFICIENT_BALANCE
+    if account.uncovered:
+        return RejectReason.CANCEL_ONLY_ACCOUNT
+    if account.approvals >= APPROVALS_PER_ACCOUNT_MAX:
+        return RejectReason.TOO_MANY_APPROVALS
+    if command.amount > balance.withdrawable:
+        return RejectReason.INSUFFICIENT_BALANCE
+    return None
+
+
+def _makes_sense(command: RequestApproval, is_quote: bool) -> bool:
+    """Collateral is the settlement token, what is burned is a synth, CXPT stands for the settlement token."""
+    if command.purpose == WITHDRAW:
+        return command.destination != ZERO_ADDRESS and (is_quote or not command.as_cxpt)
+    if command.as_cxpt:
+        return False
+    return (command.purpose == LOCK and is_quote) or (command.purpose == BURN and not is_quote)

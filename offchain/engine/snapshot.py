@@ -1,0 +1,303 @@
+"""The whole state as canonical bytes, and back.
+
+Invariant: equal states give equal bytes, however they were reached: every table is sorted by its key (what is kept in
+order of arrival is listed in it), empty balances are left out, and what follows from other rows is not stored. Rows are
+spelled out here, so that a field added to a command or event changes no old state hash. MessagePack in its shortest form;
+amounts as decimal text, because they exceed 64 bits.
+"""
+
+from typing import Any
+
+import msgspec
+
+from offchain.domain.command import OpenVenue
+from offchain.domain.eip712 import domain_separator
+from offchain.domain.errors import InvalidInput
+from offchain.domain.event import ApprovalGranted, CloseReason, OrderAccepted, OrderRejected, RejectReason, VenueState
+from offchain.domain.market import Market, MarketState
+from offchain.domain.order import Order, OrderStatus
+from offchain.domain.units import fee_up, from_hex
+from offchain.engine.book import Book
+from offchain.engine.fills import Backlog, Batch, Fill, FillState, Terms
+from offchain.engine.ledger import Balance
+from offchain.engine.orders import Account, ClosedOrder, Ticket
+from offchain.engine.state import State
+from offchain.engine.trading import fill_legs
+
+VERSION = 1
+Row = tuple[Any, ...]
+
+_VENUE = [
+    "chain_id",
+    "vault",
+    "settlement",
+    "commitment",
+    "quote_token",
+    "quote_decimals",
+    "fee_account",
+    "treasury_account",
+    "insurance_account",
+    "maker_fee_ppm",
+    "taker_fee_ppm",
+    "batch_interval_millis",
+    "batch_gas_max",
+    "fills_per_immediate_order_max",
+]
+_ACCEPTED = [
+    "sequence",
+    "at",
+    "account",
+    "subaccount",
+    "market",
+    "side",
+    "kind",
+    "time_in_force",
+    "flags",
+    "price_ticks",
+    "size_lots",
+    "nonce",
+    "expiry",
+    "client_order_id",
+    "maker_fee_ppm",
+    "taker_fee_ppm",
+]
+_APPROVAL = ["nonce", "purpose", "account", "token", "destination", "as_cxpt", "owner_signature", "deadline"]
+_APPROVAL_BIG = ["amount", "owner_nonce", "owner_deadline"]
+_FLOW = ["deposits", "withdrawals", "minted", "burned", "locked"]
+_BALANCE = ["settled", "pending", "held", "leaving", "requested"]
+
+
+def encode(state: State) -> bytes:
+    tickets = _tickets(state)
+    tables = (
+        VERSION,
+        _scalars(state),
+        None if state.venue is None else [getattr(state.venue, name) for name in _VENUE],
+        sorted(state.tokens),
+        [(token, *_texts(totals, _FLOW)) for token, totals in sorted(state.ledger.flows.items())],
+        [_book_row(state.books[number]) for number in sorted(state.books)],
+        [_account_row(state.accounts[address]) for address in sorted(state.accounts)],
+        [_ticket_row(tickets[sequence]) for sequence in sorted(tickets)],
+        [_fill_row(state.backlog.unsettled[number]) for number in sorted(state.backlog.unsettled)],
+        [tuple(state.backlog.batches[number]) for number in sorted(state.backlog.batches)],
+        [
+            ([getattr(approval, name) for name in _APPROVAL], _texts(approval, _APPROVAL_BIG))
+            for _, approval in sorted(state.approvals.open.items())
+        ],
+    )
+    return msgspec.msgpack.encode(tables)
+
+
+def decode(raw: bytes) -> State:
+    try:
+        version, scalars, venue, tokens, totals, books, accounts, tickets, fills, batches, approvals = (
+            msgspec.msgpack.decode(raw)
+        )
+    except (ValueError, TypeError, msgspec.DecodeError) as error:
+        raise InvalidInput(f"not a snapshot: {error}") from error
+    if version != VERSION:
+        raise InvalidInput(f"snapshot has unknown version {version}", remedy="Run a newer hooats")
+    state = State()
+    if venue is not None:
+        state.venue = OpenVenue(**dict(zip(_VENUE, venue, strict=True)))
+        state.separator = domain_separator(state.venue.chain_id, state.venue.settlement)
+        state.backlog = Backlog(state.venue.batch_interval_millis, state.venue.batch_gas_max)
+    _read_scalars(state, scalars)
+    state.tokens = dict.fromkeys(tokens)
+    for token, *amounts in totals:
+        _set_texts(state.ledger.flow(token), _FLOW, amounts)
+    for row in books:
+        _read_book(state, row)
+    for row in accounts:
+        _read_account(state, row)
+    by_sequence = {}
+    for row in tickets:
+        ticket = _read_ticket(state, row)
+        by_sequence[ticket.sequence] = ticket
+    for book in state.books.values():
+        book.take_changes()
+    _read_fills(state, fills, batches, by_sequence)
+    for fields, amounts in approvals:
+        values = dict(zip(_APPROVAL, fields, strict=True)) | dict(zip(_APPROVAL_BIG, map(int, amounts), strict=True))
+        state.approvals.add(ApprovalGranted(**values))
+        state.accounts[values["account"]].approvals += 1
+    return state
+
+
+# --- single values ---
+
+
+def _scalars(state: State) -> Row:
+    gate, backlog = state.gate, state.backlog
+    return (
+        (state.sequence, state.at, state.maker_fee_ppm, state.taker_fee_ppm),
+        (state.epoch, state.epoch_first, str(state.epoch_volume), state.epoch_count),
+        (state.event_sequence, state.block_number, state.block_time),
+        (gate.operator, gate.operator_reason, gate.is_diverged, gate.oldest_at, gate.state, gate.reason),
+        (backlog.last_fill, backlog.last_batch, backlog.decided_fill, backlog.decided_batch, backlog.open_first),
+        backlog.deadline,
+    )
+
+
+def _read_scalars(state: State, row: Row) -> None:
+    commands, epoch, chain, gate, numbers, state.backlog.deadline = row
+    state.sequence, state.at, state.maker_fee_ppm, state.taker_fee_ppm = commands
+    state.epoch, state.epoch_first, volume, state.epoch_count = epoch
+    state.epoch_volume = int(volume)
+    state.event_sequence, state.block_number, state.block_time = chain
+    operator, state.gate.operator_reason, state.gate.is_diverged, oldest_at, announced, state.gate.reason = gate
+    state.gate.operator, state.gate.state = MarketState(operator), VenueState(announced)
+    state.gate.watch(oldest_at, state.at)
+    backlog = state.backlog
+    backlog.last_fill, backlog.last_batch, backlog.decided_fill, backlog.decided_batch, backlog.open_first = numbers
+
+
+def _texts(source: object, names: list[str]) -> list[str]:
+    return [str(getattr(source, name)) for name in names]
+
+
+def _set_texts(target: object, names: list[str], amounts: list[str]) -> None:
+    for name, amount in zip(names, amounts, strict=True):
+        setattr(target, name, int(amount))
+
+
+# --- markets, accounts ---
+
+
+def _book_row(book: Book) -> Row:
+    market = book.market
+    units = str(market.base_atoms_per_lot), str(market.quote_atoms_per_tick_lot)
+    decimals = market.base_decimals, market.quote_decimals
+    return market.market, book.state, market.symbol, market.base_token, *units, *decimals
+
+
+def _read_book(state: State, row: Row) -> None:
+    number, market_state, symbol, base_token, base_atoms, quote_atoms, base_decimals, quote_decimals = row
+    book = Book(
+        Market(
+            market=number,
+            symbol=symbol,
+            base_token=base_token,
+            base_atoms_per_lot=int(base_atoms),
+            quote_atoms_per_tick_lot=int(quote_atoms),
+            base_decimals=base_decimals,
+            quote_decimals=quote_decimals,
+        )
+    )
+    book.state = MarketState(market_state)
+    state.books[number] = book
+
+
+def _account_row(account: Account) -> Row:
+    return (
+        account.address,
+        account.nonces.floor,
+        sorted(account.nonces.slots.items()),
+        str(account.locked),
+        [(_accepted_row(closed.accepted), closed.filled, closed.reason) for closed in account.closed.values()],
+        [(from_hex(r.digest), r.market, r.client_order_id, r.reason) for r in account.rejected.values()],
+    )
+
+
+def _balance_row(balance: Balance) -> Row:
+    return balance.token, *_texts(balance, _BALANCE)
+
+
+def _read_account(state: State, row: Row) -> None:
+    address, floor, slots, locked, balances, closed, rejected = row
+    account = state.account(address)
+    account.nonces.floor, account.nonces.slots, account.locked = floor, dict(slots), int(locked)
+    for token, *amounts in balances:
+        balance = account.balance(token)
+        _set_texts(balance, _BALANCE, amounts)
+        balance.is_uncovered = balance.cover < 0
+        account.uncovered += balance.is_uncovered
+    for fields, filled, reason in closed:
+        accepted = _read_accepted(fields)
+        state.orders.remember_closed(account, ClosedOrder(accepted, filled, CloseReason(reason)))
+        if accepted.client_order_id:
+            account.client_ids[accepted.client_order_id] = accepted.digest
+    for digest, market, client_order_id, why in rejected:
+        event = OrderRejected(
+            digest=_hex(digest),
+            account=address,
+            market=market,
+            client_order_id=client_order_id,
+            reason=RejectReason(why),
+        )
+        state.orders.remember_rejected(account, event)
+
+
+def _accepted_row(accepted: OrderAccepted) -> list[Any]:
+    return [from_hex(accepted.digest), *(getattr(accepted, name) for name in _ACCEPTED)]
+
+
+def _read_accepted(fields: list[Any]) -> OrderAccepted:
+    return OrderAccepted(digest=_hex(fields[0]), **dict(zip(_ACCEPTED, fields[1:], strict=True)))
+
+
+def _hex(raw: bytes) -> Any:
+    return "0x" + raw.hex()
+
+
+# --- orders that are open or in undecided fills, and those fills ---
+
+
+def _tickets(state: State) -> dict[int, Ticket]:
+    tickets = {}
+    for account in state.accounts.values():
+        tickets.update(account.open)
+    for fill in state.backlog.unsettled.values():
+        tickets[fill.maker.sequence] = fill.maker
+        tickets[fill.taker.sequence] = fill.taker
+    return tickets
+
+
+def _ticket_row(ticket: Ticket) -> Row:
+    return (
+        ticket.order.to_frame(),
+        ticket.signature,
+        _accepted_row(ticket.accepted),
+        str(ticket.hold_per_lot),
+        ticket.remaining,
+        ticket.status,
+    )
+
+
+def _read_ticket(state: State, row: Row) -> Ticket:
+    frame, signature, accepted, per_lot, remaining, status = row
+    order = Order.from_frame(frame)
+    account = state.account(order.account)
+    book = state.books[order.market]
+    balance = account.balance(book.market.base_token if order.side else state.quote_token)
+    ticket = Ticket(order, signature, _read_accepted(accepted), account, balance, int(per_lot))
+    ticket.remaining, ticket.status = remaining, OrderStatus(status)
+    if ticket.status is OrderStatus.OPEN:
+        state.orders.add(ticket)
+        book.add(ticket)
+        if order.expiry:
+            state.expire_at(ticket)
+    return ticket
+
+
+def _fill_row(fill: Fill) -> Row:
+    return fill.number, fill.at, fill.maker.sequence, fill.taker.sequence, tuple(fill.terms), fill.is_taken_back
+
+
+def _read_fills(state: State, fills: list[Row], batches: list[Row], tickets: dict[int, Ticket]) -> None:
+    backlog = state.backlog
+    for number, at, maker_sequence, taker_sequence, terms, is_taken_back in fills:
+        maker, taker = tickets[maker_sequence], tickets[taker_sequence]
+        agreed = Terms(*terms)
+        book = state.books[maker.order.market]
+        notional = book.market.notional(maker.order.price_ticks, agreed.size_lots)  # type: ignore[arg-type]
+        money = notional, fee_up(notional, agreed.maker_fee_ppm), fee_up(notional, agreed.taker_fee_ppm)
+        legs = fill_legs(state, book, maker, taker, agreed.size_lots, money)
+        fill = Fill(number, at, maker, taker, agreed, legs)
+        fill.is_taken_back = is_taken_back
+        backlog.unsettled[number] = fill
+        if number >= backlog.open_first:
+            backlog.orders[maker_sequence] = backlog.orders[taker_sequence] = None
+        else:
+            fill.state = FillState.BATCHED
+    backlog.batches = {batch: Batch(batch, first, last) for batch, first, last in batches}

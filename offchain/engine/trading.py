@@ -1,0 +1,236 @@
+"""Orders in, orders out: accepting, crossing, cancelling, expiring.
+
+Invariant: the hold of an open order is `hold_per_lot * remaining`, in one balance, from acceptance to its last lot; a
+match moves the money of both sides from hold to pending at the maker's price, with the rates frozen at acceptance.
+"""
+
+from offchain.domain.command import CancelAll, CancelOrder, PlaceOrder
+from offchain.domain.eip712 import order_digest
+from offchain.domain.event import CloseReason, FillMatched, OrderAccepted, OrderClosed, OrderRejected, RejectReason
+from offchain.domain.limits import SEQUENCE_AHEAD_MILLIS_MAX
+from offchain.domain.order import Side, TimeInForce
+from offchain.domain.units import Digest, fee_up
+from offchain.engine.admission import Admission, admit
+from offchain.engine.book import Book
+from offchain.engine.fills import Fill, Terms
+from offchain.engine.ledger import Legs
+from offchain.engine.matching import cross, is_fillable
+from offchain.engine.orders import Account, Ticket
+from offchain.engine.state import State
+
+
+def place(state: State, command: PlaceOrder) -> None:
+    """One OrderAccepted or OrderRejected, then what came of it."""
+    order = command.order
+    state.epoch_count += 1
+    digest = Digest("0x" + order_digest(state.separator, order).hex())
+    if order.account == command.signer:
+        verdict = admit(state, order, command.client_order_id)
+    else:
+        verdict = RejectReason.WRONG_SIGNER
+    if isinstance(verdict, Admission):
+        _accept(state, command, digest, verdict)
+        return
+    rejected = OrderRejected(
+        digest=digest,
+        account=order.account,
+        market=order.market,
+        client_order_id=command.client_order_id,
+        reason=verdict,
+    )
+    state.events.append(rejected)
+    account = state.accounts.get(order.account)
+    # A stranger must not be able to decide the first result of somebody's order.
+    if account is not None and verdict is not RejectReason.WRONG_SIGNER:
+        state.orders.remember_rejected(account, rejected)
+
+
+def cancel(state: State, command: CancelOrder) -> None:
+    """Closes the slot's order if the nonce reaches it, and kills the slot up to the nonce."""
+    if command.account != command.signer:
+        state.reject(RejectReason.WRONG_SIGNER)
+        return
+    slot, sequence = command.nonce >> 48, command.nonce & (1 << 48) - 1
+    account = state.accounts.get(command.account)
+    ticket = account.slots.get(slot) if account is not None else None
+    is_reached = ticket is not None and ticket.order.sequence <= sequence
+    if account is None or (not is_reached and account.nonces.is_dead(slot, sequence)):
+        state.reject(RejectReason.ORDER_NOT_OPEN)
+    elif sequence > state.at + SEQUENCE_AHEAD_MILLIS_MAX:
+        state.reject(RejectReason.NONCE_TOO_FAR_AHEAD)
+    else:
+        kill_slot(state, account, command.nonce, CloseReason.CANCELED)
+
+
+def cancel_all(state: State, command: CancelAll) -> None:
+    """Closes the orders of one market or (0) all, and whatever is below the floor; kills sequences below the floor."""
+    if command.account != command.signer:
+        state.reject(RejectReason.WRONG_SIGNER)
+    elif command.floor > state.at + SEQUENCE_AHEAD_MILLIS_MAX:
+        state.reject(RejectReason.NONCE_TOO_FAR_AHEAD)
+    elif command.market and command.market not in state.books:
+        state.reject(RejectReason.UNKNOWN_MARKET)
+    else:
+        account = state.accounts.get(command.account)
+        if account is None:
+            return
+        account.nonces.raise_floor(command.floor)
+        for ticket in tuple(account.open.values()):
+            if command.market in (0, ticket.order.market) or ticket.order.sequence < command.floor:
+                close(state, ticket, CloseReason.CANCELED)
+
+
+def kill_slot(state: State, account: Account, nonce: int, reason: CloseReason) -> None:
+    """The slot's sequences up to the nonce's are dead, and so is its open order if it is one of them."""
+    slot, sequence = nonce >> 48, nonce & (1 << 48) - 1
+    ticket = account.slots.get(slot)
+    if ticket is not None and ticket.order.sequence <= sequence:
+        close(state, ticket, reason)
+    account.nonces.kill(slot, sequence)
+
+
+def close(state: State, ticket: Ticket, reason: CloseReason) -> None:
+    """Takes an open order out of the book and everything else that knows it, and frees its hold."""
+    if ticket.level is not None:
+        book = state.books[ticket.order.market]
+        book.remove(ticket)
+        _mark(state, book)
+    if ticket.remaining:
+        state.ledger.release(ticket.balance, ticket.hold_per_lot * ticket.remaining)
+    if ticket.order.expiry:
+        state.forget_expiry(ticket)
+    state.orders.close(ticket, reason)
+    state.events.append(
+        OrderClosed(
+            digest=ticket.digest,
+            account=ticket.account.address,
+            market=ticket.order.market,
+            reason=reason,
+            filled_lots=ticket.filled,
+        )
+    )
+
+
+def _mark(state: State, book: Book) -> None:
+    if book not in state.changed_books:
+        state.changed_books.append(book)
+
+
+def _accept(state: State, command: PlaceOrder, digest: Digest, admission: Admission) -> None:
+    account, book, replaced, per_lot = admission
+    order = command.order
+    if replaced is not None:
+        close(state, replaced, CloseReason.REPLACED)
+    account.nonces.use(order.nonce >> 48, order.sequence)
+    accepted = OrderAccepted(
+        sequence=state.sequence,
+        at=state.at,
+        digest=digest,
+        account=account.address,
+        subaccount=order.subaccount,
+        market=order.market,
+        side=order.side,
+        kind=order.kind,
+        time_in_force=order.time_in_force,
+        flags=order.flags,
+        price_ticks=order.price_ticks,
+        size_lots=order.size_lots,
+        nonce=order.nonce,
+        expiry=order.expiry,
+        client_order_id=command.client_order_id,
+        maker_fee_ppm=state.maker_fee_ppm,
+        taker_fee_ppm=state.taker_fee_ppm,
+    )
+    balance = state.ledger.of(account.address, book.market.base_token if order.side else state.quote_token)
+    ticket = Ticket(order, command.signature, accepted, account, balance, per_lot)
+    state.ledger.hold(balance, per_lot * order.size_lots)
+    state.orders.add(ticket)
+    state.events.append(accepted)
+    is_immediate = order.is_immediate
+    if book.is_crossed_by(order.side, order.price_ticks):
+        _cross(state, book, ticket, is_immediate)
+    if not ticket.remaining:
+        close(state, ticket, CloseReason.FILLED)
+    elif is_immediate:
+        close(state, ticket, CloseReason.IMMEDIATE_REMAINDER)
+    else:
+        book.add(ticket)
+        _mark(state, book)
+        if order.expiry:
+            state.expire_at(ticket)
+
+
+def _cross(state: State, book: Book, taker: Ticket, is_immediate: bool) -> None:
+    assert state.venue is not None
+    matches_max = state.venue.fills_per_immediate_order_max if is_immediate else None
+    if taker.order.time_in_force == TimeInForce.FOK and not is_fillable(book, taker, matches_max or 0):
+        return
+    _mark(state, book)
+    group: list[Fill] = []
+    for maker, lots in cross(book, taker, matches_max):
+        if lots == 0:
+            close(state, maker, CloseReason.SELF_TRADE)
+            continue
+        fill = _match(state, book, maker, taker, lots, state.backlog.last_fill + len(group) + 1)
+        if is_immediate:
+            group.append(fill)
+        else:
+            state.events.extend(state.backlog.add((fill,)))
+        if not maker.remaining:
+            close(state, maker, CloseReason.FILLED)
+    if group:
+        state.events.extend(state.backlog.add(group))
+
+
+def _match(state: State, book: Book, maker: Ticket, taker: Ticket, lots: int, number: int) -> Fill:
+    """Moves the money of both sides from hold to pending, and says so."""
+    taker_ppm = taker.accepted.taker_fee_ppm
+    # A rebate that an earlier schedule promised is capped by what this taker pays: the chain refuses a negative sum.
+    maker_ppm = max(maker.accepted.maker_fee_ppm, -taker_ppm)
+    price = maker.order.price_ticks
+    notional = price * lots * book.market.quote_atoms_per_tick_lot
+    maker_fee, taker_fee = fee_up(notional, maker_ppm), fee_up(notional, taker_ppm)
+    legs = fill_legs(state, book, maker, taker, lots, (notional, maker_fee, taker_fee))
+    buyer = maker if maker.order.side == Side.BUY else taker
+    state.ledger.match(legs, buyer.hold_per_lot * lots)
+    state.epoch_volume += notional
+    state.events.append(
+        FillMatched(
+            fill=number,
+            market=book.market.market,
+            at=state.at,
+            maker_digest=maker.digest,
+            taker_digest=taker.digest,
+            maker=maker.account.address,
+            taker=taker.account.address,
+            taker_side=taker.order.side,
+            price_ticks=price,
+            size_lots=lots,
+            maker_fee_ppm=maker_ppm,
+            taker_fee_ppm=taker_ppm,
+            maker_fee=maker_fee,
+            taker_fee=taker_fee,
+        )
+    )
+    return Fill(number, state.at, maker, taker, Terms(lots, maker_ppm, taker_ppm), legs)
+
+
+def fill_legs(state: State, book: Book, maker: Ticket, taker: Ticket, lots: int, money: tuple[int, int, int]) -> Legs:
+    """`money` is notional, maker's fee and taker's fee, in quote atoms."""
+    assert state.venue is not None
+    notional, maker_fee, taker_fee = money
+    if maker.order.side == Side.BUY:
+        buyer, seller, buyer_fee, seller_fee = maker.account, taker.account, maker_fee, taker_fee
+    else:
+        buyer, seller, buyer_fee, seller_fee = taker.account, maker.account, taker_fee, maker_fee
+    ledger, quote, base = state.ledger, state.venue.quote_token, book.market.base_token
+    return Legs(
+        buyer_quote=ledger.of(buyer.address, quote),
+        buyer_base=ledger.of(buyer.address, base),
+        seller_quote=ledger.of(seller.address, quote),
+        seller_base=ledger.of(seller.address, base),
+        fees=ledger.of(state.venue.fee_account, quote),
+        base_atoms=lots * book.market.base_atoms_per_lot,
+        paid=notional + buyer_fee,
+        received=notional - seller_fee,
+    )

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: MIT
+pragma solidity ^0.8.30;
+
+import {ReentrancyGuardTransientUpgradeable} from
+    "@openzeppelin/contracts-upgradeable/utils/ReentrancyGuardTransientUpgradeable.sol";
+import {ERC20} from "@openzeppelin/contracts/token/ERC20/ERC20.sol";
+import {ISynthERC20} from "../../contracts/interfaces/ISynthERC20.sol";
+import {Fixture} from "./Fixture.sol";
+
+/// @dev A "synth" whose transfer calls the Vault back.
+contract CallingToken is ERC20 {
+    address public minter;
+    address internal target;
+    bytes internal payload;
+    bytes4 public lastError;
+
+    constructor(address minter_) ERC20("Calling", "CALL") {
+        minter = minter_;
+    }
+
+    function mint(address to, uint256 amount) external {
+        _mint(to, amount);
+    }
+
+    function callBack(address target_, bytes calldata payload_) external {
+        (target, payload) = (target_, payload_);
+    }
+
+    function _update(address from, address to, uint256 value) internal override {
+        super._update(from, to, value);
+        if (target == address(0)) return;
+        (bool success, bytes memory returned) = target.call(payload); // solhint-disable-line avoid-low-level-calls
+        require(!success, "the guard is open");
+        lastError = bytes4(returned);
+    }
+}
+
+/// @title The tokens, and the Vault's guard against one that calls back
+contract TokensTest is Fixture {
+    function test_synth_is_minted_and_burned_by_its_minter_only() public {
+        vm.assertEq(btc.minter(), address(vault));
+        vm.assertEq(btc.decimals(), 18);
+        vm.expectRevert(abi.encodeWithSelector(ISynthERC20.NotMinter.selector, address(this)));
+        btc.mint(alice, 1);
+        vm.expectRevert(abi.encodeWithSelector(ISynthERC20.NotMinter.selector, address(this)));
+        btc.burn(1);
+        vm.startPrank(address(vault));
+        btc.mint(address(vault), 5);
+        btc.burn(3);
+        vm.stopPrank();
+        vm.assertEq(btc.totalSupply(), 2);
+    }
+
+    function test_cxpt_is_minted_by_the_vault_only() public {
+        vm.assertEq(cxpt.decimals(), 18);
+        vm.expectRevert();
+        cxpt.mint(alice, 1);
+        vm.prank(address(vault));
+        cxpt.mint(alice, 1);
+        vm.assertEq(cxpt.balanceOf(alice), 1);
+    }
+
+    function test_usdc_for_tests() public {
+        vm.assertEq(usdc.decimals(), 6);
+        usdc.mint(alice, 7);
+        vm.assertEq(usdc.balanceOf(alice), 7);
+    }
+
+    function test_guard_refuses_every_way_back_into_the_vault() public {
+        CallingToken token = new CallingToken(address(vault));
+        vault.registerSynth(address(token));
+        token.mint(alice, 100);
+        vm.startPrank(alice);
+        token.approve(address(vault), 100);
+        vault.depositSynth(address(token), 50);
+        vault.requestWithdrawal(address(token), 10, alice);
+        vm.stopPrank();
+        vm.warp(START + 1 days);
+        vault.grantRole(vault.SETTLEMENT_ROLE(), address(token));
+
+        bytes[6] memory payloads = [
+            abi.encodeCall(vault.deposit, (1)),
+            abi.encodeCall(vault.depositSynth, (address(token), 1)),
+            abi.encodeCall(vault.completeWithdrawal, (alice, address(token))),
+            abi.encodeCall(vault.requestWithdrawal, (address(token), 1, alice)),
+            abi.encodeCall(vault.cancelWithdrawalRequest, (address(token))),
+            abi.encodeCall(vault.applySettlement, (address(token), new address[](0), new int256[](0)))
+        ];
+        for (uint256 i; i < payloads.length; ++i) {
+            token.callBack(address(vault), payloads[i]);
+            vm.prank(alice);
+            vault.depositSynth(address(token), 1);
+            vm.assertTrue(
+                token.lastError() == ReentrancyGuardTransientUpgradeable.ReentrancyGuardReentrantCall.selector
+            );
+        }
+        vault.completeWithdrawal(alice, address(token));
+        vm.assertEq(vault.balanceOf(alice, address(token)), 50 + 6 - 10);
+    }
+}

@@ -1,0 +1,372 @@
+// SPDX-License-Identifier: MIT
+pragma solidity ^0.8.30;
+
+import {IVault} from "../../contracts/interfaces/IVault.sol";
+import {Authorization, EXIT_DELAY, Withdrawal} from "../../contracts/interfaces/Types.sol";
+import {Fixture} from "./Fixture.sol";
+
+/// @title Ways out: by a matured request, and at once with the countersignature
+contract VaultWithdrawalTest is Fixture {
+    uint40 internal constant MATURES = uint40(START + EXIT_DELAY);
+
+    function setUp() public override {
+        super.setUp();
+        giveUnits(alice, 1_000);
+        giveLots(alice, 10);
+    }
+
+    function requestAll() internal {
+        request(alice, address(usdc), 1_000);
+    }
+
+    /* REQUESTS */
+
+    function test_requestWithdrawal() public {
+        vm.expectEmit(address(vault));
+        emit IVault.WithdrawalRequested(vault.sequence() + 1, alice, address(usdc), 700, bob, MATURES);
+        vm.prank(alice);
+        vault.requestWithdrawal(address(usdc), 700, bob);
+
+        IVault.Request memory open = vault.requestOf(alice, address(usdc));
+        vm.assertEq(open.amount, 700);
+        vm.assertEq(open.maturesAt, MATURES);
+        vm.assertEq(open.destination, bob);
+        vm.assertEq(units(alice), 1_000);
+    }
+
+    function test_requestWithdrawal_refuses() public {
+        vm.startPrank(alice);
+        vm.expectRevert(IVault.ZeroAmount.selector);
+        vault.requestWithdrawal(address(usdc), 0, alice);
+        vm.expectRevert(IVault.ZeroAddress.selector);
+        vault.requestWithdrawal(address(usdc), 1, address(0));
+        vm.expectRevert(abi.encodeWithSelector(IVault.UnknownToken.selector, address(cxpt)));
+        vault.requestWithdrawal(address(cxpt), 1, alice);
+        vault.requestWithdrawal(address(usdc), 1, alice);
+        vm.expectRevert(IVault.RequestPending.selector);
+        vault.requestWithdrawal(address(usdc), 1, alice);
+        // One for each token.
+        vault.requestWithdrawal(address(btc), 1, alice);
+        vm.stopPrank();
+    }
+
+    function test_request_is_debitable_until_it_matures() public {
+        request(alice, address(usdc), 700);
+        vm.warp(MATURES - 1);
+        vm.assertEq(vault.debitable(alice, address(usdc)), 1_000);
+        vm.warp(MATURES);
+        vm.assertEq(vault.debitable(alice, address(usdc)), 300);
+        vm.assertEq(units(alice), 1_000);
+    }
+
+    function test_cancelWithdrawalRequest() public {
+        vm.prank(alice);
+        vm.expectRevert(IVault.NoRequest.selector);
+        vault.cancelWithdrawalRequest(address(usdc));
+
+        requestAll();
+        vm.warp(MATURES);
+        vm.assertEq(vault.debitable(alice, address(usdc)), 0);
+        vm.expectEmit(address(vault));
+        emit IVault.WithdrawalRequestCancelled(vault.sequence() + 1, alice, address(usdc));
+        vm.prank(alice);
+        vault.cancelWithdrawalRequest(address(usdc));
+        vm.assertEq(vault.debitable(alice, address(usdc)), 1_000);
+        vm.assertEq(vault.requestOf(alice, address(usdc)).destination, address(0));
+    }
+
+    function test_a_request_cannot_be_made_to_mature_earlier() public {
+        requestAll();
+        vm.warp(START + 10 minutes);
+        vm.startPrank(alice);
+        vault.cancelWithdrawalRequest(address(usdc));
+        vault.requestWithdrawal(address(usdc), 1_000, alice);
+        vm.stopPrank();
+        vm.warp(MATURES);
+        vm.expectRevert(
+            abi.encodeWithSelector(IVault.RequestNotMatured.selector, START + 10 minutes + EXIT_DELAY)
+        );
+        vault.completeWithdrawal(alice, address(usdc));
+    }
+
+    /* WITHDRAW */
+
+    function test_withdraw_in_parts() public {
+        vm.prank(alice);
+        vault.requestWithdrawal(address(usdc), 700, bob);
+        vm.warp(MATURES);
+        vm.expectEmit(address(vault));
+        emit IVault.Withdrawn(vault.sequence() + 1, alice, address(usdc), 300, 700, bob, false, 0, 400);
+        vm.prank(alice);
+        vault.withdraw(300, false);
+        vm.expectEmit(address(vault));
+        emit IVault.Withdrawn(vault.sequence() + 1, alice, address(usdc), 400, 300, bob, false, 0, 0);
+        vm.prank(alice);
+        vault.withdraw(400, false);
+
+        vm.assertEq(usdc.balanceOf(bob), 700);
+        vm.assertEq(vault.totalsOf(address(usdc)).withdrawals, 700);
+        vm.prank(alice);
+        vm.expectRevert(IVault.NoRequest.selector);
+        vault.withdraw(1, false);
+    }
+
+    function test_withdraw_refuses() public {
+        vm.startPrank(alice);
+        vm.expectRevert(IVault.NoRequest.selector);
+        vault.withdraw(1, false);
+        vault.requestWithdrawal(address(usdc), 5_000, alice);
+        vm.expectRevert(abi.encodeWithSelector(IVault.RequestNotMatured.selector, MATURES));
+        vault.withdraw(1, false);
+        vm.warp(MATURES);
+        vm.expectRevert(IVault.ZeroAmount.selector);
+        vault.withdraw(0, false);
+        vm.expectRevert(abi.encodeWithSelector(IVault.RequestExceeded.selector, 5_001, 5_000));
+        vault.withdraw(5_001, false);
+        vm.expectRevert(
+            abi.encodeWithSelector(IVault.InsufficientBalance.selector, alice, address(usdc), 1_001, 1_000)
+        );
+        vault.withdraw(1_001, false);
+        vm.stopPrank();
+    }
+
+    function test_withdraw_as_cxpt() public {
+        vm.prank(alice);
+        vault.requestWithdrawal(address(usdc), 700, bob);
+        vm.warp(MATURES);
+        vm.expectEmit(address(vault));
+        emit IVault.Withdrawn(vault.sequence() + 1, alice, address(usdc), 300, 700, bob, true, 0, 400);
+        vm.prank(alice);
+        vault.withdraw(300, true);
+
+        vm.assertEq(cxpt.balanceOf(bob), 300 * 10 ** 12);
+        vm.assertEq(units(TREASURY), 300);
+        vm.assertEq(usdc.balanceOf(address(vault)), 1_000);
+        vm.assertEq(vault.totalsOf(address(usdc)).withdrawals, 0);
+    }
+
+    /* COMPLETE */
+
+    function test_completeWithdrawal_by_anyone_without_any_operator() public {
+        vm.prank(alice);
+        vault.requestWithdrawal(address(usdc), 700, bob);
+        // Every key of the operator is lost.
+        vault.revokeRole(vault.SETTLEMENT_ROLE(), address(settlement));
+        vault.revokeRole(vault.CORE_ROLE(), address(this));
+        vault.renounceRole(vault.DEFAULT_ADMIN_ROLE(), address(this));
+
+        vm.expectRevert(abi.encodeWithSelector(IVault.RequestNotMatured.selector, MATURES));
+        vault.completeWithdrawal(alice, address(usdc));
+        vm.warp(MATURES);
+        vm.expectEmit(address(vault));
+        emit IVault.Withdrawn(vault.sequence() + 1, alice, address(usdc), 700, 300, bob, false, 0, 0);
+        vm.prank(carol);
+        vault.completeWithdrawal(alice, address(usdc));
+        vm.assertEq(usdc.balanceOf(bob), 700);
+    }
+
+    function test_completeWithdrawal_pays_no_more_than_is_there_and_closes() public {
+        request(alice, address(usdc), type(uint128).max);
+        request(alice, address(btc), uint128(4 * BASE_PER_LOT));
+        vm.warp(MATURES);
+        vault.completeWithdrawal(alice, address(usdc));
+        vault.completeWithdrawal(alice, address(btc));
+        vm.assertEq(usdc.balanceOf(alice), 1_000);
+        vm.assertEq(btc.balanceOf(alice), 4 * BASE_PER_LOT);
+        vm.assertEq(lotsOf(alice), 6);
+        vm.assertEq(vault.requestOf(alice, address(usdc)).amount, 0);
+        vm.expectRevert(IVault.NoRequest.selector);
+        vault.completeWithdrawal(alice, address(usdc));
+    }
+
+    function test_completeWithdrawal_of_nothing_leaves_the_request_open() public {
+        request(bob, address(usdc), 100);
+        vm.warp(MATURES);
+        vm.expectRevert(IVault.ZeroAmount.selector);
+        vault.completeWithdrawal(bob, address(usdc));
+        giveUnits(bob, 50);
+        vault.completeWithdrawal(bob, address(usdc));
+        vm.assertEq(usdc.balanceOf(bob), 50);
+    }
+
+    function testFuzz_everyone_gets_out(uint128[5] memory amounts, uint128[5] memory requests) public {
+        uint256 held = 1_000;
+        for (uint256 i; i < 5; ++i) {
+            address account = address(uint160(0x1000 + i));
+            amounts[i] = uint128(bound(amounts[i], 1, 2 ** 100));
+            requests[i] = uint128(bound(requests[i], amounts[i], type(uint128).max));
+            giveUnits(account, amounts[i]);
+            request(account, address(usdc), requests[i]);
+            held += amounts[i];
+        }
+        vm.assertEq(usdc.balanceOf(address(vault)), held);
+        vm.warp(MATURES);
+        for (uint256 i; i < 5; ++i) {
+            vault.completeWithdrawal(address(uint160(0x1000 + i)), address(usdc));
+            vm.assertEq(usdc.balanceOf(address(uint160(0x1000 + i))), amounts[i]);
+        }
+        vm.assertEq(usdc.balanceOf(address(vault)), 1_000);
+    }
+
+    /* WITHDRAW APPROVED */
+
+    function test_withdrawApproved_relayed() public {
+        Withdrawal memory withdrawal = withdrawalOf(alice, address(usdc), 400, 77);
+        withdrawal.destination = bob;
+        Authorization memory approval = approveWithdrawal(withdrawal);
+        bytes memory signature = signWithdrawal(withdrawal);
+        vm.expectEmit(address(vault));
+        emit IVault.Withdrawn(vault.sequence() + 1, alice, address(usdc), 400, 600, bob, false, approval.nonce, 0);
+        vm.prank(carol);
+        vault.withdrawApproved(withdrawal, signature, approval);
+        vm.assertEq(usdc.balanceOf(bob), 400);
+    }
+
+    function test_withdrawApproved_by_the_owner_needs_no_signature_of_hers() public {
+        Withdrawal memory withdrawal = withdrawalOf(alice, address(usdc), 400, 77);
+        Authorization memory approval = approveWithdrawal(withdrawal);
+        vm.prank(carol);
+        vm.expectRevert(abi.encodeWithSelector(IVault.InvalidSigner.selector, address(0)));
+        vault.withdrawApproved(withdrawal, "", approval);
+        vm.prank(alice);
+        vault.withdrawApproved(withdrawal, "", approval);
+        vm.assertEq(usdc.balanceOf(alice), 400);
+    }
+
+    function test_withdrawApproved_of_a_synth() public {
+        Withdrawal memory withdrawal = withdrawalOf(alice, address(btc), 3 * BASE_PER_LOT, 1);
+        vault.withdrawApproved(withdrawal, signWithdrawal(withdrawal), approveWithdrawal(withdrawal));
+        vm.assertEq(btc.balanceOf(alice), 3 * BASE_PER_LOT);
+        vm.assertEq(lotsOf(alice), 7);
+    }
+
+    function test_withdrawApproved_as_cxpt() public {
+        Withdrawal memory withdrawal = withdrawalOf(alice, address(usdc), 400, 1);
+        withdrawal.asCxpt = true;
+        vault.withdrawApproved(withdrawal, signWithdrawal(withdrawal), approveWithdrawal(withdrawal));
+        vm.assertEq(cxpt.balanceOf(alice), 400 * 10 ** 12);
+        vm.assertEq(units(TREASURY), 400);
+
+        withdrawal = withdrawalOf(alice, address(btc), 1, 2);
+        withdrawal.asCxpt = true;
+        refused(withdrawal, abi.encodeWithSelector(IVault.NotConvertible.selector, address(btc)));
+    }
+
+    function refused(Withdrawal memory withdrawal, bytes memory reason) internal {
+        Authorization memory approval = approveWithdrawal(withdrawal);
+        bytes memory signature = signWithdrawal(withdrawal);
+        vm.expectRevert(reason);
+        vault.withdrawApproved(withdrawal, signature, approval);
+    }
+
+    function test_withdrawApproved_refuses_what_is_not_there() public {
+        refused(
+            withdrawalOf(alice, address(usdc), 1_001, 1),
+            abi.encodeWithSelector(IVault.InsufficientBalance.selector, alice, address(usdc), 1_001, 1_000)
+        );
+        refused(withdrawalOf(alice, address(usdc), 0, 1), abi.encodeWithSelector(IVault.ZeroAmount.selector));
+        refused(
+            withdrawalOf(alice, address(cxpt), 1, 1),
+            abi.encodeWithSelector(IVault.UnknownToken.selector, address(cxpt))
+        );
+        Withdrawal memory withdrawal = withdrawalOf(alice, address(usdc), 1, 1);
+        withdrawal.destination = address(0);
+        refused(withdrawal, abi.encodeWithSelector(IVault.ZeroAddress.selector));
+    }
+
+    function test_withdrawApproved_leaves_a_matured_request_alone() public {
+        request(alice, address(usdc), 700);
+        vm.warp(MATURES);
+        refused(
+            withdrawalOf(alice, address(usdc), 301, 1),
+            abi.encodeWithSelector(IVault.InsufficientBalance.selector, alice, address(usdc), 301, 300)
+        );
+        Withdrawal memory withdrawal = withdrawalOf(alice, address(usdc), 300, 1);
+        Authorization memory approval = approveWithdrawal(withdrawal);
+        bytes memory signature = signWithdrawal(withdrawal);
+        vm.expectEmit(address(vault));
+        emit IVault.Withdrawn(
+            vault.sequence() + 1, alice, address(usdc), 300, 700, alice, false, approval.nonce, 700
+        );
+        vault.withdrawApproved(withdrawal, signature, approval);
+    }
+
+    function test_withdrawApproved_once() public {
+        Withdrawal memory withdrawal = withdrawalOf(alice, address(usdc), 100, 5);
+        Authorization memory approval = approveWithdrawal(withdrawal);
+        bytes memory signature = signWithdrawal(withdrawal);
+        vault.withdrawApproved(withdrawal, signature, approval);
+        vm.expectRevert(abi.encodeWithSelector(IVault.NonceUsed.selector, 5));
+        vault.withdrawApproved(withdrawal, signature, approval);
+        // Another countersignature does not revive it, also for the owner herself.
+        approval = approveWithdrawal(withdrawal);
+        vm.prank(alice);
+        vm.expectRevert(abi.encodeWithSelector(IVault.NonceUsed.selector, 5));
+        vault.withdrawApproved(withdrawal, "", approval);
+        // The other way round.
+        withdrawal = withdrawalOf(alice, address(usdc), 100, 6);
+        approval.nonce = 1;
+        bytes32 purpose = keccak256(abi.encode(alice, false));
+        approval = approveBy(COSIGNER_KEY, alice, address(usdc), 100, purpose, 1, START + 1 hours);
+        signature = signWithdrawal(withdrawal);
+        vm.expectRevert(abi.encodeWithSelector(IVault.NonceUsed.selector, 1));
+        vault.withdrawApproved(withdrawal, signature, approval);
+        approval = approveBy(COSIGNER_KEY, alice, address(usdc), 100, purpose, 0, START + 1 hours);
+        vm.expectRevert(abi.encodeWithSelector(IVault.NonceUsed.selector, 0));
+        vault.withdrawApproved(withdrawal, signature, approval);
+    }
+
+    function test_withdrawApproved_deadlines() public {
+        Withdrawal memory withdrawal = withdrawalOf(alice, address(usdc), 100, 5);
+        bytes memory signature = signWithdrawal(withdrawal);
+        bytes32 purpose = keccak256(abi.encode(alice, false));
+        Authorization memory approval =
+            approveBy(COSIGNER_KEY, alice, address(usdc), 100, purpose, 1, START + 2 hours);
+        vm.warp(withdrawal.deadline + 1);
+        vm.expectRevert(abi.encodeWithSelector(IVault.DeadlinePassed.selector, withdrawal.deadline));
+        vault.withdrawApproved(withdrawal, signature, approval);
+        withdrawal.deadline = START + 1 days;
+        signature = signWithdrawal(withdrawal);
+        vm.warp(START + 2 hours + 1);
+        vm.expectRevert(abi.encodeWithSelector(IVault.DeadlinePassed.selector, START + 2 hours));
+        vault.withdrawApproved(withdrawal, signature, approval);
+        vm.warp(START + 2 hours);
+        vault.withdrawApproved(withdrawal, signature, approval);
+    }
+
+    function test_withdrawApproved_needs_both_signatures_over_all_of_it() public {
+        Withdrawal memory withdrawal = withdrawalOf(alice, address(usdc), 100, 5);
+        bytes memory signature = signWithdrawal(withdrawal);
+        bytes32 purpose = keccak256(abi.encode(alice, false));
+        Authorization memory approval = approveBy(bobKey, alice, address(usdc), 100, purpose, 1, START);
+        vm.expectRevert(abi.encodeWithSelector(IVault.InvalidSigner.selector, bob));
+        vault.withdrawApproved(withdrawal, signature, approval);
+
+        approval = approveWithdrawal(withdrawal);
+        bytes memory cosignature = approval.cosignature;
+        approval.cosignature = "";
+        vm.expectRevert(abi.encodeWithSelector(IVault.InvalidSigner.selector, address(0)));
+        vault.withdrawApproved(withdrawal, signature, approval);
+        approval.cosignature = cosignature;
+        approval.nonce += 1;
+        vm.expectPartialRevert(IVault.InvalidSigner.selector);
+        vault.withdrawApproved(withdrawal, signature, approval);
+        approval.nonce -= 1;
+
+        Withdrawal memory changed = withdrawal;
+        (changed.amount, withdrawal) = (101, withdrawalOf(alice, address(usdc), 100, 5));
+        vm.expectPartialRevert(IVault.InvalidSigner.selector);
+        vault.withdrawApproved(changed, signature, approval);
+        (changed.amount, changed.destination) = (100, bob);
+        vm.expectPartialRevert(IVault.InvalidSigner.selector);
+        vault.withdrawApproved(changed, signature, approval);
+        (changed.destination, changed.asCxpt) = (alice, true);
+        vm.expectPartialRevert(IVault.InvalidSigner.selector);
+        vault.withdrawApproved(changed, signature, approval);
+        // The owner herself cannot change what was countersigned.
+        vm.prank(alice);
+        vm.expectPartialRevert(IVault.InvalidSigner.selector);
+        vault.withdrawApproved(changed, "", approval);
+        vault.withdrawApproved(withdrawal, signature, approval);
+    }
+}

@@ -1,0 +1,263 @@
+"""The settle keeper: what it decides, and batches that settle on a real chain."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+
+import msgspec
+import pytest
+from chaos_rpc import ChaosRpc, Faults
+from local_chain import CHAIN_ID, LocalChain, Matcher, Venue, address_of, key_of
+
+from keepers.lease import KeptLease
+from keepers.settle import Blame, Candidate, Halt, Observation, Send, Settler, Tried, TryOut, Wait, decide, gas_of
+from keepers.trial import Trial
+from offchain.chain.contracts import Settlement
+from offchain.chain.fees import FeePolicy
+from offchain.chain.rpc import Rpc
+from offchain.chain.signing import SigningKey
+from offchain.chain.transactions import Sender
+from offchain.domain.batch import BatchFill, SettlementBatch, batch_gas_estimate
+from offchain.domain.errors import ChainError, TransactionFailed
+from offchain.storage.ops import Ops, OutboxRow
+from offchain.storage.transactions import TransactionState as S
+
+FAILS, SUCCEEDS = Trial(reason="Overfilled(0)", error="Overfilled"), Trial(gas=200_000)
+
+
+def batch(number: int, first: int, fills: int = 1) -> SettlementBatch:
+    return SettlementBatch(number, first, (), (BatchFill(0, 1, 1, 0, 0),) * fills)
+
+
+def row(number: int, first: int, state: S | None = None, fills: int = 1) -> Candidate:
+    return Candidate(batch(number, first, fills), 0, state)
+
+
+def seen(*candidates: Candidate, last: int = 0, room: int = 8, tried: Tried | None = None, reverts: int = 0) -> Observation:
+    return Observation(last, candidates, room, tried, reverts)
+
+
+def sent(observation: Observation) -> list[int]:
+    actions = decide(observation)
+    assert all(isinstance(action, Send) for action in actions), actions
+    return [action.candidate.batch.batch for action in actions if isinstance(action, Send)]
+
+
+class TestDecide:
+    def test_nothing_to_do(self) -> None:
+        assert decide(seen()) == []
+        assert decide(seen(row(1, 1, S.SENT))) == []
+
+    def test_the_first_is_tried_out(self) -> None:
+        assert decide(seen(row(1, 1))) == [TryOut(row(1, 1))]
+
+    def test_then_it_is_sent_and_the_next_ones_with_it(self) -> None:
+        tried = Tried(1, 0, SUCCEEDS, 0)
+        assert sent(seen(row(1, 1), row(2, 2), row(3, 3), tried=tried)) == [1, 2, 3]
+        assert sent(seen(row(1, 1), row(2, 2), row(3, 3), tried=tried, room=2)) == [1, 2]
+
+    def test_what_was_tried_out_before_its_payload_was_replaced_is_tried_again(self) -> None:
+        assert decide(seen(row(1, 1), tried=Tried(1, 5, SUCCEEDS, 0))) == [TryOut(row(1, 1))]
+
+    def test_behind_those_in_flight_nothing_is_tried_out(self) -> None:
+        assert sent(seen(row(1, 1, S.MINED), row(2, 2, S.SENT), row(3, 3), room=6)) == [3]
+
+    def test_a_revert_is_tried_again_then_blamed(self) -> None:
+        assert decide(seen(row(1, 1), tried=Tried(1, 0, FAILS, 0))) == [TryOut(row(1, 1))]
+        assert decide(seen(row(1, 1), tried=Tried(1, 0, FAILS, 3))) == [Blame(row(1, 1), "Overfilled(0)")]
+
+    def test_a_batch_that_keeps_reverting_on_chain_only(self) -> None:
+        (action,) = decide(seen(row(1, 1), tried=Tried(1, 0, SUCCEEDS, 0), reverts=3))
+        assert isinstance(action, Blame)
+
+    def test_those_in_flight_behind_a_failed_one_are_waited_for(self) -> None:
+        (action,) = decide(seen(row(1, 1), row(2, 2, S.SENT), tried=Tried(1, 0, SUCCEEDS, 0)))
+        assert isinstance(action, Wait)
+
+    def test_a_final_batch_that_the_node_does_not_know(self) -> None:
+        (action,) = decide(seen(row(1, 1, S.FINAL), row(2, 2)))
+        assert isinstance(action, Wait)
+
+    @pytest.mark.parametrize("candidates", [(row(1, 2),), (row(1, 1), row(2, 3)), (row(1, 1, fills=2), row(2, 2))])
+    def test_fills_that_do_not_continue_halt(self, candidates: tuple[Candidate, ...]) -> None:
+        (action,) = decide(seen(*candidates))
+        assert isinstance(action, Halt)
+
+    def test_a_batch_that_is_half_settled_halts(self) -> None:
+        (action,) = decide(seen(row(1, 1, fills=4), last=2))
+        assert isinstance(action, Halt)
+
+    def test_gas(self) -> None:
+        bound = batch_gas_estimate(0, 1)
+        assert gas_of(batch(1, 1), None, 10**7) == bound
+        assert gas_of(batch(1, 1), Trial(gas=bound), 10**7) == bound * 115 // 100
+        assert gas_of(batch(1, 1), Trial(gas=10**8), 2_900_000) == 2_900_000
+
+
+class Bench:
+    """A settler over a chain, driven step by step or by `run`."""
+
+    def __init__(self, url: str, venue: Venue, ops: Ops) -> None:
+        self.rpc = Rpc([url], sleep=_no_wait)
+        self.ops, self.venue = ops, venue
+        key = SigningKey(key_of("settler"), CHAIN_ID)
+        lease = KeptLease(ops, f"key:{key.address}", 60)
+        fees = FeePolicy(bump_seconds=30, resend_seconds=1)
+        self.sender = Sender(self.rpc, ops, key, keeper="settle", fees=fees, check_lease=lease.check)
+        self.settler = Settler(self.rpc, ops, self.sender, venue.registry, lease, gas_max=2_900_000)
+
+    async def step(self) -> None:
+        for action in self.settler.decide(await self.settler.observe()):
+            await self.settler.act(action)
+
+    async def steps(self, chain: LocalChain, number: int) -> None:
+        for _ in range(number):
+            try:
+                await self.step()
+            except TransactionFailed:
+                raise
+            except ChainError:
+                pass
+            chain.mine()
+
+
+async def _no_wait(_: float) -> None:
+    await asyncio.sleep(0)
+
+
+def put(ops: Ops, *batches: SettlementBatch) -> None:
+    rows = [OutboxRow("batch", item.batch, msgspec.json.encode(item).decode(), item.batch) for item in batches]
+    ops.put_outbox(rows, max(item.batch for item in batches))
+
+
+def last_fill(chain: LocalChain, venue: Venue) -> int:
+    asked = {"to": venue.settlement, "data": "0x" + Settlement.last_fill.encode().hex()}
+    return int(chain.rpc("eth_call", asked, "latest"), 16)
+
+
+@pytest.fixture
+async def bench(chain: LocalChain, venue: Venue, ops: Ops) -> AsyncIterator[Bench]:
+    made = Bench(chain.url, venue, ops)
+    await made.settler.prepare()
+    yield made
+    await made.settler.close()
+
+
+async def test_batches_settle_in_order(bench: Bench, chain: LocalChain, venue: Venue, ops: Ops) -> None:
+    matcher = Matcher(venue)
+    put(ops, *(matcher.batch(1 + number % 3) for number in range(12)))
+    await bench.steps(chain, 8)
+    assert last_fill(chain, venue) == 24
+    states = [row.state for row in map(ops.transaction_of, (f"batch:{number}" for number in range(1, 13))) if row]
+    assert states == [S.FINAL] * 12
+    assert int(chain.rpc("eth_getTransactionCount", address_of("settler"), "latest"), 16) == 12
+
+
+async def test_a_new_process_goes_on_where_the_contract_is(
+    bench: Bench, chain: LocalChain, venue: Venue, ops: Ops
+) -> None:
+    matcher = Matcher(venue)
+    put(ops, *(matcher.batch() for _ in range(20)))
+    await bench.steps(chain, 2)
+    await bench.settler.close()
+    again = Bench(chain.url, venue, ops)
+    await again.settler.prepare()
+    await again.steps(chain, 8)
+    assert last_fill(chain, venue) == 20
+    assert int(chain.rpc("eth_getTransactionCount", address_of("settler"), "latest"), 16) == 20
+    await again.settler.close()
+
+
+async def test_the_fill_that_sinks_its_batch_is_named(bench: Bench, chain: LocalChain, venue: Venue, ops: Ops) -> None:
+    matcher = Matcher(venue)
+    good, bad = matcher.batch(2), matcher.batch(9, spoiled=6)
+    put(ops, good, bad, matcher.batch())
+    with pytest.raises(TransactionFailed, match=r"fill 9 sinks batch 2 \(fills 3 to 11\): LimitCrossed\(6\)") as caught:
+        await bench.steps(chain, 40)
+    assert "RefuseFill of fill 9" in caught.value.remedy
+    assert last_fill(chain, venue) == 2
+
+
+async def test_the_taken_back_fill_lets_the_batch_through(
+    bench: Bench, chain: LocalChain, venue: Venue, ops: Ops
+) -> None:
+    matcher = Matcher(venue)
+    bad = matcher.batch(3, spoiled=1)
+    put(ops, bad)
+    with pytest.raises(TransactionFailed):
+        await bench.steps(chain, 10)
+    fills = list(bad.fills)
+    fills[1] = msgspec.structs.replace(fills[1], size_lots=0)
+    mended = msgspec.structs.replace(bad, fills=tuple(fills))
+    ops.put_outbox([], 2, [OutboxRow("batch", 1, msgspec.json.encode(mended).decode(), 2)])
+    await bench.settler.close()
+    again = Bench(chain.url, venue, ops)
+    await again.settler.prepare()
+    await again.steps(chain, 5)
+    assert last_fill(chain, venue) == 3
+    await again.settler.close()
+
+
+async def test_a_settler_without_its_role_says_so(chain: LocalChain, venue: Venue, ops: Ops) -> None:
+    chain.fund(address_of("stranger"))
+    made = Bench(chain.url, venue, ops)
+    made.sender.address = address_of("stranger")
+    await made.settler.prepare()
+    put(ops, Matcher(venue).batch())
+    with pytest.raises(TransactionFailed, match="AccessControlUnauthorizedAccount"):
+        await made.steps(chain, 10)
+    await made.settler.close()
+
+
+async def test_a_reorg_in_mid_flight(bench: Bench, chain: LocalChain, venue: Venue, ops: Ops) -> None:
+    matcher = Matcher(venue)
+    put(ops, *(matcher.batch() for _ in range(10)))
+    await bench.steps(chain, 2)
+    chain.rpc("anvil_reorg", 1, [])
+    time.sleep(1.1)  # the resend interval
+    await bench.steps(chain, 10)
+    assert last_fill(chain, venue) == 10
+
+
+async def test_under_faults_every_fill_settles_once(chain: LocalChain, venue: Venue, ops: Ops) -> None:
+    faults = Faults(
+        http_502=0.05, drop_before=0.05, drop_after=0.1, null_receipts=0.1, nonce_window=8, replacement_percent=10
+    )
+    proxy = ChaosRpc(chain.url, faults, seed=11).start()
+    made = Bench(proxy.url, venue, ops)
+    for _ in range(20):
+        try:
+            await made.settler.prepare()
+            break
+        except ChainError:
+            continue
+    matcher = Matcher(venue)
+    put(ops, *(matcher.batch() for _ in range(15)))
+    for _ in range(60):
+        await made.steps(chain, 1)
+        time.sleep(0.03)
+        if last_fill(chain, venue) == 15:
+            break
+    assert last_fill(chain, venue) == 15
+    await made.settler.close()
+    proxy.stop()
+
+
+async def test_two_full_batches_a_block(
+    timed_chain: Callable[..., LocalChain], venue: Venue, ops: Ops
+) -> None:
+    """Blocks of one second and 3M gas; each batch reserves 1.16M."""
+    chain = timed_chain(block_seconds=1)
+    made = Bench(chain.url, venue, ops)
+    await made.settler.prepare()
+    matcher = Matcher(venue)
+    batches = [matcher.batch(16) for _ in range(12)]
+    put(ops, *batches)
+    first, deadline = chain.head(), time.monotonic() + 20
+    while last_fill(chain, venue) < 12 * 16 and time.monotonic() < deadline:
+        await made.step()
+        await asyncio.sleep(0.2)
+    blocks = chain.head() - first
+    assert last_fill(chain, venue) == 12 * 16
+    assert blocks <= 8, f"{blocks} blocks for 12 batches"
+    await made.settler.close()

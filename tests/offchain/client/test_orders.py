@@ -1,0 +1,87 @@
+"""What the client signs is what every wallet would sign; its nonces never repeat."""
+
+import pytest
+from eth_account import Account
+from eth_account.messages import encode_typed_data
+from hypothesis import given
+from hypothesis import strategies as st
+
+from offchain.client.orders import Nonces, Signer, Slots, Ticket, sign_order
+from offchain.domain import eip712
+from offchain.domain.errors import InvalidInput
+from offchain.domain.market import Market
+
+KEY = bytes(range(1, 33))
+SETTLEMENT = "0x" + "22" * 20
+MARKET = Market(
+    market=3,
+    symbol="BTC-USDC",
+    base_token="0x" + "55" * 20,
+    base_atoms_per_lot=10**14,
+    quote_atoms_per_tick_lot=10,
+    base_decimals=18,
+    quote_decimals=6,
+)
+SEPARATOR = eip712.domain_separator(998, SETTLEMENT)
+
+
+@given(
+    side=st.sampled_from(["buy", "sell"]),
+    kind=st.sampled_from(["limit", "market"]),
+    tif=st.sampled_from(["GTC", "IOC", "FOK", "GTD"]),
+    ticks=st.integers(1, 2**63 - 1),
+    lots=st.integers(1, 2**40 - 1),
+    nonce=st.integers(0, 2**64 - 1),
+    expiry=st.integers(0, 2**40 - 1),
+    fee=st.integers(-(2**31), 2**31 - 1),
+    post_only=st.booleans(),
+)
+def test_signatures_equal_those_of_another_library(side, kind, tif, ticks, lots, nonce, expiry, fee, post_only) -> None:
+    price, size = MARKET.format_price(ticks), MARKET.format_size(lots)
+    ticket = Ticket(
+        symbol="BTC-USDC",
+        side=side,
+        price=price,
+        size=size,
+        type=kind,
+        time_in_force=tif,
+        expiry=expiry,
+        post_only=post_only,
+    )
+    signed = sign_order(ticket, MARKET, nonce, fee, SEPARATOR, Signer(KEY))
+    template = eip712.typed_data_template(eip712.ORDER_TYPE, 998, SETTLEMENT)
+    typed = encode_typed_data(full_message=template | {"message": eip712.order_message(signed.order)})
+    theirs = Account.from_key(KEY).sign_message(typed)
+    assert signed.body["signature"] == "0x" + theirs.signature.hex().removeprefix("0x")
+    assert signed.digest == "0x" + theirs.message_hash.hex().removeprefix("0x")
+    assert (signed.order.price_ticks, signed.order.size_lots) == (ticks, lots)
+
+
+def test_address_equals_that_of_another_library() -> None:
+    assert Signer(KEY).address == Account.from_key(KEY).address.lower()
+    assert KEY.hex() not in repr(Signer(KEY))
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(-5, 5)), max_size=200))
+def test_nonces_rise_in_every_slot_whatever_the_clock_does(steps) -> None:
+    now, last = 1_700_000_000_000, {}
+    nonces = Nonces(lambda: now)
+    for slot, step in steps:
+        now += step
+        nonce = nonces.next(slot)
+        assert nonce >> 48 == slot
+        assert nonce > last.get(slot, 0)
+        last[slot] = nonce
+
+
+def test_slots_avoid_those_in_use() -> None:
+    slots = Slots()
+    slots.mark({1, 2, 4})
+    assert [slots.take() for _ in range(3)] == [3, 5, 6]
+
+
+@pytest.mark.parametrize(("price", "size"), [("1.23", "1"), ("1", "0.00001"), ("0", "1"), ("1", "0"), ("x", "1")])
+def test_what_does_not_fit_the_grid_is_not_signed(price, size) -> None:
+    ticket = Ticket(symbol="BTC-USDC", side="buy", price=price, size=size)
+    with pytest.raises(InvalidInput):
+        sign_order(ticket, MARKET, 1, 0, SEPARATOR, Signer(KEY))

@@ -1,0 +1,226 @@
+"""The read model against the engine: following every command, or starting from a snapshot, gives the same."""
+
+import asyncio
+
+import msgspec
+import pytest
+from conftest import KEYS
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from real_venue import BASE, OPENED, QUOTE
+
+from offchain.client.orders import Signer
+from offchain.domain.chainlog import Deposited, MarketListed
+from offchain.domain.command import CancelAll, CancelOrder, Command, ObserveLog, PlaceOrder
+from offchain.domain.order import Kind, Order, Side, TimeInForce, make_nonce
+from offchain.engine.engine import Engine
+from offchain.gateway import readmodel
+from offchain.gateway.channels import Channel, ChannelLog
+from offchain.gateway.present import Tokens
+from offchain.gateway.readmodel import BookSide, ReadModel
+from offchain.gateway.records import FillState
+from offchain.sequencer.protocol import FeedMessage
+
+ACCOUNTS = [Signer(key).address for key in KEYS[:3]]
+START = 1_700_000_000_000
+BATCH = OPENED.batch_interval_millis
+
+
+class Mirror:
+    """An engine and the model that follows it."""
+
+    def __init__(self) -> None:
+        self.engine = Engine()
+        self.model = ReadModel()
+        self.sequence, self.at, self.logs = 0, START, 0
+        self.log = ChannelLog(self.model, Tokens(QUOTE, 6, self.model), 1_000)
+        self.model.apply(FeedMessage(0, START, True, ()))
+        self.log.restart()
+        self.apply(OPENED)
+        fields = {"base_token": BASE, "base_atoms_per_lot": 10**14, "quote_atoms_per_tick_lot": 10}
+        decimals = {"base_decimals": 18, "quote_decimals": 6}
+        self.observe(MarketListed, market=1, symbol="BTC-USDC", **fields, **decimals)
+        for account in ACCOUNTS:
+            for token in (QUOTE, BASE):
+                self.observe(Deposited, account=account, token=token, amount=10**21, balance=10**21)
+
+    def apply(self, command: Command, later: int = 1):
+        self.sequence, self.at = self.sequence + 1, self.at + later
+        events = self.engine.apply(self.sequence, self.at, command)
+        changes = self.model.apply(FeedMessage(self.sequence, self.at, False, tuple(events)))
+        self.log.record(changes)
+        return events
+
+    def observe(self, kind, **fields) -> None:
+        self.logs += 1
+        head = {"event_sequence": self.logs, "block_number": self.logs, "block_time": self.at // 1000}
+        self.apply(ObserveLog(log=kind(**head, transaction="0x" + "00" * 32, **fields)))
+
+    def fresh(self) -> ReadModel:
+        """A model that knows only the snapshot."""
+        model = ReadModel()
+        model.apply(FeedMessage(self.sequence, self.at, True, tuple(self.engine.describe())))
+        return model
+
+
+def view_of(model: ReadModel) -> dict:
+    """What a snapshot must rebuild; sums over fills that it cannot know are left out."""
+    market = model.markets[1]
+    unknown = {"cost_atoms": 0, "fee_atoms": 0, "last_trade_at": None, "updated_at": 0}
+    return {
+        "bids": market.bids.top(1000),
+        "asks": market.asks.top(1000),
+        "orders": {
+            account: {digest: msgspec.structs.replace(order, **unknown) for digest, order in sorted(orders.items())}
+            for account, orders in model.open_orders.items()
+            if orders
+        },
+        "balances": model.balances,
+        "venue": (model.venue_state, market.state, model.maker_fee_ppm, model.taker_fee_ppm, model.restricted),
+        "names": {
+            key: digest for key, digest in model.client_orders.items() if digest in model.open_orders.get(key[0], {})
+        },
+    }
+
+
+orders = st.tuples(
+    st.just("place"),
+    st.integers(0, 2),
+    st.sampled_from(Side),
+    st.integers(95, 105),
+    st.integers(1, 30),
+    st.integers(0, 6),
+    st.sampled_from(["GTC", "GTC", "IOC", "FOK", "market"]),
+)
+cancels = st.tuples(st.just("cancel"), st.integers(0, 2), st.integers(1, 6))
+cancel_alls = st.tuples(st.just("cancel all"), st.integers(0, 2))
+steps = st.lists(st.one_of(orders, orders, orders, cancels, cancel_alls), max_size=50)
+
+
+def command_of(step: tuple, mirror: Mirror) -> Command:
+    account = ACCOUNTS[step[1]]
+    if step[0] == "cancel all":
+        return CancelAll(account, 1, 0, account)
+    if step[0] == "cancel":
+        return CancelOrder(account, make_nonce(step[2], mirror.at), account)
+    _, _, side, price, size, slot, how = step
+    immediate = how != "GTC"
+    order = Order(
+        account,
+        0,
+        1,
+        side,
+        Kind.MARKET if how == "market" else Kind.LIMIT,
+        TimeInForce.IOC if how == "market" else TimeInForce[how],
+        0,
+        price,
+        size,
+        0,
+        10_000,
+        make_nonce(0 if immediate else slot + 1, mirror.at),
+        0,
+    )
+    return PlaceOrder(order, bytes(65), account, "" if immediate else f"name-{mirror.sequence}")
+
+
+@settings(max_examples=60)
+@given(steps, st.integers(1, BATCH))
+def test_following_equals_starting_from_a_snapshot(flow, pace) -> None:
+    mirror = Mirror()
+    for step in flow:
+        mirror.apply(command_of(step, mirror), later=pace)
+    followed, fresh = view_of(mirror.model), view_of(mirror.fresh())
+    for part in followed:
+        assert followed[part] == fresh[part], part
+
+
+@settings(max_examples=60)
+@given(steps)
+def test_orders_are_the_sums_of_their_fills(flow) -> None:
+    mirror = Mirror()
+    for step in flow:
+        mirror.apply(command_of(step, mirror))
+    for digest, order in mirror.model.orders.items():
+        legs = [fill for fill in mirror.model.fills.values() if digest in (fill.maker_digest, fill.taker_digest)]
+        assert order.filled_lots == sum(fill.size_lots for fill in legs)
+        assert order.cost_atoms == sum(fill.notional for fill in legs)
+        assert order.fee_atoms == sum(
+            fill.maker_fee if fill.maker_digest == digest else fill.taker_fee for fill in legs
+        )
+        assert (order.reason == "") == (digest in mirror.model.open_orders.get(order.account, {}))
+
+
+@settings(max_examples=40)
+@given(steps, st.integers(0, 60))
+def test_resuming_anywhere_continues_every_channel(flow, where) -> None:
+    """Messages after `where` chain up without gap: each names the one before it."""
+    mirror = Mirror()
+    for step in flow:
+        mirror.apply(command_of(step, mirror))
+    for channel in (Channel("book:BTC-USDC"), Channel("orders", ACCOUNTS[0]), Channel("balances", ACCOUNTS[1])):
+        everything = mirror.log.since(channel, 0)
+        expected = 0
+        for update in everything:
+            assert update.previous == expected
+            assert f'"seq":{update.sequence},"prevSeq":{expected}' in update.text(channel)
+            expected = update.sequence
+        since = min(where, mirror.model.sequence)
+        assert mirror.log.since(channel, since) == [update for update in everything if update.sequence > since]
+        assert mirror.log.last(channel) == expected
+
+
+@given(st.lists(st.tuples(st.integers(1, 30), st.integers(0, 3)), max_size=80), st.booleans(), st.integers(0, 12))
+def test_book_side_is_a_sorted_dictionary(changes, is_bid, depth) -> None:
+    side, plain = BookSide(is_bid), {}
+    for price, size in changes:
+        side.set(price, size)
+        plain[price] = size
+        if not size:
+            del plain[price]
+    assert side.top(depth) == sorted(plain.items(), reverse=is_bid)[:depth]
+
+
+def test_fills_go_through_their_states() -> None:
+    mirror = Mirror()
+    mirror.apply(command_of(("place", 0, Side.BUY, 100, 5, 1, "GTC"), mirror))
+    mirror.apply(command_of(("place", 1, Side.SELL, 100, 5, 0, "IOC"), mirror))
+    fill = mirror.model.fills[1]
+    assert (fill.state, fill.batch) == (FillState.MATCHED, None)
+    mirror.apply(CancelAll(ACCOUNTS[2], 0, 0, ACCOUNTS[2]), later=BATCH + 1)
+    assert (fill.state, fill.batch) == (FillState.BATCHED, 1)
+
+
+def test_what_is_kept_of_the_past_is_bounded(monkeypatch) -> None:
+    monkeypatch.setattr(readmodel, "CLOSED_ORDERS_MAX", 5)
+    monkeypatch.setattr(readmodel, "FILLS_MAX", 5)
+    mirror = Mirror()
+    for n in range(40):
+        mirror.apply(command_of(("place", 0, Side.BUY, 100, 1, n % 3, "GTC"), mirror))
+        mirror.apply(command_of(("place", 1, Side.SELL, 100, 1, 0, "IOC"), mirror))
+    model = mirror.model
+    assert (len(model.fills), len(model._closing)) == (5, 5)
+    assert sum(map(len, model.account_fills.values())) == 10
+    assert sum(map(len, model.closed_orders.values())) == 5
+    assert set(model.client_orders.values()) <= set(model.orders)
+    assert len(model.orders) == 5 + sum(map(len, model.open_orders.values()))
+
+
+async def test_waiting_for_a_sequence() -> None:
+    mirror = Mirror()
+    here = mirror.model.sequence
+    assert await mirror.model.reached(here, 0.01)
+    assert not await mirror.model.reached(here + 1, 0.01)
+    waiting = [asyncio.create_task(mirror.model.reached(here + n, 1)) for n in (2, 1, 2)]
+    await asyncio.sleep(0)
+    mirror.apply(CancelAll(ACCOUNTS[0], 0, 0, ACCOUNTS[0]))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert [task.done() for task in waiting] == [False, True, False]
+    mirror.apply(CancelAll(ACCOUNTS[0], 0, 0, ACCOUNTS[0]))
+    assert await asyncio.gather(*waiting) == [True, True, True]
+
+
+def test_a_gap_in_the_feed_is_a_bug() -> None:
+    mirror = Mirror()
+    with pytest.raises(AssertionError):
+        mirror.model.apply(FeedMessage(mirror.sequence + 2, mirror.at, False, ()))
