@@ -4,7 +4,7 @@
 PYTHON := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format compile fuzz gas gas-update lock clean
+.PHONY: help setup demo test lint format compile docs fuzz gas gas-update lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -38,6 +38,9 @@ gas: setup ## measure the gas of the Gas tests again, and compare it with tests/
 
 gas-update: setup ## measure it again, and write tests/forge/snapshots
 	@FORGE_SNAPSHOT_EMIT=true toolchain/forge test --match-contract Gas
+
+docs: setup ## write docs/cli.md from the help of the commands
+	@$(PYTHON) toolchain/cli_reference.py > docs/cli.md
 
 lock: ## resolve the dependencies anew and write the lock files
 	@toolchain/lock

@@ -132,8 +132,7 @@ class Cycle:
         code = OK
         try:
             while not self._stop.is_set():
-                pause = await self._guarded_step()
-                await self._wait(pause)
+                await self._wait(await self._bounded_step())
             await self._look_after()
         except Exception as error:
             found = exit_code(error)
@@ -144,6 +143,21 @@ class Cycle:
             self._heartbeat.beat("stopped", {"exitCode": code}, force=True)
             await self._keeper.close()
         return code
+
+    async def _bounded_step(self) -> float:
+        """One step; when told to stop, it has as long to end as there is for draining. Cut off is as good as killed."""
+        step = asyncio.ensure_future(self._guarded_step())
+        stop = asyncio.ensure_future(self._stop.wait())
+        try:
+            await asyncio.wait({step, stop}, return_when=asyncio.FIRST_COMPLETED)
+            if not step.done():
+                await asyncio.wait({step}, timeout=self._drain)
+        finally:
+            stop.cancel()
+            if not step.done():
+                step.cancel()
+                await asyncio.wait({step})
+        return 0.0 if step.cancelled() else step.result()
 
     async def _guarded_step(self) -> float:
         """One step; returns the pause after it."""

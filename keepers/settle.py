@@ -131,11 +131,12 @@ def _find_break(candidates: Sequence[Candidate], expected: int) -> Action | None
 
 def _decide_first(observation: Observation, candidate: Candidate) -> Action | None:
     """Nothing is in flight: the next batch is sent only if it succeeds when tried out. None: send it."""
-    if observation.reverts >= REVERTS_MAX:
-        return Blame(candidate, f"reverted {observation.reverts} times")
     tried = observation.tried
     if tried is None or (tried.batch, tried.revision) != (candidate.batch.batch, candidate.revision):
         return TryOut(candidate)
+    if tried.trial.succeeds and observation.reverts >= REVERTS_MAX:
+        reason = f"batch {candidate.batch.batch} reverted {observation.reverts} times, but succeeds when tried out"
+        return Halt(reason, "Look at its transactions: gas limit, or another settler in between")
     if tried.trial.succeeds:
         return None
     return Blame(candidate, tried.trial.reason) if tried.repeats >= TRIES - 1 else TryOut(candidate)
@@ -263,7 +264,6 @@ class Settler:
         whole = await self._try_part(batch, len(batch.fills))
         if whole.succeeds or whole.error == "NotConsecutive":  # it lagged, or lags
             self._tried = None
-            self._reverts.clear()
             return
         if whole.error in NOT_A_FILL:
             raise TransactionFailed(f"batch {batch.batch} reverts: {whole.reason}", remedy=remedy)
@@ -292,7 +292,8 @@ class Settler:
                 self._reverts.pop(row.job, None)
                 _log.info("final", job=row.job, block=row.block_number, hash=row.hash)
             else:
-                self._reverts[row.job] = self._reverts.get(row.job, 0) + ("reverted" in row.error)
+                if row.job == f"{KIND}:{(self._cursor or 0) + 1}" and "reverted" in row.error:
+                    self._reverts[row.job] = self._reverts.get(row.job, 0) + 1  # those behind it could only revert
                 _log.warning("failed", job=row.job, reason=row.error, hash=row.hash)
 
     def _state(self, key: int, open_rows: dict[str, TransactionState]) -> TransactionState | None:

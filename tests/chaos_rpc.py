@@ -1,7 +1,7 @@
 """A JSON-RPC proxy that behaves as badly as real endpoints do, and as strictly as HyperEVM's: seeded, on its own port.
 
-Faults are fields of `Faults` and may be changed while it runs. `HyperEvm` rules are what anvil does not enforce: at most
-`range_blocks` in eth_getLogs, a window of pending nonces per sender, a replacement must pay 10 % more in both fees.
+Faults are fields of `Faults` and may be changed while it runs. Some are HyperEVM's rules, which anvil does not enforce:
+at most `range_blocks` in eth_getLogs, a window of pending nonces, a replacement must pay 10 % more in both fees.
 """
 
 import json
@@ -17,6 +17,8 @@ from typing import Any
 import httpx
 import rlp
 from eth_account import Account
+
+from offchain.domain.keccak import keccak
 
 
 @dataclass
@@ -211,8 +213,11 @@ class ChaosRpc:
             return "nonce too high"
         known = self._pending.get((sender, nonce))
         percent = 100 + self.faults.replacement_percent
-        if known is not None and nonce >= mined and known != fees and any(
-            new * 100 < old * percent or new <= old for new, old in zip(fees, known, strict=True)
+        if (
+            known is not None
+            and nonce >= mined
+            and known != fees
+            and any(new * 100 < old * percent or new <= old for new, old in zip(fees, known, strict=True))
         ):
             return "replacement transaction underpriced"
         self._pending[sender, nonce] = fees
@@ -220,8 +225,6 @@ class ChaosRpc:
 
 
 def hash_of(raw: str) -> str:
-    from offchain.domain.keccak import keccak
-
     return "0x" + keccak(bytes.fromhex(raw[2:])).hex()
 
 

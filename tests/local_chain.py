@@ -1,4 +1,4 @@
-"""A chain and a venue for tests: anvil with HyperEVM's parameters, the real contracts, traders, and batches that settle.
+"""A chain and a venue for tests: anvil with HyperEVM's parameters, the real contracts, traders, and real batches.
 
 The contracts are deployed once per test session; every test gets a chain of its own with that state.
 """

@@ -34,6 +34,9 @@ PUBLIC_REQUESTS_PER_MINUTE = 100
 TIMEOUT_SECONDS = 10.0
 ATTEMPTS = 4
 COOL_SECONDS_MAX = 30.0
+"""Longest rest that an endpoint may ask for."""
+FAILED_SECONDS_MAX = 4.0
+"""Longest rest after failures in a row: a node that comes back is noticed soon."""
 _THROTTLE_CODES = frozenset((429, -32005, -32097))
 """-32005 also says, of logs, that the range is too long; then it is a refusal."""
 _THROTTLE_WORDS = ("rate limit", "too many requests", "request limit", "throttl")
@@ -118,17 +121,19 @@ class _Endpoint:
         self.limiter = Limiter(per_minute)
         self.failures = 0
         self.cool_until = 0.0
+        self.is_throttled = False
         self.last_failure = ""
 
     def failed(self, reason: str, now: float, seconds: float | None = None) -> None:
         """The endpoint rests: longer after each failure in a row, or as long as it asked for."""
         self.failures += 1
         self.last_failure = reason
-        wait = min(COOL_SECONDS_MAX, 0.25 * 2 ** min(self.failures, 7)) if seconds is None else seconds
+        self.is_throttled = seconds is not None
+        wait = min(FAILED_SECONDS_MAX, 0.1 * 2 ** min(self.failures, 10)) if seconds is None else seconds
         self.cool_until = now + min(wait, COOL_SECONDS_MAX)
 
     def answered(self) -> None:
-        self.failures, self.cool_until = 0, 0.0
+        self.failures, self.cool_until, self.is_throttled = 0, 0.0, False
 
 
 class _EndpointFailure(Exception):
@@ -240,12 +245,15 @@ class Rpc:
         self._preferred = (self._preferred + 1) % len(self._endpoints)
 
     async def _pick(self, attempt: int) -> _Endpoint:
-        """The preferred endpoint, or the next one that does not rest; waits if all of them do."""
+        """The preferred endpoint, or the next one that does not rest.
+
+        If all of them do, a retry waits; a first question waits only for an endpoint that asked for it.
+        """
         now = time.monotonic()
         order = self._endpoints[self._preferred :] + self._endpoints[: self._preferred]
         best = min(order, key=lambda endpoint: max(endpoint.cool_until, now))
         wait = best.cool_until - now
-        if wait > 0 and attempt > 0:
+        if wait > 0 and (attempt > 0 or best.is_throttled):
             await self._sleep(wait * random.uniform(1.0, 1.3))
         return best
 

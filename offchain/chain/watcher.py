@@ -117,7 +117,8 @@ class Watcher:
         if known is not None and head.number < known.number - REORG_BLOCKS_MAX:
             self._rpc.distrust("far behind")
             raise Inconsistent(f"the head is {head.number}, and was {known.number}")
-        self._ops.record_head(head.number, head.hash, head.parent, head.time)
+        if known is None or (known.number, known.hash) != (head.number, head.hash):
+            self._ops.record_head(head.number, head.hash, head.parent, head.time)
         block = min(seen.block_number, head.number)
         block_hash = head.hash if block == head.number else ""
         last = self._sightings[-1] if self._sightings else None

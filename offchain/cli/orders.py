@@ -98,7 +98,9 @@ def cancel(order_id: str, everything: bool, key: Path, password_file: Path | Non
 
 
 @order.command("list")
-@click.option("--status", type=click.Choice(["open", "closed"]), default="open", show_default=True)
+@click.option(
+    "--status", type=click.Choice(["open", "closed"]), default="open", show_default=True, help="Which orders."
+)
 @options.key
 @options.password_file
 @options.api

@@ -7,7 +7,7 @@ what the sequencer promises (numbers without gaps, time that never runs back) an
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import assert_never
 
 from offchain.domain.batch import SettlementBatch, batch_gas_estimate
@@ -41,10 +41,12 @@ from offchain.domain.keccak import keccak
 from offchain.domain.limits import FEE_PPM_MAX, FILLS_PER_BATCH_MAX
 from offchain.domain.units import Address, Digest
 from offchain.engine import description, snapshot
+from offchain.engine.book import Book
 from offchain.engine.fills import NEVER, Backlog
-from offchain.engine.ledger import Balance
+from offchain.engine.gate import Gate
+from offchain.engine.ledger import Ledger
 from offchain.engine.observing import observe_block, observe_log
-from offchain.engine.orders import Ticket
+from offchain.engine.orders import Account
 from offchain.engine.promising import request_approval
 from offchain.engine.settling import refuse_fill
 from offchain.engine.state import State
@@ -210,13 +212,50 @@ class Engine:
         """(number, unix seconds) of the last block whose logs are all known."""
         return self._state.block_number, self._state.block_time
 
+    @property
+    def separator(self) -> bytes:
+        """EIP-712 domain separator of Settlement, with which orders are digested."""
+        return self._state.separator
+
+    @property
+    def quote(self) -> Address:
+        """The settlement token."""
+        return self._state.quote_token
+
+    @property
+    def ledger(self) -> Ledger:
+        return self._state.ledger
+
+    @property
+    def accounts(self) -> Mapping[Address, Account]:
+        return self._state.accounts
+
+    @property
+    def books(self) -> Mapping[int, Book]:
+        return self._state.books
+
+    @property
+    def batches(self) -> Backlog:
+        """What the chain has not decided yet."""
+        return self._state.backlog
+
+    @property
+    def gate(self) -> Gate:
+        return self._state.gate
+
+    @property
+    def flows(self) -> dict[Address, int]:
+        """Per token: deposits - withdrawals + minted - burned, as the chain reported them."""
+        return {token: flow.net for token, flow in self._state.ledger.flows.items()}
+
+    @property
+    def locked(self) -> dict[Address, int]:
+        """Collateral per account, in units of the settlement token."""
+        return {account.address: account.locked for account in self._state.accounts.values() if account.locked}
+
     def settlement_batch(self, batch: int) -> SettlementBatch:
         """A closed, undecided batch as the settler sends it; KeyError for any other number."""
         return self._state.backlog.settlement_batch(batch)
-
-    def unsettled_batches(self) -> tuple[int, ...]:
-        """Numbers of the closed batches that the chain has not decided, oldest first."""
-        return tuple(self._state.backlog.batches)
 
     def batch_of(self, fill: int) -> int | None:
         """The closed, undecided batch that holds this fill."""
@@ -224,12 +263,6 @@ class Engine:
             if batch.first <= fill <= batch.last:
                 return batch.batch
         return None
-
-    def balance(self, account: Address, token: Address) -> Balance:
-        """A balance to read, empty if there is none."""
-        owner = self._state.accounts.get(account)
-        balance = owner.balances.get(token) if owner is not None else None
-        return balance if balance is not None else Balance(account, token)
 
     def find_order(self, digest: Digest) -> tuple[AnyEvent, ...] | None:
         """First result of a known order: OrderAccepted with what has filled, then OrderClosed; or OrderRejected."""
@@ -240,11 +273,6 @@ class Engine:
         """The open or recently closed order with this client order id."""
         owner = self._state.accounts.get(account)
         return None if owner is None else owner.client_ids.get(client_order_id)
-
-    def open_orders(self, account: Address) -> tuple[Ticket, ...]:
-        """Oldest first."""
-        owner = self._state.accounts.get(account)
-        return () if owner is None else tuple(owner.open.values())
 
     def describe(self) -> Iterator[AnyEvent]:
         """Events that rebuild a read model."""
@@ -262,7 +290,7 @@ class Engine:
 
     @classmethod
     def restore(cls, raw: bytes) -> Engine:
-        """Inverse of `snapshot`. InvalidInput for bytes that no version of this code wrote."""
+        """Inverse of `snapshot`. ValueError for bytes that are not a snapshot of this version."""
         engine = cls()
         engine._state = snapshot.decode(raw)
         return engine

@@ -1,7 +1,7 @@
 """The life of fills, their batches, and the backlog of those the chain has not decided yet.
 
-Invariant: fills and batches are numbered from 1 without gaps; batches are consecutive ranges of fills and are decided by
-the chain whole and in order; the fills of one immediate order share a batch, because the chain uses such an order up
+Invariant: fills and batches are numbered from 1 without gaps; batches are consecutive ranges of fills and are decided
+by the chain whole and in order; the fills of one immediate order share a batch, because the chain uses such an order up
 with its batch. It moves no money.
 """
 
@@ -86,13 +86,13 @@ class Backlog:
         "deadline",
         "decided_batch",
         "decided_fill",
-        "unsettled",
         "gas_max",
         "interval",
         "last_batch",
         "last_fill",
         "open_first",
         "orders",
+        "unsettled",
     )
 
     def __init__(self, interval_millis: int, gas_max: int) -> None:

@@ -12,7 +12,7 @@ from offchain.engine.orders import Ticket
 
 
 def cross(book: Book, taker: Ticket, matches_max: int | None) -> Iterator[tuple[Ticket, int]]:
-    """Yields (maker, lots); the book and both tickets are reduced already. 0 lots: the maker left, being the taker's own."""
+    """Yields (maker, lots); the book and both tickets are reduced already. 0 lots: it left, being the taker's own."""
     order = taker.order
     is_buy, limit = order.side == Side.BUY, order.price_ticks
     ladder = book.opposite(order.side)

@@ -1,7 +1,7 @@
 """Final logs and blocks of the chain, in the contracts' own gapless sequence.
 
-Invariant: `settled` moves only here. Whatever the chain says that this ledger does not (a gap, another balance, a batch
-that is not the next one) is announced as `Diverged` and halts the venue for good; the ledger then keeps its own numbers.
+Invariant: `settled` moves only here. Whatever the chain says that this ledger does not (a gap, another balance, a
+batch that is not the next one) is announced as `Diverged` and halts the venue for good; the ledger keeps its numbers.
 """
 
 from offchain.domain.chainlog import (

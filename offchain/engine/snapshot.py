@@ -2,8 +2,8 @@
 
 Invariant: equal states give equal bytes, however they were reached: every table is sorted by its key (what is kept in
 order of arrival is listed in it), empty balances are left out, and what follows from other rows is not stored. Rows are
-spelled out here, so that a field added to a command or event changes no old state hash. MessagePack in its shortest form;
-amounts as decimal text, because they exceed 64 bits.
+spelled out here, so that a field added to a command or event changes no old state hash. MessagePack in its shortest
+form; amounts as decimal text, because they exceed 64 bits.
 """
 
 from typing import Any
@@ -12,14 +12,12 @@ import msgspec
 
 from offchain.domain.command import OpenVenue
 from offchain.domain.eip712 import domain_separator
-from offchain.domain.errors import InvalidInput
 from offchain.domain.event import ApprovalGranted, CloseReason, OrderAccepted, OrderRejected, RejectReason, VenueState
 from offchain.domain.market import Market, MarketState
 from offchain.domain.order import Order, OrderStatus
-from offchain.domain.units import fee_up, from_hex
+from offchain.domain.units import Address, fee_up, from_hex
 from offchain.engine.book import Book
 from offchain.engine.fills import Backlog, Batch, Fill, FillState, Terms
-from offchain.engine.ledger import Balance
 from offchain.engine.orders import Account, ClosedOrder, Ticket
 from offchain.engine.state import State
 from offchain.engine.trading import fill_legs
@@ -74,9 +72,14 @@ def encode(state: State) -> bytes:
         _scalars(state),
         None if state.venue is None else [getattr(state.venue, name) for name in _VENUE],
         sorted(state.tokens),
-        [(token, *_texts(totals, _FLOW)) for token, totals in sorted(state.ledger.flows.items())],
+        [(token, *_texts(flow, _FLOW)) for token, flow in sorted(state.ledger.flows.items())],
         [_book_row(state.books[number]) for number in sorted(state.books)],
         [_account_row(state.accounts[address]) for address in sorted(state.accounts)],
+        [
+            (*key, *_texts(balance, _BALANCE))
+            for key, balance in sorted(state.ledger.balances.items())
+            if not balance.is_empty
+        ],
         [_ticket_row(tickets[sequence]) for sequence in sorted(tickets)],
         [_fill_row(state.backlog.unsettled[number]) for number in sorted(state.backlog.unsettled)],
         [tuple(state.backlog.batches[number]) for number in sorted(state.backlog.batches)],
@@ -89,14 +92,29 @@ def encode(state: State) -> bytes:
 
 
 def decode(raw: bytes) -> State:
+    """ValueError for bytes that are not a snapshot of this version."""
     try:
-        version, scalars, venue, tokens, totals, books, accounts, tickets, fills, batches, approvals = (
-            msgspec.msgpack.decode(raw)
-        )
-    except (ValueError, TypeError, msgspec.DecodeError) as error:
-        raise InvalidInput(f"not a snapshot: {error}") from error
+        version, *tables = msgspec.msgpack.decode(raw)
+    except (TypeError, msgspec.DecodeError) as error:
+        raise ValueError(f"not a snapshot: {error}") from error
     if version != VERSION:
-        raise InvalidInput(f"snapshot has unknown version {version}", remedy="Run a newer hooats")
+        raise ValueError(f"snapshot of unknown version {version}")
+    return _read(*tables)
+
+
+def _read(
+    scalars: Row,
+    venue: Row | None,
+    tokens: list[Address],
+    flows: list[Row],
+    books: list[Row],
+    accounts: list[Row],
+    balances: list[Row],
+    tickets: list[Row],
+    fills: list[Row],
+    batches: list[Row],
+    approvals: list[Row],
+) -> State:
     state = State()
     if venue is not None:
         state.venue = OpenVenue(**dict(zip(_VENUE, venue, strict=True)))
@@ -104,13 +122,15 @@ def decode(raw: bytes) -> State:
         state.backlog = Backlog(state.venue.batch_interval_millis, state.venue.batch_gas_max)
     _read_scalars(state, scalars)
     state.tokens = dict.fromkeys(tokens)
-    for token, *amounts in totals:
+    for token, *amounts in flows:
         _set_texts(state.ledger.flow(token), _FLOW, amounts)
     for row in books:
         _read_book(state, row)
     for row in accounts:
         _read_account(state, row)
     by_sequence = {}
+    for row in balances:
+        _read_balance(state, row)
     for row in tickets:
         ticket = _read_ticket(state, row)
         by_sequence[ticket.sequence] = ticket
@@ -199,19 +219,10 @@ def _account_row(account: Account) -> Row:
     )
 
 
-def _balance_row(balance: Balance) -> Row:
-    return balance.token, *_texts(balance, _BALANCE)
-
-
 def _read_account(state: State, row: Row) -> None:
-    address, floor, slots, locked, balances, closed, rejected = row
+    address, floor, slots, locked, closed, rejected = row
     account = state.account(address)
     account.nonces.floor, account.nonces.slots, account.locked = floor, dict(slots), int(locked)
-    for token, *amounts in balances:
-        balance = account.balance(token)
-        _set_texts(balance, _BALANCE, amounts)
-        balance.is_uncovered = balance.cover < 0
-        account.uncovered += balance.is_uncovered
     for fields, filled, reason in closed:
         accepted = _read_accepted(fields)
         state.orders.remember_closed(account, ClosedOrder(accepted, filled, CloseReason(reason)))
@@ -226,6 +237,14 @@ def _read_account(state: State, row: Row) -> None:
             reason=RejectReason(why),
         )
         state.orders.remember_rejected(account, event)
+
+
+def _read_balance(state: State, row: Row) -> None:
+    address, token, *amounts = row
+    balance = state.ledger.of(address, token)
+    _set_texts(balance, _BALANCE, amounts)
+    balance.is_uncovered = balance.cover < 0
+    state.accounts[address].uncovered += balance.is_uncovered
 
 
 def _accepted_row(accepted: OrderAccepted) -> list[Any]:
@@ -244,9 +263,7 @@ def _hex(raw: bytes) -> Any:
 
 
 def _tickets(state: State) -> dict[int, Ticket]:
-    tickets = {}
-    for account in state.accounts.values():
-        tickets.update(account.open)
+    tickets = {ticket.sequence: ticket for account in state.accounts.values() for ticket in account.open.values()}
     for fill in state.backlog.unsettled.values():
         tickets[fill.maker.sequence] = fill.maker
         tickets[fill.taker.sequence] = fill.taker
@@ -269,7 +286,7 @@ def _read_ticket(state: State, row: Row) -> Ticket:
     order = Order.from_frame(frame)
     account = state.account(order.account)
     book = state.books[order.market]
-    balance = account.balance(book.market.base_token if order.side else state.quote_token)
+    balance = state.ledger.of(order.account, book.market.base_token if order.side else state.quote_token)
     ticket = Ticket(order, signature, _read_accepted(accepted), account, balance, int(per_lot))
     ticket.remaining, ticket.status = remaining, OrderStatus(status)
     if ticket.status is OrderStatus.OPEN:

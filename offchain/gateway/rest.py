@@ -130,7 +130,7 @@ async def orders(gateway: Gateway, call: Call) -> Answer:
     status = call.query.get("status", "open")
     if status not in ("open", "closed"):
         raise ApiError(Code.INVALID_FIELD, "status is open or closed", {"field": "status"})
-    market, before, limit = _page(gateway, call)
+    market, before, limit = _page(loaded(gateway), call)
     if status == "open":
         rows = _select_orders(gateway.model.open_orders.get(call.account, {}).values(), market, before)
     else:
@@ -166,7 +166,7 @@ async def order_by_client_id(gateway: Gateway, call: Call) -> Answer:
 
 
 async def fills(gateway: Gateway, call: Call) -> Answer:
-    market, before, limit = _page(gateway, call)
+    market, before, limit = _page(loaded(gateway), call)
     past = await gateway.past.fills(call.account, market, before, limit)
     merged: dict[int, FillRecord] = {fill.fill: fill for fill in past}
     for fill in gateway.model.recent_fills(call.account):
@@ -237,7 +237,7 @@ def loaded(gateway: Gateway) -> Gateway:
 def _page(gateway: Gateway, call: Call) -> tuple[int | None, int, int]:
     """(market, cursor, limit) of a list: rows below the cursor, newest first."""
     symbol = call.query.get("symbol")
-    market = None if symbol is None else loaded(gateway).trading.market(symbol).market.market
+    market = None if symbol is None else gateway.trading.market(symbol).market.market
     cursor = call.query.get("cursor")
     before = _NEWEST if cursor is None else schema.parse_integer(cursor, 63, "cursor")
     return market, before, schema.parse_limit(call.query.get("limit"))

@@ -1,4 +1,5 @@
-"""Runs one gateway until SIGTERM: `run_gateway(settings)`, or `python -m offchain.gateway.serve SETTINGS.json`.
+"""Runs one gateway until SIGTERM: `run_gateway(settings)`, or `python -m offchain.gateway.serve SETTINGS.json`
+(`-` reads the settings from standard input).
 
 SIGTERM drains: /readyz says 503, streams are closed with 1012, requests in flight are answered, then the process ends
 with 0. The bound port goes to `port_file` once requests are served.
@@ -15,10 +16,12 @@ from pathlib import Path
 
 import msgspec
 import uvicorn
+from starlette.applications import Starlette
 
 from offchain.domain.errors import ConfigurationError, HooatsError
 from offchain.domain.limits import FRAME_BYTES_MAX
 from offchain.gateway.app import create_app
+from offchain.gateway.connection import BoundedProtocol
 from offchain.gateway.context import Gateway
 from offchain.gateway.settings import GatewaySettings
 
@@ -60,9 +63,17 @@ class _Server(uvicorn.Server):
 def run_gateway(settings: GatewaySettings) -> int:
     """0 after a drain. ConfigurationError if it cannot start."""
     app = create_app(settings)
-    config = uvicorn.Config(
+    config = configure(app, settings)
+    listener = bind(settings.host, settings.port)
+    _Server(config, app.state.gateway).run(sockets=[listener])
+    return 0
+
+
+def configure(app: Starlette, settings: GatewaySettings) -> uvicorn.Config:
+    """Everything that bounds a connection is here or in `connection`."""
+    return uvicorn.Config(
         app,
-        http="httptools",
+        http=BoundedProtocol,
         ws="websockets-sansio",
         loop="uvloop" if sys.platform != "win32" else "asyncio",
         lifespan="on",
@@ -78,9 +89,6 @@ def run_gateway(settings: GatewaySettings) -> int:
         forwarded_allow_ips=settings.trusted_proxies or None,
         timeout_graceful_shutdown=settings.drain_seconds,
     )
-    listener = bind(settings.host, settings.port)
-    _Server(config, app.state.gateway).run(sockets=[listener])
-    return 0
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -101,7 +109,7 @@ def bind(host: str, port: int) -> socket.socket:
 def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     try:
-        raw = Path(sys.argv[1]).read_bytes()
+        raw = sys.stdin.buffer.read() if sys.argv[1] == "-" else Path(sys.argv[1]).read_bytes()
         settings = msgspec.json.decode(raw, type=GatewaySettings, dec_hook=_decode_path)
         return run_gateway(settings)
     except (HooatsError, OSError, IndexError, msgspec.MsgspecError) as error:

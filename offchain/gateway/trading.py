@@ -94,7 +94,7 @@ class Trading:
             digest = eip712.order_digest(self._settlement_separator, order)
             name = Digest("0x" + digest.hex())
             if order.account not in self._model.balances:
-                message = "the account has never had a balance here"
+                message = "the account has no balance here"
                 raise ApiError(RejectReason.INSUFFICIENT_BALANCE, message, {"digest": name})
             signer = await self.authenticate(order.account, digest, submission.signature)
             self._ingress.take_account(order.account)
@@ -167,12 +167,14 @@ class Trading:
 
     async def cancel(self, account: Address, digest: Digest) -> Answer:
         """By session: only orders of `account` exist for it."""
+        self.require_live()
         order = self._own_open(account, digest)
         self._ingress.take_cancel(account)
         return await self._cancel(order, CancelOrder(account, order.nonce, account))
 
     async def cancel_signed(self, digest: Digest, body: bytes) -> Answer:
         """By EIP-712 Cancel."""
+        self.require_live()
         request = schema.decode(schema.CancelRequest, body)
         account = schema.parse_address(request.account, "account")
         nonce = schema.parse_integer(request.nonce, 64, "nonce")
@@ -188,12 +190,14 @@ class Trading:
 
     async def cancel_all(self, account: Address, symbol: str | None) -> Answer:
         """By session, in one market or in all."""
+        self.require_live()
         market = self.market(symbol).market.market if symbol is not None else 0
         self._ingress.take_cancel(account)
         return await self._cancel_all(CancelAll(account, market, 0, account))
 
     async def cancel_all_signed(self, body: bytes) -> Answer:
         """By EIP-712 CancelAll."""
+        self.require_live()
         request = schema.decode(schema.CancelAllRequest, body)
         account = schema.parse_address(request.account, "account")
         signature = schema.parse_signature(request.signature)
@@ -231,12 +235,12 @@ class Trading:
 
     async def withdraw(self, body: bytes) -> Answer:
         """Countersigns a withdrawal that the owner signed; the relay keeper sends it."""
+        self.require_live()
         request = schema.decode(schema.WithdrawRequest, body)
         token = self.token(request.token)
         wanted = schema.parse_withdrawal(request, token.address, token.decimals)
         signature = schema.parse_signature(request.signature)
         hashed = eip712.withdraw_digest(self._vault_separator, wanted)
-        self.require_live()
         signer = await self.authenticate(wanted.account, hashed, signature)
         known = self._approvals.find(wanted.account, wanted.nonce, request.signature)
         if known is not None:
@@ -258,6 +262,7 @@ class Trading:
 
     async def approve(self, account: Address, body: bytes) -> Answer:
         """The countersignature for a debit that the owner sends himself; `account` is the session's."""
+        self.require_live()
         request = schema.decode(schema.ApprovalRequest, body)
         token = self.token(request.token)
         destination = ZERO_ADDRESS

@@ -33,6 +33,8 @@ HEADER_FIELDS = {
     "data_hash": "dataHash",
 }
 """EpochHeader's fields and their names in the file, which are those of the contract's struct."""
+MALFORMED = (LookupError, TypeError, ValueError, OverflowError)
+"""What reading a field of a file raises that somebody else made."""
 
 
 class Finding(NamedTuple):
@@ -131,7 +133,7 @@ def receipt_signer(body: dict[str, Any]) -> Address | None:
         separator = domain_separator(int(body["chainId"]), Address(str(body["contract"]).lower()))
         signed = receipt_digest(separator, int(sequence), int(receipt["at"]), from_hex(order_hash))
         return recover(signed, from_hex(receipt["signature"]))
-    except (KeyError, TypeError, ValueError, OverflowError):
+    except MALFORMED:
         return None
 
 
@@ -162,7 +164,7 @@ def _order_hash(body: dict[str, Any]) -> bytes:
 def _header_hash(body: dict[str, Any]) -> str:
     try:
         return "0x" + read_header(body["header"]).hash().hex()
-    except (KeyError, TypeError, ValueError, OverflowError):
+    except MALFORMED:
         return "nothing"
 
 
@@ -170,7 +172,7 @@ def _holds(check: Callable[[dict[str, Any]], bool], body: dict[str, Any]) -> boo
     """What is missing or malformed does not hold."""
     try:
         return check(body)
-    except (KeyError, TypeError, ValueError, OverflowError, AssertionError):
+    except (*MALFORMED, AssertionError):
         return False
 
 

@@ -12,7 +12,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import structlog
 
@@ -108,6 +108,7 @@ class Sequencer:
         self._waiting: deque[Submission] = deque()
         self._waiting_commands = 0
         self._wanted_snapshots: list[asyncio.Future[Snapshot]] = []
+        self._promises: set[asyncio.Future[Any]] = set()
         self._wake = asyncio.Event()
         self._stopping = False
         self._timer: asyncio.TimerHandle | None = None
@@ -134,13 +135,13 @@ class Sequencer:
         """One ack per command, after the fsync. SequencerUnavailable if it is stopping."""
         if self._stopping:
             raise SequencerUnavailable("the sequencer is stopping")
-        answer: asyncio.Future[list[Ack]] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[list[Ack]] = self._promise()
         self.enqueue(Submission(commands, lambda acks: None if answer.done() else answer.set_result(acks)))
         return await answer
 
     async def snapshot(self) -> Snapshot:
         """The events that rebuild a read model, once the state they show is durable."""
-        wanted: asyncio.Future[Snapshot] = asyncio.get_running_loop().create_future()
+        wanted: asyncio.Future[Snapshot] = self._promise()
         self._wanted_snapshots.append(wanted)
         self._wake.set()
         return await wanted
@@ -167,6 +168,17 @@ class Sequencer:
             applier.cancel()
             committer.cancel()
             self._disk.shutdown(wait=True)
+            self._stopping = True
+            for promise in tuple(self._promises):
+                if not promise.done():
+                    promise.set_exception(SequencerUnavailable("the sequencer has stopped"))
+
+    def _promise(self) -> "asyncio.Future[Any]":
+        """A future that ends with the sequencer at the latest."""
+        promise: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._promises.add(promise)
+        promise.add_done_callback(self._promises.discard)
+        return promise
 
     # --- applying ---
 

@@ -45,12 +45,16 @@ class JournalReader:
         return durable_sequence(self.folder) or 0
 
     def chain_id(self) -> int | None:
-        """Of the first segment; None while there is none."""
+        """Of the first segment; None while there is none, or none that is whole."""
         found = scan.segments(self.folder)
         if not found:
             return None
         with found[0][1].open("rb") as segment:
-            header, _ = frames.decode_segment_header(segment.read(frames.SEGMENT_HEADER_BYTES_MAX))
+            start = segment.read(frames.SEGMENT_HEADER_BYTES_MAX)
+        try:
+            header, _ = frames.decode_segment_header(start)
+        except Damaged:
+            return None  # whoever opens or reads the journal says what is wrong with it
         return header.chain_id
 
 

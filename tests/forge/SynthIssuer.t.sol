@@ -132,8 +132,6 @@ contract SynthIssuerTest is Fixture {
 
     function test_close() public {
         open(180_000e6, 2e18);
-        vm.expectEmit(address(issuer));
-        emit ISynthIssuer.PositionChanged(alice, address(btc), 90_000e6, 1e18);
         Authorization memory approval = burnApproval(1e18);
         vm.expectEmit(address(issuer));
         emit ISynthIssuer.PositionChanged(alice, address(btc), 90_000e6, 1e18);

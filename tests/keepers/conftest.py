@@ -5,4 +5,4 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 
-from chain_fixtures import chain, ops, timed_chain, venue  # noqa: E402, F401
+from chain_fixtures import chain, ops, timed_chain, venue  # noqa: F401

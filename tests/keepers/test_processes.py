@@ -84,27 +84,24 @@ def stage(tmp_path: Path, timed_chain: Callable[..., LocalChain], venue: Venue) 
 
 
 def test_killed_with_sigkill_around_a_send_again_and_again(stage: Stage) -> None:
-    """Before a node has the bytes, after it has them, and in between: every fill settles once, every log arrives once."""
+    """Before a node has the bytes, and right after: every fill settles once, every log arrives once."""
     matcher = Matcher(stage.venue)
     batches = [matcher.batch() for _ in range(24)]
-    stage.put(*batches[:6])
     stage.start("sync")
-    settler = stage.start("settle")
-
-    def kill(raw: str) -> None:
-        settler.send_signal(signal.SIGKILL)
-        settler.wait()
-
-    for round_, is_lost in enumerate((True, False, True)):
-        stage.proxy.before_send = kill
-        stage.proxy.faults.lose_transactions = float(is_lost)
-        stage.until(lambda: settler.poll() is not None)
-        stage.proxy.before_send, stage.proxy.faults.lose_transactions = None, 0
-        stage.put(*batches[: 12 + 6 * round_])
+    for killed, is_lost in enumerate((True, False, True)):
         settler = stage.start("settle")
-        if round_ < 2:
-            stage.until(lambda done=12 + 6 * round_: stage.last_fill() >= done - 2)  # type: ignore[misc]
-            stage.put(*batches)
+
+        def kill(raw: str, victim: subprocess.Popen[bytes] = settler) -> None:
+            victim.send_signal(signal.SIGKILL)
+            victim.wait()
+
+        stage.proxy.faults.lose_transactions = float(is_lost)
+        stage.proxy.before_send = kill
+        stage.put(*batches[: 6 * (killed + 1)])
+        stage.until(lambda victim=settler: victim.poll() is not None)  # type: ignore[misc]
+        stage.proxy.before_send, stage.proxy.faults.lose_transactions = None, 0
+    stage.start("settle")
+    stage.put(*batches)
     stage.until(lambda: stage.last_fill() == 24)
     stage.until(lambda: sum(isinstance(log, BatchSettled) for log in stage.ops.inbox_after(0)) == 24)
     logs = stage.ops.inbox_after(0)

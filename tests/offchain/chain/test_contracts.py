@@ -1,6 +1,6 @@
 """Every signature that is written down in Python is the compiled contract's; and what is encoded is what was meant."""
 
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from eth_abi.abi import decode
@@ -11,6 +11,7 @@ from offchain.chain.abi import ErrorTable, Event, Function
 from offchain.chain.contracts import cut_batch, settle_calldata
 from offchain.chain.replies import MalformedReply
 from offchain.domain.batch import EpochHeader
+from offchain.domain.chainlog import AnyChainLog
 from offchain.domain.eip712 import domain_separator, order_digest
 from offchain.domain.errors import InvalidInput
 
@@ -66,9 +67,7 @@ def test_errors_are_the_compiled_ones(name: str, table: ErrorTable) -> None:
     assert ours <= set(contracts.ERRORS.signatures), "an error of the interface is not readable"
 
 
-@pytest.mark.parametrize(
-    ("name", "table"), [("IVault", logs.VAULT_EVENTS), ("ISettlement", logs.SETTLEMENT_EVENTS)]
-)
+@pytest.mark.parametrize(("name", "table"), [("IVault", logs.VAULT_EVENTS), ("ISettlement", logs.SETTLEMENT_EVENTS)])
 def test_every_sequenced_event_is_decoded(name: str, table: dict[str, Any]) -> None:
     compiled = entries(name, "event")
     declared = {Event(declaration).signature: Event(declaration) for declaration in table}
@@ -81,10 +80,6 @@ def test_every_sequenced_event_is_decoded(name: str, table: dict[str, Any]) -> N
 
 def test_every_event_has_a_chain_log() -> None:
     kinds = {kind for table in (logs.VAULT_EVENTS, logs.SETTLEMENT_EVENTS) for kind in table.values()}
-    from typing import get_args
-
-    from offchain.domain.chainlog import AnyChainLog
-
     assert kinds == set(get_args(AnyChainLog))
 
 
@@ -149,4 +144,4 @@ def test_what_does_not_encode_or_decode_is_said() -> None:
         contracts.Settlement.last_fill.decode(b"\xff" * 32)
     with pytest.raises(MalformedReply):
         logs.decode_refusals(b"\x00\x01")
-    assert logs.decode_refusals(bytes.fromhex("000102" "001085")) == ((1, 2), (16, 0x85))
+    assert logs.decode_refusals(bytes.fromhex("000102001085")) == ((1, 2), (16, 0x85))

@@ -1,6 +1,8 @@
 """The life of transactions on a real anvil, with what nodes and networks do to them."""
 
 from collections.abc import AsyncIterator
+from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -140,7 +142,7 @@ async def test_a_late_transaction_is_bumped_again_and_again_up_to_the_cap(bench:
     assert 2 <= len(attempts) < 30, "the cap ends it"
     assert max(attempt.max_fee for attempt in attempts) <= bench.policy.cap
     sizes = [attempt.max_fee for attempt in attempts]
-    assert all(new * 8 >= old * 9 for old, new in zip(sizes, sizes[1:], strict=False))
+    assert all(new * 8 >= old * 9 for old, new in pairwise(sizes))
     await bench.until_final(1)
     assert bench.minted() == 10
 
@@ -314,10 +316,8 @@ async def test_a_strict_node_with_many_faults(chain: LocalChain, venue: Venue, o
                         await bench.mint(number)
                     except ChainError:
                         break
-            try:
+            with suppress(ChainError):
                 await bench.sender.advance()
-            except ChainError:
-                pass
             chain.mine()
             bench.clock.now += 2
             if all(ops.transaction_of(f"batch:{number}") for number in range(12)) and not bench.sender.open():

@@ -1,5 +1,7 @@
 """A gateway in the test's own event loop, over a stub sequencer, with HTTP and WebSocket on a port of its own."""
 
+# ruff: noqa: ASYNC110  (other processes are waited for by looking)
+
 import asyncio
 import contextlib
 import shutil
@@ -19,10 +21,9 @@ import real_venue
 
 from offchain.client import HooatsClient
 from offchain.client.orders import Signer
-from offchain.domain.limits import FRAME_BYTES_MAX
 from offchain.gateway.app import create_app
 from offchain.gateway.context import Gateway
-from offchain.gateway.serve import bind
+from offchain.gateway.serve import bind, configure
 from offchain.gateway.settings import GatewaySettings, RateSettings
 from offchain.security.limits import Rate
 
@@ -69,6 +70,7 @@ def settings_for(folder: Path, **changes) -> GatewaySettings:
         "commitment": stub_module.COMMITMENT,
         "quote_token": stub_module.QUOTE,
         "rates": rates,
+        "drain_seconds": 1,
     }
     return GatewaySettings(**(settings | changes))
 
@@ -77,18 +79,7 @@ def settings_for(folder: Path, **changes) -> GatewaySettings:
 async def run_gateway_here(settings: GatewaySettings) -> AsyncIterator[tuple[Gateway, str]]:
     """The app on a free port of this event loop."""
     app = create_app(settings)
-    config = uvicorn.Config(
-        app,
-        http="httptools",
-        ws="websockets-sansio",
-        ws_max_size=FRAME_BYTES_MAX,
-        ws_per_message_deflate=False,
-        log_config=None,
-        log_level="warning",
-        access_log=False,
-        lifespan="on",
-        timeout_graceful_shutdown=1,
-    )
+    config = configure(app, settings)
     server = Server(config)
     listener = bind("127.0.0.1", 0)
     port = listener.getsockname()[1]
@@ -137,8 +128,6 @@ async def shared_venue() -> AsyncIterator[Running]:
 def start_venue() -> Callable[..., contextlib.AbstractAsyncContextManager[Running]]:
     """With other settings."""
     return run_stub_venue
-
-
 
 
 @contextlib.asynccontextmanager

@@ -50,7 +50,12 @@ class RealVenue:
         self._logs = 0
 
     def start(self, *roles: str, **options) -> None:
-        arguments = {"data": str(self.folder), "socket": str(self.socket), "ops": self.ops_url, "history": self.history_url}
+        arguments = {
+            "data": str(self.folder),
+            "socket": str(self.socket),
+            "ops": self.ops_url,
+            "history": self.history_url,
+        }
         for role in roles:
             command = [sys.executable, __file__, role, json.dumps(arguments | options)]
             with (self.folder / f"{role}.log").open("ab") as log:

@@ -12,6 +12,8 @@ from gateway_stub import CHAIN_ID, SETTLEMENT, VAULT
 from offchain.client import ExchangeUnreachable, Refused, Ticket
 from offchain.client.orders import Signer
 from offchain.domain import eip712
+from offchain.gateway.settings import RateSettings
+from offchain.security.limits import Rate
 
 ALICE, BOB = Signer(KEYS[0]), Signer(KEYS[1])
 SEPARATOR = eip712.domain_separator(CHAIN_ID, SETTLEMENT)
@@ -115,7 +117,11 @@ async def test_cancel_all_by_signature(venue) -> None:
 async def test_withdrawal_is_countersigned_once(venue) -> None:
     async with venue.client() as client:
         approval = await client.withdraw("USDC", "12.5")
-        assert (approval.purpose, approval.amount_atoms, approval.destination) == ("withdraw", "12500000", ALICE.address)
+        assert (approval.purpose, approval.amount_atoms, approval.destination) == (
+            "withdraw",
+            "12500000",
+            ALICE.address,
+        )
         assert approval.signature == "0x" + "cd" * 65
     before = venue.sequencer.submissions
     body = withdrawal_body()
@@ -162,7 +168,9 @@ async def post_withdrawal(venue, body: dict) -> httpx.Response:
         ({"nonce": 2**256}, "INVALID_FIELD"),
     ],
 )
-async def test_withdrawals_that_the_owner_did_not_sign(venue, changes, code) -> None:
+@pytest.mark.asyncio(loop_scope="module")
+async def test_withdrawals_that_the_owner_did_not_sign(shared_venue, changes, code) -> None:
+    venue = shared_venue
     before = venue.sequencer.submissions
     answer = await post_withdrawal(venue, withdrawal_body(**changes))
     assert answer.json()["error"]["code"] == code
@@ -243,12 +251,13 @@ async def test_the_client_repeats_by_itself(venue, moment) -> None:
 
 
 async def test_accounts_have_budgets_and_cancels_their_own(start_venue) -> None:
-    from offchain.gateway.settings import RateSettings
-    from offchain.security.limits import Rate
-
     wide = Rate(1_000, 1_000)
     rates = RateSettings(address=wide, account=Rate(1, 3), cancel=Rate(1, 2), connection=wide)
-    async with start_venue(rates=rates) as venue, venue.client(retry_seconds=0) as client, venue.client(KEYS[1]) as other:
+    async with (
+        start_venue(rates=rates) as venue,
+        venue.client(retry_seconds=0) as client,
+        venue.client(KEYS[1]) as other,
+    ):
         orders = [(await client.place("BTC-USDC", "buy", "1", "0.01")).order for _ in range(3)]
         with pytest.raises(Refused) as refused:
             await client.place("BTC-USDC", "buy", "1", "0.01")
@@ -263,16 +272,13 @@ async def test_accounts_have_budgets_and_cancels_their_own(start_venue) -> None:
 
 
 async def test_addresses_have_budgets(start_venue) -> None:
-    from offchain.gateway.settings import RateSettings
-    from offchain.security.limits import Rate
-
-    async with start_venue(rates=RateSettings(address=Rate(1, 5))) as venue:
-        async with httpx.AsyncClient(base_url=venue.url) as http:
-            statuses = [(await http.get("/v1/markets")).status_code for _ in range(7)]
-            assert statuses == [200] * 5 + [429] * 2
-            limited = await http.get("/v1/markets")
-            assert limited.headers["retry-after"] == "1"
-            assert (await http.get("/livez")).status_code == 200, "probes are free"
+    rates = RateSettings(address=Rate(1, 5))
+    async with start_venue(rates=rates) as venue, httpx.AsyncClient(base_url=venue.url) as http:
+        statuses = [(await http.get("/v1/markets")).status_code for _ in range(7)]
+        assert statuses == [200] * 5 + [429] * 2
+        limited = await http.get("/v1/markets")
+        assert limited.headers["retry-after"] == "1"
+        assert (await http.get("/livez")).status_code == 200, "probes are free"
 
 
 async def test_many_at_once(venue) -> None:

@@ -1,5 +1,7 @@
 """The verifier process: right answers, in batches, through its own death."""
 
+# ruff: noqa: ASYNC110  (other processes are waited for by looking)
+
 import asyncio
 import os
 import signal

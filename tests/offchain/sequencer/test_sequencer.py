@@ -3,11 +3,13 @@
 import asyncio
 import errno
 from pathlib import Path
+from typing import Any
 
 import pytest
 from journal_samples import FaultyDisk
 from venue_samples import (
     COMMITMENT,
+    QUOTE,
     START,
     TRADERS,
     VENUE,
@@ -23,17 +25,17 @@ from venue_samples import (
     until,
 )
 
-from offchain.domain.command import AdvanceTime, CancelOrder, CloseEpoch, PlaceOrder, SetFees, decode
+from offchain.domain.command import AdvanceTime, CancelOrder, CloseEpoch, PlaceOrder, RequestApproval, SetFees, decode
 from offchain.domain.eip712 import domain_separator, receipt_digest
-from offchain.domain.errors import ConfigurationError, InvalidInput, JournalLocked, SequencerUnavailable
+from offchain.domain.errors import ConfigurationError, InvalidInput, JournalLocked, SequencerUnavailable, StorageError
 from offchain.domain.event import BatchClosed, EpochClosed, FeesChanged, OrderAccepted, OrderRejected, RejectReason
 from offchain.domain.order import Side, TimeInForce
-from offchain.domain.units import from_hex
+from offchain.domain.units import Address, from_hex
 from offchain.engine.engine import Engine
 from offchain.security.signatures import address_of, recover
 from offchain.sequencer.link import SequencerLink
 from offchain.sequencer.protocol import Ack, FeedMessage
-from offchain.storage.ops import Ops
+from offchain.storage.ops import Ops, OutboxRow
 from offchain.storage.reader import JournalReader
 
 
@@ -341,9 +343,68 @@ async def test_the_link_connects_anew(tmp_path: Path) -> None:
 
 
 async def test_a_failing_ops_database_delays_the_chain_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    poll, polls = Ops.poll_inbox, list[int]()
+
+    def failing(*arguments: Any) -> Any:
+        polls.append(1)
+        if len(polls) < 3:
+            raise StorageError("injected")
+        return poll(*arguments)
+
+    monkeypatch.setattr(Ops, "poll_inbox", failing)
+    monkeypatch.setattr("offchain.sequencer.inbox.PAUSE_AFTER_FAILURE_SECONDS", 0.05)
     async with running(settings(tmp_path)) as run:
-        (tmp_path / "moved").mkdir()
-        monkeypatch.setattr(Ops, "poll_inbox", lambda *_: (_ for _ in ()).throw(OSError("not the translated kind")))
-        await asyncio.sleep(0)
-        assert (await run.sequencer.submit([CloseEpoch()]))[0].sequence >= 2
-        monkeypatch.undo()
+        await until(lambda: bool(polls))
+        assert (await run.sequencer.submit([CloseEpoch()]))[0].sequence == 2
+        fund(tmp_path)
+        await run.funded()
+
+
+async def test_a_bug_ends_everything_and_hangs_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with running(settings(tmp_path)) as run:
+        monkeypatch.setattr(Engine, "apply", lambda *_: 1 / 0)
+        link = await run.link()
+        remote = asyncio.create_task(link.submit([CloseEpoch()]))
+        with pytest.raises(SequencerUnavailable):
+            await run.sequencer.submit([CloseEpoch()])
+        with pytest.raises(SequencerUnavailable):
+            await remote
+        with pytest.raises(ZeroDivisionError):
+            await run.task
+    monkeypatch.undo()
+    async with running(settings(tmp_path)) as run:
+        assert run.sequencer.durable_sequence == 1, "what was not durable never happened"
+
+
+async def test_countersignatures_are_handed_over_once_durable(tmp_path: Path) -> None:
+    fund(tmp_path)
+    configured = settings(tmp_path)
+    ops = Ops(configured.ops_url)
+
+    def request(trader: Address, nonce: int, signature: str) -> RequestApproval:
+        return RequestApproval(
+            purpose="withdraw",
+            account=trader,
+            token=QUOTE,
+            amount=5,
+            destination=trader,
+            as_cxpt=False,
+            nonce=nonce,
+            deadline=START // 1000 + 10**6,
+            signature=signature,
+            signer=trader,
+        )
+
+    async with running(configured) as run:
+        await run.funded()
+        requests = [request(TRADERS[0], 1, "0x" + "11" * 65), request(TRADERS[0], 2, "")]
+        relayed, own = await run.sequencer.submit(requests)
+        assert relayed.approval and own.approval and relayed.approval != own.approval
+        await until(lambda: ops.last_countersignature() == relayed.sequence)
+    with ops.database.writing() as connection:
+        connection.exec_driver_sql("delete from countersignatures")
+    async with running(configured):
+        await until(lambda: ops.last_countersignature() == relayed.sequence)
+    ops.put_outbox([OutboxRow("approval", relayed.sequence, "{}", relayed.sequence)], relayed.sequence)
+    assert ops.outbox_after("approval", 0)[0].countersignature == relayed.approval
+    ops.close()

@@ -1,0 +1,143 @@
+"""The command line as a user meets it: help for everything, one line per failure, the documented exit codes."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from offchain.cli.program import hooats
+
+ROOT = Path(__file__).parents[3]
+KEY = "0x" + "11" * 32
+ADDRESS = "0x" + "ab" * 20
+
+
+def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "offchain.cli", *map(str, arguments)],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+@pytest.fixture
+def key(tmp_path: Path) -> Path:
+    path = tmp_path / "trader.key"
+    path.write_text(KEY + "\n")
+    return path
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Path:
+    contracts = {name: {"address": ADDRESS} for name in ("Vault", "Settlement", "OrderbookCommitment")}
+    path = tmp_path / "998.json"
+    path.write_text(json.dumps({"chainId": 998, "quoteToken": ADDRESS, "contracts": contracts}))
+    return path
+
+
+@pytest.fixture
+def closed_port() -> int:
+    """A port on which nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def commands(command: click.Command, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    found = [path]
+    if isinstance(command, click.Group):
+        for name, inner in command.commands.items():
+            found.extend(commands(inner, (*path, name)))
+    return found
+
+
+@pytest.mark.parametrize("path", commands(hooats), ids=lambda path: " ".join(path) or "hooats")
+def test_help_is_in_plain_words(path: tuple[str, ...]) -> None:
+    command: click.Command = hooats
+    for name in path:
+        assert isinstance(command, click.Group)
+        command = command.commands[name]
+    text = command.get_help(click.Context(command, info_name=" ".join(("hooats", *path))))
+    assert "Usage:" in text and len(text.splitlines()) > 3
+    for parameter in command.params:
+        if isinstance(parameter, click.Option) and not parameter.hidden:
+            assert parameter.help, f"{path} {parameter.name} has no help"
+
+
+def one_line(done: subprocess.CompletedProcess[str], code: int, *words: str) -> None:
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    for word in words:
+        assert word in done.stderr
+
+
+def test_missing_key_file(tmp_path: Path, registry: Path) -> None:
+    one_line(run("deposit", "1", "--key", tmp_path / "none", "--registry", registry), 2, "none")
+
+
+def test_malformed_key_never_shows(tmp_path: Path, registry: Path) -> None:
+    path = tmp_path / "bad.key"
+    path.write_text("0x" + "5e" * 31)
+    done = run("deposit", "1", "--key", path, "--registry", registry)
+    one_line(done, 2, "bad.key")
+    assert "5e5e" not in done.stderr + done.stdout
+
+
+def test_unreachable_rpc(key: Path, registry: Path, closed_port: int) -> None:
+    done = run("deposit", "1", "--key", key, "--registry", registry, "--rpc", f"http://127.0.0.1:{closed_port}")
+    one_line(done, 3, "no answer from", "--rpc")
+
+
+def test_missing_registry(key: Path, tmp_path: Path) -> None:
+    one_line(run("balances", "--key", key, "--registry", tmp_path / "no.json"), 2, "no.json", "ape run deploy")
+
+
+def test_registry_of_another_chain(key: Path, registry: Path) -> None:
+    one_line(run("balances", "--key", key, "--registry", registry, "--chain-id", 999), 2, "998", "999")
+
+
+def test_unreachable_gateway(key: Path, closed_port: int) -> None:
+    done = run("order", "list", "--key", key, "--api", f"http://127.0.0.1:{closed_port}")
+    assert done.returncode == 4, done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("amount", ["-1", "1e5", "1,5", "0.0000001", "NaN"])
+def test_malformed_amount(key: Path, registry: Path, amount: str, closed_port: int) -> None:
+    arguments = ("withdraw", "--key", key, "--registry", registry, "--api", f"http://127.0.0.1:{closed_port}")
+    one_line(run(*arguments, "--", amount), 2, "amount")
+
+
+def test_wrong_flag_names_it() -> None:
+    done = run("node", "--colour")
+    assert done.returncode == 2 and "--colour" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_keeper_without_key(registry: Path, tmp_path: Path) -> None:
+    one_line(run("keeper", "settle", "--registry", registry, "--data", tmp_path), 2, "--key")
+
+
+def test_flag_has_an_environment_twin(key: Path, tmp_path: Path) -> None:
+    done = run("balances", HOOATS_KEY=str(key), HOOATS_REGISTRY=str(tmp_path / "twin.json"))
+    one_line(done, 2, "twin.json")
+
+
+def test_verify_refuses_what_is_no_proof(tmp_path: Path) -> None:
+    path = tmp_path / "proof.json"
+    one_line(run("verify", path), 2, "proof.json")
+    path.write_text("{")
+    one_line(run("verify", path), 2, "not JSON")
+
+
+def test_replay_without_a_journal(tmp_path: Path) -> None:
+    one_line(run("replay", "--data", tmp_path / "nowhere"), 2, "no journal")

@@ -1,0 +1,141 @@
+"""The node as a process: one owner per folder, damage is refused, SIGTERM drains, children come back."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+ROOT = Path(__file__).parents[2]
+CONTRACTS = ("Vault", "Settlement", "OrderbookCommitment", "SynthIssuer", "CXPT")
+
+
+class Node:
+    """`hooats node` on a folder of the test, without a chain: none is needed to take orders."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.data = folder / "data"
+        addresses = {name: {"address": "0x" + f"{number + 1:02x}" * 20} for number, name in enumerate(CONTRACTS)}
+        accounts = {name: "0x" + "fe" * 20 for name in ("feeAccount", "treasuryAccount", "insuranceAccount")}
+        registry = {"chainId": 998, "quoteToken": "0x" + "cc" * 20, "contracts": addresses, "accounts": accounts}
+        (folder / "998.json").write_text(json.dumps(registry))
+        (folder / "cosigner.key").write_text("22" * 32)
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port: int = probe.getsockname()[1]
+
+    def start(self) -> "subprocess.Popen[str]":
+        flags = ["--data", self.data, "--registry", self.folder / "998.json", "--port", self.port]
+        flags += ["--attestation-key", self.folder / "cosigner.key"]
+        command = [sys.executable, "-m", "offchain.cli", "node", *map(str, flags)]
+        return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    def wait_ready(self) -> None:
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            try:
+                if httpx.get(f"http://127.0.0.1:{self.port}/readyz", timeout=1).status_code == 200:
+                    return
+            except httpx.HTTPError:
+                pass
+            time.sleep(0.05)
+        raise AssertionError("the node is not ready")
+
+    def pids(self) -> dict[str, int]:
+        content: dict[str, int] = json.loads((self.data / "pids.json").read_text())
+        return content
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Node:
+    return Node(tmp_path)
+
+
+@pytest.fixture
+def running(node: Node) -> Iterator["subprocess.Popen[str]"]:
+    process = node.start()
+    node.wait_ready()
+    yield process
+    if process.poll() is None:
+        process.kill()
+    process.wait()
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return (Path("/proc") / str(pid) / "stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def wait_until(is_done: object, seconds: float = 15) -> None:
+    assert callable(is_done)
+    deadline = time.monotonic() + seconds
+    while not is_done():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_sigterm_drains_and_ends_the_children(node: Node, running: "subprocess.Popen[str]") -> None:
+    pids = node.pids()
+    running.terminate()
+    assert running.wait(20) == 0
+    wait_until(lambda: not any(map(is_alive, pids.values())))
+
+
+def test_two_nodes_on_one_folder(node: Node, running: "subprocess.Popen[str]") -> None:
+    second = node.start()
+    output, _ = second.communicate(timeout=30)
+    assert second.returncode == 2, output
+    assert str(running.pid) in output and "Traceback" not in output
+    node.wait_ready()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="children are tied to the node by the Linux kernel")
+def test_children_die_with_a_killed_node(node: Node, running: "subprocess.Popen[str]") -> None:
+    pids = node.pids()
+    running.kill()
+    running.wait()
+    wait_until(lambda: not any(map(is_alive, pids.values())))
+
+
+@pytest.mark.parametrize("child", ["gateway", "projector"])
+def test_a_killed_child_comes_back(node: Node, running: "subprocess.Popen[str]", child: str) -> None:
+    before = node.pids()[child]
+    os.kill(before, signal.SIGKILL)
+    wait_until(lambda: node.pids()[child] != before)
+    node.wait_ready()
+    assert running.poll() is None
+
+
+def test_a_damaged_journal_is_refused(node: Node, running: "subprocess.Popen[str]") -> None:
+    running.terminate()
+    running.wait(20)
+    again = node.start()
+    node.wait_ready()
+    again.terminate()
+    again.wait(20)
+    segment = sorted((node.data / "journal").glob("0*"))[0]
+    content = bytearray(segment.read_bytes())
+    content[40] ^= 0xFF
+    segment.write_bytes(content)
+    refused = node.start()
+    output, _ = refused.communicate(timeout=30)
+    assert refused.returncode == 70, output
+    assert segment.name in output and "Traceback" not in output
+
+
+def test_a_missing_attestation_key_is_one_line(node: Node) -> None:
+    (node.folder / "cosigner.key").unlink()
+    process = node.start()
+    output, _ = process.communicate(timeout=30)
+    assert process.returncode == 2
+    assert "cosigner.key" in output and len(output.strip().splitlines()) == 1

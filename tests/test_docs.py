@@ -1,0 +1,46 @@
+"""The docs say what is true: the command line page, the names of commands and of files."""
+
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+
+from offchain.cli.program import hooats
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+
+
+def test_cli_page_is_the_help() -> None:
+    spec = importlib.util.spec_from_file_location("cli_reference", ROOT / "toolchain" / "cli_reference.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert (ROOT / "docs" / "cli.md").read_text() == module.reference(), "run `make docs`"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_named_in_docs_exist(page: Path) -> None:
+    for name in re.findall(r"`hooats ([a-z]+)", page.read_text()):
+        assert name in hooats.commands, f"{page.name} names `hooats {name}`"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_make_targets_named_in_docs_exist(page: Path) -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
+    for name in re.findall(r"`make ([a-z-]+)", page.read_text()):
+        assert name in targets, f"{page.name} names `make {name}`"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+        if "://" not in target:
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_every_package_is_in_the_code_map() -> None:
+    text = (ROOT / "ARCHITECTURE.md").read_text()
+    for package in sorted(path.parent.name for path in (ROOT / "offchain").glob("*/__init__.py")):
+        assert f"offchain/{package}" in text, package
