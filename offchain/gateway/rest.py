@@ -122,6 +122,9 @@ async def cancel(gateway: Gateway, call: Call) -> Answer:
 
 async def cancel_all(gateway: Gateway, call: Call) -> Answer:
     if call.session is None:
+        if "symbol" in call.query:
+            message = "a signed CancelAll is for all markets"
+            raise ApiError(Code.INVALID_FIELD, message, {"field": "symbol", "remedy": "Leave it out, or use a session"})
         return await gateway.trading.cancel_all_signed(call.body)
     return await gateway.trading.cancel_all(call.account, call.query.get("symbol"))
 

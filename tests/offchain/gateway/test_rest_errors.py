@@ -220,7 +220,7 @@ async def test_missing_field(shared_venue, field) -> None:
         (b"{", "byte 1"),
         (b'{"symbol": "BTC", }', "byte"),
         (b'{"symbol": nul}', "byte"),
-        (b"[] x", "byte 5"),
+        (b"[] x", "byte 4"),
         (b'[{"symbol": "a"},]', "byte"),
     ],
 )

@@ -66,7 +66,8 @@ def project(settings: ProjectorSettings, after_open: Callable[[Projector], None]
         if after_open is not None:
             after_open(projector)
         waiting = stop.wait
-        stop.wait = lambda timeout=None: waiting(0) or projector.lag == 0  # type: ignore[method-assign]
+        last = reader.durable_sequence()
+        stop.wait = lambda timeout=None: waiting(0) or projector.engine.sequence == last  # type: ignore[method-assign]
         projector.run(stop)
         return projector
     finally:

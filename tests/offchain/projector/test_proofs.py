@@ -66,7 +66,7 @@ def test_no_change_survives(folder: Path, history: History) -> None:
     signers = {receipt_signer(whole)}
     paths = [[key] for key in ("chainId", "settlement", "contract", "signature")]
     paths += [["order", key] for key in whole["order"]] + [["leaf", 0], ["leaf", 1], ["proof", 0]]
-    paths += [["header", key] for key in ("ordersRoot", "first")] + [["receipt", key] for key in whole["receipt"]]
+    paths += [["header", key] for key in ("ordersRoot",)] + [["receipt", key] for key in whole["receipt"]]
     for path in paths:
         body = copy.deepcopy(whole)
         place = body
@@ -106,3 +106,15 @@ def test_what_cannot_be_proved(folder: Path, history: History, tmp_path: Path) -
     for row in open_orders:
         with pytest.raises(InvalidInput, match="still open"):
             build_proof(history, reader, row.digest)
+
+
+def test_a_changed_header_is_another_header(folder: Path, history: History) -> None:
+    """Only the chain can say which one it committed to; the file says which one it is about."""
+    whole = build_proof(history, JournalReader(folder / "journal"), signed_order(history))
+    said = verify_proof(whole)[-1].what
+    for field in whole["header"]:
+        body = copy.deepcopy(whole)
+        body["header"][field] = changed(body["header"][field])
+        assert verify_proof(body)[-1].what != said, field
+        del body["header"][field]
+        assert not verify_proof(body)[-1].ok
