@@ -159,7 +159,7 @@ class Watcher:
             await self._rewind(known.number)
             return None
         self._gone_looks = 0
-        if False:
+        if target.hash not in ("", header.hash):
             _log.warning("reorg", block=target.block, was=target.hash, now=header.hash)
             self._start_again(cursor)
             return None

@@ -62,14 +62,14 @@ def _refusal(state: State, command: RequestApproval, deadline: int) -> RejectRea
     if state.gate.state is VenueState.HALTED:
         return RejectReason.CANCEL_ONLY_VENUE
     account = state.accounts.get(command.account)
-    balance = state.ledger.find(command.account, command.token)
-    if account is None or balance is None:
+    if account is None:
         return RejectReason.INSUFFICIENT_BALANCE
     if account.uncovered:
         return RejectReason.CANCEL_ONLY_ACCOUNT
     if account.approvals >= APPROVALS_PER_ACCOUNT_MAX:
         return RejectReason.TOO_MANY_APPROVALS
-    if command.amount > balance.withdrawable:
+    balance = state.ledger.find(command.account, command.token)
+    if balance is None or command.amount > balance.withdrawable:
         return RejectReason.INSUFFICIENT_BALANCE
     return None
 

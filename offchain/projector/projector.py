@@ -127,8 +127,9 @@ class Projector:
             self._ops.put_outbox(self._outbox, sequence, self._replacements)
             self._outbox, self._replacements, self._outbox_sequence = [], [], sequence
         if sequence > self._cursor.sequence:
-            self._cursor = Cursor(sequence, self.engine.at, keccak(self._record).hex())
-            self._history.write(self._recorder.take(), self._cursor)
+            cursor = Cursor(sequence, self.engine.at, keccak(self._record).hex())
+            self._history.write(self._recorder.take(), cursor)
+            self._cursor = cursor
         if sequence >= self._snapshot_sequence + self._settings.snapshot_commands:
             write_snapshot(self._settings.snapshots_folder, self.engine, keccak(self._record).hex())
             self._snapshot_sequence = sequence

@@ -6,7 +6,7 @@ otherwise name the same contracts.
 
 from collections import deque
 
-from offchain.domain.command import CloseEpoch, Command, OpenVenue, PlaceOrder, decode, encode
+from offchain.domain.command import CloseEpoch, Command, OpenVenue, PlaceOrder, RequestApproval, decode, encode
 from offchain.domain.eip712 import domain_separator, order_digest
 from offchain.domain.errors import ConfigurationError
 from offchain.domain.event import AnyEvent, ApprovalGranted, CommandRejected, EpochClosed
@@ -70,9 +70,9 @@ class Memory:
         if isinstance(command, PlaceOrder):
             digest = digest or self.digest(command)
             self.results.record(command, Result(digest, sequence, at, events))
-        for event in events:
-            if isinstance(event, ApprovalGranted) and event.owner_signature:
-                self.to_countersign.append(event)
+        elif isinstance(command, RequestApproval):
+            grants = [event for event in events if isinstance(event, ApprovalGranted) and event.owner_signature]
+            self.to_countersign.extend(grants)
         return events
 
     def digest(self, command: PlaceOrder) -> Digest:

@@ -71,8 +71,10 @@ def _present_state(digest: Digest, events: tuple[AnyEvent, ...]) -> Result:
 
 
 def _is_strangers(result: Result) -> bool:
-    wrong = RejectReason.WRONG_SIGNER
-    return any(isinstance(event, OrderRejected) and event.reason is wrong for event in result.events)
+    for event in result.events:
+        if isinstance(event, OrderRejected) and event.digest == result.digest:
+            return event.reason is RejectReason.WRONG_SIGNER
+    return False
 
 
 def _acceptance(result: Result) -> OrderAccepted | None:

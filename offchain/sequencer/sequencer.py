@@ -287,8 +287,11 @@ class Sequencer:
         receipt = ""
         if draft.digest is not None and draft.sequence:
             receipt = self.attestor.receipt(draft.sequence, draft.at, draft.digest)
-        grant = next((event for event in draft.events if isinstance(event, ApprovalGranted)), None)
-        approval = self.attestor.approval(grant) if grant is not None else ""
+        approval = ""
+        if draft.digest is None:
+            for event in draft.events:
+                if isinstance(event, ApprovalGranted):
+                    approval = self.attestor.approval(event)
         return Ack(draft.sequence, draft.at, draft.events, receipt, approval, draft.replayed)
 
     def _release(self, group: Group) -> None:

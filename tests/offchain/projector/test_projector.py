@@ -14,7 +14,8 @@ from typing import Any
 import msgspec
 import pytest
 from day_samples import rows, write_day
-from venue_samples import CHAIN, TRADERS, VENUE
+from venue_samples import CHAIN, TRADERS, VENUE, chunks, flow, fund, running, until
+from venue_samples import settings as sequencer_settings
 
 from offchain.domain.batch import EpochHeader, SettlementBatch
 from offchain.domain.command import PlaceOrder, decode, record_bytes
@@ -377,3 +378,29 @@ def test_rejected_orders_are_history_too(day: Path) -> None:
     events = [event for _, _, events, _ in replayed(day) for event in events]
     assert not {event.digest for event in events if isinstance(event, OrderAccepted)} & {row.digest for row in rejected}
     history.close()
+
+
+async def test_it_follows_a_running_sequencer(tmp_path: Path) -> None:
+    fund(tmp_path)
+    configured = sequencer_settings(tmp_path, epoch_orders=40)
+    ops, history, stop = Ops(configured.ops_url), History(f"sqlite:///{tmp_path}/history.sqlite"), threading.Event()
+    projector = Projector(configure(tmp_path), JournalReader(tmp_path / "journal"), ops, history)
+    thread = threading.Thread(target=projector.run, args=(stop,))
+    thread.start()
+    try:
+        async with running(configured) as run:
+            await run.funded()
+            for chunk in chunks(flow(200), 8):
+                await run.sequencer.submit(chunk)
+            last = run.sequencer.durable_sequence
+            assert projector.lag >= 0
+            await until(lambda: projector.lag == 0)
+            cursor = history.cursor()
+            assert cursor is not None and cursor.sequence >= last
+            epoch = history.epoch(4)
+            assert epoch is not None and epoch.header.count == 40
+    finally:
+        stop.set()
+        thread.join()
+        ops.close()
+        history.close()

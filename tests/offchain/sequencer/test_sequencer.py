@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import gc
 from pathlib import Path
 from typing import Any
 
@@ -408,3 +409,24 @@ async def test_countersignatures_are_handed_over_once_durable(tmp_path: Path) ->
     ops.put_outbox([OutboxRow("approval", relayed.sequence, "{}", relayed.sequence)], relayed.sequence)
     assert ops.outbox_after("approval", 0)[0].countersignature == relayed.approval
     ops.close()
+
+
+async def test_serving_makes_no_cycles(tmp_path: Path) -> None:
+    """The collector is off while serving, so that nothing may be left for it to do."""
+    fund(tmp_path)
+    async with running(settings(tmp_path)) as run:
+        await run.funded()
+        link = await run.link()
+        commands = iter(chunks(flow(1_200), 20))
+        for _ in range(20):
+            await link.submit(next(commands))
+        gc.collect()
+        gc.disable()
+        try:
+            for chunk in commands:
+                await link.submit(chunk)
+            left = gc.collect()
+        finally:
+            gc.enable()
+        assert left < 40, f"{left} objects in cycles after 800 orders"
+        await link.close()

@@ -1,6 +1,7 @@
 """Small journals for tests, and a disk that fails or waits where a test wants it to."""
 
 import errno
+import os
 import threading
 from pathlib import Path
 
@@ -48,6 +49,22 @@ def write(folder: Path, *sizes: int, segment_bytes: int = 1 << 26) -> list[Recor
 
 def read(folder: Path) -> list[Record]:
     return list(JournalReader(folder).read())
+
+
+class LazyDisk(Disk):
+    """Syncs nothing, for tests that open journals thousands of times."""
+
+    def sync(self, descriptor: int) -> None:
+        pass
+
+    def sync_folder(self, path: Path) -> None:
+        pass
+
+    def truncate(self, path: Path, length: int) -> None:
+        os.truncate(path, length)
+
+    def create(self, path: Path, content: bytes) -> None:
+        path.write_bytes(content)
 
 
 class FaultyDisk(Disk):

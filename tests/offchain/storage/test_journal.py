@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from journal_samples import CHAIN, FaultyDisk, read, record, records, write
+from journal_samples import CHAIN, FaultyDisk, LazyDisk, read, record, records, write
 
 from offchain.domain.errors import DiskFailure, JournalCorrupt, JournalLocked
 from offchain.storage import frames, scan
@@ -73,7 +73,7 @@ def test_a_tail_torn_at_every_byte_is_cut_and_reported(tmp_path: Path) -> None:
         folder.mkdir()
         scan.segment_path(folder, 1).write_bytes(whole[:length])
         good = max((end for end in ends if end <= length), default=0)
-        with Journal.open(folder, chain_id=CHAIN) as journal:
+        with Journal.open(folder, chain_id=CHAIN, disk=LazyDisk()) as journal:
             assert journal.last_sequence == sequences.get(good, 0)
             assert journal.torn_bytes == length - good
             journal.append([record(journal.last_sequence + 1)])

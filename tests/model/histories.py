@@ -1,0 +1,259 @@
+"""Random histories: traders, an operator and the contracts' model, against an engine.
+
+Everything is drawn from one seeded generator, so a seed is a history. The chain's clock leaps now and then, so that
+withdrawal requests mature, cancels bind and orders expire before their fills settle: then fills are refused.
+"""
+
+import random
+from collections.abc import Iterator
+
+from chain import Chain, Reverted
+from scene import (
+    ALICE,
+    BASE,
+    BASE_ATOMS,
+    BOB,
+    CAROL,
+    DAVE,
+    FEES,
+    OTHER,
+    QUOTE,
+    QUOTE_ATOMS,
+    START,
+    STRANGER,
+    TREASURY,
+    VENUE,
+)
+
+from offchain.domain.command import (
+    AdvanceTime,
+    CancelAll,
+    CancelOrder,
+    CloseEpoch,
+    Command,
+    ObserveBlock,
+    ObserveLog,
+    PlaceOrder,
+    RefuseFill,
+    RequestApproval,
+    SetFees,
+    SetMarketState,
+    SetVenueState,
+)
+from offchain.domain.event import AnyEvent, ApprovalGranted, BatchClosed
+from offchain.domain.market import MarketState
+from offchain.domain.order import Kind, Order, Side, TimeInForce, make_nonce
+from offchain.domain.units import Address, Lots, Ticks
+from offchain.engine.engine import Engine
+
+TRADERS = (ALICE, BOB, CAROL, DAVE)
+MARKETS = ((1, BASE), (2, OTHER))
+GTC, GTD, IOC, FOK = TimeInForce.GTC, TimeInForce.GTD, TimeInForce.IOC, TimeInForce.FOK
+
+
+class History:
+    """Draws commands; `steps` applies them to `engine` and yields (sequence, at, command, events)."""
+
+    def __init__(self, seed: int, leap: float = 0.002, venue: object = VENUE) -> None:
+        self.random = random.Random(seed)
+        self.leap = leap
+        self.venue = venue
+        self.engine = Engine()
+        self.at = START
+        self.chain = Chain(QUOTE, FEES, TREASURY, START // 1000)
+        self.seen = 0
+        self.approvals: list[ApprovalGranted] = []
+        self.batches: list[int] = []
+        self.sequences = dict.fromkeys(TRADERS, START - 10_000)
+
+    def steps(self, count: int) -> Iterator[tuple[int, int, Command, tuple[AnyEvent, ...]]]:
+        self._open_chain()
+        yield self._apply(VENUE)
+        for _ in range(count):
+            self.at += self.random.choice((0, 1, 5, 40, 300))
+            if self.random.random() < 0.001:
+                self.at += 70_000
+            yield self._apply(self._draw())
+
+    def settle_everything(self) -> Iterator[tuple[int, int, Command, tuple[AnyEvent, ...]]]:
+        """Lets the last batch close, the chain decide every batch, and the engine hear of it."""
+        self.at += 2_000
+        yield self._apply(AdvanceTime())
+        while self.batches:
+            self._settle()
+        while self.seen < len(self.chain.logs):
+            yield self._apply(self._next_log())
+
+    def _apply(self, command: Command) -> tuple[int, int, Command, tuple[AnyEvent, ...]]:
+        sequence = self.engine.sequence + 1
+        events = self.engine.apply(sequence, self.at, command)
+        for event in events:
+            if isinstance(event, ApprovalGranted):
+                self.approvals.append(event)
+            elif isinstance(event, BatchClosed):
+                self.batches.append(event.batch)
+        return sequence, self.at, command, events
+
+    def _open_chain(self) -> None:
+        for number, base in MARKETS:
+            self.chain.register(base)
+            self.chain.list_market(number, base, BASE_ATOMS, QUOTE_ATOMS, f"M{number}-USDC")
+        for trader in TRADERS[:3]:
+            self.chain.deposit(trader, QUOTE, 30_000_000)
+            for _, base in MARKETS:
+                self.chain.deposit(trader, base, 150 * BASE_ATOMS)
+
+    def _draw(self) -> Command:
+        if self.seen < len(self.chain.logs) and self.random.random() < 0.3:
+            return self._next_log()
+        weights = ((self._place, 60), (self._cancel, 12), (self._chain_acts, 22), (self._operator_acts, 6))
+        draw = self.random.choices([act for act, _ in weights], [weight for _, weight in weights])[0]
+        return draw()
+
+    # --- traders ---
+
+    def _place(self) -> Command:
+        pick = self.random
+        trader = pick.choice(TRADERS)
+        kind, tif, flags, slot, expiry = Kind.LIMIT, GTC, 0, pick.randrange(1, 12), 0
+        shape = pick.random()
+        if shape < 0.15:
+            tif, slot = pick.choice((IOC, FOK)), 0
+            kind = pick.choice((Kind.LIMIT, Kind.MARKET))
+        elif shape < 0.25:
+            tif, expiry = GTD, self.at // 1000 + pick.randrange(-1, 90)
+        elif shape < 0.4:
+            flags = 1
+        if pick.random() < 0.02:
+            flags, slot, tif = pick.randrange(4), pick.randrange(3), pick.choice(tuple(TimeInForce))
+        self.sequences[trader] += pick.choice((0, 1, 1, 1, 50))
+        sequence = self.sequences[trader] + (2 * 10**8 if pick.random() < 0.003 else 0)
+        order = Order(
+            account=trader,
+            subaccount=0,
+            market=pick.choice((1, 1, 1, 2, 2, 3)) if pick.random() < 0.1 else pick.choice((1, 1, 2)),
+            side=pick.choice((Side.BUY, Side.SELL)),
+            kind=kind,
+            time_in_force=tif,
+            flags=flags,
+            price_ticks=Ticks(1_000 + pick.randrange(-8, 9)),
+            size_lots=Lots(pick.choice((1, 2, 3, 5, 8, 13, 30)) if pick.random() < 0.99 else 0),
+            trigger_ticks=Ticks(0),
+            max_fee_ppm=pick.choice((10_000, 10_000, 3_000)),
+            nonce=make_nonce(slot, sequence),
+            expiry=expiry,
+        )
+        name = f"c{pick.randrange(400)}" if pick.random() < 0.1 else ""
+        signer = trader if pick.random() < 0.995 else STRANGER
+        return PlaceOrder(order, pick.randbytes(64) + b"\x1b", signer, name)
+
+    def _cancel(self) -> Command:
+        pick = self.random
+        trader = pick.choice(TRADERS)
+        signer = trader if pick.random() < 0.98 else STRANGER
+        if pick.random() < 0.06:
+            floor = self.sequences[trader] - pick.randrange(200) if pick.random() < 0.3 else 0
+            return CancelAll(trader, pick.choice((0, 1, 2)), floor, signer)
+        account = self.engine.accounts.get(trader)
+        if account is not None and account.open and pick.random() < 0.9:
+            return CancelOrder(trader, pick.choice(list(account.open.values())).order.nonce, signer)
+        slot, sequence = pick.randrange(12), self.sequences[trader] - pick.randrange(20)
+        return CancelOrder(trader, make_nonce(slot, sequence), signer)
+
+    # --- the operator ---
+
+    def _operator_acts(self) -> Command:
+        pick = self.random
+        act = pick.random()
+        if act < 0.25:
+            return CloseEpoch()
+        if act < 0.4:
+            taker = pick.choice((2_500, 3_000, 1_000, 0, 9_000))
+            return SetFees(maker_fee_ppm=pick.choice((1_000, 0, -500, -1_000, 2_500)), taker_fee_ppm=taker)
+        if act < 0.5:
+            state = pick.choice((*(MarketState.ACTIVE,) * 5, *MarketState))
+            if pick.random() < 0.5:
+                return SetMarketState(market=pick.choice((1, 2, 3)), state=state)
+            return SetVenueState(state=state, reason="drill")
+        if act < 0.65 and self.engine.batches.unsettled:
+            return RefuseFill(fill=pick.choice(list(self.engine.batches.unsettled)), reason="sinks")
+        if act < 0.7:
+            return RefuseFill(fill=pick.randrange(3), reason="none")
+        if act < 0.8:
+            return SetVenueState(state=MarketState.ACTIVE, reason="")
+        return AdvanceTime()
+
+    # --- the chain ---
+
+    def _chain_acts(self) -> Command:
+        """One thing happens on the chain; the engine hears of the next one."""
+        pick = self.random
+        self.chain.advance(2_000 if pick.random() < self.leap * 20 else pick.randrange(2))
+        act, trader = pick.random(), pick.choice(TRADERS)
+        token = pick.choice((QUOTE, QUOTE, BASE, OTHER))
+        unit = 1 if token == QUOTE else BASE_ATOMS // 10**5
+        try:
+            if act < 0.45 and self.batches:
+                self._settle()
+            elif act < 0.6:
+                self._debit(act, trader, token, unit)
+            elif act < 0.66:
+                self.chain.deposit(trader, token, pick.randrange(1, 3_000_000) * unit)
+            elif act < 0.68:
+                self.chain.mint(trader, BASE, pick.randrange(1, 10) * BASE_ATOMS)
+            elif act < 0.70:
+                self.chain.unlock(trader, pick.randrange(1, 100_000))
+            elif act < 0.73:
+                self._cancel_on_chain(trader)
+            else:
+                return self._approve(trader, token, unit)
+        except Reverted:
+            pass
+        if self.seen == len(self.chain.logs):
+            return ObserveBlock(block_number=self.chain.block, block_time=self.chain.time)
+        return self._next_log()
+
+    def _next_log(self) -> Command:
+        self.seen += 1
+        return ObserveLog(log=self.chain.logs[self.seen - 1])
+
+    def _settle(self) -> None:
+        self.chain.settle(self.engine.settlement_batch(self.batches[0]))
+        del self.batches[0]
+
+    def _debit(self, act: float, trader: Address, token: Address, unit: int) -> None:
+        pick = self.random
+        if act < 0.49:
+            self.chain.request(trader, token, pick.randrange(1, 20_000_000) * unit)
+        elif act < 0.51:
+            self.chain.cancel_request(trader, token)
+        elif act < 0.53:
+            self.chain.withdraw(trader, pick.randrange(1, 5_000_000), pick.random() < 0.5)
+        elif act < 0.55:
+            self.chain.complete(trader, token)
+        elif self.approvals:
+            self.chain.use_approval(pick.choice(self.approvals[-6:]))
+
+    def _cancel_on_chain(self, trader: Address) -> None:
+        pick = self.random
+        account = self.engine.accounts.get(trader)
+        if pick.random() < 0.2:
+            self.chain.cancel_all(trader, self.sequences[trader] - pick.randrange(100))
+        elif account is not None and account.open:
+            self.chain.cancel(trader, pick.choice(list(account.open.values())).order.nonce)
+
+    def _approve(self, trader: Address, token: Address, unit: int) -> Command:
+        pick = self.random
+        relayed = pick.random() < 0.5
+        return RequestApproval(
+            purpose=pick.choice(("withdraw", "withdraw", "lock", "burn", "steal")),
+            account=trader,
+            token=token if pick.random() < 0.98 else STRANGER,
+            amount=pick.randrange(0, 1_000_000) * unit,
+            destination=trader,
+            as_cxpt=pick.random() < 0.2,
+            nonce=pick.randrange(10),
+            deadline=self.at // 1000 + pick.randrange(-2, 200) if relayed else 0,
+            signature="0x01" if relayed else "",
+            signer=trader if pick.random() < 0.98 else STRANGER,
+        )

@@ -1,0 +1,534 @@
+"""The engine again, obviously right and slow: flat lists, everything recomputed, nothing shared with offchain/engine.
+
+`apply` returns the happenings of one command as plain tuples; `money` recomputes every balance from the lists.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from offchain.domain import chainlog, command
+from offchain.domain.eip712 import domain_separator, order_digest
+from offchain.domain.order import Order
+
+DAY = 24 * 3600 * 1000
+SEQUENCES = 2**48
+HALTED_STATES = ("CANCEL_ONLY", "HALTED")
+RANK = ("ACTIVE", "POST_ONLY", "CANCEL_ONLY", "HALTED")
+
+
+def ceil(numerator: int, denominator: int) -> int:
+    whole, rest = divmod(numerator, denominator)
+    return whole + (rest > 0)
+
+
+@dataclass
+class Placed:
+    number: int
+    order: Order
+    digest: str
+    client_id: str
+    maker_ppm: int
+    taker_ppm: int
+    per_lot: int
+    token: str
+    filled: int = 0
+    closed: str = ""
+
+    @property
+    def left(self) -> int:
+        return self.order.size_lots - self.filled
+
+
+@dataclass
+class Match:
+    number: int
+    at: int
+    maker: Placed
+    taker: Placed
+    lots: int
+    moves: list[tuple[str, str, int]]
+    batch: int = 0
+    state: str = "MATCHED"
+    taken_back: bool = False
+
+
+@dataclass
+class Promise:
+    nonce: int
+    account: str
+    token: str
+    amount: int
+    deadline: int
+    is_open: bool = True
+
+
+@dataclass
+class Naive:
+    orders: list[Placed] = field(default_factory=list)
+    resting: list[Placed] = field(default_factory=list)
+    fills: list[Match] = field(default_factory=list)
+    promises: list[Promise] = field(default_factory=list)
+    batches: list[tuple[int, int]] = field(default_factory=list)
+    settled: dict[tuple[str, str], int] = field(default_factory=dict)
+    requests: dict[tuple[str, str], int] = field(default_factory=dict)
+    locked: dict[str, int] = field(default_factory=dict)
+    dead: list[tuple[str, int, int]] = field(default_factory=list)
+    """(account, slot, highest dead sequence); slot -1: a floor"""
+    markets: dict[int, Any] = field(default_factory=dict)
+    states: dict[int, str] = field(default_factory=dict)
+    accounts: set[str] = field(default_factory=set)
+    tokens: set[str] = field(default_factory=set)
+    restricted: set[str] = field(default_factory=set)
+    out: list[Any] = field(default_factory=list)
+    venue: Any = None
+    fees: tuple[int, int] = (0, 0)
+    operator: tuple[str, str] = ("ACTIVE", "")
+    announced: tuple[str, str] = ("ACTIVE", "")
+    at: int = 0
+    number: int = 0
+    decided: int = 0
+    event_sequence: int = 0
+    block: tuple[int, int] = (0, 0)
+    epoch: list[int] = field(default_factory=lambda: [1, 1, 0, 0])
+
+    # --- money, from the lists ---
+
+    def money(self, account: str, token: str) -> tuple[int, int, int, int]:
+        """settled, pending, held, leaving"""
+        pending = sum(
+            amount
+            for fill in self.fills[self.decided :]
+            for owner, what, amount in fill.moves
+            if (owner, what) == (account, token)
+        )
+        held = sum(
+            placed.per_lot * placed.left
+            for placed in self.resting
+            if placed.order.account == account and placed.token == token
+        )
+        promised = sum(
+            promise.amount
+            for promise in self.promises
+            if promise.is_open and (promise.account, promise.token) == (account, token)
+        )
+        key = (account, token)
+        return self.settled.get(key, 0), pending, held, promised + self.requests.get(key, 0)
+
+    def cover(self, account: str, token: str) -> int:
+        settled, pending, held, leaving = self.money(account, token)
+        return settled + pending - held - leaving
+
+    # --- time ---
+
+    def apply(self, number: int, at: int, what: Any) -> list[Any]:
+        self.out, self.number = [], number
+        while due := [timer for timer in self.timers() if timer[0] <= at]:
+            self.at, kind, identity = min(due, key=lambda timer: (timer[0], timer[1], timer[2]))
+            if kind == 0:
+                self.close(next(placed for placed in self.resting if placed.number == identity), "EXPIRED")
+            elif kind == 1:
+                self.close_batch()
+            else:
+                self.announce()
+        self.at = at
+        getattr(self, "on_" + type(what).__name__)(what)
+        self.cover_all()
+        self.announce()
+        return self.out
+
+    def timers(self) -> list[tuple[int, int, int]]:
+        """(deadline, kind, id): 0 expiry, 1 batch, 2 gate"""
+        found = [(p.order.expiry * 1000, 0, p.number) for p in self.resting if p.order.expiry]
+        waiting = [fill for fill in self.fills if fill.state == "MATCHED"]
+        if waiting:
+            found.append((waiting[0].at + self.venue.batch_interval_millis, 1, 0))
+        if self.fills[self.decided :]:
+            oldest = self.fills[self.decided].at
+            found += [(oldest + age + 1, 2, 0) for age in (60_000, 150_000) if self.at <= oldest + age]
+        return found
+
+    def venue_state(self) -> tuple[str, str]:
+        age = self.at - self.fills[self.decided].at if self.fills[self.decided :] else 0
+        backlog = "CANCEL_ONLY" if age > 150_000 else "POST_ONLY" if age > 60_000 else "ACTIVE"
+        return max(self.operator, (backlog, "backlog"), key=lambda state: RANK.index(state[0]))
+
+    def announce(self) -> None:
+        if self.venue_state() != self.announced:
+            self.announced = self.venue_state()
+            self.out.append(("venue", *self.announced))
+
+    def cover_all(self) -> None:
+        for account in sorted(self.accounts):
+            for token in sorted(self.tokens):
+                for placed in sorted(self.resting, key=lambda placed: -placed.number):
+                    if self.cover(account, token) >= 0:
+                        break
+                    if placed.order.account == account and placed.token == token:
+                        self.close(placed, "UNCOVERED")
+            owes = any(self.cover(account, token) < 0 for token in self.tokens)
+            if owes != (account in self.restricted):
+                self.out.append(("restricted", account, owes))
+                (self.restricted.add if owes else self.restricted.discard)(account)
+
+    # --- orders ---
+
+    def on_PlaceOrder(self, what: command.PlaceOrder) -> None:
+        order = what.order
+        separator = domain_separator(self.venue.chain_id, self.venue.settlement)
+        digest = "0x" + order_digest(separator, order).hex()
+        self.epoch[3] += 1
+        reason = self.why_not(what)
+        if reason:
+            self.out.append(("rejected", digest, reason))
+            return
+        for old in self.in_slot(order):
+            self.close(old, "REPLACED")
+        self.dead.append((order.account, order.slot, order.sequence))
+        token, per_lot = self.hold(order)
+        placed = Placed(self.number, order, digest, what.client_order_id, *self.fees, per_lot, token)
+        self.orders.append(placed)
+        self.resting.append(placed)
+        self.out.append(("accepted", digest, order.size_lots))
+        self.cross(placed)
+        if placed.left == 0:
+            self.close(placed, "FILLED")
+        elif order.is_immediate:
+            self.close(placed, "IMMEDIATE_REMAINDER")
+
+    def hold(self, order: Order) -> tuple[str, int]:
+        market = self.markets[order.market]
+        if order.side == 1:
+            return market.base_token, market.base_atoms_per_lot
+        lot = order.price_ticks * market.quote_atoms_per_tick_lot
+        return self.venue.quote_token, lot + ceil(lot * max(*self.fees, 0), 10**6)
+
+    def in_slot(self, order: Order) -> list[Placed]:
+        key = (order.account, order.slot)
+        return [placed for placed in self.resting if (placed.order.account, placed.order.slot) == key]
+
+    def why_not(self, what: command.PlaceOrder) -> str:
+        order, market = what.order, self.markets.get(what.order.market)
+        immediate, post_only = order.is_immediate, order.flags & 1
+        if what.signer != order.account:
+            return "WRONG_SIGNER"
+        if market is None:
+            return "UNKNOWN_MARKET"
+        if order.subaccount or order.trigger_ticks or order.flags > 1:
+            return "UNSUPPORTED"
+        if (immediate and post_only) or (order.kind == 1 and order.time_in_force not in (1, 2)):
+            return "INVALID_PARAMETER"
+        if order.time_in_force == 3 and order.expiry == 0:
+            return "INVALID_PARAMETER"
+        if immediate != (order.slot == 0):
+            return "INVALID_SLOT"
+        if order.price_ticks == 0:
+            return "INVALID_PRICE"
+        notional = order.price_ticks * order.size_lots * market.quote_atoms_per_tick_lot
+        if order.size_lots == 0 or order.size_lots >= 2**40 or notional >= 2**112:
+            return "INVALID_SIZE"
+        if order.expiry and order.expiry * 1000 <= self.at:
+            return "EXPIRED"
+        if order.sequence > self.at + DAY:
+            return "NONCE_TOO_FAR_AHEAD"
+        if order.max_fee_ppm < max(self.fees):
+            return "FEE_CAP_TOO_LOW"
+        return self.why_not_now(what, bool(post_only))
+
+    def why_not_now(self, what: command.PlaceOrder, post_only: bool) -> str:
+        order, state = what.order, self.states[what.order.market]
+        if self.venue_state()[0] in HALTED_STATES:
+            return "CANCEL_ONLY_VENUE"
+        if state in ("CANCEL_ONLY", "PAUSED"):
+            return "MARKET_NOT_OPEN"
+        if "POST_ONLY" in (self.venue_state()[0], state) and not post_only:
+            return "POST_ONLY_VENUE"
+        if order.account not in self.accounts:
+            return "INSUFFICIENT_BALANCE"
+        for account, slot, sequence in self.dead:
+            if account == order.account and slot in (order.slot, -1) and order.sequence <= sequence:
+                return "DEAD_NONCE"
+        if order.sequence == 0:
+            return "DEAD_NONCE"
+        if order.account in self.restricted:
+            return "CANCEL_ONLY_ACCOUNT"
+        mine = [placed for placed in self.orders if placed.order.account == order.account]
+        if what.client_order_id and what.client_order_id in [placed.client_id for placed in mine]:
+            return "DUPLICATE_CLIENT_ORDER_ID"
+        old = self.in_slot(order)
+        if post_only and [maker for maker in self.crossing(order) if maker not in old]:
+            return "POST_ONLY_WOULD_CROSS"
+        token, per_lot = self.hold(order)
+        freed = sum(placed.per_lot * placed.left for placed in old if placed.token == token)
+        if self.cover(order.account, token) + freed < per_lot * order.size_lots:
+            return "INSUFFICIENT_BALANCE"
+        return ""
+
+    def crossing(self, order: Order) -> list[Placed]:
+        """Resting orders that it may meet, best price first, then oldest first."""
+        sign = 1 if order.side == 0 else -1
+        found = [
+            placed
+            for placed in self.resting
+            if placed.order.market == order.market
+            and placed.order.side != order.side
+            and sign * placed.order.price_ticks <= sign * order.price_ticks
+        ]
+        return sorted(found, key=lambda placed: (sign * placed.order.price_ticks, placed.number))
+
+    def cross(self, taker: Placed) -> None:
+        order, immediate = taker.order, taker.order.is_immediate
+        most = self.venue.fills_per_immediate_order_max if immediate else 10**9
+        makers = self.crossing(order)
+        strangers = [maker for maker in makers if maker.order.account != order.account]
+        if order.time_in_force == 2 and sum(maker.left for maker in strangers[:most]) < order.size_lots:
+            return
+        group: list[Match] = []
+        for maker in makers:
+            if taker.left == 0 or len(group) == most:
+                break
+            if maker.order.account == order.account:
+                self.close(maker, "SELF_TRADE")
+                continue
+            group.append(self.match(maker, taker))
+            if not immediate:
+                self.batch(group[-1:])
+            if maker.left == 0:
+                self.close(maker, "FILLED")
+        if immediate and group:
+            self.batch(group)
+
+    def match(self, maker: Placed, taker: Placed) -> Match:
+        market, lots = self.markets[maker.order.market], min(maker.left, taker.left)
+        notional = maker.order.price_ticks * lots * market.quote_atoms_per_tick_lot
+        atoms = lots * market.base_atoms_per_lot
+        taker_ppm = taker.taker_ppm
+        maker_ppm = maker.maker_ppm if maker.maker_ppm + taker_ppm >= 0 else -taker_ppm
+        moves = []
+        for side, ppm in ((maker, maker_ppm), (taker, taker_ppm)):
+            fee, sign = ceil(notional * ppm, 10**6), 1 if side.order.side == 0 else -1
+            moves.append((side.order.account, self.venue.quote_token, -sign * notional - fee))
+            moves.append((side.order.account, market.base_token, sign * atoms))
+            moves.append((self.venue.fee_account, self.venue.quote_token, fee))
+        fill = Match(len(self.fills) + 1, self.at, maker, taker, lots, moves)
+        maker.filled += lots
+        taker.filled += lots
+        self.epoch[2] += notional
+        self.fills.append(fill)
+        price = maker.order.price_ticks
+        self.out.append(("fill", fill.number, maker.digest, taker.digest, price, lots, moves[2][2], moves[5][2]))
+        return fill
+
+    def batch(self, group: list[Match]) -> None:
+        """The group shares a batch: the open one if it fits, else a new one."""
+        before = [fill for fill in self.fills if fill.state == "MATCHED" and fill.number < group[0].number]
+        if before and not self.fits(before + group, 0):
+            self.close_batch(before)
+            before = []
+        if not self.fits(before + group, 1):
+            self.close_batch(before + group)
+
+    def fits(self, fills: list[Match], more: int) -> bool:
+        orders = {placed.number for fill in fills for placed in (fill.maker, fill.taker)}
+        count = len(fills) + more
+        return count <= 40 and 120_000 + 48_000 * len(orders) + 14_000 * count <= self.venue.batch_gas_max
+
+    def close_batch(self, fills: list[Match] | None = None) -> None:
+        fills = fills or [fill for fill in self.fills if fill.state == "MATCHED"]
+        self.batches.append((fills[0].number, fills[-1].number))
+        for fill in fills:
+            fill.state, fill.batch = "BATCHED", len(self.batches)
+        self.out.append(("batch", len(self.batches), *self.batches[-1]))
+
+    def close(self, placed: Placed, reason: str) -> None:
+        self.resting.remove(placed)
+        placed.closed = reason
+        self.out.append(("closed", placed.digest, reason, placed.filled))
+
+    # --- cancels ---
+
+    def no(self, reason: str) -> None:
+        self.out.append(("no", reason))
+
+    def on_CancelOrder(self, what: command.CancelOrder) -> None:
+        slot, sequence = divmod(what.nonce, SEQUENCES)
+        dead = [s for account, where, s in self.dead if account == what.account and where == slot]
+        floors = [s for account, where, s in self.dead if account == what.account and where == -1]
+        reached = self.reached(what.account, slot, sequence)
+        if what.signer != what.account:
+            self.no("WRONG_SIGNER")
+        elif what.account not in self.accounts:
+            self.no("ORDER_NOT_OPEN")
+        elif not reached and sequence <= max([0, *dead, *floors]):
+            self.no("ORDER_NOT_OPEN")
+        elif sequence > self.at + DAY:
+            self.no("NONCE_TOO_FAR_AHEAD")
+        else:
+            for placed in reached:
+                self.close(placed, "CANCELED")
+            self.dead.append((what.account, slot, sequence))
+
+    def reached(self, account: str, slot: int, sequence: int) -> list[Placed]:
+        orders = [placed for placed in self.resting if placed.order.account == account]
+        return [p for p in orders if p.order.slot == slot and p.order.sequence <= sequence]
+
+    def on_CancelAll(self, what: command.CancelAll) -> None:
+        if what.signer != what.account:
+            self.no("WRONG_SIGNER")
+        elif what.floor > self.at + DAY:
+            self.no("NONCE_TOO_FAR_AHEAD")
+        elif what.market and what.market not in self.markets:
+            self.no("UNKNOWN_MARKET")
+        elif what.account in self.accounts:
+            self.dead.append((what.account, -1, what.floor - 1))
+            for placed in [p for p in self.resting if p.order.account == what.account]:
+                if what.market in (0, placed.order.market) or placed.order.sequence < what.floor:
+                    self.close(placed, "CANCELED")
+
+    # --- the operator ---
+
+    def on_OpenVenue(self, what: command.OpenVenue) -> None:
+        self.venue, self.fees = what, (what.maker_fee_ppm, what.taker_fee_ppm)
+        self.accounts |= {what.fee_account, what.treasury_account, what.insurance_account}
+        self.tokens.add(what.quote_token)
+
+    def on_AdvanceTime(self, what: command.AdvanceTime) -> None:
+        pass
+
+    def on_SetFees(self, what: command.SetFees) -> None:
+        maker, taker = what.maker_fee_ppm, what.taker_fee_ppm
+        if maker > 10_000 or not 0 <= taker <= 10_000 or maker + taker < 0:
+            self.no("INVALID_PARAMETER")
+        else:
+            self.fees = (maker, taker)
+
+    def on_SetMarketState(self, what: command.SetMarketState) -> None:
+        if what.market in self.markets:
+            self.states[what.market] = str(what.state)
+        else:
+            self.no("UNKNOWN_MARKET")
+
+    def on_SetVenueState(self, what: command.SetVenueState) -> None:
+        self.operator = ("HALTED" if what.state == "PAUSED" else str(what.state), what.reason)
+
+    def on_CloseEpoch(self, what: command.CloseEpoch) -> None:
+        if self.epoch[3] == 0:
+            self.no("NOTHING_TO_CLOSE")
+            return
+        number, first, volume, count = self.epoch
+        self.out.append(("epoch", number, first, self.number, volume, count))
+        self.epoch = [number + 1, self.number + 1, 0, 0]
+
+    def on_RefuseFill(self, what: command.RefuseFill) -> None:
+        found = [fill for fill in self.fills[self.decided :] if fill.number == what.fill]
+        if not found:
+            self.no("UNKNOWN_FILL")
+        elif found[0].taken_back:
+            self.no("INVALID_PARAMETER")
+        else:
+            found[0].taken_back = True
+            self.out.append(("taken back", what.fill))
+
+    def on_RequestApproval(self, what: command.RequestApproval) -> None:
+        now, is_quote = self.at // 1000, what.token == self.venue.quote_token
+        deadline = min(now + 120, what.deadline) if what.signature or what.deadline else now + 120
+        fits = {"withdraw": is_quote or not what.as_cxpt, "lock": is_quote, "burn": not is_quote}
+        if what.purpose != "withdraw" and what.as_cxpt:
+            fits = {}
+        settled, pending, held, leaving = self.money(what.account, what.token)
+        if what.signer != what.account:
+            self.no("WRONG_SIGNER")
+        elif what.token not in self.tokens:
+            self.no("UNKNOWN_TOKEN")
+        elif what.amount <= 0 or not fits.get(what.purpose):
+            self.no("INVALID_PARAMETER")
+        elif deadline * 1000 <= self.at:
+            self.no("EXPIRED")
+        elif self.venue_state()[0] == "HALTED":
+            self.no("CANCEL_ONLY_VENUE")
+        elif what.account in self.restricted:
+            self.no("CANCEL_ONLY_ACCOUNT")
+        elif len([p for p in self.promises if p.is_open and p.account == what.account]) >= 32:
+            self.no("TOO_MANY_APPROVALS")
+        elif what.amount > settled + min(0, pending) - held - leaving:
+            self.no("INSUFFICIENT_BALANCE")
+        else:
+            self.promises.append(Promise(self.number, what.account, what.token, what.amount, deadline))
+            self.out.append(("promised", self.number, what.amount, deadline))
+
+    # --- the chain ---
+
+    def on_ObserveBlock(self, what: command.ObserveBlock) -> None:
+        if what.block_number < self.block[0] or what.block_time < self.block[1]:
+            self.no("INVALID_PARAMETER")
+            return
+        self.block = (what.block_number, what.block_time)
+        for promise in sorted(self.promises, key=lambda promise: (promise.deadline, promise.nonce)):
+            if promise.is_open and promise.deadline < what.block_time:
+                promise.is_open = False
+                self.out.append(("released", promise.nonce, False))
+
+    def on_ObserveLog(self, what: command.ObserveLog) -> None:
+        log = what.log
+        assert log.event_sequence == self.event_sequence + 1, "the model knows no divergence"
+        self.event_sequence += 1
+        account, token = getattr(log, "account", None), getattr(log, "token", self.venue.quote_token)
+        if account is not None:
+            self.accounts.add(account)
+        if hasattr(log, "token"):
+            self.tokens.add(token)
+        if isinstance(log, chainlog.MarketListed):
+            self.markets[log.market], self.states[log.market] = log, "ACTIVE"
+            self.tokens.add(log.base_token)
+        elif isinstance(log, chainlog.BatchSettled):
+            self.settle(log)
+        elif isinstance(log, chainlog.OrderCancelledOnChain):
+            slot, sequence = divmod(log.nonce, SEQUENCES)
+            for placed in self.reached(log.account, slot, sequence):
+                self.close(placed, "CANCELED_ON_CHAIN")
+            self.dead.append((log.account, slot, sequence))
+        elif isinstance(log, chainlog.AllOrdersCancelledOnChain):
+            self.dead.append((log.account, -1, log.floor - 1))
+            for placed in [p for p in self.resting if p.order.account == log.account]:
+                if placed.order.sequence < log.floor:
+                    self.close(placed, "CANCELED_ON_CHAIN")
+        elif isinstance(log, chainlog.WithdrawalRequested):
+            self.requests[log.account, token] = log.amount
+        elif isinstance(log, chainlog.WithdrawalRequestCancelled):
+            self.requests[log.account, token] = 0
+        elif not isinstance(log, chainlog.SynthRegistered):
+            self.move(log, token)
+
+    def move(self, log: Any, token: str) -> None:
+        """Everything that carries a balance."""
+        inward = isinstance(log, chainlog.Deposited | chainlog.CollateralUnlocked | chainlog.SynthMinted)
+        key = (log.account, token)
+        if getattr(log, "as_cxpt", False):
+            treasury = (self.venue.treasury_account, token)
+            self.settled[treasury] = self.settled.get(treasury, 0) + log.amount
+        self.settled[key] = self.settled.get(key, 0) + (log.amount if inward else -log.amount)
+        assert self.settled[key] == log.balance
+        if isinstance(log, chainlog.CollateralLocked | chainlog.CollateralUnlocked):
+            self.locked[log.account] = self.locked.get(log.account, 0) + (-log.amount if inward else log.amount)
+        if not inward:
+            self.requests[key] = log.request_remaining
+            for promise in self.promises:
+                if log.approval and promise.nonce == log.approval:
+                    promise.is_open = False
+                    self.out.append(("released", promise.nonce, True))
+
+    def settle(self, log: chainlog.BatchSettled) -> None:
+        refusals = dict(log.refusals)
+        for fill in self.fills[log.first - 1 : log.last]:
+            self.decided = fill.number
+            reason = refusals.get(fill.number - log.first)
+            if reason is None:
+                fill.state = "SETTLED"
+                self.out.append(("settled", fill.number))
+                for account, token, amount in fill.moves:
+                    self.settled[account, token] = self.settled.get((account, token), 0) + amount
+            else:
+                fill.state = "REFUSED"
+                self.out.append(("refused", fill.number, reason))
+                for placed in (fill.maker, fill.taker):
+                    if not placed.closed:
+                        self.close(placed, "FILL_REFUSED")
