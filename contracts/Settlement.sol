@@ -223,8 +223,7 @@ contract Settlement is ISettlement, AccessControl, EIP712 {
         Order calldata maker,
         Order calldata taker
     ) private returns (uint8 reason) {
-        (Ticket memory makerTicket, Ticket memory takerTicket) =
-            (sheet.tickets[fill.maker], sheet.tickets[fill.taker]);
+        (Ticket memory makerTicket, Ticket memory takerTicket) = (sheet.tickets[fill.maker], sheet.tickets[fill.taker]);
         if (
             maker.market != taker.market || makerTicket.isBuy == takerTicket.isBuy || makerTicket.isImmediate
                 || makerTicket.quoteRow == takerTicket.quoteRow || taker.flags & FLAG_POST_ONLY != 0
@@ -286,7 +285,8 @@ contract Settlement is ISettlement, AccessControl, EIP712 {
             // No overflow: see BatchSheet.move. A seller's quote balance never falls: no fee exceeds its notional.
             isCovered = ticket.isBuy
                 ? sheet.columns[QUOTE_COLUMN].available[ticket.quoteRow] >= int256(terms.notional) + fee
-                : sheet.columns[ticket.baseColumn].available[ticket.baseRow] >= int256(terms.lots * ticket.baseAtomsPerLot);
+                : sheet.columns[ticket.baseColumn].available[ticket.baseRow]
+                    >= int256(terms.lots * ticket.baseAtomsPerLot);
         }
         return isCovered ? 0 : REASON_BALANCE;
     }
@@ -343,8 +343,7 @@ contract Settlement is ISettlement, AccessControl, EIP712 {
         for (uint256 row; count != 0; ++row) {
             if (immediates[row] == 0) continue;
             --count;
-            updates[count] =
-                IVault.ImmediateUpdate(sheet.columns[QUOTE_COLUMN].accounts[row], uint48(immediates[row]));
+            updates[count] = IVault.ImmediateUpdate(sheet.columns[QUOTE_COLUMN].accounts[row], uint48(immediates[row]));
         }
     }
 
@@ -385,9 +384,9 @@ contract Settlement is ISettlement, AccessControl, EIP712 {
         string calldata symbol
     ) external onlyRole(LISTER_ROLE) {
         if (_markets[market].baseToken != address(0)) revert MarketExists(market);
-        if (
-            baseToken == address(0) || baseToken == QUOTE_TOKEN || baseAtomsPerLot == 0 || quoteAtomsPerTickLot == 0
-        ) revert MalformedMarket(market);
+        if (baseToken == address(0) || baseToken == QUOTE_TOKEN || baseAtomsPerLot == 0 || quoteAtomsPerTickLot == 0) {
+            revert MalformedMarket(market);
+        }
 
         _markets[market] = Market(baseToken, baseAtomsPerLot, quoteAtomsPerTickLot);
         emit MarketListed(

@@ -334,13 +334,7 @@ contract Vault is
         uint256 approval = _debitAuthorized(account, token, amount, VaultMessages.PURPOSE_BURN, authorization);
         _storage().sums[token].burned += amount.toUint128();
         emit SynthBurned(
-            _nextSequence(),
-            token,
-            account,
-            amount,
-            balanceOf(account, token),
-            approval,
-            _requested(account, token)
+            _nextSequence(), token, account, amount, balanceOf(account, token), approval, _requested(account, token)
         );
 
         ISynthERC20(token).burn(amount);
@@ -357,12 +351,7 @@ contract Vault is
         _storage().sums[token].locked += amount.toUint128();
 
         emit CollateralLocked(
-            _nextSequence(),
-            account,
-            amount,
-            balanceOf(account, token),
-            approval,
-            _requested(account, token)
+            _nextSequence(), account, amount, balanceOf(account, token), approval, _requested(account, token)
         );
     }
 
@@ -558,8 +547,7 @@ contract Vault is
     /// @dev Uses up the owner's nonce whoever sends: one `Withdrawal` is executed once.
     function _useOwnerConsent(Withdrawal calldata withdrawal, bytes calldata signature) private {
         if (signature.length != 0 || msg.sender != withdrawal.account) {
-            address signer =
-                Signature65.recover(_hashTypedDataV4(VaultMessages.withdrawHash(withdrawal)), signature);
+            address signer = Signature65.recover(_hashTypedDataV4(VaultMessages.withdrawHash(withdrawal)), signature);
             if (signer == address(0) || signer != withdrawal.account) revert InvalidSigner(signer);
         }
         if (block.timestamp > withdrawal.deadline) revert DeadlinePassed(withdrawal.deadline);
@@ -579,8 +567,7 @@ contract Vault is
     ) private {
         VaultStorage storage $ = _storage();
         uint256 nonce = authorization.nonce;
-        bytes32 hash =
-            VaultMessages.approvalHash(account, token, amount, purpose, nonce, authorization.deadline);
+        bytes32 hash = VaultMessages.approvalHash(account, token, amount, purpose, nonce, authorization.deadline);
         address signer = Signature65.recover(_hashTypedDataV4(hash), authorization.cosignature);
         if (signer == address(0) || signer != $.cosigner) revert InvalidSigner(signer);
         if (block.timestamp > authorization.deadline) revert DeadlinePassed(authorization.deadline);

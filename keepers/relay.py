@@ -87,7 +87,7 @@ def _why_done(candidate: Candidate, chain_time: int) -> str:
     approval = candidate.approval
     if candidate.state is TransactionState.FINAL:
         return "relayed"
-    if False:
+    if candidate.is_used:
         return "used by another transaction"
     if approval.purpose != PURPOSE or approval.owner_signature in ("", "0x"):
         return "sent by its owner"

@@ -38,6 +38,8 @@ class Faults:
     """Per answer of eth_getLogs: one log is missing."""
     empty_logs: float = 0
     duplicate_logs: float = 0
+    foreign_logs: float = 0
+    """One log is of another block than the chain's."""
     lag_blocks: int = 0
     """`latest` is so many blocks old, for headers."""
     null_receipts: float = 0
@@ -192,6 +194,8 @@ class ChaosRpc:
             logs.pop(self._random.randrange(len(logs)))
         if logs and self._happens("duplicate_logs"):
             logs = [*logs, self._random.choice(logs)]
+        if logs and self._happens("foreign_logs"):
+            logs = [*logs[:-1], logs[-1] | {"blockHash": "0x" + "f0" * 32}]
         return logs
 
     # --- HyperEVM's rules ---

@@ -46,7 +46,9 @@ def python(*arguments: str) -> tuple[str, ...]:
 
 def test_parts() -> list[Part]:
     # ape's pytest plugin takes seconds to load, and nothing outside tests/contracts needs it.
-    plain = python("pytest", "-p", "no:ape_test", "tests", "--ignore=tests/contracts")
+    plain = python(
+        "pytest", "-p", "no:ape_test", "--durations=8", "--durations-min=5", "tests", "--ignore=tests/contracts"
+    )
     ape = (str(ROOT / ".venv" / "bin" / "ape"), "test", "tests/contracts", "--network")
     return [
         Part("forge", ("toolchain/forge", "test")),

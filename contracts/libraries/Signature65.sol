@@ -11,7 +11,6 @@ library Signature65 {
         if (signature.length != 65) return address(0);
 
         // An error comes with the zero address, and ecrecover itself accepts no v but 27 and 28.
-        (signer,,) =
-            ECDSA.tryRecover(digest, uint8(signature[64]), bytes32(signature[0:32]), bytes32(signature[32:64]));
+        (signer,,) = ECDSA.tryRecover(digest, uint8(signature[64]), bytes32(signature[0:32]), bytes32(signature[32:64]));
     }
 }

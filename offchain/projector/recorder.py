@@ -38,7 +38,8 @@ from offchain.domain.order import OrderStatus
 from offchain.domain.units import Digest
 from offchain.storage.history import Effects, FillRow, History, OrderRow
 
-ROWS_AT_HAND_MAX = 200_000
+ROWS_AT_HAND_MAX = 50_000
+"""Orders, and fills: tens of megabytes. What is not at hand costs a query."""
 
 _VENUE_EVENTS = (
     AccountRestricted,

@@ -26,8 +26,8 @@ from offchain.domain.limits import RECORD_BYTES_MAX
 PROTOCOL_VERSION = 1
 SUBMISSION_COMMANDS_MAX = 1_024
 """A submission never spans groups, so it is well below RECORDS_PER_GROUP_MAX."""
-FRAME_BYTES_MAX = 64 * 1024 * 1024
-"""Of this protocol, both ends of which are ours; a longer one is a broken peer."""
+FRAME_BYTES_MAX = 512 * 1024 * 1024
+"""Far above the events of any group; a longer one is a broken peer."""
 
 _FRAME_HEAD = struct.Struct(">IB")
 _REQUEST_HEAD = struct.Struct(">QI")

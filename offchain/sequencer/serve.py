@@ -76,7 +76,7 @@ async def serve(
             _report_tail(journal)
             memory, recent = recover(journal, settings.venue, clock, settings.ring_commands)
             sequencer = Sequencer(journal, memory, recent, settings, clock)
-            log.info("recovered", sequence=journal.last_sequence, state_hash=sequencer.engine.state_hash().hex())
+            log.info("recovered", sequence=journal.last_sequence)
             ops = Ops(settings.ops_url)
             if freeze:
                 _freeze()

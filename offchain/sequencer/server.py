@@ -13,7 +13,7 @@ from typing import cast
 import structlog
 
 from offchain.domain.command import AdvanceTime, Command, ObserveBlock, ObserveLog, OpenVenue, PlaceOrder, decode
-from offchain.domain.errors import HooatsError, InvalidInput
+from offchain.domain.errors import HooatsError, InvalidInput, SequencerUnavailable
 from offchain.sequencer import protocol
 from offchain.sequencer.protocol import Ack, Failure, FrameReader, FrameType, Hello
 from offchain.sequencer.sequencer import Sequencer, Submission
@@ -223,20 +223,24 @@ class Connection(asyncio.Protocol):
 
     async def _run_feed(self, from_sequence: int) -> None:
         ring = self._sequencer.ring
-        position = ring.find(from_sequence) if from_sequence else None
-        if position is None:
-            position = await self._send_snapshot()
-        while position is not None and not self._closing:
-            self._feed_position = position
-            self._news.clear()
-            content, position = ring.read(position, FEED_WRITE_BYTES)
-            if content:
-                self._write(content)
-                await self._writable.wait()
-                position = position if position >= ring.start else None
-            else:
-                await self._news.wait()
-        self.abort()
+        try:
+            position = ring.find(from_sequence) if from_sequence else None
+            if position is None:
+                position = await self._send_snapshot()
+            while position is not None and not self._closing:
+                self._feed_position = position
+                self._news.clear()
+                content, position = ring.read(position, FEED_WRITE_BYTES)
+                if content:
+                    self._write(content)
+                    await self._writable.wait()
+                    position = position if position >= ring.start else None
+                else:
+                    await self._news.wait()
+        except SequencerUnavailable:  # it stops, and this connection with it
+            pass
+        finally:
+            self.abort()
 
     async def _send_snapshot(self) -> int | None:
         """The ring's place after the snapshot; None if the peer took so long that it is gone."""

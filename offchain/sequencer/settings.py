@@ -20,7 +20,7 @@ RING_BYTES = 64 * 1024 * 1024
 """Recent events for feeds that resume; older ones get a snapshot."""
 FIRST_RESULTS_MAX = 65_536
 """Orders whose first result is kept to the letter; of older ones the engine knows the present state."""
-CONNECTION_BUFFER_BYTES_MAX = 64 * 1024 * 1024
+CONNECTION_BUFFER_BYTES_MAX = 256 * 1024 * 1024
 """Answers that a peer does not read: above it the connection is cut."""
 SOCKET_PATH_BYTES_MAX = 107
 """Of a Unix socket, by the kernel."""

@@ -9,6 +9,7 @@ fsync returns, but must not leave the venue by way of SQL either. It is a hint i
 ahead of the truth.
 """
 
+import contextlib
 import fcntl
 import os
 import struct
@@ -148,9 +149,10 @@ class Journal:
         self._written = len(header)
 
     def _publish(self) -> None:
-        """Deliberately without error: followers wait longer, nothing else."""
+        """Deliberately without error: the group is durable, and followers wait longer, nothing else."""
         assert self._durable is not None
-        os.pwrite(self._durable, _DURABLE.pack(self.last_sequence, self.last_sequence ^ _ALL_BITS), 0)
+        with contextlib.suppress(OSError):
+            os.pwrite(self._durable, _DURABLE.pack(self.last_sequence, self.last_sequence ^ _ALL_BITS), 0)
 
 
 def durable_sequence(folder: Path) -> int | None:

@@ -65,9 +65,7 @@ contract CommitmentTest is Test {
         Header memory header = headerOf(2, 11, 20);
         bytes32 parent = header.parent;
         header.parent = keccak256("another");
-        refused(
-            header, abi.encodeWithSelector(IOrderbookCommitment.WrongParent.selector, keccak256("another"), parent)
-        );
+        refused(header, abi.encodeWithSelector(IOrderbookCommitment.WrongParent.selector, keccak256("another"), parent));
     }
 
     function test_commit_refuses_zero_roots() public {

@@ -265,7 +265,11 @@ contract Crowd is Fixture {
     }
 
     /// @dev An order with a sequence around the newest of its slot.
-    function planOrder(address account, bool isBuy, uint64 price, uint256 seed) internal view returns (Order memory order) {
+    function planOrder(address account, bool isBuy, uint64 price, uint256 seed)
+        internal
+        view
+        returns (Order memory order)
+    {
         uint16 slot = uint16(1 + seed % 2);
         uint48 newest = slots[account][slot].sequence;
         uint48 sequence = newest + uint48((seed >> 4) % 3);
@@ -295,9 +299,8 @@ contract Crowd is Fixture {
         if (isCancelled(order.account, sequence)) return 2;
         if (order.expiry != 0 && block.timestamp >= order.expiry + SETTLEMENT_WINDOW) return 3;
         if (slot != 0 && sequence < slots[order.account][slot].sequence) return 4;
-        uint256 needed = order.side == SIDE_BUY
-            ? uint256(int256(plan.price * plan.lots) + plan.fee)
-            : plan.lots * BASE_PER_LOT;
+        uint256 needed =
+            order.side == SIDE_BUY ? uint256(int256(plan.price * plan.lots) + plan.fee) : plan.lots * BASE_PER_LOT;
         address token = order.side == SIDE_BUY ? address(usdc) : address(btc);
         return needed > debitable(order.account, token) ? 1 : 0;
     }

@@ -26,7 +26,8 @@ contract SettlementCancelTest is Fixture {
 
     /// @dev True if an order of bob with this sequence settles now.
     function settles(uint16 slot, uint48 sequence) internal returns (bool) {
-        bytes memory refusals = trade(resting(bob, SIDE_SELL, 1, 1_000, nonceOf(slot, sequence)), buy(alice, 1, 10_000), 1);
+        bytes memory refusals =
+            trade(resting(bob, SIDE_SELL, 1, 1_000, nonceOf(slot, sequence)), buy(alice, 1, 10_000), 1);
         if (refusals.length == 0) return true;
         vm.assertEq(refusals, refusal(0, settlement.REASON_CANCELLED()));
         return false;
@@ -102,7 +103,9 @@ contract SettlementCancelTest is Fixture {
 
     /// @dev Whatever is asked and when: what binds at a time is the highest of what was asked a window before.
     /// forge-config: default.fuzz.runs = 64
-    function testFuzz_cancels_bind_the_highest_asked_a_window_ago(uint48[8] memory asked, uint256[8] memory waits) public {
+    function testFuzz_cancels_bind_the_highest_asked_a_window_ago(uint48[8] memory asked, uint256[8] memory waits)
+        public
+    {
         uint256[8] memory times;
         for (uint256 i; i < 8; ++i) {
             vm.warp(block.timestamp + bound(waits[i], 0, 2 minutes));

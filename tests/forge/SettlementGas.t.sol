@@ -72,8 +72,7 @@ contract SettlementGasTest is Fixture {
         Batch memory batch = take();
         settlement.settle(batch);
         used = vm.lastCallGas().gasTotalUsed;
-        uint256 estimate =
-            GAS_BATCH_BASE + GAS_PER_ORDER * batch.orders.length + GAS_PER_FILL * batch.fills.length;
+        uint256 estimate = GAS_BATCH_BASE + GAS_PER_ORDER * batch.orders.length + GAS_PER_FILL * batch.fills.length;
         vm.assertLe(used, estimate, "the batcher's estimate is an upper bound");
     }
 

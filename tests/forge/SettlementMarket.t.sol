@@ -49,9 +49,8 @@ contract SettlementMarketTest is Fixture {
     function test_domainSeparator() public {
         bytes32 typeHash =
             keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)");
-        bytes32 expected = keccak256(
-            abi.encode(typeHash, keccak256("HOOATS"), keccak256("1"), block.chainid, address(settlement))
-        );
+        bytes32 expected =
+            keccak256(abi.encode(typeHash, keccak256("HOOATS"), keccak256("1"), block.chainid, address(settlement)));
         vm.assertEq(settlement.domainSeparator(), expected);
         vm.chainId(999);
         vm.assertTrue(settlement.domainSeparator() != expected);

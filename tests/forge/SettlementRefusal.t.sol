@@ -159,12 +159,8 @@ contract SettlementRefusalTest is Fixture {
         vm.prank(bob);
         settlement.cancel(nonceOf(1, 7));
         vm.warp(START + SETTLEMENT_WINDOW);
-        vm.assertEq(
-            trade(resting(bob, SIDE_SELL, 100, 1, nonceOf(1, 6)), buy(alice, 100, 10), 1), refusal(0, 2)
-        );
-        vm.assertEq(
-            trade(resting(bob, SIDE_SELL, 100, 1, nonceOf(1, 7)), buy(alice, 100, 10), 1), refusal(0, 2)
-        );
+        vm.assertEq(trade(resting(bob, SIDE_SELL, 100, 1, nonceOf(1, 6)), buy(alice, 100, 10), 1), refusal(0, 2));
+        vm.assertEq(trade(resting(bob, SIDE_SELL, 100, 1, nonceOf(1, 7)), buy(alice, 100, 10), 1), refusal(0, 2));
         vm.assertEq(trade(resting(bob, SIDE_SELL, 100, 1, nonceOf(1, 8)), buy(alice, 100, 10), 1), "");
         vm.assertEq(trade(resting(bob, SIDE_SELL, 100, 1, nonceOf(2, 1)), buy(alice, 100, 10), 1), "");
     }
@@ -175,9 +171,7 @@ contract SettlementRefusalTest is Fixture {
         vm.warp(START + SETTLEMENT_WINDOW - 1);
         vm.assertEq(trade(resting(bob, SIDE_SELL, 100, 9, nonceOf(3, 9)), buy(alice, 100, 10), 1), "");
         vm.warp(START + SETTLEMENT_WINDOW);
-        vm.assertEq(
-            trade(resting(bob, SIDE_SELL, 100, 9, nonceOf(3, 9)), buy(alice, 100, 10), 1), refusal(0, 2)
-        );
+        vm.assertEq(trade(resting(bob, SIDE_SELL, 100, 9, nonceOf(3, 9)), buy(alice, 100, 10), 1), refusal(0, 2));
         vm.assertEq(trade(resting(bob, SIDE_SELL, 100, 9, nonceOf(3, 10)), buy(alice, 100, 10), 1), "");
     }
 

@@ -3,7 +3,16 @@ pragma solidity ^0.8.30;
 
 import {ISettlement} from "../../contracts/interfaces/ISettlement.sol";
 import {IVault} from "../../contracts/interfaces/IVault.sol";
-import {Batch, FLAG_POST_ONLY, KIND_MARKET, Order, SIDE_BUY, SIDE_SELL, TIF_FOK, TIF_GTD} from "../../contracts/interfaces/Types.sol";
+import {
+    Batch,
+    FLAG_POST_ONLY,
+    KIND_MARKET,
+    Order,
+    SIDE_BUY,
+    SIDE_SELL,
+    TIF_FOK,
+    TIF_GTD
+} from "../../contracts/interfaces/Types.sol";
 import {Fixture} from "./Fixture.sol";
 
 /// @title What settle() does when nobody is at fault
@@ -60,15 +69,25 @@ contract SettlementSettleTest is Fixture {
         vm.assertEq(units(fees), 2);
 
         // 333,000 units: the rebate is 832.5, the fee 1,665.
-        match_(add(resting(bob, SIDE_SELL, 333, 1_000, nonceOf(2, 1))), add(resting(alice, SIDE_BUY, 333, 900, nonceOf(2, 1))), 900, -2_500, 5_000);
+        match_(
+            add(resting(bob, SIDE_SELL, 333, 1_000, nonceOf(2, 1))),
+            add(resting(alice, SIDE_BUY, 333, 900, nonceOf(2, 1))),
+            900,
+            -2_500,
+            5_000
+        );
         settle();
         vm.assertEq(units(bob), 333 + 299_700 + 749);
         vm.assertEq(units(fees), 2 + 1_499 - 749);
     }
 
-    function testFuzz_settle_conserves_every_token(uint64 price, uint64 lots, int32 makerPpm, int32 takerPpm, bool makerBuys)
-        public
-    {
+    function testFuzz_settle_conserves_every_token(
+        uint64 price,
+        uint64 lots,
+        int32 makerPpm,
+        int32 takerPpm,
+        bool makerBuys
+    ) public {
         price = uint64(bound(price, 1, 2 ** 40));
         lots = uint64(bound(lots, 1, 2 ** 40));
         takerPpm = int32(int256(bound(uint32(takerPpm), 0, 10_000)));
@@ -114,7 +133,9 @@ contract SettlementSettleTest is Fixture {
         (uint256 aliceBefore, uint256 bobBefore) = (units(alice), units(bob));
         match_(add(sell(bob, 100, 10)), add(buy(alice, 100, 10)), 10);
         match_(
-            add(resting(alice, SIDE_SELL, 100, 10, nonceOf(2, 1))), add(resting(bob, SIDE_BUY, 100, 10, nonceOf(2, 1))), 10
+            add(resting(alice, SIDE_SELL, 100, 10, nonceOf(2, 1))),
+            add(resting(bob, SIDE_BUY, 100, 10, nonceOf(2, 1))),
+            10
         );
         vm.assertEq(settle(), "");
         vm.assertEq(units(alice), aliceBefore);

@@ -67,9 +67,7 @@ contract SynthIssuerTest is Fixture {
     function test_open_refuses_too_little_collateral() public {
         Authorization memory approval = lockApproval(90_000e6 - 1);
         vm.prank(alice);
-        vm.expectRevert(
-            abi.encodeWithSelector(ISynthIssuer.Undercollateralized.selector, 90_000e6 - 1, 90_000e6)
-        );
+        vm.expectRevert(abi.encodeWithSelector(ISynthIssuer.Undercollateralized.selector, 90_000e6 - 1, 90_000e6));
         issuer.open(address(btc), 90_000e6 - 1, 1e18, approval);
     }
 
@@ -85,7 +83,10 @@ contract SynthIssuerTest is Fixture {
             vm.assertGe(uint256(collateral) * 1e18 * 100, uint256(debt) * price * 150);
         } catch (bytes memory reason) {
             vm.assertTrue(bytes4(reason) == ISynthIssuer.Undercollateralized.selector);
-            vm.assertTrue(uint256(debt) > type(uint256).max / price / 150 || uint256(collateral) * 1e20 < uint256(debt) * price * 150);
+            vm.assertTrue(
+                uint256(debt) > type(uint256).max / price / 150
+                    || uint256(collateral) * 1e20 < uint256(debt) * price * 150
+            );
         }
     }
 

@@ -69,9 +69,7 @@ contract VaultCoreTest is Fixture {
         vm.expectPartialRevert(IVault.InvalidSigner.selector);
         vault.burnSynth(address(btc), alice, 1e18, approval);
         approval = approve(alice, address(btc), 4e18, VaultMessages.PURPOSE_BURN);
-        vm.expectRevert(
-            abi.encodeWithSelector(IVault.InsufficientBalance.selector, alice, address(btc), 4e18, 3e18)
-        );
+        vm.expectRevert(abi.encodeWithSelector(IVault.InsufficientBalance.selector, alice, address(btc), 4e18, 3e18));
         vault.burnSynth(address(btc), alice, 4e18, approval);
     }
 
@@ -167,9 +165,7 @@ contract VaultCoreTest is Fixture {
         vm.assertEq(units(bob), 400);
         vm.expectRevert(abi.encodeWithSelector(IVault.Unbalanced.selector, address(usdc)));
         settleIn(address(usdc), [alice, bob], [int256(-400), 401]);
-        vm.expectRevert(
-            abi.encodeWithSelector(IVault.InsufficientBalance.selector, alice, address(usdc), 601, 600)
-        );
+        vm.expectRevert(abi.encodeWithSelector(IVault.InsufficientBalance.selector, alice, address(usdc), 601, 600));
         settleIn(address(usdc), [alice, bob], [int256(-601), 601]);
         vm.expectRevert(abi.encodeWithSelector(IVault.InsufficientBalance.selector, alice, address(cxpt), 1, 0));
         settleIn(address(cxpt), [alice, bob], [int256(-1), 1]);

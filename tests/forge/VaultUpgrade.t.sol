@@ -101,7 +101,8 @@ contract VaultUpgradeTest is Fixture {
     }
 
     function test_storage_is_where_erc7201_says() public view {
-        bytes32 location = keccak256(abi.encode(uint256(keccak256("hooats.storage.Vault")) - 1)) & ~bytes32(uint256(0xff));
+        bytes32 location =
+            keccak256(abi.encode(uint256(keccak256("hooats.storage.Vault")) - 1)) & ~bytes32(uint256(0xff));
         vm.assertEq(address(uint160(uint256(vm.load(address(vault), location)))), address(usdc));
     }
 }

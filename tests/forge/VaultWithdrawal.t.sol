@@ -83,9 +83,7 @@ contract VaultWithdrawalTest is Fixture {
         vault.requestWithdrawal(address(usdc), 1_000, alice);
         vm.stopPrank();
         vm.warp(MATURES);
-        vm.expectRevert(
-            abi.encodeWithSelector(IVault.RequestNotMatured.selector, START + 10 minutes + EXIT_DELAY)
-        );
+        vm.expectRevert(abi.encodeWithSelector(IVault.RequestNotMatured.selector, START + 10 minutes + EXIT_DELAY));
         vault.completeWithdrawal(alice, address(usdc));
     }
 
@@ -123,9 +121,7 @@ contract VaultWithdrawalTest is Fixture {
         vault.withdraw(0, false);
         vm.expectRevert(abi.encodeWithSelector(IVault.RequestExceeded.selector, 5_001, 5_000));
         vault.withdraw(5_001, false);
-        vm.expectRevert(
-            abi.encodeWithSelector(IVault.InsufficientBalance.selector, alice, address(usdc), 1_001, 1_000)
-        );
+        vm.expectRevert(abi.encodeWithSelector(IVault.InsufficientBalance.selector, alice, address(usdc), 1_001, 1_000));
         vault.withdraw(1_001, false);
         vm.stopPrank();
     }
@@ -285,9 +281,7 @@ contract VaultWithdrawalTest is Fixture {
         Authorization memory approval = approveWithdrawal(withdrawal);
         bytes memory signature = signWithdrawal(withdrawal);
         vm.expectEmit(address(vault));
-        emit IVault.Withdrawn(
-            vault.sequence() + 1, alice, address(usdc), 300, 700, alice, false, approval.nonce, 700
-        );
+        emit IVault.Withdrawn(vault.sequence() + 1, alice, address(usdc), 300, 700, alice, false, approval.nonce, 700);
         vault.withdrawApproved(withdrawal, signature, approval);
     }
 
@@ -320,8 +314,7 @@ contract VaultWithdrawalTest is Fixture {
         Withdrawal memory withdrawal = withdrawalOf(alice, address(usdc), 100, 5);
         bytes memory signature = signWithdrawal(withdrawal);
         bytes32 purpose = keccak256(abi.encode(alice, false));
-        Authorization memory approval =
-            approveBy(COSIGNER_KEY, alice, address(usdc), 100, purpose, 1, START + 2 hours);
+        Authorization memory approval = approveBy(COSIGNER_KEY, alice, address(usdc), 100, purpose, 1, START + 2 hours);
         vm.warp(withdrawal.deadline + 1);
         vm.expectRevert(abi.encodeWithSelector(IVault.DeadlinePassed.selector, withdrawal.deadline));
         vault.withdrawApproved(withdrawal, signature, approval);

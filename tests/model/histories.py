@@ -54,7 +54,7 @@ GTC, GTD, IOC, FOK = TimeInForce.GTC, TimeInForce.GTD, TimeInForce.IOC, TimeInFo
 class History:
     """Draws commands; `steps` applies them to `engine` and yields (sequence, at, command, events)."""
 
-    def __init__(self, seed: int, leap: float = 0.002, venue: object = VENUE) -> None:
+    def __init__(self, seed: int, leap: float = 0.004, venue: object = VENUE) -> None:
         self.random = random.Random(seed)
         self.leap = leap
         self.venue = venue
@@ -71,7 +71,7 @@ class History:
         yield self._apply(VENUE)
         for _ in range(count):
             self.at += self.random.choice((0, 1, 5, 40, 300))
-            if self.random.random() < 0.001:
+            if self.random.random() < 0.0005:
                 self.at += 70_000
             yield self._apply(self._draw())
 
@@ -99,9 +99,9 @@ class History:
             self.chain.register(base)
             self.chain.list_market(number, base, BASE_ATOMS, QUOTE_ATOMS, f"M{number}-USDC")
         for trader in TRADERS[:3]:
-            self.chain.deposit(trader, QUOTE, 30_000_000)
+            self.chain.deposit(trader, QUOTE, 12_000_000)
             for _, base in MARKETS:
-                self.chain.deposit(trader, base, 150 * BASE_ATOMS)
+                self.chain.deposit(trader, base, 90 * BASE_ATOMS)
 
     def _draw(self) -> Command:
         if self.seen < len(self.chain.logs) and self.random.random() < 0.3:
@@ -121,7 +121,7 @@ class History:
             tif, slot = pick.choice((IOC, FOK)), 0
             kind = pick.choice((Kind.LIMIT, Kind.MARKET))
         elif shape < 0.25:
-            tif, expiry = GTD, self.at // 1000 + pick.randrange(-1, 90)
+            tif, expiry = GTD, max(self.at // 1000, self.chain.time) + pick.randrange(-1, 25)
         elif shape < 0.4:
             flags = 1
         if pick.random() < 0.02:
@@ -139,7 +139,7 @@ class History:
             price_ticks=Ticks(1_000 + pick.randrange(-8, 9)),
             size_lots=Lots(pick.choice((1, 2, 3, 5, 8, 13, 30)) if pick.random() < 0.99 else 0),
             trigger_ticks=Ticks(0),
-            max_fee_ppm=pick.choice((10_000, 10_000, 3_000)),
+            max_fee_ppm=10_000 if pick.random() < 0.95 else 2_000,
             nonce=make_nonce(slot, sequence),
             expiry=expiry,
         )
@@ -168,43 +168,54 @@ class History:
         if act < 0.25:
             return CloseEpoch()
         if act < 0.4:
-            taker = pick.choice((2_500, 3_000, 1_000, 0, 9_000))
+            taker = pick.choice((2_500, 3_000, 1_000, 500, 0))
             return SetFees(maker_fee_ppm=pick.choice((1_000, 0, -500, -1_000, 2_500)), taker_fee_ppm=taker)
         if act < 0.5:
             state = pick.choice((*(MarketState.ACTIVE,) * 5, *MarketState))
             if pick.random() < 0.5:
                 return SetMarketState(market=pick.choice((1, 2, 3)), state=state)
             return SetVenueState(state=state, reason="drill")
-        if act < 0.65 and self.engine.batches.unsettled:
+        if act < 0.75:
+            return self._reopen()
+        if act < 0.85 and self.engine.batches.unsettled and pick.random() < 0.3:
             return RefuseFill(fill=pick.choice(list(self.engine.batches.unsettled)), reason="sinks")
-        if act < 0.7:
+        if act < 0.87:
             return RefuseFill(fill=pick.randrange(3), reason="none")
-        if act < 0.8:
-            return SetVenueState(state=MarketState.ACTIVE, reason="")
         return AdvanceTime()
+
+    def _reopen(self) -> Command:
+        for number, book in self.engine.books.items():
+            if book.state is not MarketState.ACTIVE:
+                return SetMarketState(market=number, state=MarketState.ACTIVE)
+        return SetVenueState(state=MarketState.ACTIVE, reason="")
 
     # --- the chain ---
 
     def _chain_acts(self) -> Command:
         """One thing happens on the chain; the engine hears of the next one."""
         pick = self.random
-        self.chain.advance(2_000 if pick.random() < self.leap * 20 else pick.randrange(2))
+        self.chain.advance(1_000 if pick.random() < self.leap else pick.randrange(2))
+        if pick.random() < 0.05:
+            # Both clocks agree again, as they do outside tests.
+            self.at = max(self.at, self.chain.time * 1000)
         act, trader = pick.random(), pick.choice(TRADERS)
         token = pick.choice((QUOTE, QUOTE, BASE, OTHER))
         unit = 1 if token == QUOTE else BASE_ATOMS // 10**5
         try:
-            if act < 0.45 and self.batches:
+            if act < 0.4 and self.batches:
                 self._settle()
-            elif act < 0.6:
+            elif act < 0.62:
                 self._debit(act, trader, token, unit)
             elif act < 0.66:
-                self.chain.deposit(trader, token, pick.randrange(1, 3_000_000) * unit)
+                self._deposit(trader, token, unit)
             elif act < 0.68:
                 self.chain.mint(trader, BASE, pick.randrange(1, 10) * BASE_ATOMS)
             elif act < 0.70:
                 self.chain.unlock(trader, pick.randrange(1, 100_000))
             elif act < 0.73:
                 self._cancel_on_chain(trader)
+            elif act < 0.77 and self.engine.batches.unsettled:
+                self._run_away()
             else:
                 return self._approve(trader, token, unit)
         except Reverted:
@@ -223,16 +234,32 @@ class History:
 
     def _debit(self, act: float, trader: Address, token: Address, unit: int) -> None:
         pick = self.random
-        if act < 0.49:
-            self.chain.request(trader, token, pick.randrange(1, 20_000_000) * unit)
-        elif act < 0.51:
-            self.chain.cancel_request(trader, token)
-        elif act < 0.53:
+        if act < 0.44:
+            self.chain.request(trader, token, pick.choice((1, 1, 1, 4)) * pick.randrange(1, 5_000_000) * unit)
+        elif act < 0.46:
             self.chain.withdraw(trader, pick.randrange(1, 5_000_000), pick.random() < 0.5)
-        elif act < 0.55:
-            self.chain.complete(trader, token)
+        elif act < 0.56 and self.chain.requests:
+            account, token = pick.choice(list(self.chain.requests))
+            (self.chain.cancel_request if pick.random() < 0.3 else self.chain.complete)(account, token)
         elif self.approvals:
             self.chain.use_approval(pick.choice(self.approvals[-6:]))
+
+    def _deposit(self, trader: Address, token: Address, unit: int) -> None:
+        """Whoever has little gets some."""
+        if self.chain.balance(trader, token) < 10_000_000 * unit:
+            self.chain.deposit(trader, token, self.random.randrange(1, 12_000_000) * unit)
+
+    def _run_away(self) -> None:
+        """A withdrawal matures and is completed while fills wait: some of them cannot be paid any more."""
+        fill = self.random.choice(list(self.engine.batches.unsettled.values()))
+        payer = self.random.choice((fill.legs.buyer_quote, fill.legs.seller_base))
+        trader, token = payer.account, payer.token
+        if (trader, token) not in self.chain.requests:
+            balance = self.chain.balance(trader, token)
+            self.chain.request(trader, token, max(1, balance * self.random.randrange(80, 103) // 100))
+        self.chain.advance(1_000)
+        if self.random.random() < 0.8:
+            self.chain.complete(trader, token)
 
     def _cancel_on_chain(self, trader: Address) -> None:
         pick = self.random

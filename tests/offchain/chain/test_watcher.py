@@ -9,10 +9,11 @@ from local_chain import ADMIN, LocalChain, Venue, address_of
 
 from offchain.chain.contracts import Vault
 from offchain.chain.rpc import Rpc
-from offchain.chain.watcher import HALT_LOOKS, Watcher
+from offchain.chain.watcher import HALT_LOOKS, WINDOWS_PER_LOOK, Watcher
 from offchain.domain.chainlog import Deposited
 from offchain.domain.errors import ChainError, ReorgBeyondInbox
 from offchain.storage.ops import Ops
+from offchain.storage.ops_schema import heads
 
 DEPLOYED = 38
 """Event sequence of the venue's state."""
@@ -150,12 +151,16 @@ async def test_a_reorg_that_takes_a_final_log_halts(chain: LocalChain, venue: Ve
         chain.mine()
     assert any(isinstance(outcome, ReorgBeyondInbox) for outcome in outcomes)
     assert ops.last_event() == DEPLOYED + 1, "the inbox is never rewritten"
-    again = make_watcher(rpc, ops, venue)
-    restarted = []
-    for _ in range(HALT_LOOKS + 3):
-        restarted.append(await look_or_error(again))
-        chain.mine()
-    assert any(isinstance(outcome, ReorgBeyondInbox) for outcome in restarted), "a restart is no way around it"
+    for is_forgotten in (False, True):
+        if is_forgotten:  # as after a long downtime
+            with ops.database.writing() as connection:
+                connection.execute(heads.delete())
+        again = make_watcher(rpc, ops, venue)
+        restarted = []
+        for _ in range(HALT_LOOKS + 3):
+            restarted.append(await look_or_error(again))
+            chain.mine()
+        assert any(isinstance(outcome, ReorgBeyondInbox) for outcome in restarted), "a restart is no way around it"
 
 
 async def test_a_log_that_a_node_hides_is_missed_and_found(chain: LocalChain, venue: Venue, ops: Ops) -> None:
@@ -210,6 +215,39 @@ async def test_every_log_once_under_thirty_percent_faults(
     sequences = [log.event_sequence for log in ops.inbox_after(0)]
     assert sequences == list(range(1, expected + 1))
     assert sum(proxy.record.faults.values()) > 50
+
+
+async def test_a_log_of_another_fork_is_not_believed(chain: LocalChain, venue: Venue, ops: Ops) -> None:
+    proxy = ChaosRpc(chain.url, Faults(foreign_logs=1)).start()
+    async with Rpc([proxy.url]) as rpc:
+        watcher = make_watcher(rpc, ops, venue)
+        errors = []
+        for _ in range(4):
+            errors.append(await look_or_error(watcher))
+            chain.mine()
+        assert any("another block" in str(error) for error in errors if error)
+        assert ops.last_event() == 0
+        proxy.faults.foreign_logs = 0
+        await settle_down(watcher, chain)
+        assert ops.last_event() == DEPLOYED
+    proxy.stop()
+
+
+async def test_a_long_way_behind_takes_several_looks(chain: LocalChain, venue: Venue, ops: Ops, rpc: Rpc) -> None:
+    deposit(chain, venue)
+    chain.mine(3 * WINDOWS_PER_LOOK)
+    deposit(chain, venue)
+    chain.mine(2)
+    watcher = make_watcher(rpc, ops, venue, range_blocks=1)
+    looks = 0
+    while ops.last_event() < DEPLOYED + 2:
+        assert ops.inbox_block() == (0, 0), "the cursor claims nothing before the last log is there"
+        progress = await watcher.look()
+        looks += 1
+        chain.mine()
+        assert looks < 12
+    assert looks >= 4
+    assert progress.is_caught_up
 
 
 async def test_a_node_that_lags_is_waited_for(chain: LocalChain, venue: Venue, ops: Ops) -> None:
