@@ -295,7 +295,7 @@ contract Settlement is ISettlement, AccessControl, EIP712 {
     function _isCancelled(Ticket memory ticket, uint64 cancelledBelow, Standing standing) private view returns (bool) {
         uint256 sequence = ticket.sequence;
         if (sequence < cancelledBelow) {
-            if (sequence < _slotCancels[ticket.slotKey].upperLookupRecent(uint48(block.timestamp))) return true;
+            if (sequence < _slotCancels[ticket.slotKey].upperLookup(uint48(block.timestamp))) return true;
         }
         return sequence < standing.highestFloor()
             && sequence < VAULT.accountOf(address(uint160(ticket.slotKey >> 16))).cancelFloor;

@@ -8,7 +8,8 @@ import {IVault} from "./interfaces/IVault.sol";
 import {Authorization} from "./interfaces/Types.sol";
 
 /// @title Debt positions; see ISynthIssuer
-/// @dev First version: one posted price per synth, no liquidation yet. It trusts the Vault, and nothing else calls back.
+/// @dev First version: one posted price per synth, no liquidation yet. It trusts the Vault, and nothing else calls
+/// back.
 contract SynthIssuer is ISynthIssuer, AccessControl {
     /// @dev A price as posted; zero `postedAt` means never.
     struct Price {

@@ -578,12 +578,14 @@ contract Vault is
 
     /* CONVERSION */
 
+    // No overflow: units have 128 bits; atoms that overflow would not fit into a balance either.
+
     function _toUnitsDown(uint256 atoms) private view returns (uint256) {
-        return Math.mulDiv(atoms, INDEX_ONE, _storage().index);
+        return atoms * INDEX_ONE / _storage().index;
     }
 
     function _toAtomsDown(uint256 units) private view returns (uint256) {
-        return Math.mulDiv(units, _storage().index, INDEX_ONE);
+        return units * _storage().index / INDEX_ONE;
     }
 
     /* VIEWS */
@@ -624,7 +626,7 @@ contract Vault is
     function accountOf(address account) external view returns (Account memory) {
         VaultStorage storage $ = _storage();
         AccountWord storage word = $.accounts[account];
-        uint48 floor = uint48($.floors[account].upperLookupRecent(uint48(block.timestamp)));
+        uint48 floor = uint48($.floors[account].upperLookup(uint48(block.timestamp)));
         return Account(word.units, word.immediateSequence, floor);
     }
 

@@ -5,8 +5,8 @@ import {Header} from "./Types.sol";
 
 /// @title One word per epoch of the order book: what was received, in which order, with which result
 ///
-/// Evidence, never custody: no balance depends on a root. Epochs are contiguous and never rewritten; the header's fields
-/// travel in the event and come back as calldata.
+/// Evidence, never custody: no balance depends on a root. Epochs are contiguous and never rewritten; the header's
+/// fields travel in the event and come back as calldata.
 interface IOrderbookCommitment {
     event EpochCommitted(uint64 indexed epoch, bytes32 indexed headerHash, Header header);
 

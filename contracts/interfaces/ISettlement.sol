@@ -5,9 +5,9 @@ import {Batch, Market, Order} from "./Types.sol";
 
 /// @title Settles matched orders between Vault accounts, and proves every one of them
 ///
-/// A batch is the next consecutive range of the global fill sequence. Fills are evaluated in match order against running
-/// balances in memory; only the net result is written. For each fill the contract proves both signatures, both limit
-/// prices, sides, market, size, nonce, expiry and fee caps.
+/// A batch is the next consecutive range of the global fill sequence. Fills are evaluated in match order against
+/// running balances in memory; only the net result is written. For each fill the contract proves both signatures, both
+/// limit prices, sides, market, size, nonce, expiry and fee caps.
 ///
 /// A fill that an account cannot pay, or whose order was cancelled or expired more than SETTLEMENT_WINDOW ago, is
 /// refused for both sides, with a reason, and the batch goes on. Whatever only the operator can get wrong (a signature,
@@ -15,6 +15,9 @@ import {Batch, Market, Order} from "./Types.sol";
 ///
 /// @dev Warning: not a proxy. A new version is a new address, for which old signatures mean nothing.
 interface ISettlement {
+    /// @param refusals (uint16 fill offset, uint8 reason) for each fill refused, packed, in order. Reason: 1 balance,
+    /// 2 cancelled, 3 expired, 4 superseded by a newer order of its slot, 5 taken back by the operator; plus 0x80 if
+    /// the taker is at fault and not the maker. The maker is examined first.
     event BatchSettled(uint64 indexed sequence, uint64 indexed first, uint64 last, bytes refusals);
     event MarketListed(
         uint64 indexed sequence,
@@ -26,18 +29,20 @@ interface ISettlement {
         uint8 quoteDecimals,
         string symbol
     );
-    /// @notice Orders of `account` in the slot of `nonce` up to its sequence are dead for settlement from `effectiveAt`.
+    /// @notice Orders of `account` in the slot of `nonce` up to its sequence are dead for settlement from
+    /// `effectiveAt`.
     event OrderCancelled(uint64 indexed sequence, address indexed account, uint64 nonce, uint40 effectiveAt);
     /// @notice Orders of `account` with a sequence below `floor` are dead for settlement from `effectiveAt`.
     event AllOrdersCancelled(uint64 indexed sequence, address indexed account, uint48 floor, uint40 effectiveAt);
 
     /// @notice Thrown when a batch does not start where the last one ended.
     error NotConsecutive(uint64 first, uint64 expected);
-    /// @notice Thrown when a batch is empty, too long, or its arrays do not match.
+    /// @notice Thrown when a batch is empty, too long, its arrays do not match, or a fill names an order that is not
+    /// there.
     error MalformedBatch();
     /// @notice Thrown when a signature does not recover the order's account.
     error InvalidSigner(uint256 order, address recovered);
-    /// @notice Thrown when a fill names an order or market that is not there.
+    /// @notice Thrown when an order names a market that is not there.
     error UnknownMarket(uint32 market);
     /// @notice Thrown when two orders do not trade against each other.
     error Mismatched(uint256 fill);
@@ -54,7 +59,8 @@ interface ISettlement {
     /// @notice Thrown when a market's base token is the settlement token or zero, or one of its lot sizes is zero.
     error MalformedMarket(uint32 market);
 
-    /// @notice Settles the next batch (SETTLER_ROLE).
+    /// @notice Settles the next batch (SETTLER_ROLE). An immediate order is used up by the first batch that lists it,
+    /// whatever becomes of its fills.
     function settle(Batch calldata batch) external;
 
     /// @notice Kills the caller's orders in the slot of `nonce` up to its sequence, binding after SETTLEMENT_WINDOW.

@@ -127,7 +127,8 @@ interface IVault {
     error Unbalanced(address token);
     /// @notice Thrown when a token is registered twice, is the settlement token, or has another minter.
     error NotRegistrable(address token);
-    /// @notice Thrown when upgrades are given to, or asked for by, anything but a timelock of MIN_UPGRADE_DELAY or more.
+    /// @notice Thrown when upgrades are given to, or asked for by, anything but a timelock of MIN_UPGRADE_DELAY or
+    /// more.
     error UpgradeDelayTooShort(address upgrader);
 
     /* DEPOSITS */
@@ -158,11 +159,13 @@ interface IVault {
     /// @param asCxpt Mint CXPT 1:1 by value to the destination and move the units to the treasury account instead.
     function withdraw(uint256 amount, bool asCxpt) external;
 
-    /// @notice Completes `account`'s matured request in `token`: pays min(request, balance) to its destination. Anyone
-    /// may call it, at any time, also while everything else is paused.
+    /// @notice Completes `account`'s matured request in `token`: pays min(request, balance) to its destination and
+    /// closes it. Anyone may call it, at any time, also while everything else is paused. With nothing to pay it
+    /// reverts, so that the request stays open.
     function completeWithdrawal(address account, address token) external;
 
-    /// @notice Withdraws at once with the operator's countersignature.
+    /// @notice Withdraws at once with the operator's countersignature, and leaves alone what a matured request holds.
+    /// The owner's nonce is used up whoever sends.
     /// @param ownerSignature The owner's `Withdraw` signature; may be empty if the owner is the caller.
     function withdrawApproved(
         Withdrawal calldata withdrawal,
@@ -172,7 +175,7 @@ interface IVault {
 
     /* SYNTHS (CORE_ROLE) */
 
-    /// @notice Makes `token` a registered synth (REGISTRAR_ROLE).
+    /// @notice Makes `token` a registered synth (REGISTRAR_ROLE). This contract must be its minter.
     function registerSynth(address token) external;
 
     /// @notice Mints `amount` of `token` into the Vault and credits `account`.

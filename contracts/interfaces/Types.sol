@@ -45,7 +45,8 @@ uint16 constant FLAG_REDUCE_ONLY = 2;
 /// @param triggerTicks Trigger price of a conditional order, 0 if none; no meaning on chain.
 /// @param maxFeePpm Largest fee rate per fill, in millionths of the notional.
 /// @param nonce Slot (top 16 bits) and sequence (48 bits); slot 0 holds the immediate orders.
-/// @param expiry Unix seconds from which it no longer matches, 0 for never; it settles until expiry + SETTLEMENT_WINDOW.
+/// @param expiry Unix seconds from which it no longer matches, 0 for never; it settles until expiry +
+/// SETTLEMENT_WINDOW.
 struct Order {
     address account;
     uint8 subaccount;
@@ -65,7 +66,8 @@ struct Order {
 /// @notice One match inside a batch. Its id is `Batch.first` plus its index.
 /// @param maker Index of the maker's order in `Batch.orders`; its price is the price of the fill.
 /// @param taker Index of the taker's order.
-/// @param sizeLots Size in lots; 0 marks a fill that the operator takes back (it is refused for both sides).
+/// @param sizeLots Size in lots; 0 marks a fill that the operator takes back: it is refused for both sides, nothing
+/// else of it is looked at, and the batch need not hold its orders.
 /// @param makerFeePpm Maker's fee rate; negative is a rebate.
 /// @param takerFeePpm Taker's fee rate.
 struct Fill {
@@ -77,6 +79,10 @@ struct Fill {
 }
 
 /// @notice A consecutive range of the global fill sequence, with the orders that prove it.
+/// @param first First fill: the last one of the batch before plus 1; the very first is 1.
+/// @param orders Every order of `fills`, best once. Immediate orders of one account come with increasing sequences.
+/// @param signatures 65 bytes r || s || v of each order's account, low s, v 27 or 28.
+/// @param fills In match order.
 struct Batch {
     uint64 first;
     Order[] orders;

@@ -2,8 +2,8 @@
 pragma solidity ^0.8.30;
 
 /// @title Inclusion in a tree of RFC 6962's shape, hashed with keccak256
-/// @dev leaf = keccak256(0x00 || record), node = keccak256(0x01 || left || right), split at the largest power of two below
-/// the count. The walk is that of RFC 9162, 2.1.3.2. Python twin: `offchain.engine.merkle.verify_indexed`.
+/// @dev leaf = keccak256(0x00 || record), node = keccak256(0x01 || left || right), split at the largest power of two
+/// below the count. The walk is that of RFC 9162, 2.1.3.2. Python twin: `offchain.engine.merkle.verify_indexed`.
 library IndexedTree {
     function leafHash(bytes memory record) internal pure returns (bytes32) {
         return keccak256(bytes.concat(hex"00", record));

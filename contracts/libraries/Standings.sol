@@ -2,8 +2,8 @@
 pragma solidity ^0.8.30;
 
 /// @dev What settlement may do with a balance, in one word:
-/// int160 available | uint48 immediateSequence | uint48 highestFloor. The two sequences are those of the account, 0 for a
-/// synth.
+/// int160 available | uint48 immediateSequence | uint48 highestFloor. The two sequences are those of the account, 0 for
+/// a synth.
 type Standing is uint256;
 
 using Standings for Standing global;

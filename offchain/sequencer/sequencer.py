@@ -106,7 +106,8 @@ class Sequencer:
         self._settings = settings
         self._clock = clock
         self._waiting: deque[Submission] = deque()
-        self._waiting_commands = 0
+        self.waiting_commands = 0
+        """Commands that no group has taken yet."""
         self._wanted_snapshots: list[asyncio.Future[Snapshot]] = []
         self._promises: set[asyncio.Future[Any]] = set()
         self._wake = asyncio.Event()
@@ -123,13 +124,13 @@ class Sequencer:
         if self._stopping:
             return
         self._waiting.append(submission)
-        self._waiting_commands += len(submission.commands)
+        self.waiting_commands += len(submission.commands)
         self._wake.set()
 
     @property
     def is_full(self) -> bool:
         """Callers have to stop reading; they are told by `on_space`."""
-        return self._waiting_commands >= WAITING_COMMANDS_MAX
+        return self.waiting_commands >= WAITING_COMMANDS_MAX
 
     async def submit(self, commands: Sequence[Command]) -> list[Ack]:
         """One ack per command, after the fsync. SequencerUnavailable if it is stopping."""
@@ -204,7 +205,7 @@ class Sequencer:
             self._sequence(group, AdvanceTime(), now)
         while self._waiting and len(group.records) < GROUP_COMMANDS_MAX and group.bytes < GROUP_BYTES_MAX:
             submission = self._waiting.popleft()
-            self._waiting_commands -= len(submission.commands)
+            self.waiting_commands -= len(submission.commands)
             drafts = [self._answer(group, command, now) for command in submission.commands]
             group.answers.append((submission.deliver, drafts))
         if self._is_epoch_due(now):

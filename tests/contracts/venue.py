@@ -4,11 +4,17 @@ Everything is signed with eth_account, from the typed data that the venue itself
 contract, `offchain.domain.eip712` and eth_account agree on every byte.
 """
 
-from collections.abc import Sequence
+from ast import literal_eval
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import ape
 from ape.contracts import ContractContainer, ContractEvent, ContractInstance
+from ape.exceptions import ContractLogicError, CustomError
+from eth_abi.abi import decode
 from eth_account import Account
 from eth_account.messages import encode_typed_data
 from ethpm_types import ContractType
@@ -51,14 +57,18 @@ class Fill(NamedTuple):
     taker_ppm: int = 0
 
 
+@cache
+def error_entries() -> dict[str, dict[str, Any]]:
+    """Every custom error by name; of two with one name the first."""
+    artifacts = load_artifacts(ROOT, CONTRACTS).values()
+    errors = (entry for artifact in reversed(artifacts) for entry in artifact.abi if entry["type"] == "error")
+    return {entry["name"]: entry for entry in errors}
+
+
 def containers() -> dict[str, ContractContainer]:
     """The contracts by name. Each also knows the errors of the others: what it calls reverts through it."""
     artifacts = load_artifacts(ROOT, CONTRACTS)
-    errors: dict[str, dict[str, Any]] = {}
-    for artifact in artifacts.values():
-        for entry in artifact.abi:
-            if entry["type"] == "error":
-                errors.setdefault(entry["name"], entry)
+    errors = error_entries()
     made = {}
     for name, artifact in artifacts.items():
         own = {entry.get("name") for entry in artifact.abi if entry["type"] == "error"}
@@ -293,3 +303,29 @@ def only(receipt: Any, event: ContractEvent) -> dict[str, Any]:
     assert len(logs) == 1, f"{len(logs)} logs of {event.abi.name}"
     return dict(logs[0].event_arguments)
 
+
+
+@contextmanager
+def reverts(error: str, **inputs: Any) -> Iterator[None]:
+    """The block reverts with this custom error, and these of its inputs."""
+    with ape.reverts() as caught:
+        yield
+    name, found = decoded(caught.value)
+    seen = {key: found.get(key) for key in inputs}
+    assert (name, seen) == (error, inputs), f"reverted with {name} {found}"
+
+
+def decoded(failure: ContractLogicError) -> tuple[str, dict[str, Any]]:
+    """Name and inputs of a custom error. ape overlooks one from the embedded EVM whose bytes hold a quotation mark."""
+    if isinstance(failure, CustomError):
+        return failure.name, failure.inputs
+    message = str(failure.revert_message)
+    if not message.startswith("b"):
+        return message, {}
+    reverted = literal_eval(message)
+    for entry in error_entries().values():
+        kinds = [item["type"] for item in entry["inputs"]]
+        if keccak(f"{entry['name']}({','.join(kinds)})".encode())[:4] == reverted[:4]:
+            values = decode(kinds, reverted[4:])
+            return entry["name"], {item["name"]: value for item, value in zip(entry["inputs"], values, strict=True)}
+    return message, {}

@@ -67,7 +67,8 @@ contract FreeOptionTest is Fixture {
     }
 
     function test_free_option_withdrawal_request_made_before_the_match() public {
-        // An earlier request matures right after the match: the engine took it out of tradable on sight, 15 minutes ago.
+        // An earlier request matures right after the match: the engine took it out of tradable on sight, 15 minutes
+        // ago.
         request(alice, address(usdc), 1_000);
         vm.warp(START + EXIT_DELAY);
         assertRefused(0x81);

@@ -6,8 +6,8 @@ import {SynthERC20} from "../../contracts/SynthERC20.sol";
 import {Fixture} from "./Fixture.sol";
 
 /// @title What a batch costs, and that the batcher's estimate is an upper bound of it
-/// @dev Every call is a transaction of its own, as on chain. Fresh: slots, and the balances that receive, were never used.
-/// forge-config: default.isolate = true
+/// @dev Every call is a transaction of its own, as on chain. Fresh: slots, and the balances that receive, were never
+/// used. forge-config: default.isolate = true
 contract SettlementGasTest is Fixture {
     // Twins: `offchain.domain.batch`.
     uint256 internal constant GAS_BATCH_BASE = 120_000;

@@ -214,8 +214,9 @@ async def test_a_settler_without_its_role_says_so(chain: LocalChain, venue: Venu
 async def test_a_reorg_in_mid_flight(bench: Bench, chain: LocalChain, venue: Venue, ops: Ops) -> None:
     matcher = Matcher(venue)
     put(ops, *(matcher.batch() for _ in range(10)))
-    await bench.steps(chain, 2)
-    chain.rpc("anvil_reorg", 1, [])
+    await bench.steps(chain, 3)
+    chain.rpc("anvil_reorg", 3, [])
+    assert last_fill(chain, venue) == 0
     await asyncio.sleep(1.1)  # the resend interval
     await bench.steps(chain, 10)
     assert last_fill(chain, venue) == 10

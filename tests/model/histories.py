@@ -23,6 +23,7 @@ from scene import (
     STRANGER,
     TREASURY,
     VENUE,
+    address,
 )
 
 from offchain.domain.command import (
@@ -46,7 +47,7 @@ from offchain.domain.order import Kind, Order, Side, TimeInForce, make_nonce
 from offchain.domain.units import Address, Lots, Ticks
 from offchain.engine.engine import Engine
 
-TRADERS = (ALICE, BOB, CAROL, DAVE)
+TRADERS = (ALICE, BOB, CAROL, DAVE, address(0xA4), address(0xA5))
 MARKETS = ((1, BASE), (2, OTHER))
 GTC, GTD, IOC, FOK = TimeInForce.GTC, TimeInForce.GTD, TimeInForce.IOC, TimeInForce.FOK
 
@@ -98,7 +99,7 @@ class History:
         for number, base in MARKETS:
             self.chain.register(base)
             self.chain.list_market(number, base, BASE_ATOMS, QUOTE_ATOMS, f"M{number}-USDC")
-        for trader in TRADERS[:3]:
+        for trader in TRADERS[:5]:
             self.chain.deposit(trader, QUOTE, 12_000_000)
             for _, base in MARKETS:
                 self.chain.deposit(trader, base, 90 * BASE_ATOMS)
@@ -234,19 +235,22 @@ class History:
 
     def _debit(self, act: float, trader: Address, token: Address, unit: int) -> None:
         pick = self.random
-        if act < 0.44:
-            self.chain.request(trader, token, pick.choice((1, 1, 1, 4)) * pick.randrange(1, 5_000_000) * unit)
-        elif act < 0.46:
+        if act < 0.42:
+            percent = pick.choice((10, 20, 30, 60, 110))
+            self.chain.request(trader, token, self.chain.balance(trader, token) * percent // 100 + 1)
+        elif act < 0.44:
             self.chain.withdraw(trader, pick.randrange(1, 5_000_000), pick.random() < 0.5)
-        elif act < 0.56 and self.chain.requests:
-            account, token = pick.choice(list(self.chain.requests))
-            (self.chain.cancel_request if pick.random() < 0.3 else self.chain.complete)(account, token)
+        elif act < 0.57 and self.chain.requests:
+            ripe = [key for key, request in self.chain.requests.items() if request.matures_at <= self.chain.time]
+            account, token = pick.choice(ripe or list(self.chain.requests))
+            is_stuck = not self.chain.balance(account, token) or pick.random() < 0.4
+            (self.chain.cancel_request if is_stuck else self.chain.complete)(account, token)
         elif self.approvals:
             self.chain.use_approval(pick.choice(self.approvals[-6:]))
 
     def _deposit(self, trader: Address, token: Address, unit: int) -> None:
         """Whoever has little gets some."""
-        if self.chain.balance(trader, token) < 10_000_000 * unit:
+        if self.chain.debitable(trader, token) < 10_000_000 * unit:
             self.chain.deposit(trader, token, self.random.randrange(1, 12_000_000) * unit)
 
     def _run_away(self) -> None:

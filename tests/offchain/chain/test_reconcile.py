@@ -32,6 +32,7 @@ async def test_another_sequence_is_not_compared(chain: LocalChain, venue: Venue)
         found = await reconcile(rpc, venue.vault, ledger(venue), SEQUENCE)
     assert not found.is_comparable
     assert not found.agrees
+    assert found.differences == ()
     assert found.vault_sequence == SEQUENCE + 1
 
 

@@ -217,6 +217,21 @@ async def test_a_nonce_that_somebody_else_used_fails_and_the_next_is_free(bench:
     assert bench.minted() == 10
 
 
+async def test_a_receipt_that_lags_behind_the_nonce_is_waited_for(chain: LocalChain, venue: Venue, ops: Ops) -> None:
+    proxy = ChaosRpc(chain.url, Faults(null_receipts=1)).start()
+    async with Rpc([proxy.url]) as rpc:
+        bench = Bench(chain, venue, ops, rpc)
+        await bench.mint(1)
+        chain.mine(2)
+        for _ in range(4):
+            assert await bench.sender.advance() == []
+            chain.mine()
+        proxy.faults.null_receipts = 0
+        (ended,) = await bench.sender.advance()
+        assert ended.state is TransactionState.FINAL
+    proxy.stop()
+
+
 async def test_a_key_that_was_used_elsewhere_before_starts_at_the_chains_nonce(bench: Bench) -> None:
     for _ in range(3):
         bench.chain.do(SETTLER, bench.venue.usdc, Token.approve.encode(ADMIN, 1))

@@ -120,7 +120,7 @@ async def test_sigterm_drains(tmp_path: Path) -> None:
 async def test_a_full_disk_ends_the_process_with_70(tmp_path: Path) -> None:
     fund(tmp_path)
     configured, acknowledged = settings(tmp_path, inbox_poll_millis=60_000), dict[int, PlaceOrder]()
-    process = start(configured, limit=150_000)
+    process = start(configured, limit=60_000)
     link = await SequencerLink.connect(configured.socket)
     await stream(link, flow(30_000), acknowledged)
     assert await asyncio.to_thread(process.wait, 10) == 70

@@ -6,6 +6,7 @@ import gc
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from journal_samples import FaultyDisk
 from venue_samples import (
@@ -430,3 +431,29 @@ async def test_serving_makes_no_cycles(tmp_path: Path) -> None:
             gc.enable()
         assert left < 40, f"{left} objects in cycles after 800 orders"
         await link.close()
+
+
+async def test_a_slow_disk_holds_the_senders_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the writer cannot take stays with the senders: its own queue is bounded, and nothing is lost."""
+    monkeypatch.setattr("offchain.sequencer.sequencer.WAITING_COMMANDS_MAX", 200)
+    fund(tmp_path)
+    disk = FaultyDisk()
+    async with running(settings(tmp_path), disk=disk) as run:
+        await run.funded()
+        links = [await run.link() for _ in range(2)]
+        disk.gate.clear()
+        fillers = (f"{number:036d}" for number in range(10**6))
+        orders = [msgspec.structs.replace(command, client_order_id=next(fillers)) for command in flow(8_000)]
+        answers = [
+            asyncio.create_task(links[number % 2].submit(chunk)) for number, chunk in enumerate(chunks(orders, 100))
+        ]
+        await asyncio.sleep(0.3)
+        waiting = run.sequencer.waiting_commands
+        assert 200 <= waiting < 6_000, "a few reads of the sockets at most"
+        await asyncio.sleep(0.1)
+        assert run.sequencer.waiting_commands == waiting
+        disk.gate.set()
+        acks = [ack for answer in answers for ack in await answer]
+        assert len({ack.sequence for ack in acks}) == len(orders)
+        for link in links:
+            await link.close()

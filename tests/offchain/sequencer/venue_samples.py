@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import tempfile
 from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
 
@@ -106,7 +105,7 @@ def flow(count: int, seed: int = 0) -> list[PlaceOrder]:
 def settings(folder: Path, **changes: object) -> SequencerSettings:
     values: dict[str, object] = {
         "data": folder,
-        "socket": Path(tempfile.mkdtemp(prefix="hooats")) / "s",
+        "socket": folder / "s",
         "ops_url": f"sqlite:///{folder}/ops.sqlite",
         "venue": VENUE,
         "attestation_key": KEY,

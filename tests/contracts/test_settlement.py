@@ -1,0 +1,357 @@
+"""Settlement: what a batch moves, what it refuses, and what no operator can get past it."""
+
+from typing import Any
+
+import pytest
+from venue import CAP, EXIT_DELAY, LOT, MARKET, NO_APPROVAL, WINDOW, Fill, Venue, only, reverts
+
+from offchain.domain import eip712
+from offchain.domain.eip712 import PURPOSE_LOCK
+from offchain.domain.keccak import keccak
+from offchain.domain.order import Flags, Kind, Order, Side, TimeInForce, make_nonce
+from offchain.domain.units import fee_up
+
+
+@pytest.fixture
+def funded(venue: Venue) -> Venue:
+    """Alice has 1,000 units; Bob has 10 lots."""
+    venue.give_units(venue.alice, 1_000)
+    venue.give_lots(venue.bob, 10)
+    return venue
+
+
+def pair(venue: Venue, **changes: Any) -> tuple[Order, Order]:
+    """Bob's resting sell of 10 lots at 100, and Alice's buy (with `changes`) that takes all of it."""
+    return venue.sell(venue.bob, 100, 10), venue.buy(venue.alice, 100, 10, **changes)
+
+
+def assert_settles(venue: Venue, maker: Order, taker: Order) -> None:
+    assert venue.settle(Fill(maker, taker, 10)) == b""
+    assert (venue.units(venue.alice), venue.lots(venue.alice)) == (0, 10)
+
+
+def assert_refused(venue: Venue, maker: Order, taker: Order, reason: int) -> None:
+    before = venue.units(venue.bob), venue.lots(venue.bob)
+    assert venue.settle(Fill(maker, taker, 10)) == bytes((0, 0, reason))
+    assert (venue.units(venue.bob), venue.lots(venue.bob)) == before
+
+
+# What a batch moves
+
+
+def test_a_batch_of_three_fills(venue: Venue) -> None:
+    alice, bob, carol, fees = venue.alice, venue.bob, venue.carol, venue.fees
+    venue.give_units(alice, 100_000)
+    venue.give_units(carol, 50_000)
+    venue.give_lots(bob, 30)
+    low, high = venue.sell(bob, 1_001, 20), venue.order(bob, Side.SELL, 1_003, 10, make_nonce(2, 1))
+    resting, taking = venue.buy(carol, 2_000, 15), venue.immediate(alice, Side.BUY, 1_010, 15)
+    fills = (
+        Fill(low, taking, 12, maker_ppm=-100, taker_ppm=500),
+        Fill(low, resting, 8, maker_ppm=0, taker_ppm=333),
+        Fill(high, resting, 7, maker_ppm=200, taker_ppm=-100),
+    )
+    before = venue.vault.sequence()
+    receipt = venue.settlement.settle(venue.batch(fills), sender=venue.settler)
+    assert only(receipt, venue.settlement.BatchSettled) == {
+        "sequence": before + 1,
+        "first": 1,
+        "last": 3,
+        "refusals": b"",
+    }
+    assert venue.settlement.lastFill() == 3
+
+    first, second, third = 12 * 1_001, 8 * 1_001, 7 * 1_003
+    earned = fee_up(first, -100) + fee_up(first, 500) + fee_up(second, 333) + fee_up(third, 200) + fee_up(third, -100)
+    assert venue.units(fees) == earned > 0
+    assert venue.units(alice) == 100_000 - first - fee_up(first, 500)
+    assert venue.units(carol) == 50_000 - second - fee_up(second, 333) - third - fee_up(third, -100)
+    assert venue.units(bob) == first + second + third - fee_up(first, -100) - fee_up(third, 200)
+    assert [venue.lots(who) for who in (alice, bob, carol)] == [12, 3, 15]
+
+    assert tuple(venue.settlement.slotOf(bob, 1)) == (1, 20)
+    assert tuple(venue.settlement.slotOf(bob, 2)) == (1, 7)
+    assert tuple(venue.settlement.slotOf(carol, 1)) == (1, 15)
+    assert venue.vault.accountOf(alice).immediateSequence == 1
+    venue.assert_conserved()
+
+
+def test_a_rest_fills_in_a_later_batch_and_a_newer_order_takes_the_slot(funded: Venue) -> None:
+    venue, (maker, taker) = funded, pair(funded)
+    assert venue.settle(Fill(maker, taker, 4)) == b""
+    with reverts("Overfilled", order=0):
+        venue.settle(Fill(maker, taker, 7))
+    assert venue.settle(Fill(maker, taker, 5)) == b""
+    assert tuple(venue.settlement.slotOf(venue.bob, 1)) == (1, 9)
+    newer = venue.sell(venue.bob, 100, 1, sequence=2)
+    assert venue.settle(Fill(newer, taker, 1)) == b""
+    assert tuple(venue.settlement.slotOf(venue.bob, 1)) == (2, 1)
+    other = venue.order(venue.alice, Side.BUY, 100, 1, make_nonce(2, 1))
+    assert venue.settle(Fill(maker, other, 1)) == bytes((0, 0, 4))
+
+
+@pytest.mark.parametrize("side", Side)
+def test_the_order_hash_is_the_domain_hash(venue: Venue, side: Side) -> None:
+    order = Order(
+        **{field: 0 for field in ("subaccount", "market", "flags", "trigger_ticks", "expiry")}
+        | {"account": venue.alice.address.lower(), "side": side, "kind": Kind.MARKET, "time_in_force": TimeInForce.FOK}
+        | {"price_ticks": 2**64 - 1, "size_lots": 2**63, "max_fee_ppm": -5, "nonce": 2**64 - 1, "expiry": 2**40 - 1}
+    )
+    fields = tuple(eip712.order_message(order).values())
+    expected = eip712.order_digest(venue.separator(venue.settlement), order)
+    assert bytes(venue.settlement.hashOrder(fields)) == expected
+
+
+@pytest.mark.parametrize("ppm", [0, 1, -1, 333, -333, 10_000, -10_000])
+def test_fees_round_as_the_domain_does(venue: Venue, ppm: int) -> None:
+    for notional in (1, 999, 1_000_000, 123_456_789, 2**100 + 1):
+        assert venue.settlement.feeUp(notional, ppm) == fee_up(notional, ppm)
+
+
+# What it refuses
+
+
+def test_a_refusal_names_the_fill_and_who_is_at_fault(funded: Venue) -> None:
+    venue, (maker, taker) = funded, pair(funded)
+    poor = venue.buy(venue.carol, 100, 5)
+    fills = Fill(maker, poor, 5), Fill(maker, taker, 10)
+    assert venue.settle(*fills) == bytes((0, 0, 0x81))
+    assert (venue.lots(venue.carol), venue.lots(venue.alice), venue.units(venue.bob)) == (0, 10, 1_000)
+    assert venue.settlement.lastFill() == 2
+    assert tuple(venue.settlement.slotOf(venue.carol, 1)) == (0, 0)
+
+
+def test_a_maker_without_the_lots_is_refused(funded: Venue) -> None:
+    bare = funded.sell(funded.carol, 100, 10)
+    assert funded.settle(Fill(bare, funded.buy(funded.alice, 100, 10), 10)) == bytes((0, 0, 1))
+
+
+def test_what_a_fill_brings_pays_for_the_next(venue: Venue) -> None:
+    venue.give_units(venue.alice, 1_000)
+    venue.give_lots(venue.bob, 10)
+    onward = venue.order(venue.alice, Side.SELL, 110, 10, make_nonce(2, 1))
+    venue.give_units(venue.carol, 1_100)
+    maker, taker = pair(venue)
+    assert venue.settle(Fill(maker, taker, 10), Fill(onward, venue.buy(venue.carol, 110, 10), 10)) == b""
+    assert (venue.units(venue.alice), venue.lots(venue.carol)) == (1_100, 10)
+
+
+def test_the_operator_takes_a_fill_back(funded: Venue) -> None:
+    maker, taker = pair(funded)
+    receipt = funded.settlement.settle((1, [], [], [(0, 0, 0, 0, 0)]), sender=funded.settler)
+    assert only(receipt, funded.settlement.BatchSettled)["refusals"] == bytes((0, 0, 5))
+    assert_settles(funded, maker, taker)
+
+
+# No free option
+
+
+def test_free_option_request(funded: Venue) -> None:
+    venue, (maker, taker) = funded, pair(funded)
+    venue.vault.requestWithdrawal(venue.usdc, 1_000, venue.alice, sender=venue.alice)
+    matures = venue.now + EXIT_DELAY
+    with venue.chain.isolate():
+        venue.next_at(matures - 1)
+        assert_settles(venue, maker, taker)
+    venue.next_at(matures)
+    assert_refused(venue, maker, taker, 0x81)
+    venue.vault.completeWithdrawal(venue.alice, venue.usdc, sender=venue.bob)
+    assert venue.usdc.balanceOf(venue.alice) == 1_000
+
+
+def test_free_option_cancel(funded: Venue) -> None:
+    venue, (maker, taker) = funded, pair(funded)
+    receipt = venue.settlement.cancel(taker.nonce, sender=venue.alice)
+    binds = receipt.timestamp + WINDOW
+    assert only(receipt, venue.settlement.OrderCancelled) == {
+        "sequence": venue.vault.sequence(),
+        "account": venue.alice.address,
+        "nonce": taker.nonce,
+        "effectiveAt": binds,
+    }
+    with venue.chain.isolate():
+        venue.next_at(binds - 1)
+        assert_settles(venue, maker, taker)
+    venue.next_at(binds)
+    assert_refused(venue, maker, taker, 0x82)
+    # A later order in the slot is another order.
+    assert_settles(venue, maker, venue.buy(venue.alice, 100, 10, sequence=2))
+
+
+def test_free_option_cancel_all(funded: Venue) -> None:
+    venue, (maker, taker) = funded, pair(funded)
+    receipt = venue.settlement.cancelAll(2, sender=venue.alice)
+    binds = receipt.timestamp + WINDOW
+    assert only(receipt, venue.settlement.AllOrdersCancelled) == {
+        "sequence": venue.vault.sequence(),
+        "account": venue.alice.address,
+        "floor": 2,
+        "effectiveAt": binds,
+    }
+    with venue.chain.isolate():
+        venue.next_at(binds - 1)
+        assert_settles(venue, maker, taker)
+    venue.next_at(binds)
+    assert_refused(venue, maker, taker, 0x82)
+    assert venue.vault.accountOf(venue.alice).cancelFloor == 2
+    assert_settles(venue, maker, venue.buy(venue.alice, 100, 10, sequence=2))
+
+
+def test_free_option_expiry(funded: Venue) -> None:
+    venue, expiry = funded, funded.now + 10
+    maker, taker = pair(venue, time_in_force=TimeInForce.GTD, expiry=expiry)
+    with venue.chain.isolate():
+        venue.next_at(expiry + WINDOW - 1)
+        assert_settles(venue, maker, taker)
+    venue.next_at(expiry + WINDOW)
+    assert_refused(venue, maker, taker, 0x83)
+
+
+def test_free_option_lock(funded: Venue) -> None:
+    venue, (maker, taker) = funded, pair(funded)
+    venue.issuer.postPrice(venue.btc, 1_000_000, sender=venue.poster)
+    own = venue.approve(venue.alice, venue.usdc, 1_000, PURPOSE_LOCK, signer=venue.alice)
+    with reverts("InvalidSigner", recovered=venue.alice.address):
+        venue.issuer.open(venue.btc, 1_000, 1, own, sender=venue.alice)
+    with reverts("NoRequest"):
+        venue.issuer.open(venue.btc, 1_000, 1, NO_APPROVAL, sender=venue.alice)
+    assert_settles(venue, maker, taker)
+
+
+def test_free_option_burn(funded: Venue) -> None:
+    venue, (maker, taker) = funded, pair(funded)
+    with reverts("NoRequest"):
+        venue.vault.burnSynth(venue.btc, venue.bob, 10 * LOT, NO_APPROVAL, sender=venue.admin)
+    venue.vault.requestWithdrawal(venue.btc, 10 * LOT, venue.bob, sender=venue.bob)
+    with reverts("RequestNotMatured"):
+        venue.vault.burnSynth(venue.btc, venue.bob, 10 * LOT, NO_APPROVAL, sender=venue.admin)
+    assert_settles(venue, maker, taker)
+
+
+# What the operator cannot do
+
+
+def test_a_batch_settles_once(funded: Venue) -> None:
+    venue, (maker, taker) = funded, pair(funded)
+    batch = venue.batch([Fill(maker, taker, 1)])
+    venue.settlement.settle(batch, sender=venue.settler)
+    with reverts("NotConsecutive", first=1, expected=2):
+        venue.settlement.settle(batch, sender=venue.settler)
+    with reverts("NotConsecutive", first=3, expected=2):
+        venue.settlement.settle(venue.batch([Fill(maker, taker, 1)], first=3), sender=venue.settler)
+
+
+def test_an_immediate_order_settles_in_one_batch(funded: Venue) -> None:
+    venue = funded
+    maker, taker = venue.sell(venue.bob, 100, 10), venue.immediate(venue.alice, Side.BUY, 100, 10)
+    assert venue.settle(Fill(maker, taker, 4), Fill(maker, taker, 4)) == b""
+    with reverts("MalformedOrder"):
+        venue.settle(Fill(maker, taker, 2))
+
+
+def test_only_the_settler_settles(funded: Venue) -> None:
+    batch = funded.batch([Fill(*pair(funded), 1)])
+    role = keccak(b"SETTLER_ROLE")
+    with reverts("AccessControlUnauthorizedAccount", account=funded.bob.address, neededRole=role):
+        funded.settlement.settle(batch, sender=funded.bob)
+
+
+def test_every_order_is_signed_by_its_account(funded: Venue) -> None:
+    venue, (maker, taker) = funded, pair(funded)
+    with reverts("InvalidSigner", order=1, recovered=venue.bob.address):
+        batch = venue.batch([Fill(maker, taker, 1)], signer=venue.bob)
+        venue.settlement.settle(batch, sender=venue.settler)
+    first, orders, signatures, fills = venue.batch([Fill(maker, taker, 1)])
+    for spoiled in (signatures[1][:64], signatures[1][:64] + b"\x01", b""):
+        with reverts("InvalidSigner", order=1):
+            venue.settlement.settle((first, orders, [signatures[0], spoiled], fills), sender=venue.settler)
+    with reverts("InvalidSigner", order=0):
+        venue.settlement.settle((first, orders, signatures[::-1], fills), sender=venue.settler)
+
+
+def test_a_changed_order_is_not_the_one_that_was_signed(funded: Venue) -> None:
+    venue, (maker, taker) = funded, pair(funded)
+    first, orders, signatures, fills = venue.batch([Fill(maker, taker, 1)])
+    message = eip712.order_message(taker) | {"priceTicks": 200}
+    with reverts("InvalidSigner", order=1):
+        changed = [orders[0], tuple(message.values())]
+        venue.settlement.settle((first, changed, signatures, fills), sender=venue.settler)
+
+
+def test_limits_sizes_and_fees_hold(funded: Venue) -> None:
+    venue, (maker, taker) = funded, pair(funded)
+    with reverts("LimitCrossed", fill=0):
+        venue.settle(Fill(maker, venue.buy(venue.alice, 99, 10), 1))
+    with reverts("Overfilled", order=0):
+        venue.settle(Fill(maker, taker, 11))
+    with reverts("FeeAboveCap", fill=0):
+        venue.settle(Fill(maker, taker, 1, taker_ppm=CAP + 1))
+    with reverts("FeeAboveCap", fill=0):
+        venue.settle(Fill(maker, venue.buy(venue.alice, 100, 10, max_fee_ppm=99), 1, taker_ppm=100))
+    with reverts("FeeAboveCap", fill=0):
+        venue.settle(Fill(maker, taker, 1, maker_ppm=-101, taker_ppm=100))
+
+
+def test_orders_that_do_not_trade_with_each_other(funded: Venue) -> None:
+    venue, (maker, taker) = funded, pair(funded)
+    same_side = venue.sell(venue.alice, 100, 10)
+    own = venue.order(venue.bob, Side.BUY, 100, 10, make_nonce(2, 1))
+    immediate = venue.immediate(venue.bob, Side.SELL, 100, 10)
+    passive = venue.buy(venue.alice, 100, 10, flags=Flags.POST_ONLY)
+    for left, right in ((maker, same_side), (maker, own), (immediate, taker), (maker, passive)):
+        with reverts("Mismatched", fill=0):
+            venue.settle(Fill(left, right, 1))
+
+
+def test_orders_make_sense(funded: Venue) -> None:
+    venue, maker = funded, funded.sell(funded.bob, 100, 10)
+    for taker in (
+        venue.buy(venue.alice, 0, 10),
+        venue.buy(venue.alice, 100, 0),
+        venue.buy(venue.alice, 100, 10, kind=Kind.MARKET),
+        venue.buy(venue.alice, 100, 10, time_in_force=TimeInForce.IOC),
+        venue.order(venue.alice, Side.BUY, 100, 10, make_nonce(0, 1)),
+    ):
+        with reverts("MalformedOrder", order=1):
+            venue.settle(Fill(maker, taker, 1))
+    with reverts("UnknownMarket", market=9):
+        venue.settle(Fill(maker, venue.buy(venue.alice, 100, 10, market=9), 1))
+
+
+def test_batches_make_sense(funded: Venue) -> None:
+    venue, settle = funded, funded.settlement.settle
+    first, orders, signatures, fills = venue.batch([Fill(*pair(venue), 1)])
+    for batch in (
+        (first, [], [], []),
+        (first, orders, signatures[:1], fills),
+        (first, orders, signatures, [(0, 2, 1, 0, 0)]),
+        (first, [], [], [(0, 0, 0, 0, 0)] * 41),
+    ):
+        with reverts("MalformedBatch"):
+            settle(batch, sender=venue.settler)
+
+
+# Markets
+
+
+def test_list_a_market(venue: Venue) -> None:
+    settlement, admin = venue.settlement, venue.admin
+    receipt = settlement.listMarket(7, venue.btc, 5, 3, "hBTC-TWO", sender=admin)
+    assert only(receipt, settlement.MarketListed) == {
+        "sequence": venue.vault.sequence(),
+        "market": 7,
+        "baseToken": venue.btc.address,
+        "baseAtomsPerLot": 5,
+        "quoteAtomsPerTickLot": 3,
+        "baseDecimals": 18,
+        "quoteDecimals": 6,
+        "symbol": "hBTC-TWO",
+    }
+    assert tuple(settlement.marketOf(7)) == (venue.btc.address, 5, 3)
+    with reverts("MarketExists", market=MARKET):
+        settlement.listMarket(MARKET, venue.btc, 5, 3, "", sender=admin)
+    for token, lot, tick in ((venue.usdc, 1, 1), (venue.btc, 0, 1), (venue.btc, 1, 0)):
+        with reverts("MalformedMarket", market=8):
+            settlement.listMarket(8, token, lot, tick, "", sender=admin)
+    with reverts("AccessControlUnauthorizedAccount", account=venue.bob.address):
+        settlement.listMarket(8, venue.btc, 1, 1, "", sender=venue.bob)

@@ -1,0 +1,123 @@
+"""What must hold after every command, recomputed from the parts."""
+
+from itertools import pairwise
+
+from scene import QUOTE
+
+from offchain.domain.order import OrderStatus
+from offchain.engine.engine import Engine
+from offchain.engine.fills import FillState
+from offchain.engine.orders import ClosedOrder, Ticket
+
+
+def check(engine: Engine) -> None:
+    """Every law of the engine's state; cheap enough for every command of a small venue."""
+    _check_money(engine)
+    _check_books(engine)
+    _check_fills(engine)
+
+
+def _check_money(engine: Engine) -> None:
+    held: dict[tuple[str, str], int] = {}
+    for account in engine.accounts.values():
+        for ticket in account.open.values():
+            key = (account.address, ticket.balance.token)
+            held[key] = held.get(key, 0) + ticket.hold_per_lot * ticket.remaining
+    pending: dict[tuple[str, str], int] = {}
+    for fill in engine.batches.unsettled.values():
+        legs = fill.legs
+        for balance, amount in (
+            (legs.buyer_quote, -legs.paid),
+            (legs.buyer_base, legs.base_atoms),
+            (legs.seller_quote, legs.received),
+            (legs.seller_base, -legs.base_atoms),
+            (legs.fees, legs.fee),
+        ):
+            key = (balance.account, balance.token)
+            pending[key] = pending.get(key, 0) + amount
+        assert legs.fee >= 0
+    uncovered: dict[str, int] = {}
+    for (address, token), balance in engine.ledger.balances.items():
+        assert balance.held == held.pop((address, token), 0)
+        assert balance.pending == pending.pop((address, token), 0)
+        assert balance.settled >= 0 and balance.leaving >= balance.requested >= 0
+        assert balance.tradable >= 0 and balance.withdrawable >= 0
+        assert balance.withdrawable <= max(0, balance.settled)
+        if balance.cover < 0:
+            uncovered[address] = uncovered.get(address, 0) + 1
+            assert balance.held == 0, "what is not covered holds nothing"
+        assert not balance.is_touched
+    assert not held and not any(pending.values())
+    for account in engine.accounts.values():
+        assert account.uncovered == uncovered.get(account.address, 0)
+    for token, net in engine.flows.items():
+        settled, pending_sum = engine.ledger.totals(token)
+        locked = sum(engine.locked.values()) if token == QUOTE else 0
+        assert (settled + locked, pending_sum) == (net, 0)
+
+
+def _check_books(engine: Engine) -> None:
+    resting = {ticket.digest for account in engine.accounts.values() for ticket in account.open.values()}
+    for book in engine.books.values():
+        best_bid, best_ask = book.bids.best(), book.asks.best()
+        assert best_bid is None or best_ask is None or best_bid.price < best_ask.price, "crossed at rest"
+        for side in (0, 1):
+            ladder = book.ladder(side)
+            levels = list(ladder.best_first())
+            prices = [level.price for level in levels]
+            assert prices == sorted(prices, reverse=side == 0) and len(prices) == len(ladder.levels)
+            for level in levels:
+                queue = []
+                ticket = level.head
+                while ticket is not None:
+                    queue.append(ticket)
+                    assert ticket.level is level and ticket.order.side == side
+                    ticket = ticket.newer
+                assert queue and queue[-1] is level.tail
+                assert all(older.sequence < newer.sequence for older, newer in pairwise(queue))
+                assert level.size == sum(one.remaining for one in queue)
+                for one in queue:
+                    assert 0 < one.remaining <= one.order.size_lots and one.status is OrderStatus.OPEN
+                    assert one.account.open[one.digest] is one and engine.find_order(one.digest) is not None
+                    assert one.account.slots[one.order.slot] is one
+                    resting.discard(one.digest)
+    assert not resting, "an open order rests in its book"
+
+
+def _check_fills(engine: Engine) -> None:
+    backlog = engine.batches
+    assert list(backlog.unsettled) == list(range(backlog.decided_fill + 1, backlog.last_fill + 1))
+    expected = backlog.decided_fill + 1
+    for batch in backlog.batches.values():
+        assert batch.first == expected and batch.last >= batch.first
+        expected = batch.last + 1
+    assert expected == backlog.open_first
+    homes: dict[int, set[int]] = {}
+    matched: dict[int, int] = {}
+    tickets: dict[int, Ticket] = {}
+    for fill in backlog.unsettled.values():
+        is_open = fill.number >= backlog.open_first
+        assert fill.state is (FillState.MATCHED if is_open else FillState.BATCHED)
+        price, taker = fill.maker.order.price_ticks, fill.taker.order
+        assert price <= taker.price_ticks if taker.side == 0 else price >= taker.price_ticks
+        assert fill.terms.maker_fee_ppm + fill.terms.taker_fee_ppm >= 0
+        for ticket, ppm in ((fill.maker, fill.terms.maker_fee_ppm), (fill.taker, fill.terms.taker_fee_ppm)):
+            assert ppm <= ticket.order.max_fee_ppm
+            matched[ticket.sequence] = matched.get(ticket.sequence, 0) + fill.terms.size_lots
+            tickets[ticket.sequence] = ticket
+        if taker.is_immediate:
+            homes.setdefault(fill.taker.sequence, set()).add(engine.batch_of(fill.number) or 0)
+    assert all(len(home) == 1 for home in homes.values()), "an immediate order's fills share a batch"
+    for sequence, lots in matched.items():
+        assert lots <= tickets[sequence].filled <= tickets[sequence].order.size_lots
+
+
+def check_memory(engine: Engine, limit: int) -> None:
+    """Nobody is remembered for ever."""
+    for account in engine.accounts.values():
+        assert len(account.closed) <= limit and len(account.rejected) <= limit
+        for digest, closed in account.closed.items():
+            assert isinstance(closed, ClosedOrder) and engine.find_order(digest) is not None
+        for name, digest in account.client_ids.items():
+            found = engine.find_order(digest)
+            assert found is not None and found[0].client_order_id == name  # type: ignore[union-attr]

@@ -1,0 +1,132 @@
+"""Random histories end where the chain's model ends, obey every law on the way, and replay to the same bytes."""
+
+import pytest
+from chain import Chain
+from histories import History
+from laws import check, check_memory
+from scene import QUOTE
+
+from offchain.domain import event as ev
+from offchain.domain.command import decode, encode
+from offchain.engine.engine import Engine
+
+SEEDS = [11, 12, 13, 14]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_laws_hold_after_every_command(seed: int) -> None:
+    history = History(seed)
+    for _ in history.steps(1_200):
+        check(history.engine)
+    check_memory(history.engine, 10_000)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_ledger_ends_where_the_chain_ends(seed: int) -> None:
+    """To the atom, with refused fills on the way."""
+    history, refused = History(seed, leap=0.01), 0
+    for _, _, _, events in history.steps(4_000):
+        refused += sum(isinstance(event, ev.FillRefused) for event in events)
+    for _, _, _, events in history.settle_everything():
+        refused += sum(isinstance(event, ev.FillRefused) for event in events)
+    chain: Chain = history.chain
+    assert refused > 5
+    settled = {key: balance.settled for key, balance in history.engine.ledger.balances.items()}
+    assert {key: amount for key, amount in settled.items() if amount} == {
+        key: amount for key, amount in chain.balances.items() if amount
+    }
+    assert all(balance.pending == 0 for balance in history.engine.ledger.balances.values())
+    assert history.engine.flows == {token: chain.outside.get(token, 0) for token in history.engine.flows}
+    assert history.engine.locked == {account: amount for account, amount in chain.locked.items() if amount}
+    assert history.engine.batches.decided_fill == chain.last_fill
+    assert not history.engine.gate.is_diverged and QUOTE in history.engine.flows
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_replay_through_bytes_is_byte_identical(seed: int) -> None:
+    """Live, replayed from the journal's bytes, and restored from snapshots on the way: one hash, the same events."""
+    history, replayed, restored = History(seed), Engine(), Engine()
+    for sequence, at, command, events in history.steps(1_500):
+        again = decode(*encode(command))
+        assert again == command
+        assert replayed.apply(sequence, at, again) == events
+        if history.random.random() < 0.02:
+            restored = Engine.restore(restored.snapshot())
+        assert restored.apply(sequence, at, again) == events
+        assert restored.next_deadline() == replayed.next_deadline() == history.engine.next_deadline()
+        if sequence % 50 == 0:
+            assert replayed.state_hash() == restored.state_hash() == history.engine.state_hash()
+            assert list(restored.describe()) == list(history.engine.describe())
+            for batch in history.engine.batches.batches:
+                assert restored.settlement_batch(batch) == history.engine.settlement_batch(batch)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_events_tell_everything(seed: int) -> None:
+    """A read model that starts empty and one that starts from `describe` in the middle end as `describe` at the end."""
+    history = History(seed)
+    whole, late = Read(), None
+    for sequence, _, _, events in history.steps(1_500):
+        whole.take(events)
+        if late is not None:
+            late.take(events)
+        if sequence == 700:
+            late = Read()
+            late.take(history.engine.describe())
+    final = Read()
+    final.take(history.engine.describe())
+    assert late is not None
+    for model in (whole, late):
+        assert model.orders == final.orders
+        assert model.levels == final.levels
+        assert {k: v for k, v in model.balances.items() if any(v)} == final.balances
+        assert model.restricted == final.restricted
+        assert model.words == final.words
+        assert model.approvals == final.approvals
+
+
+class Read:
+    """What a gateway keeps."""
+
+    def __init__(self) -> None:
+        self.orders: dict[str, int] = {}
+        self.levels: dict[tuple[int, int, int], int] = {}
+        self.balances: dict[tuple[str, str], tuple[int, int, int, int]] = {}
+        self.restricted: dict[str, bool] = {}
+        self.words: dict[str, object] = {}
+        self.approvals: dict[int, int] = {}
+
+    def take(self, events: object) -> None:
+        for event in events:  # type: ignore[attr-defined]
+            match event:
+                case ev.OrderAccepted():
+                    self.orders[event.digest] = event.filled_lots
+                case ev.OrderClosed():
+                    del self.orders[event.digest]
+                case ev.FillMatched():
+                    self.orders[event.maker_digest] += event.size_lots
+                    self.orders[event.taker_digest] += event.size_lots
+                case ev.LevelChanged():
+                    key = (event.market, event.side, event.price_ticks)
+                    self.levels[key] = event.size_lots
+                    if not event.size_lots:
+                        del self.levels[key]
+                case ev.BalanceChanged():
+                    row = (event.settled, event.pending, event.held, event.leaving)
+                    self.balances[event.account, event.token] = row
+                case ev.AccountRestricted():
+                    self.restricted[event.account] = event.cancel_only
+                    if not event.cancel_only:
+                        del self.restricted[event.account]
+                case ev.ApprovalGranted():
+                    self.approvals[event.nonce] = event.amount
+                case ev.ApprovalReleased():
+                    del self.approvals[event.nonce]
+                case ev.VenueStateChanged():
+                    self.words["venue"] = (event.state, event.reason)
+                case ev.FeesChanged():
+                    self.words["fees"] = (event.maker_fee_ppm, event.taker_fee_ppm)
+                case ev.MarketOpened():
+                    self.words[f"market {event.market}"] = "ACTIVE"
+                case ev.MarketStateChanged():
+                    self.words[f"market {event.market}"] = event.state
