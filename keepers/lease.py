@@ -112,8 +112,9 @@ def _place() -> str:
 
 
 def _start_of(pid: int) -> str:
-    """Start time of a process in ticks since boot, "0" if there is none (or no /proc)."""
+    """Start time of a process in ticks since boot, "0" if there is none (or no /proc). A zombie is none."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[19]
+        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return "0" if fields[0] in ("Z", "X") else fields[19]
     except (OSError, IndexError):
         return "0"

@@ -37,8 +37,8 @@ RECENT_ORDERS_PER_ACCOUNT: Final = 10_000
 # --- settlement ---
 FILLS_PER_BATCH_MAX: Final = 40
 """Twin of Settlement's bound; the gas estimate of `domain.batch` usually closes a batch earlier."""
-FILLS_PER_IMMEDIATE_ORDER_MAX: Final = 16
-"""The fills of an immediate order share one batch; this many with fresh makers fit the gas cap of a batch."""
+FILLS_PER_IMMEDIATE_ORDER_MAX: Final = 13
+"""The fills of an immediate order share one batch; this many with fresh makers fit BATCH_GAS_MAX."""
 assert FILLS_PER_IMMEDIATE_ORDER_MAX <= FILLS_PER_BATCH_MAX
 BATCH_GAS_MAX: Final = 1_400_000
 """Under half of a 3M-gas block, so that two batches share one and neither waits for an empty one."""

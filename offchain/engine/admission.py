@@ -78,7 +78,7 @@ def hold_per_lot(order: Order, market: Market, maker_fee_ppm: int, taker_fee_ppm
 
 def _shape(order: Order, client_order_id: str) -> RejectReason | None:
     """What makes no sense in itself, or is not built yet."""
-    if order.subaccount or order.trigger_ticks or order.flags & ~Flags.POST_ONLY:
+    if order.subaccount or order.trigger_ticks or order.flags not in (0, Flags.POST_ONLY):
         return RejectReason.UNSUPPORTED
     is_immediate = order.is_immediate
     if order.kind == Kind.MARKET and order.time_in_force not in (TimeInForce.IOC, TimeInForce.FOK):

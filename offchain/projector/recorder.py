@@ -163,7 +163,8 @@ class Recorder:
             case OrderClosed():
                 order = self._order(event.digest)
                 order.status = _STATUS.get(event.reason, OrderStatus.CANCELED)
-                order.reason, order.filled_lots, order.updated_at = str(event.reason), event.filled_lots, at
+                # What has filled is the sum of the fills: a refusal may close an order after taking one of them out.
+                order.reason, order.updated_at = str(event.reason), at
             case BalanceChanged():
                 row = msgspec.structs.asdict(event)
                 self._effects.balances[event.account, event.token] = {**row, "sequence": sequence}

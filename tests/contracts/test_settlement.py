@@ -92,11 +92,9 @@ def test_a_rest_fills_in_a_later_batch_and_a_newer_order_takes_the_slot(funded: 
 
 @pytest.mark.parametrize("side", Side)
 def test_the_order_hash_is_the_domain_hash(venue: Venue, side: Side) -> None:
-    order = Order(
-        **{field: 0 for field in ("subaccount", "market", "flags", "trigger_ticks", "expiry")}
-        | {"account": venue.alice.address.lower(), "side": side, "kind": Kind.MARKET, "time_in_force": TimeInForce.FOK}
-        | {"price_ticks": 2**64 - 1, "size_lots": 2**63, "max_fee_ppm": -5, "nonce": 2**64 - 1, "expiry": 2**40 - 1}
-    )
+    extremes = {"subaccount": 255, "flags": 2**16 - 1, "trigger_ticks": 7, "max_fee_ppm": -5, "expiry": 2**40 - 1}
+    immediate = {"kind": Kind.MARKET, "time_in_force": TimeInForce.FOK}
+    order = venue.order(venue.alice, side, 2**64 - 1, 2**63, 2**64 - 1, **extremes, **immediate)
     fields = tuple(eip712.order_message(order).values())
     expected = eip712.order_digest(venue.separator(venue.settlement), order)
     assert bytes(venue.settlement.hashOrder(fields)) == expected

@@ -222,9 +222,7 @@ def test_withdraw_approved_as_cxpt(venue: Venue) -> None:
     venue.give_lots(venue.alice, 1)
     synth = venue.withdrawal(venue.alice, 1, token=venue.btc.address, asCxpt=True, nonce=2)
     with reverts("NotConvertible", token=venue.btc.address):
-        venue.vault.withdrawApproved(
-            tuple(synth.values()), b"", venue.approve_withdrawal(synth), sender=venue.alice
-        )
+        venue.vault.withdrawApproved(tuple(synth.values()), b"", venue.approve_withdrawal(synth), sender=venue.alice)
 
 
 def test_withdraw_approved_needs_both_signatures(venue: Venue) -> None:

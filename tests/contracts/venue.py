@@ -17,6 +17,7 @@ from ape.exceptions import ContractLogicError, CustomError
 from eth_abi.abi import decode
 from eth_account import Account
 from eth_account.messages import encode_typed_data
+from eth_utils import to_checksum_address
 from ethpm_types import ContractType
 
 from offchain.domain import eip712
@@ -242,6 +243,9 @@ class Venue:
         signable = encode_typed_data(full_message={**template, "message": message})
         return bytes(Account.sign_message(signable, signer.private_key).signature)
 
+    def signer_of(self, digest: bytes, signature: bytes) -> str:
+        return str(Account._recover_hash(digest, signature=signature))
+
     def sign_order(self, order: Order, signer: Any = None) -> bytes:
         owner = next(account for account in self.people.values() if account.address.lower() == order.account)
         return self.sign(signer or owner, self.settlement, eip712.ORDER_TYPE, eip712.order_message(order))
@@ -304,7 +308,6 @@ def only(receipt: Any, event: ContractEvent) -> dict[str, Any]:
     return dict(logs[0].event_arguments)
 
 
-
 @contextmanager
 def reverts(error: str, **inputs: Any) -> Iterator[None]:
     """The block reverts with this custom error, and these of its inputs."""
@@ -326,6 +329,9 @@ def decoded(failure: ContractLogicError) -> tuple[str, dict[str, Any]]:
     for entry in error_entries().values():
         kinds = [item["type"] for item in entry["inputs"]]
         if keccak(f"{entry['name']}({','.join(kinds)})".encode())[:4] == reverted[:4]:
-            values = decode(kinds, reverted[4:])
+            values = [
+                to_checksum_address(value) if kind == "address" else value
+                for kind, value in zip(kinds, decode(kinds, reverted[4:]), strict=True)
+            ]
             return entry["name"], {item["name"]: value for item, value in zip(entry["inputs"], values, strict=True)}
     return message, {}

@@ -121,6 +121,19 @@ async def test_sigterm_ends_it_after_the_present_step() -> None:
     asyncio.get_running_loop().remove_signal_handler(signal.SIGINT)
 
 
+async def test_a_step_that_hangs_is_cut_off_when_told_to_stop() -> None:
+    keeper = Scripted()
+
+    async def hang() -> object:
+        return await asyncio.Event().wait()
+
+    keeper.observe = hang  # type: ignore[method-assign]
+    cycle = Cycle(keeper, pause_seconds=0.01, drain_seconds=0.1, heartbeat=Heartbeat(None, ""))
+    asyncio.get_running_loop().call_later(0.05, cycle.stop)
+    assert await asyncio.wait_for(cycle.run(), 5) == OK
+    assert keeper.closed == 1
+
+
 async def test_a_busy_keeper_does_not_pause() -> None:
     keeper = Scripted(*["busy"] * 50)
     assert await asyncio.wait_for(run(keeper, pause=0.2), 5) == OK

@@ -47,6 +47,19 @@ def test_processes_are_told_apart() -> None:
     assert str(os.getpid()) in own
 
 
+def test_a_zombie_is_dead() -> None:
+    code = "from keepers.lease import this_process; print(this_process(), flush=True); input()"
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    process = subprocess.Popen([sys.executable, "-c", code], text=True, **pipes)
+    assert process.stdout is not None
+    owner = process.stdout.readline().strip()
+    assert not is_dead(owner)
+    process.kill()
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # it has ended, and nobody has taken note
+    assert is_dead(owner)
+    process.communicate()
+
+
 async def test_a_second_living_process_is_refused(ops: Ops) -> None:
     clock = Clock()
     await kept(ops, clock).acquire()

@@ -330,7 +330,7 @@ class Naive:
     def fits(self, fills: list[Match], more: int) -> bool:
         orders = {placed.number for fill in fills for placed in (fill.maker, fill.taker)}
         count = len(fills) + more
-        return count <= 40 and 120_000 + 48_000 * len(orders) + 14_000 * count <= self.venue.batch_gas_max
+        return count <= 40 and 120_000 + 76_000 * len(orders) + 14_000 * count <= self.venue.batch_gas_max
 
     def close_batch(self, fills: list[Match] | None = None) -> None:
         fills = fills or [fill for fill in self.fills if fill.state == "MATCHED"]

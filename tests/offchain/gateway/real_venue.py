@@ -33,7 +33,7 @@ OPENED = OpenVenue(
     taker_fee_ppm=2_500,
     batch_interval_millis=200,
     batch_gas_max=1_400_000,
-    fills_per_immediate_order_max=16,
+    fills_per_immediate_order_max=13,
 )
 
 

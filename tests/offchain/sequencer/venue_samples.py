@@ -45,7 +45,7 @@ VENUE = OpenVenue(
     taker_fee_ppm=2_000,
     batch_interval_millis=1_000,
     batch_gas_max=1_400_000,
-    fills_per_immediate_order_max=16,
+    fills_per_immediate_order_max=13,
 )
 
 

@@ -1,0 +1,110 @@
+"""Countersignatures: every reason to refuse one, its deadline, and what it does to balances."""
+
+from typing import Any
+
+import pytest
+from scene import ALICE, BASE, BOB, BUY, DAVE, QUOTE, RICH, SELL, STRANGER, Bench, open_market
+
+from offchain.domain.command import SetVenueState
+from offchain.domain.event import ApprovalGranted, CommandRejected, RejectReason
+from offchain.domain.limits import APPROVALS_PER_ACCOUNT_MAX
+from offchain.domain.market import MarketState
+from offchain.domain.units import ZERO_ADDRESS
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return open_market()
+
+
+@pytest.mark.parametrize(
+    ("reason", "changes"),
+    [
+        (RejectReason.WRONG_SIGNER, {"signer": STRANGER}),
+        (RejectReason.UNKNOWN_TOKEN, {"token": STRANGER}),
+        (RejectReason.INVALID_PARAMETER, {"amount": 0}),
+        (RejectReason.INVALID_PARAMETER, {"amount": -1}),
+        (RejectReason.INVALID_PARAMETER, {"purpose": "steal"}),
+        (RejectReason.INVALID_PARAMETER, {"purpose": "burn"}),
+        (RejectReason.INVALID_PARAMETER, {"purpose": "lock", "token": BASE}),
+        (RejectReason.INVALID_PARAMETER, {"purpose": "lock", "as_cxpt": True}),
+        (RejectReason.INVALID_PARAMETER, {"token": BASE, "as_cxpt": True}),
+        (RejectReason.INVALID_PARAMETER, {"destination": ZERO_ADDRESS}),
+        (RejectReason.EXPIRED, {"signature": "0x01", "deadline": 0}),
+        (RejectReason.EXPIRED, {"deadline": 1_699_999_999}),
+        (RejectReason.INSUFFICIENT_BALANCE, {"amount": RICH + 1}),
+        (RejectReason.INSUFFICIENT_BALANCE, {"account": DAVE, "signer": DAVE}),
+    ],
+)
+def test_reasons(bench: Bench, reason: RejectReason, changes: dict[str, Any]) -> None:
+    bench.approve(**{"account": ALICE, "amount": 5, **changes})
+    assert bench.events == (CommandRejected(reason=reason),)
+    assert bench.balance(ALICE).leaving == 0
+
+
+def test_a_grant(bench: Bench) -> None:
+    bench.approve(ALICE, 50, nonce=9, as_cxpt=True, destination=BOB)
+    granted = bench.only(ApprovalGranted)
+    assert (granted.nonce, granted.deadline) == (bench.engine.sequence, bench.at // 1000 + 120)
+    assert (granted.amount, granted.destination, granted.as_cxpt, granted.owner_nonce) == (50, BOB, True, 9)
+    assert bench.balance(ALICE).as_tuple() == (RICH, 0, 0, 50)
+    assert bench.balance(ALICE).tradable == RICH - 50
+
+
+def test_a_relayed_one_ends_with_the_owners_deadline(bench: Bench) -> None:
+    soon = bench.at // 1000 + 30
+    bench.approve(ALICE, 50, signature="0x01", deadline=soon)
+    assert bench.only(ApprovalGranted).deadline == soon
+    bench.approve(ALICE, 50, signature="0x01", deadline=soon + 1_000)
+    assert bench.only(ApprovalGranted).deadline == bench.at // 1000 + 120
+
+
+def test_only_settled_money_is_withdrawable(bench: Bench) -> None:
+    bench.place(ALICE, SELL, 100, 10)
+    bench.place(BOB, BUY, 100, 10)
+    received = bench.balance(ALICE).pending
+    bench.approve(ALICE, RICH + received)
+    assert bench.only(CommandRejected).reason == RejectReason.INSUFFICIENT_BALANCE
+    bench.approve(BOB, RICH + bench.balance(BOB).pending + 1)
+    assert bench.only(CommandRejected).reason == RejectReason.INSUFFICIENT_BALANCE
+    bench.approve(BOB, RICH + bench.balance(BOB).pending)
+    assert bench.only(ApprovalGranted) and bench.balance(BOB).tradable == 0
+
+
+def test_held_money_is_not_withdrawable(bench: Bench) -> None:
+    bench.place(ALICE, BUY, 100, 1)
+    bench.approve(ALICE, RICH - 10_024)
+    assert bench.only(CommandRejected).reason == RejectReason.INSUFFICIENT_BALANCE
+    bench.approve(ALICE, RICH - 10_025)
+    assert bench.only(ApprovalGranted)
+    bench.place(ALICE, BUY, 1, 1)
+    assert bench.rejection == RejectReason.INSUFFICIENT_BALANCE
+
+
+def test_approvals_are_bounded(bench: Bench) -> None:
+    for _ in range(APPROVALS_PER_ACCOUNT_MAX):
+        bench.approve(ALICE, 1)
+    bench.approve(ALICE, 1)
+    assert bench.only(CommandRejected).reason == RejectReason.TOO_MANY_APPROVALS
+    bench.approve(BOB, 1)
+    assert bench.only(ApprovalGranted)
+    bench.block(bench.at // 1000 + 500)
+    bench.approve(ALICE, 1)
+    assert bench.only(ApprovalGranted)
+
+
+def test_a_paused_venue_countersigns_nothing(bench: Bench) -> None:
+    bench.do(SetVenueState(state=MarketState.CANCEL_ONLY, reason=""))
+    bench.approve(ALICE, 1)
+    assert bench.only(ApprovalGranted)
+    bench.do(SetVenueState(state=MarketState.PAUSED, reason=""))
+    bench.approve(ALICE, 1)
+    assert bench.only(CommandRejected).reason == RejectReason.CANCEL_ONLY_VENUE
+
+
+def test_an_uncovered_account_gets_none(bench: Bench) -> None:
+    from offchain.domain.chainlog import WithdrawalRequested
+
+    bench.see(WithdrawalRequested, account=ALICE, token=QUOTE, amount=RICH + 1, destination=ALICE, matures_at=1)
+    bench.approve(ALICE, 1, token=BASE)
+    assert bench.only(CommandRejected).reason == RejectReason.CANCEL_ONLY_ACCOUNT
