@@ -13,8 +13,8 @@ from offchain.cli.program import hooats
 INTRODUCTION = """# The command line
 
 `hooats` is `.venv/bin/hooats` of the checkout. Every flag can be given as an environment variable, named in its help;
-a flag wins over the variable. `--json` prints for programs. A failure is one line on standard error; `HOOATS_DEBUG=1` adds
-the traceback.
+a flag wins over the variable. `--json` prints for programs. A failure is one line on standard error; `HOOATS_DEBUG=1`
+adds the traceback.
 
 This page is made from the help of the commands (`make docs`); a test keeps the two in step.
 

@@ -4,8 +4,8 @@ import sys
 from pathlib import Path
 
 import click
-from keepers.loop import KEEPERS, KeeperSettings, run_keeper
 
+from keepers.loop import KEEPERS, KeeperSettings, run_keeper
 from offchain.chain.registry import load_registry
 from offchain.cli import options
 from offchain.domain.errors import ConfigurationError

@@ -5,6 +5,7 @@
 2   wrong usage, flag, file, key or input
 3   the chain: unreachable, wrong chain id, missing contract, failed transaction
 4   the exchange cannot be reached; the outcome of what was sent may be unknown
+5   a keeper halted: a final log is gone, or a transaction can never succeed; an operator must look
 70  a failing disk, a damaged journal, or a bug
 """
 

@@ -95,7 +95,7 @@ def decode(raw: bytes) -> State:
     """ValueError for bytes that are not a snapshot of this version."""
     try:
         version, *tables = msgspec.msgpack.decode(raw)
-    except (TypeError, msgspec.DecodeError) as error:
+    except (TypeError, ValueError, msgspec.DecodeError) as error:
         raise ValueError(f"not a snapshot: {error}") from error
     if version != VERSION:
         raise ValueError(f"snapshot of unknown version {version}")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from offchain.domain import chainlog, command
+from offchain.domain.batch import batch_gas_estimate
 from offchain.domain.eip712 import domain_separator, order_digest
 from offchain.domain.order import Order
 
@@ -330,7 +331,7 @@ class Naive:
     def fits(self, fills: list[Match], more: int) -> bool:
         orders = {placed.number for fill in fills for placed in (fill.maker, fill.taker)}
         count = len(fills) + more
-        return count <= 40 and 120_000 + 76_000 * len(orders) + 14_000 * count <= self.venue.batch_gas_max
+        return count <= 40 and batch_gas_estimate(len(orders), count) <= self.venue.batch_gas_max
 
     def close_batch(self, fills: list[Match] | None = None) -> None:
         fills = fills or [fill for fill in self.fills if fill.state == "MATCHED"]

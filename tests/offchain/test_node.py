@@ -24,7 +24,7 @@ class Node:
         self.folder = folder
         self.data = folder / "data"
         addresses = {name: {"address": "0x" + f"{number + 1:02x}" * 20} for number, name in enumerate(CONTRACTS)}
-        accounts = {name: "0x" + "fe" * 20 for name in ("feeAccount", "treasuryAccount", "insuranceAccount")}
+        accounts = dict.fromkeys(("feeAccount", "treasuryAccount", "insuranceAccount"), "0x" + "fe" * 20)
         registry = {"chainId": 998, "quoteToken": "0x" + "cc" * 20, "contracts": addresses, "accounts": accounts}
         (folder / "998.json").write_text(json.dumps(registry))
         (folder / "cosigner.key").write_text("22" * 32)

@@ -1,7 +1,7 @@
 """Python and Solidity agree on every hash, leaf, root and fee: 10,000 random cases each, the same seed every time."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from offchain.chain.abi import Function
@@ -12,11 +12,12 @@ from offchain.domain.keccak import keccak
 from offchain.domain.order import Kind, Order, Side, TimeInForce
 from offchain.domain.units import Address, Lots, Ticks, fee_up
 from offchain.engine import merkle
-from tests.parity.conftest import Ask
 
 CASES = 10_000
 CHUNK = 2_500
 SEED = 20_261_121
+
+Ask = Callable[..., Any]
 
 INCLUSION = "(bytes32,bytes32,uint256,uint256,bytes32[])"
 APPROVAL = "(address,address,uint256,bytes32,uint256,uint256)"
@@ -71,17 +72,29 @@ def test_withdraw_and_approval_hashes(ask: Ask) -> None:
     separator = bytes(32)
     withdrawals = [
         eip712.Withdrawal(
-            address(chance), address(chance), bits(chance, 256), address(chance), chance.random() < 0.5, bits(chance, 256),
+            address(chance),
+            address(chance),
+            bits(chance, 256),
+            address(chance),
+            chance.random() < 0.5,
+            bits(chance, 256),
             bits(chance, 256),
         )
         for _ in range(CASES)
-    ]  # fmt: skip
+    ]
     function = Function(f"withdrawHashes({WITHDRAWAL}[])", "bytes32[]")
     hashes = [found for part in chunks(withdrawals) for found in ask(function, [tuple(row) for row in part])]
     expected = [eip712.withdraw_digest(separator, row) for row in withdrawals]
     assert [eip712.digest(separator, found) for found in hashes] == expected
     approvals = [
-        (address(chance), address(chance), bits(chance, 256), chance.randbytes(32), bits(chance, 256), bits(chance, 256))
+        (
+            address(chance),
+            address(chance),
+            bits(chance, 256),
+            chance.randbytes(32),
+            bits(chance, 256),
+            bits(chance, 256),
+        )
         for _ in range(CASES)
     ]
     function = Function(f"approvalHashes({APPROVAL}[])", "bytes32[]")

@@ -63,6 +63,33 @@ def test_a_native_compiler_of_the_same_version_is_used(tmp_path: Path) -> None:
     assert "native --version" in solc("--version", HOOATS_SOLC=str(native)).stdout
 
 
+@pytest.mark.parametrize(
+    ("imported", "is_found"),
+    [
+        ("node_modules/@openzeppelin/contracts/token/ERC20/IERC20.sol", True),
+        ("node_modules/../contracts/interfaces/ICXPT.sol", False),
+        ("contracts/interfaces/ICXPT.sol", False),
+    ],
+)
+def test_imports_are_read_from_node_modules_only(imported: str, is_found: bool) -> None:
+    source = {"content": f'pragma solidity 0.8.30; import "{imported}"; contract A {{}}'}
+    request = {
+        "language": "Solidity",
+        "sources": {"A.sol": source},
+        "settings": {"outputSelection": {"*": {"A": ["evm.bytecode"]}}},
+    }
+    answer = json.loads(solc("--standard-json", request=json.dumps(request)).stdout)
+    assert ("A" in answer.get("contracts", {}).get("A.sol", {})) is is_found
+
+
+def test_a_native_compiler_is_told_where_node_modules_is(tmp_path: Path) -> None:
+    native = tmp_path / "solc"
+    native.write_text('#!/bin/sh\necho "Version: 0.8.30+commit.73712a01 native $*"\n')
+    native.chmod(0o755)
+    told = solc("--standard-json", "--base-path", "somewhere", HOOATS_SOLC=str(native)).stdout
+    assert told.endswith(f"--standard-json --base-path somewhere --include-path {ROOT}\n")
+
+
 def test_the_settings_are_the_same() -> None:
     forge = tomllib.loads((ROOT / "foundry.toml").read_text())["profile"]["default"]
     ape = yaml.safe_load((ROOT / "ape-config.yaml").read_text())["solidity"]
@@ -92,7 +119,7 @@ def built() -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
 
 
 # What the compiler appends to every code, also to one that another contract embeds: {"ipfs": hash, "solc": version}.
-# The hash covers the paths of the sources, and ape keeps its copy of OpenZeppelin under another path.
+# The hash covers the settings to the letter, and ape writes the remappings without a slash at the end.
 METADATA = re.compile(r"(?<=a2646970667358221220)[0-9a-f]{64}(?=64736f6c634300081e0033)")
 LIBRARY = re.compile(r"__\$[0-9a-f]{34}\$__")  # the place of an address that linking fills in: a hash of a path too
 
