@@ -2,9 +2,10 @@
 
 import argparse
 import asyncio
-import secrets
+import shutil
 import signal
 import sys
+import tempfile
 from pathlib import Path
 
 from demo.flow import generate, read
@@ -22,9 +23,10 @@ def main() -> int:
     parser.add_argument("--flow", type=Path, help="flow file to play instead of the generated flow (docs/flow.md)")
     parser.add_argument("--seed", type=int, default=7, help="seed of the generated flow and of the keys")
     parser.add_argument("--orders", type=int, default=ORDERS, help="orders of the generated flow")
-    parser.add_argument("--folder", type=Path, default=None, help="where to keep state and logs")
+    parser.add_argument("--folder", type=Path, default=None, help="where to keep state and logs; kept if given")
     options = parser.parse_args()
-    folder = options.folder or Path(".build") / "demo" / secrets.token_hex(4)
+    # Not in the checkout, where the sequencer's socket could have too long a path.
+    folder = options.folder or Path(tempfile.mkdtemp(prefix="hooats-demo-"))
     report = Report()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
@@ -33,7 +35,10 @@ def main() -> int:
         else:
             flow = generate(options.seed, options.orders, FLOW_MILLIS * options.orders // ORDERS, TRADERS)
         job = Job(Options(folder=folder.resolve(), seed=options.seed, stay=options.stay), report)
-        return asyncio.run(job.run(flow))
+        status = asyncio.run(job.run(flow))
+        if status == 0 and options.folder is None:
+            shutil.rmtree(folder, ignore_errors=True)
+        return status
     except HooatsError as error:
         print(f"\ndemo: {error}", file=sys.stderr)
         report.finish()

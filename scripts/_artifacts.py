@@ -1,8 +1,8 @@
 """Compiled contracts, from ape's compiler, and never older than the sources.
 
 ape recompiles a file that changed, but not the files that import it: what it remembers may be older than the sources.
-Hence a memory of our own, whose key covers everything that can change the result. Deliberately no linking: the contracts
-use no external libraries.
+Hence a memory of our own, whose key covers everything that can change the result. Deliberately no linking: the
+contracts use no external libraries.
 """
 
 import hashlib

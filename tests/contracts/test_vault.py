@@ -93,6 +93,7 @@ def test_request_and_complete(venue: Venue) -> None:
     vault, before = venue.vault, venue.vault.sequence()
     requested(venue)
     matures = venue.now + EXIT_DELAY
+    assert vault.debitable(venue.alice, venue.usdc) == 1_000
     request = vault.requestOf(venue.alice, venue.usdc)
     assert (request.amount, request.maturesAt, request.destination) == (700, matures, venue.carol.address)
     with reverts("RequestPending"):
@@ -101,7 +102,6 @@ def test_request_and_complete(venue: Venue) -> None:
     venue.next_at(matures - 1)
     with reverts("RequestNotMatured", maturesAt=matures):
         vault.completeWithdrawal(venue.alice, venue.usdc, sender=venue.bob)
-    assert vault.debitable(venue.alice, venue.usdc) == 1_000
     venue.mine_at(matures)
     assert vault.debitable(venue.alice, venue.usdc) == 300
     logged = only(vault.completeWithdrawal(venue.alice, venue.usdc, sender=venue.bob), vault.Withdrawn)
@@ -367,11 +367,13 @@ def test_an_upgrade_takes_the_timelock_a_day(venue: Venue) -> None:
     call = (vault, 0, vault.upgradeToAndCall.encode_input(new, b""), bytes(32), bytes(32))
     timelock.schedule(*call, UPGRADE_DELAY, sender=admin)
     ready = venue.now + UPGRADE_DELAY
+    # Whoever asks to leave when it is announced is out by then.
+    venue.next_at(venue.now + EXIT_DELAY)
+    vault.completeWithdrawal(venue.alice, venue.usdc, sender=venue.bob)
     venue.next_at(ready - 1)
     with reverts("TimelockUnexpectedOperationState"):
         timelock.execute(*call, sender=admin)
-    # Whoever asked to leave when it was announced is out by then.
-    vault.completeWithdrawal(venue.alice, venue.usdc, sender=venue.bob)
+    venue.next_at(ready)
     timelock.execute(*call, sender=admin)
     slot = int.from_bytes(keccak(b"eip1967.proxy.implementation"), "big") - 1
     stored = venue.chain.provider.get_storage(vault.address, slot)
