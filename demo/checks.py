@@ -119,10 +119,13 @@ def _report_gas(stage: Stage, report: Report, fills: int, settler: Address, comm
     endpoint = Endpoint(stage.rpc_url)
     head = int(endpoint.ask("eth_blockNumber"), 16)
     gas: dict[str, list[int]] = {settler: [], committer: []}
+    total = 0
     for number in range(1, head + 1):
         for receipt in endpoint.ask("eth_getBlockReceipts", hex(number)) or []:
+            total += 1
             if receipt["from"] in gas:
                 gas[receipt["from"]].append(int(receipt["gasUsed"], 16))
+    report.figure("transactions on chain", f"{total} in {head} blocks")
     if gas[settler]:
         batches = gas[settler]
         report.figure("settle transactions", f"{len(batches)}, largest {max(batches):,} gas")
