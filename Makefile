@@ -12,8 +12,8 @@ help: ## list the targets
 setup: ## make .venv and node_modules as locked (nothing to do when they are there)
 	@toolchain/setup
 
-demo: setup ## the whole journey on a local chain; STAY=1 leaves it running, FLOW=file plays a file of orders, SEED=n another flow, SEED=n
-	@$(PYTHON) -m demo $(if $(STAY),--stay) $(if $(FLOW),--flow '$(FLOW)') $(if $(SEED),--seed $(SEED)) $(if $(SEED),--seed '$(SEED)')
+demo: setup ## the whole journey on a local chain; STAY=1 leaves it running, FLOW=file plays a file of orders, SEED=n another flow
+	@$(PYTHON) -m demo $(if $(STAY),--stay) $(if $(FLOW),--flow '$(FLOW)') $(if $(SEED),--seed '$(SEED)')
 
 test: setup ## all tests; PARTS="forge ape-embedded ape-foundry python" runs some
 	@$(PYTHON) toolchain/run_parts.py test $(PARTS)

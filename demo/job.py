@@ -129,7 +129,8 @@ class Job:
         seconds = time.monotonic() - begun
         report.say(f"{len(trading.outcomes)} orders acknowledged in {seconds:.0f} s, {trading.retries} retries")
         report.figure("orders", f"{len(trading.outcomes)} (refused: {trading.refusals()})")
-        report.figure("cancels", trading.cancels)
+        gone = len(flow) - placements - trading.cancels
+        report.figure("cancels", f"{trading.cancels} ({gone} more came too late: filled, replaced or refused before)")
         report.figure("acknowledgement p50 / p99 / max", percentiles(trading.latencies))
         return trading
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from offchain import __version__
 from offchain.cli.program import hooats
 
 ROOT = Path(__file__).parent.parent
@@ -44,3 +45,8 @@ def test_every_package_is_in_the_code_map() -> None:
     text = (ROOT / "ARCHITECTURE.md").read_text()
     for package in sorted(path.parent.name for path in (ROOT / "offchain").glob("*/__init__.py")):
         assert f"offchain/{package}" in text, package
+
+
+def test_the_version_is_one() -> None:
+    declared = re.search(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text(), flags=re.MULTILINE)
+    assert declared is not None and declared.group(1) == __version__

@@ -4,12 +4,13 @@ import sys
 
 import click
 
+from offchain import __version__
 from offchain.cli import daemons, journals, money, orders, proofs
 from offchain.cli.failures import report
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.version_option(package_name="hooats", prog_name="hooats")
+@click.version_option(__version__, prog_name="hooats")
 def hooats() -> None:
     """A hybrid exchange for HyperEVM: an off-chain order book whose every fill is proved on chain.
 

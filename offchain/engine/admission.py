@@ -26,6 +26,10 @@ EXPIRY_MAX = 2**40 - 1
 """An order's expiry is a uint40 on chain."""
 
 
+POST_ONLY = int(Flags.POST_ONLY)
+"""As a plain integer: bit operations on enumerations are slow."""
+
+
 class Admission(NamedTuple):
     """An order that may enter: the order it replaces, if any, and what it holds per lot."""
 
@@ -56,7 +60,7 @@ def admit(state: State, order: Order, client_order_id: str) -> Admission | Rejec
     reason = _standing(order, account, client_order_id, replaced)
     if reason is not None:
         return reason
-    if order.flags & Flags.POST_ONLY and book.is_crossed_by(order.side, order.price_ticks, replaced):
+    if order.flags & POST_ONLY and book.is_crossed_by(order.side, order.price_ticks, replaced):
         return RejectReason.POST_ONLY_WOULD_CROSS
     per_lot = hold_per_lot(order, book.market, state.maker_fee_ppm, state.taker_fee_ppm)
     balance = state.ledger.find(order.account, book.market.base_token if order.side else state.quote_token)
@@ -78,7 +82,7 @@ def hold_per_lot(order: Order, market: Market, maker_fee_ppm: int, taker_fee_ppm
 
 def _shape(order: Order, client_order_id: str) -> RejectReason | None:
     """What makes no sense in itself, or is not built yet."""
-    if order.subaccount or order.trigger_ticks or order.flags not in (0, Flags.POST_ONLY):
+    if order.subaccount or order.trigger_ticks or order.flags not in (0, POST_ONLY):
         return RejectReason.UNSUPPORTED
     is_immediate = order.is_immediate
     if order.kind == Kind.MARKET and order.time_in_force not in (TimeInForce.IOC, TimeInForce.FOK):
@@ -114,14 +118,13 @@ def _times(order: Order, at: int) -> RejectReason | None:
 
 
 def _open_for(order: Order, venue: VenueState, market: MarketState) -> RejectReason | None:
-    if venue in (VenueState.CANCEL_ONLY, VenueState.HALTED):
+    if venue is VenueState.ACTIVE and market is MarketState.ACTIVE:
+        return None
+    if venue is VenueState.CANCEL_ONLY or venue is VenueState.HALTED:
         return RejectReason.CANCEL_ONLY_VENUE
-    if market in (MarketState.CANCEL_ONLY, MarketState.PAUSED):
+    if market is MarketState.CANCEL_ONLY or market is MarketState.PAUSED:
         return RejectReason.MARKET_NOT_OPEN
-    is_post_only = VenueState.POST_ONLY in (venue, market.value)
-    if is_post_only and not order.flags & Flags.POST_ONLY:
-        return RejectReason.POST_ONLY_VENUE
-    return None
+    return None if order.flags & POST_ONLY else RejectReason.POST_ONLY_VENUE
 
 
 def _standing(order: Order, account: Account, client_order_id: str, replaced: Ticket | None) -> RejectReason | None:

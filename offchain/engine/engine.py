@@ -69,7 +69,8 @@ class Engine:
         assert sequence == state.sequence + 1, f"command {sequence} after {state.sequence}"
         assert at >= state.at, f"time runs back from {state.at} to {at}"
         state.sequence = sequence
-        self._fire_timers(at)
+        if self._next_deadline() <= at:
+            self._fire_timers(at)
         state.at = at
         if state.venue is None:
             self._open_venue(command)
@@ -107,7 +108,7 @@ class Engine:
             case SetMarketState():
                 self._set_market_state(command)
             case SetVenueState():
-                state.gate.operator, state.gate.operator_reason = command.state, command.reason
+                state.gate.set_operator(command.state, command.reason)
             case OpenVenue():
                 state.reject(RejectReason.INVALID_PARAMETER)
             case _:
@@ -115,18 +116,21 @@ class Engine:
 
     def next_deadline(self) -> int | None:
         """Millis of the earliest timer, None if nothing is due ever."""
-        state = self._state
-        earliest = state.expiries.earliest()
-        deadline = min(earliest[0] if earliest else NEVER, state.backlog.deadline, state.gate.deadline)
+        deadline = self._next_deadline()
         return None if deadline == NEVER else deadline
+
+    def _next_deadline(self) -> int:
+        state = self._state
+        deadline = state.backlog.deadline
+        if state.gate.deadline < deadline:
+            deadline = state.gate.deadline
+        earliest = state.expiries.earliest()
+        return earliest[0] if earliest is not None and earliest[0] < deadline else deadline
 
     def _fire_timers(self, now: int) -> None:
         """Orders expire before the batch closes before the gate tightens, if all are due at one instant."""
         state = self._state
-        while True:
-            deadline = self.next_deadline()
-            if deadline is None or deadline > now:
-                return
+        while (deadline := self._next_deadline()) <= now:
             earliest = state.expiries.earliest()
             if earliest is not None and earliest[0] == deadline:
                 close(state, state.expiring[earliest[1]], CloseReason.EXPIRED)

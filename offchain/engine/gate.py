@@ -25,7 +25,17 @@ DIVERGED_REASON: Final = "diverged"
 class Gate:
     """`state` and `reason` are as last announced; `refresh` brings them up to date."""
 
-    __slots__ = ("_backlog", "deadline", "is_diverged", "oldest_at", "operator", "operator_reason", "reason", "state")
+    __slots__ = (
+        "_backlog",
+        "deadline",
+        "is_diverged",
+        "is_stale",
+        "oldest_at",
+        "operator",
+        "operator_reason",
+        "reason",
+        "state",
+    )
 
     def __init__(self) -> None:
         self.operator = MarketState.ACTIVE
@@ -37,9 +47,12 @@ class Gate:
         """When the backlog tightens the gate, if it stays as it is."""
         self.state = VenueState.ACTIVE
         self.reason = ""
+        self.is_stale = False
+        """Something changed since `refresh`."""
 
     def watch(self, oldest_at: int, now: int) -> None:
         """The oldest undecided fill was matched at `oldest_at`; nothing is undecided: NEVER."""
+        self.is_stale = True
         self.oldest_at = oldest_at
         age = now - oldest_at
         if age > BACKLOG_CANCEL_ONLY_MILLIS:
@@ -50,8 +63,16 @@ class Gate:
             self._backlog = VenueState.ACTIVE
             self.deadline = NEVER if oldest_at == NEVER else oldest_at + BACKLOG_POST_ONLY_MILLIS + 1
 
+    def set_operator(self, state: MarketState, reason: str) -> None:
+        self.is_stale = True
+        self.operator, self.operator_reason = state, reason
+
+    def diverge(self) -> None:
+        self.is_stale = self.is_diverged = True
+
     def refresh(self) -> bool:
         """Recomputes `state` and `reason`; true if either changed. The operator's reason comes before the backlog's."""
+        self.is_stale = False
         state, reason = OF_OPERATOR[self.operator], self.operator_reason
         if STRICTNESS.index(self._backlog) > STRICTNESS.index(state):
             state, reason = self._backlog, BACKLOG_REASON

@@ -112,11 +112,11 @@ class State:
 
     def diverge(self, what: str, expected: object, observed: object) -> None:
         """The chain says something else: announce it and halt for good."""
-        self.gate.is_diverged = True
+        self.gate.diverge()
         self.events.append(Diverged(what=what, expected=str(expected), observed=str(observed)))
 
     def refresh_gate(self) -> None:
-        if self.gate.refresh():
+        if self.gate.is_stale and self.gate.refresh():
             self.events.append(VenueStateChanged(state=self.gate.state, reason=self.gate.reason))
 
     def take_events(self) -> tuple[AnyEvent, ...]:

@@ -258,7 +258,7 @@ class Chain:
         slot, sequence = divmod(order.nonce, SEQUENCES)
         if order.market not in self.markets:
             raise Reverted("UnknownMarket")
-        if order.kind == 1 and not is_immediate or is_immediate != (slot == 0):
+        if (order.kind == 1 and not is_immediate) or is_immediate != (slot == 0):
             raise Reverted("MalformedOrder")
         if order.price_ticks <= 0 or order.size_lots <= 0:
             raise Reverted("MalformedOrder")

@@ -357,9 +357,7 @@ class Naive:
         reached = self.reached(what.account, slot, sequence)
         if what.signer != what.account:
             self.no("WRONG_SIGNER")
-        elif what.account not in self.accounts:
-            self.no("ORDER_NOT_OPEN")
-        elif not reached and sequence <= max([0, *dead, *floors]):
+        elif what.account not in self.accounts or (not reached and sequence <= max([0, *dead, *floors])):
             self.no("ORDER_NOT_OPEN")
         elif sequence > self.at + DAY:
             self.no("NONCE_TOO_FAR_AHEAD")

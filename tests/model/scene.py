@@ -222,5 +222,3 @@ def open_market(quote: int = RICH, base: int = RICH) -> Bench:
     for account in (ALICE, BOB, CAROL):
         bench.fund(account, quote, base)
     return bench
-
-

@@ -1,15 +1,16 @@
 """Engine, naive twin and chain side by side, driven by Hypothesis: small histories that shrink to a few steps."""
 
+import contextlib
 from typing import Any
 
 from chain import Chain, Reverted
+from comparison import agree, stories, told
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from laws import check
 from naive import Naive
 from scene import ALICE, BASE, BASE_ATOMS, BOB, CAROL, FEES, QUOTE, QUOTE_ATOMS, START, TREASURY, VENUE
-from test_twin import agree, stories, told
 
 from offchain.domain.command import (
     AdvanceTime,
@@ -114,7 +115,9 @@ class Venue(RuleBasedStateMachine):
 
     # --- the chain ---
 
-    @rule(who=WHO, token=TOKEN, what=st.sampled_from(("deposit", "request", "cancel", "complete")), lots=st.integers(1, 9))
+    @rule(
+        who=WHO, token=TOKEN, what=st.sampled_from(("deposit", "request", "cancel", "complete")), lots=st.integers(1, 9)
+    )
     def move(self, who: Any, token: Any, what: str, lots: int) -> None:
         amount = lots * (200_000 if token == QUOTE else BASE_ATOMS)
         try:
@@ -133,10 +136,8 @@ class Venue(RuleBasedStateMachine):
     @precondition(lambda self: self.approvals)
     @rule(pick=st.integers(0, 100))
     def use(self, pick: int) -> None:
-        try:
+        with contextlib.suppress(Reverted):
             self.chain.use_approval(self.approvals[pick % len(self.approvals)])
-        except Reverted:
-            pass
 
     @rule(who=WHO, slot=SLOT, everything=st.booleans())
     def cancel_on_chain(self, who: Any, slot: int, everything: bool) -> None:

@@ -67,7 +67,10 @@ def bench() -> Bench:
         (RejectReason.INVALID_PRICE, {"price": PRICE_TICKS_MAX + 1}),
         (RejectReason.INVALID_SIZE, {"size": 0}),
         (RejectReason.INVALID_SIZE, {"size": SIZE_LOTS_MAX + 1}),
-        (RejectReason.INVALID_SIZE, {"size": NOTIONAL_ATOMS_MAX // (PRICE_TICKS_MAX * 100) + 1, "price": PRICE_TICKS_MAX}),
+        (
+            RejectReason.INVALID_SIZE,
+            {"size": NOTIONAL_ATOMS_MAX // (PRICE_TICKS_MAX * 100) + 1, "price": PRICE_TICKS_MAX},
+        ),
         (RejectReason.EXPIRED, {"expiry": START // 1000}),
         (RejectReason.EXPIRED, {"tif": GTD, "expiry": START // 1000 - 1}),
         (RejectReason.NONCE_TOO_FAR_AHEAD, {"sequence": START + SEQUENCE_AHEAD_MILLIS_MAX + 1_000}),

@@ -54,7 +54,9 @@ def ticket(sequence: int, side: Side, price: int, size: int, account: Account = 
 
 Step = tuple[str, int, int, int]
 STEPS = st.lists(
-    st.tuples(st.sampled_from(("add", "add", "remove", "cross")), st.integers(1, 9), st.integers(1, 6), st.integers(0, 99)),
+    st.tuples(
+        st.sampled_from(("add", "add", "remove", "cross")), st.integers(1, 9), st.integers(1, 6), st.integers(0, 99)
+    ),
     max_size=60,
 )
 
@@ -83,7 +85,9 @@ def test_against_sorted_lists(steps: list[Step], side: Side) -> None:
 
 def check_cross(book: Book, model: list[Ticket], taker: Ticket, best_is_high: bool) -> None:
     limit = taker.order.price_ticks
-    meets = [one for one in model if (one.order.price_ticks >= limit if best_is_high else one.order.price_ticks <= limit)]
+    meets = [
+        one for one in model if (one.order.price_ticks >= limit if best_is_high else one.order.price_ticks <= limit)
+    ]
     strangers = [one for one in meets if one.account is not taker.account]
     assert is_fillable(book, taker, 4) == (sum(one.remaining for one in strangers[:4]) >= taker.remaining)
     assert book.is_crossed_by(taker.order.side, limit) == bool(meets)

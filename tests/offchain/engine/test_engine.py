@@ -1,6 +1,7 @@
 """The machine as a whole: what it asserts, what it refuses, epochs, fees, and what it costs the collector."""
 
 import gc
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -123,6 +124,6 @@ def test_a_day_of_commands_leaves_no_garbage() -> None:
 
 def test_every_reject_reason_is_used() -> None:
     """A word that no test provokes is a promise that nobody keeps."""
-    tests = "".join(path.read_text() for path in __import__("pathlib").Path(__file__).parent.glob("test_*.py"))
+    tests = "".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
     missing: list[Any] = [reason.name for reason in RejectReason if f"RejectReason.{reason.name}" not in tests]
     assert missing == []

@@ -2,11 +2,12 @@
 
 import itertools
 
+import msgspec
 import pytest
-from scene import ALICE, BOB, BUY, CAROL, GTC, IOC, SELL, VENUE, Bench, open_market
+from scene import ALICE, BOB, BUY, CAROL, GTC, IOC, SELL, VENUE, Bench, market_log, open_market
 
 from offchain.domain.batch import batch_gas_estimate
-from offchain.domain.command import OpenVenue
+from offchain.domain.command import ObserveLog, OpenVenue
 from offchain.domain.event import BatchClosed, CommandRejected, FillMatched
 from offchain.domain.limits import FILLS_PER_BATCH_MAX
 from offchain.engine.engine import Engine
@@ -27,6 +28,10 @@ def test_the_table(state: FillState, trigger: FillTrigger) -> None:
         (BATCHED, REFUSES): REFUSED,
     }
     assert FILL_TRANSITIONS.get((state, trigger)) == expected.get((state, trigger))
+
+
+def venue_with(**changes: int) -> OpenVenue:
+    return msgspec.structs.replace(VENUE, **changes)
 
 
 def test_a_fill_lives_by_the_table() -> None:
@@ -63,7 +68,9 @@ def test_a_batch_closes_a_moment_after_its_first_fill() -> None:
 
 def test_a_batch_is_full_at_its_number_of_fills() -> None:
     """Gas decides first, unless it is ample."""
-    bench = Bench(OpenVenue(**{name: getattr(VENUE, name) for name in VENUE.__struct_fields__} | {"batch_gas_max": 10**9}))
+    bench = Bench(
+        OpenVenue(**{name: getattr(VENUE, name) for name in VENUE.__struct_fields__} | {"batch_gas_max": 10**9})
+    )
     fund(bench)
     bench.place(ALICE, SELL, 100, 100)
     for _ in range(FILLS_PER_BATCH_MAX - 1):
@@ -74,10 +81,6 @@ def test_a_batch_is_full_at_its_number_of_fills() -> None:
 
 
 def fund(bench: Bench) -> None:
-    from scene import market_log
-
-    from offchain.domain.command import ObserveLog
-
     bench.do(ObserveLog(log=market_log(1)))
     for account in (ALICE, BOB, CAROL):
         bench.fund(account, 10**12, 10**6)
@@ -138,7 +141,7 @@ def test_the_fills_of_a_resting_order_may_cross_batches() -> None:
 )
 def test_a_venue_whose_parameters_contradict_each_other_does_not_open(changes: dict[str, int]) -> None:
     engine = Engine()
-    venue = OpenVenue(**{name: getattr(VENUE, name) for name in VENUE.__struct_fields__} | changes)
+    venue = venue_with(**changes)
     (event,) = engine.apply(1, 1, venue)
     assert isinstance(event, CommandRejected) and engine.venue is None
     assert engine.apply(2, 1, VENUE) and engine.venue == VENUE

@@ -46,7 +46,9 @@ def test_the_age_of_the_backlog(age: int, state: VenueState, deadline: int) -> N
 )
 def test_the_strictest_wins(operator: MarketState, age: int, diverged: bool, expected: tuple[VenueState, str]) -> None:
     gate = Gate()
-    gate.operator, gate.operator_reason, gate.is_diverged = operator, "why", diverged
+    gate.set_operator(operator, "why")
+    if diverged:
+        gate.diverge()
     gate.watch(0, age)
     gate.refresh()
     assert (gate.state, gate.reason) == expected

@@ -29,13 +29,17 @@ const { StandardMerkleTree } = require("@openzeppelin/merkle-tree");
 const trees = JSON.parse(require("fs").readFileSync(0, "utf8"));
 console.log(JSON.stringify(trees.map((leaves) => {
   const tree = StandardMerkleTree.of(leaves, ["uint64", "bytes32"]);
-  return { root: tree.root, proofs: leaves.map((_, i) => tree.getProof(i)), leaves: leaves.map((l) => tree.leafHash(l)) };
+  const hashes = leaves.map((leaf) => tree.leafHash(leaf));
+  return { root: tree.root, proofs: leaves.map((_, i) => tree.getProof(i)), leaves: hashes };
 })));
 """
 
 
 def leaves_of(count: int, salt: int = 0) -> list[tuple[int, bytes]]:
-    return [(number * 7 + 1, hashlib.sha256(bytes([salt]) + number.to_bytes(4, "big")).digest()) for number in range(count)]
+    def digest(number: int) -> bytes:
+        return hashlib.sha256(bytes([salt]) + number.to_bytes(4, "big")).digest()
+
+    return [(number * 7 + 1, digest(number)) for number in range(count)]
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="node is not there: the public package cannot be asked")

@@ -6,7 +6,9 @@ from hypothesis import strategies as st
 
 from offchain.engine.nonces import Nonces
 
-STEPS = st.lists(st.tuples(st.sampled_from(("use", "kill", "floor")), st.integers(0, 3), st.integers(0, 20)), max_size=40)
+STEPS = st.lists(
+    st.tuples(st.sampled_from(("use", "kill", "floor")), st.integers(0, 3), st.integers(0, 20)), max_size=40
+)
 
 
 @given(STEPS)

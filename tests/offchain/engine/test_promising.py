@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from scene import ALICE, BASE, BOB, BUY, DAVE, QUOTE, RICH, SELL, STRANGER, Bench, open_market
 
+from offchain.domain.chainlog import WithdrawalRequested
 from offchain.domain.command import SetVenueState
 from offchain.domain.event import ApprovalGranted, CommandRejected, RejectReason
 from offchain.domain.limits import APPROVALS_PER_ACCOUNT_MAX
@@ -103,8 +104,6 @@ def test_a_paused_venue_countersigns_nothing(bench: Bench) -> None:
 
 
 def test_an_uncovered_account_gets_none(bench: Bench) -> None:
-    from offchain.domain.chainlog import WithdrawalRequested
-
     bench.see(WithdrawalRequested, account=ALICE, token=QUOTE, amount=RICH + 1, destination=ALICE, matures_at=1)
     bench.approve(ALICE, 1, token=BASE)
     assert bench.only(CommandRejected).reason == RejectReason.CANCEL_ONLY_ACCOUNT

@@ -182,7 +182,9 @@ def test_the_batch_as_the_settler_sends_it() -> None:
     ("first", "last", "refusals"),
     [(2, 2, ()), (1, 2, ()), (0, 1, ()), (1, 1, ((1, 1),)), (1, 1, ((0, 1), (0, 2)))],
 )
-def test_a_log_that_fits_no_batch_halts(bench: Bench, first: int, last: int, refusals: tuple[tuple[int, int], ...]) -> None:
+def test_a_log_that_fits_no_batch_halts(
+    bench: Bench, first: int, last: int, refusals: tuple[tuple[int, int], ...]
+) -> None:
     before = bench.balance(BOB).as_tuple()
     bench.see(BatchSettled, first=first, last=last, refusals=refusals)
     assert bench.only(Diverged) and bench.engine.gate.state is VenueState.HALTED

@@ -5,7 +5,9 @@ from hypothesis import strategies as st
 
 from offchain.engine.timers import Timers
 
-STEPS = st.lists(st.tuples(st.sampled_from(("set", "cancel", "pop")), st.integers(0, 30), st.integers(0, 8)), max_size=80)
+STEPS = st.lists(
+    st.tuples(st.sampled_from(("set", "cancel", "pop")), st.integers(0, 30), st.integers(0, 8)), max_size=80
+)
 
 
 @given(STEPS)

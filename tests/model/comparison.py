@@ -1,0 +1,77 @@
+"""Engine and naive twin side by side: what happened, in the twin's words, and every balance, level and order."""
+
+from typing import Any
+
+from naive import Naive
+from scene import QUOTE
+
+from offchain.domain import event as ev
+from offchain.domain.event import AnyEvent
+from offchain.engine.engine import Engine
+
+
+def told(event: AnyEvent) -> tuple[Any, ...] | None:
+    """The happening in the twin's words; None for what it does not tell."""
+    match event:
+        case ev.OrderAccepted():
+            return "accepted", event.digest, event.size_lots
+        case ev.OrderRejected():
+            return "rejected", event.digest, event.reason.value
+        case ev.OrderClosed():
+            return "closed", event.digest, event.reason.value, event.filled_lots
+        case ev.FillMatched():
+            digests = event.maker_digest, event.taker_digest
+            return "fill", event.fill, *digests, event.price_ticks, event.size_lots, event.maker_fee, event.taker_fee
+        case ev.BatchClosed():
+            return "batch", event.batch, event.first, event.last
+        case ev.FillSettled():
+            return "settled", event.fill
+        case ev.FillRefused():
+            return "refused", event.fill, event.reason
+        case ev.FillTakenBack():
+            return "taken back", event.fill
+        case ev.ApprovalGranted():
+            return "promised", event.nonce, event.amount, event.deadline
+        case ev.ApprovalReleased():
+            return "released", event.nonce, event.used
+        case ev.AccountRestricted():
+            return "restricted", event.account, event.cancel_only
+        case ev.CommandRejected():
+            return "no", event.reason.value
+        case ev.EpochClosed():
+            return "epoch", event.epoch, event.first, event.last, event.volume, event.count
+        case ev.Diverged():
+            return "diverged", event.what
+        case ev.VenueStateChanged():
+            return "venue", event.state.value, event.reason
+    return None
+
+
+def stories(happenings: list[tuple[Any, ...]]) -> list[list[tuple[Any, ...]]]:
+    """Order matters, but not between accounts that are uncovered by one command: their tellings are sorted."""
+    loose = [h for h in happenings if h[0] == "restricted" or (h[0] == "closed" and h[2] == "UNCOVERED")]
+    return [[h for h in happenings if h not in loose], sorted(loose)]
+
+
+def agree(engine: Engine, twin: Naive) -> None:
+    """Every balance, every level, every open order."""
+    for account in sorted(twin.accounts):
+        for token in sorted(twin.tokens):
+            balance = engine.ledger.find(account, token)  # type: ignore[arg-type]
+            assert (balance.as_tuple() if balance else (0, 0, 0, 0)) == twin.money(account, token), (account, token)
+    open_orders = {ticket.digest: ticket.filled for a in engine.accounts.values() for ticket in a.open.values()}
+    assert open_orders == {placed.digest: placed.filled for placed in twin.resting}
+    for number, book in engine.books.items():
+        for side in (0, 1):
+            sizes: dict[int, int] = {}
+            for placed in twin.resting:
+                if (placed.order.market, placed.order.side) == (number, side):
+                    price = placed.order.price_ticks
+                    sizes[price] = sizes.get(price, 0) + placed.left
+            ladder = [(level.price, level.size) for level in book.ladder(side).best_first()]
+            assert ladder == sorted(sizes.items(), reverse=side == 0)
+    locked = sum(twin.locked.values())
+    for token in twin.tokens:
+        settled, pending = engine.ledger.totals(token)  # type: ignore[arg-type]
+        assert pending == 0
+        assert settled + (locked if token == QUOTE else 0) == engine.flows.get(token, 0)  # type: ignore[call-overload]
