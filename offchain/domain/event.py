@@ -173,12 +173,15 @@ class LevelChanged(Event, frozen=True, kw_only=True, tag="level_changed"):
 
 
 class BalanceChanged(Event, frozen=True, kw_only=True, tag="balance_changed"):
+    """`owed`: what unsettled fills take; withdrawable = settled - owed - held - leaving."""
+
     account: Address
     token: Address
     settled: int
     pending: int
     held: int
     leaving: int
+    owed: int = 0
 
 
 class AccountRestricted(Event, frozen=True, kw_only=True, tag="account_restricted"):

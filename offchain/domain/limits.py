@@ -55,6 +55,8 @@ APPROVAL_LIFETIME_SECONDS: Final = 120
 """A countersigned debit that is not on chain by then frees its hold; shorter than W, so it cannot outlive a fill."""
 assert APPROVAL_LIFETIME_SECONDS < SETTLEMENT_WINDOW_SECONDS
 APPROVALS_PER_ACCOUNT_MAX: Final = 32
+WITHDRAWAL_DEADLINE_SECONDS_MAX: Final = 24 * 60 * 60
+"""A signed withdrawal is remembered until its deadline, so that nobody has it granted twice."""
 
 # --- ingress ---
 BODY_BYTES_MAX: Final = 64 * 1024

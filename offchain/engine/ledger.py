@@ -12,13 +12,26 @@ from offchain.domain.units import Address
 class Balance:
     """Atoms of one token of one account."""
 
-    __slots__ = ("account", "held", "is_touched", "is_uncovered", "leaving", "pending", "requested", "settled", "token")
+    __slots__ = (
+        "account",
+        "held",
+        "is_touched",
+        "is_uncovered",
+        "leaving",
+        "owed",
+        "pending",
+        "requested",
+        "settled",
+        "token",
+    )
 
     def __init__(self, account: Address, token: Address) -> None:
         self.account = account
         self.token = token
         self.settled = 0
         self.pending = 0
+        self.owed = 0
+        """What unsettled fills take from this balance; `pending` is what they bring, less this."""
         self.held = 0
         self.leaving = 0
         """Open withdrawal request plus countersignatures that are neither used nor lapsed."""
@@ -43,8 +56,12 @@ class Balance:
 
     @property
     def withdrawable(self) -> int:
-        """Never counts what has not settled yet."""
-        return max(0, self.settled + min(0, self.pending) - self.held - self.leaving)
+        """Never counts what has not settled yet.
+
+        Not even against what is owed: fills settle in order, and an early one needs its money before a later one
+        brings some. Netting the two would let a debit be hidden behind a later credit, and the fill fail.
+        """
+        return max(0, self.settled - self.owed - self.held - self.leaving)
 
     def as_tuple(self) -> tuple[int, int, int, int]:
         """settled, pending, held, leaving."""
@@ -52,7 +69,7 @@ class Balance:
 
     @property
     def is_empty(self) -> bool:
-        return not (self.settled or self.pending or self.held or self.leaving)
+        return not (self.settled or self.pending or self.owed or self.held or self.leaving)
 
 
 class Flow:
@@ -183,6 +200,8 @@ class Ledger:
     def _pend(self, legs: Legs, sign: int) -> None:
         base_atoms = sign * legs.base_atoms
         legs.buyer_quote.pending -= sign * legs.paid
+        legs.buyer_quote.owed += sign * legs.paid
+        legs.seller_base.owed += base_atoms
         legs.buyer_base.pending += base_atoms
         legs.seller_quote.pending += sign * legs.received
         legs.seller_base.pending -= base_atoms

@@ -54,6 +54,7 @@ def observe_block(state: State, command: ObserveBlock) -> None:
     state.block_number, state.block_time = command.block_number, command.block_time
     while (approval := state.approvals.lapsed(command.block_time)) is not None:
         release(state, approval.nonce, used=False)
+    state.approvals.forget_spent(command.block_time)
 
 
 def _apply(state: State, log: AnyChainLog) -> None:

@@ -5,8 +5,13 @@ Invariant: only what is withdrawable is promised, to the account itself, for at 
 
 from offchain.domain.command import RequestApproval
 from offchain.domain.event import ApprovalGranted, ApprovalReleased, RejectReason, VenueState
-from offchain.domain.limits import APPROVAL_LIFETIME_SECONDS, APPROVALS_PER_ACCOUNT_MAX
+from offchain.domain.limits import (
+    APPROVAL_LIFETIME_SECONDS,
+    APPROVALS_PER_ACCOUNT_MAX,
+    WITHDRAWAL_DEADLINE_SECONDS_MAX,
+)
 from offchain.domain.units import ZERO_ADDRESS
+from offchain.engine.approvals import Spent
 from offchain.engine.state import State
 
 WITHDRAW, LOCK, BURN = "withdraw", "lock", "burn"
@@ -38,6 +43,8 @@ def request_approval(state: State, command: RequestApproval) -> None:
         deadline=deadline,
     )
     state.approvals.add(granted)
+    if command.signature:
+        state.approvals.spend(granted.nonce, Spent(command.account, command.nonce, command.deadline))
     state.events.append(granted)
 
 
@@ -59,6 +66,10 @@ def _refusal(state: State, command: RequestApproval, deadline: int) -> RejectRea
         return RejectReason.INVALID_PARAMETER
     if deadline * 1000 <= state.at:
         return RejectReason.EXPIRED
+    if command.signature and command.deadline > state.at // 1000 + WITHDRAWAL_DEADLINE_SECONDS_MAX:
+        return RejectReason.INVALID_PARAMETER
+    if command.signature and state.approvals.is_spent(command.account, command.nonce):
+        return RejectReason.DEAD_NONCE
     if state.gate.state is VenueState.HALTED:
         return RejectReason.CANCEL_ONLY_VENUE
     account = state.accounts.get(command.account)

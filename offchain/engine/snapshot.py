@@ -16,6 +16,7 @@ from offchain.domain.event import ApprovalGranted, CloseReason, OrderAccepted, O
 from offchain.domain.market import Market, MarketState
 from offchain.domain.order import Order, OrderStatus
 from offchain.domain.units import Address, fee_up, from_hex
+from offchain.engine.approvals import Spent
 from offchain.engine.book import Book
 from offchain.engine.fills import Backlog, Batch, Fill, FillState, Terms
 from offchain.engine.orders import Account, ClosedOrder, Ticket
@@ -62,7 +63,7 @@ _ACCEPTED = [
 _APPROVAL = ["nonce", "purpose", "account", "token", "destination", "as_cxpt", "owner_signature", "deadline"]
 _APPROVAL_BIG = ["amount", "owner_nonce", "owner_deadline"]
 _FLOW = ["deposits", "withdrawals", "minted", "burned", "locked"]
-_BALANCE = ["settled", "pending", "held", "leaving", "requested"]
+_BALANCE = ["settled", "pending", "owed", "held", "leaving", "requested"]
 
 
 def encode(state: State) -> bytes:
@@ -86,6 +87,10 @@ def encode(state: State) -> bytes:
         [
             ([getattr(approval, name) for name in _APPROVAL], _texts(approval, _APPROVAL_BIG))
             for _, approval in sorted(state.approvals.open.items())
+        ],
+        [
+            (nonce, spent.account, str(spent.owner_nonce), spent.owner_deadline)
+            for nonce, spent in sorted(state.approvals.spent.items())
         ],
     )
     return msgspec.msgpack.encode(tables)
@@ -114,6 +119,7 @@ def _read(
     fills: list[Row],
     batches: list[Row],
     approvals: list[Row],
+    spent: list[Row],
 ) -> State:
     state = State()
     if venue is not None:
@@ -141,6 +147,8 @@ def _read(
         values = dict(zip(_APPROVAL, fields, strict=True)) | dict(zip(_APPROVAL_BIG, map(int, amounts), strict=True))
         state.approvals.add(ApprovalGranted(**values))
         state.accounts[values["account"]].approvals += 1
+    for nonce, account, owner_nonce, owner_deadline in spent:
+        state.approvals.spend(nonce, Spent(account, int(owner_nonce), owner_deadline))
     return state
 
 

@@ -135,17 +135,20 @@ class State:
         return taken
 
     def _restrict(self) -> None:
-        """An account is cancel-only while one of its balances is not covered."""
+        """An account is cancel-only while one of its balances is not covered; told once, as it is in the end."""
+        were: dict[Address, bool] = {}
         for balance in self.ledger.touched:
             is_uncovered = balance.settled + balance.pending < balance.held + balance.leaving
             if is_uncovered == balance.is_uncovered:
                 continue
             balance.is_uncovered = is_uncovered
             account = self.accounts[balance.account]
-            was_restricted = account.uncovered > 0
+            were.setdefault(account.address, account.uncovered > 0)
             account.uncovered += 1 if is_uncovered else -1
-            if was_restricted != (account.uncovered > 0):
-                self.events.append(AccountRestricted(account=account.address, cancel_only=not was_restricted))
+        for address, was in were.items():
+            is_restricted = self.accounts[address].uncovered > 0
+            if is_restricted != was:
+                self.events.append(AccountRestricted(account=address, cancel_only=is_restricted))
 
 
 def balance_event(balance: Balance) -> BalanceChanged:
@@ -154,6 +157,7 @@ def balance_event(balance: Balance) -> BalanceChanged:
         token=balance.token,
         settled=balance.settled,
         pending=balance.pending,
+        owed=balance.owed,
         held=balance.held,
         leaving=balance.leaving,
     )

@@ -4,7 +4,7 @@ Invariant: the hold of an open order is `hold_per_lot * remaining`, in one balan
 match moves the money of both sides from hold to pending at the maker's price, with the rates frozen at acceptance.
 """
 
-from offchain.domain.command import CancelAll, CancelOrder, PlaceOrder
+from offchain.domain.command import NO_SIGNATURE, CancelAll, CancelOrder, PlaceOrder
 from offchain.domain.eip712 import order_digest
 from offchain.domain.event import CloseReason, FillMatched, OrderAccepted, OrderClosed, OrderRejected, RejectReason
 from offchain.domain.limits import SEQUENCE_AHEAD_MILLIS_MAX
@@ -63,7 +63,11 @@ def cancel(state: State, command: CancelOrder) -> None:
 
 
 def cancel_all(state: State, command: CancelAll) -> None:
-    """Closes the orders of one market or (0) all, and whatever is below the floor; kills sequences below the floor."""
+    """Closes the orders of one market or (0) all, and whatever is below the floor; kills sequences below the floor.
+
+    A signed one closes only what is below its floor: it can be sent again by whoever has seen it, and must not close
+    what its signer could not know.
+    """
     if command.account != command.signer:
         state.reject(RejectReason.WRONG_SIGNER)
     elif command.floor > state.at + SEQUENCE_AHEAD_MILLIS_MAX:
@@ -75,8 +79,10 @@ def cancel_all(state: State, command: CancelAll) -> None:
         if account is None:
             return
         account.nonces.raise_floor(command.floor)
+        is_signed = command.signature != NO_SIGNATURE
         for ticket in tuple(account.open.values()):
-            if command.market in (0, ticket.order.market) or ticket.order.sequence < command.floor:
+            is_below = ticket.order.sequence < command.floor
+            if is_below or (not is_signed and command.market in (0, ticket.order.market)):
                 close(state, ticket, CloseReason.CANCELED)
 
 

@@ -190,7 +190,7 @@ def trade_json(trade: FillMatched | FillRecord, market: Market) -> dict[str, Any
 def balance_json(balance: BalanceChanged, token: Token) -> dict[str, Any]:
     """`free`, `used` and `total` are ccxt's; `withdrawable` is what a countersigned withdrawal may take."""
     free = balance.settled + balance.pending - balance.held
-    withdrawable = balance.settled + min(0, balance.pending) - balance.held - balance.leaving
+    withdrawable = balance.settled - balance.owed - balance.held - balance.leaving
     amounts = {
         "settled": balance.settled,
         "pending": balance.pending,

@@ -92,6 +92,7 @@ class BalanceRow(msgspec.Struct, kw_only=True):
     token: Address
     settled: int
     pending: int
+    owed: int
     held: int
     leaving: int
     sequence: int

@@ -97,6 +97,7 @@ balances = sa.Table(
     _text("token", primary_key=True),
     _amount("settled"),
     _amount("pending"),
+    _amount("owed"),
     _amount("held"),
     _amount("leaving"),
     _number("sequence"),

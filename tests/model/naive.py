@@ -69,6 +69,7 @@ class Naive:
     resting: list[Placed] = field(default_factory=list)
     fills: list[Match] = field(default_factory=list)
     promises: list[Promise] = field(default_factory=list)
+    granted: dict[tuple[str, int], int] = field(default_factory=dict)
     batches: list[tuple[int, int]] = field(default_factory=list)
     settled: dict[tuple[str, str], int] = field(default_factory=dict)
     requests: dict[tuple[str, str], int] = field(default_factory=dict)
@@ -114,6 +115,11 @@ class Naive:
         )
         key = (account, token)
         return self.settled.get(key, 0), pending, held, promised + self.requests.get(key, 0)
+
+    def owed(self, account: str, token: str) -> int:
+        """What undecided fills take, whatever later ones bring."""
+        moves = [move for fill in self.fills[self.decided :] for move in fill.moves]
+        return -sum(amount for owner, what, amount in moves if (owner, what) == (account, token) and amount < 0)
 
     def cover(self, account: str, token: str) -> int:
         settled, pending, held, leaving = self.money(account, token)
@@ -380,7 +386,8 @@ class Naive:
         elif what.account in self.accounts:
             self.dead.append((what.account, -1, what.floor - 1))
             for placed in [p for p in self.resting if p.order.account == what.account]:
-                if what.market in (0, placed.order.market) or placed.order.sequence < what.floor:
+                below = placed.order.sequence < what.floor
+                if below or (not any(what.signature) and what.market in (0, placed.order.market)):
                     self.close(placed, "CANCELED")
 
     # --- the operator ---
@@ -433,7 +440,8 @@ class Naive:
         fits = {"withdraw": is_quote or not what.as_cxpt, "lock": is_quote, "burn": not is_quote}
         if what.purpose != "withdraw" and what.as_cxpt:
             fits = {}
-        settled, pending, held, leaving = self.money(what.account, what.token)
+        settled, _, held, leaving = self.money(what.account, what.token)
+        owed = self.owed(what.account, what.token)
         if what.signer != what.account:
             self.no("WRONG_SIGNER")
         elif what.token not in self.tokens:
@@ -442,15 +450,21 @@ class Naive:
             self.no("INVALID_PARAMETER")
         elif deadline * 1000 <= self.at:
             self.no("EXPIRED")
+        elif what.signature and what.deadline > now + 86_400:
+            self.no("INVALID_PARAMETER")
+        elif what.signature and self.granted.get((what.account, what.nonce), -1) >= self.block[1]:
+            self.no("DEAD_NONCE")
         elif self.venue_state()[0] == "HALTED":
             self.no("CANCEL_ONLY_VENUE")
         elif what.account in self.restricted:
             self.no("CANCEL_ONLY_ACCOUNT")
         elif len([p for p in self.promises if p.is_open and p.account == what.account]) >= 32:
             self.no("TOO_MANY_APPROVALS")
-        elif what.amount > settled + min(0, pending) - held - leaving:
+        elif what.amount > settled - owed - held - leaving:
             self.no("INSUFFICIENT_BALANCE")
         else:
+            if what.signature:
+                self.granted[what.account, what.nonce] = what.deadline
             self.promises.append(Promise(self.number, what.account, what.token, what.amount, deadline))
             self.out.append(("promised", self.number, what.amount, deadline))
 

@@ -10,14 +10,15 @@ from offchain.engine.ledger import Balance, Ledger, Legs
 AMOUNT = st.integers(0, 10**30)
 
 
-@given(AMOUNT, st.integers(-(10**30), 10**30), AMOUNT, AMOUNT)
-def test_derived_amounts(settled: int, pending: int, held: int, leaving: int) -> None:
-    balance = Balance(ALICE, QUOTE)
+@given(AMOUNT, AMOUNT, AMOUNT, AMOUNT, AMOUNT)
+def test_derived_amounts(settled: int, coming: int, owed: int, held: int, leaving: int) -> None:
+    balance, pending = Balance(ALICE, QUOTE), coming - owed
     balance.settled, balance.pending, balance.held, balance.leaving = settled, pending, held, leaving
+    balance.owed = owed
     assert balance.as_tuple() == (settled, pending, held, leaving)
     assert balance.free == settled + pending - held
     assert balance.tradable == max(0, balance.free - leaving) == max(0, balance.cover)
-    assert balance.withdrawable == max(0, settled + min(0, pending) - held - leaving)
+    assert balance.withdrawable == max(0, settled - owed - held - leaving)
     assert balance.withdrawable <= balance.tradable
 
 

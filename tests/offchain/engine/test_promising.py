@@ -3,12 +3,12 @@
 from typing import Any
 
 import pytest
-from scene import ALICE, BASE, BOB, BUY, DAVE, QUOTE, RICH, SELL, STRANGER, Bench, open_market
+from scene import ALICE, BASE, BOB, BUY, CAROL, DAVE, QUOTE, RICH, SELL, STRANGER, Bench, open_market
 
 from offchain.domain.chainlog import WithdrawalRequested
 from offchain.domain.command import SetVenueState
 from offchain.domain.event import ApprovalGranted, CommandRejected, RejectReason
-from offchain.domain.limits import APPROVALS_PER_ACCOUNT_MAX
+from offchain.domain.limits import APPROVALS_PER_ACCOUNT_MAX, WITHDRAWAL_DEADLINE_SECONDS_MAX
 from offchain.domain.market import MarketState
 from offchain.domain.units import ZERO_ADDRESS
 
@@ -56,7 +56,7 @@ def test_a_relayed_one_ends_with_the_owners_deadline(bench: Bench) -> None:
     soon = bench.at // 1000 + 30
     bench.approve(ALICE, 50, signature="0x01", deadline=soon)
     assert bench.only(ApprovalGranted).deadline == soon
-    bench.approve(ALICE, 50, signature="0x01", deadline=soon + 1_000)
+    bench.approve(ALICE, 50, signature="0x01", deadline=soon + 1_000, nonce=2)
     assert bench.only(ApprovalGranted).deadline == bench.at // 1000 + 120
 
 
@@ -107,3 +107,35 @@ def test_an_uncovered_account_gets_none(bench: Bench) -> None:
     bench.see(WithdrawalRequested, account=ALICE, token=QUOTE, amount=RICH + 1, destination=ALICE, matures_at=1)
     bench.approve(ALICE, 1, token=BASE)
     assert bench.only(CommandRejected).reason == RejectReason.CANCEL_ONLY_ACCOUNT
+
+
+def test_a_debit_does_not_hide_behind_a_later_credit(bench: Bench) -> None:
+    """Found by attack: fill 1 takes all that ALICE has settled, fill 2 brings it back; only fill 1 is first on chain."""
+    bench.place(BOB, SELL, 100, 10)
+    bench.place(ALICE, BUY, 100, 10)
+    bench.place(CAROL, BUY, 100, 10)
+    bench.place(ALICE, SELL, 100, 10)
+    balance = bench.balance(ALICE)
+    assert balance.owed > -balance.pending > 0
+    bench.approve(ALICE, RICH - balance.owed + 1)
+    assert bench.only(CommandRejected).reason == RejectReason.INSUFFICIENT_BALANCE
+    bench.approve(ALICE, RICH - balance.owed)
+    assert bench.only(ApprovalGranted).amount == RICH - balance.owed
+
+
+def test_a_signature_is_granted_once(bench: Bench) -> None:
+    """Found by attack: a relayed signature is public, and held its owner's money again and again."""
+    until = bench.at // 1000 + 1_000
+    bench.approve(ALICE, 50, signature="0x01", deadline=until, nonce=7)
+    bench.approve(ALICE, 50, signature="0x01", deadline=until, nonce=7)
+    assert bench.only(CommandRejected).reason == RejectReason.DEAD_NONCE
+    restored = type(bench.engine).restore(bench.engine.snapshot())
+    assert restored.state_hash() == bench.engine.state_hash()
+    bench.approve(ALICE, 50, signature="0x01", deadline=until, nonce=8)
+    assert bench.only(ApprovalGranted)
+
+
+def test_a_signature_has_a_deadline_within_a_day(bench: Bench) -> None:
+    far = bench.at // 1000 + WITHDRAWAL_DEADLINE_SECONDS_MAX + 10
+    bench.approve(ALICE, 50, signature="0x01", deadline=far)
+    assert bench.only(CommandRejected).reason == RejectReason.INVALID_PARAMETER

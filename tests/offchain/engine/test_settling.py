@@ -4,7 +4,7 @@ import pytest
 from laws import check
 from scene import ALICE, BASE, BASE_ATOMS, BOB, BUY, CAROL, FEES, IOC, QUOTE, RICH, SELL, Bench, open_market
 
-from offchain.domain.chainlog import BatchSettled, Deposited, Withdrawn
+from offchain.domain.chainlog import BatchSettled, Deposited, WithdrawalRequested, Withdrawn
 from offchain.domain.command import RefuseFill
 from offchain.domain.event import (
     REFUSAL_TAKER_BIT,
@@ -121,6 +121,23 @@ def test_an_account_that_owes_may_only_cancel_until_it_is_covered() -> None:
     bench.place(ALICE, SELL, 200, 1)
     assert bench.accepted
     bench.settle()
+    check(bench.engine)
+
+
+def test_a_restriction_that_only_changes_its_token_is_not_told() -> None:
+    """One log covers Alice's quote and uncovers her base: she was cancel-only, and still is."""
+    bench = open_market(base=0)
+    bench.fund(BOB, base=5)
+    bench.place(BOB, SELL, 100, 5)
+    bench.place(ALICE, BUY, 100, 5)
+    bench.wait(1_000)
+    bench.place(ALICE, SELL, 100, 5)
+    bench.place(CAROL, BUY, 100, 5)
+    bench.see(WithdrawalRequested, account=ALICE, token=QUOTE, amount=RICH, destination=ALICE, matures_at=1)
+    assert bench.only(AccountRestricted) == AccountRestricted(account=ALICE, cancel_only=True)
+    bench.settle((0, BALANCE))
+    assert bench.balance(ALICE).cover > 0 > bench.balance(ALICE, BASE).cover
+    assert bench.all(AccountRestricted) == []
     check(bench.engine)
 
 

@@ -325,3 +325,17 @@ def test_quote_token_of_the_venue_is_what_buyers_hold(bench: Bench) -> None:
     bench.place(ALICE, BUY, 100, 1)
     (ticket,) = bench.engine.accounts[ALICE].open.values()
     assert ticket.balance.token == QUOTE
+
+
+def test_a_signed_cancel_all_sent_again_spares_later_orders(bench: Bench) -> None:
+    """Found by attack: whoever has seen the signature could close all later orders with it."""
+    early = bench.place(ALICE, SELL, 100, 1, slot=1, sequence=1_000)
+    late = bench.place(ALICE, SELL, 101, 1, slot=2, sequence=9_000)
+    assert early and late
+    bench.do(CancelAll(ALICE, 0, 5_000, ALICE, b"\x01" * 65))
+    (closed,) = bench.all(OrderClosed)
+    assert closed.reason == CloseReason.CANCELED
+    bench.do(CancelAll(ALICE, 0, 5_000, ALICE, b"\x01" * 65))
+    assert not bench.all(OrderClosed)
+    bench.do(CancelAll(ALICE, 0, 0, ALICE))
+    assert len(bench.all(OrderClosed)) == 1
