@@ -84,6 +84,8 @@ def decide(observation: Observation) -> list[Action]:
     first = candidates[0].header
     if first.epoch != observation.last_epoch + 1:
         return [Halt(f"the outbox goes on with epoch {first.epoch} after {observation.last_epoch}", "Check --ops-url")]
+    if observation.last_epoch and not int(observation.last_hash, 16):
+        return [Wait(f"the node that was asked second does not know epoch {observation.last_epoch} yet")]
     if first.parent != observation.last_hash:
         reason = f"epoch {observation.last_epoch} on chain is not the parent of epoch {first.epoch}"
         return [Halt(reason, "Another venue commits to this contract, or the journal was replaced")]

@@ -14,6 +14,7 @@ from offchain.cli import options
 from offchain.cli.failures import Negative
 from offchain.client import Approval, HooatsClient, Refused
 from offchain.domain.errors import InvalidInput
+from offchain.domain.limits import EXIT_DELAY_SECONDS
 from offchain.domain.market import format_atoms, parse_atoms
 from offchain.domain.units import Address
 from offchain.security.keys import load_key
@@ -129,12 +130,17 @@ def withdraw(
     if mode == "instant":
         parse_atoms(amount, decimals, "amount")
         approval = asyncio.run(_instant(api, secret, token, amount, destination, as_cxpt))
-        _answer(as_json, msgspec.to_builtins(approval))
+        words = "countersigned; the venue's relay sends it within seconds, see `hooats balances`"
+        _answer(as_json, {**msgspec.to_builtins(approval), "next": words})
         return
     wallet = Wallet(first_url(rpc), secret)
     target = parse_address(destination, "--to") if destination else wallet.address
     if mode == "request":
         atoms = parse_atoms(amount, decimals, "amount")
+        (held,) = wallet.call(vault, Vault.balance_of, wallet.address, address)
+        if not 0 < atoms <= held:
+            words = f"the Vault holds {format_atoms(held, decimals)} {token} for you, not {amount}"
+            raise Negative(words, remedy="Request at most that")
         receipt = wallet.transact(vault, Vault.request_withdrawal, address, atoms, target)
     elif mode == "cancel":
         receipt = wallet.transact(vault, Vault.cancel_withdrawal_request, address)
@@ -143,7 +149,10 @@ def withdraw(
     else:
         owner = parse_address(account, "--account") if account else wallet.address
         receipt = wallet.transact(vault, Vault.complete_withdrawal, owner, address)
-    _answer(as_json, {"transaction": receipt.transaction, "mode": mode, "token": token})
+    answer: dict[str, object] = {"transaction": receipt.transaction, "mode": mode, "token": token}
+    if mode == "request":
+        answer |= {"amount": amount, "next": f"after {EXIT_DELAY_SECONDS // 60} minutes: --mode complete"}
+    _answer(as_json, answer)
 
 
 async def _instant(api: str, secret: bytes, token: str, amount: str, destination: str, as_cxpt: bool) -> Approval:

@@ -7,13 +7,14 @@ from typing import Any
 import click
 import httpx
 
-from offchain.chain.contracts import OrderbookCommitment
+from offchain.chain.contracts import OrderbookCommitment, Vault
+from offchain.chain.registry import Registry, load_registry
 from offchain.chain.wallet import Endpoint
 from offchain.cli import options
 from offchain.cli.failures import Negative
 from offchain.cli.money import first_url
 from offchain.domain.errors import InvalidInput, SequencerUnavailable
-from offchain.projector.proofs import verify_proof
+from offchain.projector.proofs import receipt_signer, verify_proof
 
 
 @click.command()
@@ -33,24 +34,30 @@ def prove(order_id: str, out: Path | None, api: str) -> None:
     if out is None:
         click.echo(text)
     else:
-        out.write_text(text + "\n")
+        try:
+            out.write_text(text + "\n")
+        except OSError as error:
+            raise InvalidInput(f"cannot write {out}: {error.strerror}", field="--out") from None
         click.echo(f"written to {out}")
 
 
 @click.command()
 @click.argument("proof", type=options.FILE)
+@options.registry
+@options.chain_id
 @options.flag(
     "--rpc",
-    "Also ask the contract on this chain whether it committed to this; without it, only the file itself is checked.",
+    "Ask the contracts on this chain; without it, what only the chain knows stays unchecked.",
     default="",
 )
 @options.as_json
-def verify(proof: Path, rpc: str, as_json: bool) -> None:
-    """Check a PROOF file: order hash, signature, leaf, merkle path, header hash, receipt; with --rpc, the chain.
+def verify(proof: Path, registry: Path, chain_id: int, rpc: str, as_json: bool) -> None:
+    """Check a PROOF file: order hash, signature, leaf, merkle path, receipt; that its contracts are those of the
+    registry; and, with --rpc, that the chain holds the header and that the receipt is by the venue's key.
 
-    Exit code 0 if everything holds, 1 if anything does not.
+    Exit code 0 only if everything was checked and holds; without --rpc, what the chain would say is not checked.
     """
-    findings = [*_read(proof, rpc)]
+    findings = _read(proof, load_registry(registry, chain_id), rpc)
     held = all(finding["ok"] for finding in findings)
     if as_json:
         click.echo(json.dumps({"ok": held, "findings": findings}))
@@ -61,31 +68,43 @@ def verify(proof: Path, rpc: str, as_json: bool) -> None:
         raise Negative(f"{proof} does not verify")
 
 
-def _read(proof: Path, rpc: str) -> list[dict[str, Any]]:
+def _read(proof: Path, book: Registry, rpc: str) -> list[dict[str, Any]]:
     try:
         body = json.loads(proof.read_text())
     except OSError as error:
         raise InvalidInput(f"cannot read {proof}: {error.strerror}") from None
-    except ValueError as error:
-        raise InvalidInput(f"{proof} is not JSON: {error}") from None
+    except (ValueError, RecursionError) as error:
+        raise InvalidInput(f"{proof} is not JSON: {str(error)[:100]}") from None
     findings = [{"what": finding.what, "ok": finding.ok} for finding in verify_proof(body)]
+    if not isinstance(body, dict):
+        return findings
+    for field, name in (("contract", "OrderbookCommitment"), ("settlement", "Settlement")):
+        is_known = str(body.get(field)).lower() == book.address(name)
+        findings.append({"what": f"{field} {body.get(field)} is the registry's {name}", "ok": is_known})
+    is_chain = body.get("chainId") == book.chain_id
+    findings.append({"what": f"chain {body.get('chainId')} is the registry's", "ok": is_chain})
     if rpc:
-        findings.extend(ask_contract(body, rpc))
+        findings.extend(ask_chain(body, book, rpc))
+    else:
+        findings.append({"what": "the chain holds this header (not checked: give --rpc)", "ok": False})
     return findings
 
 
-def ask_contract(body: dict[str, Any], rpc: str) -> list[dict[str, Any]]:
-    """What the commitment contract says of the proof."""
+def ask_chain(body: dict[str, Any], book: Registry, rpc: str) -> list[dict[str, Any]]:
+    """What the registry's contracts say of the proof."""
     endpoint = Endpoint(first_url(rpc))
     chain_id = int(endpoint.ask("eth_chainId"), 16)
-    findings = [{"what": f"the endpoint serves chain {body.get('chainId')}", "ok": chain_id == body.get("chainId")}]
+    findings = [{"what": f"the endpoint serves chain {book.chain_id}", "ok": chain_id == book.chain_id}]
+    (cosigner,) = endpoint.call(book.address("Vault"), Vault.cosigner)
+    is_venue = receipt_signer(body) == str(cosigner).lower()
+    findings.append({"what": f"the receipt is signed by the venue's key {str(cosigner).lower()}", "ok": is_venue})
     try:
         header = header_tuple(body["header"])
         sequence, order_hash = int(body["leaf"][0]), bytes.fromhex(body["leaf"][1][2:])
         path = [bytes.fromhex(node[2:]) for node in body["proof"]]
-        contract = body["contract"]
     except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise InvalidInput(f"the proof file lacks a field: {error}") from None
+        return [*findings, {"what": f"the file has every field ({error} is missing or malformed)", "ok": False}]
+    contract = book.address("OrderbookCommitment")
     (held,) = endpoint.call(contract, OrderbookCommitment.verify_order, header, sequence, order_hash, path)
     findings.append({"what": "the commitment contract confirms the order", "ok": bool(held)})
     return findings

@@ -44,6 +44,10 @@ BATCH_GAS_MAX: Final = 1_400_000
 """Under half of a 3M-gas block, so that two batches share one and neither waits for an empty one."""
 BATCHES_IN_FLIGHT_MAX: Final = 8
 """HyperEVM's mempool takes the next 8 nonces of an address."""
+FILLS_PER_RESTING_ORDER_MAX: Final = 100
+"""What one order that may rest can match at once; the rest of it is cancelled. Bounds the work of one command."""
+SETTLEMENT_MILLIS_PER_FILL: Final = 60
+"""Two batches of BATCH_GAS_MAX a second, eight fills between strangers each: how long a backlog takes to settle."""
 BACKLOG_POST_ONLY_MILLIS: Final = 60_000
 """Older unsettled fills than this: no new order may take liquidity."""
 BACKLOG_CANCEL_ONLY_MILLIS: Final = SETTLEMENT_WINDOW_SECONDS * 1000 // 2

@@ -76,9 +76,9 @@ class Engine:
             self._open_venue(command)
         else:
             self._dispatch(command)
-        oldest_at = state.backlog.oldest_at
-        if oldest_at != state.gate.oldest_at:
-            state.gate.watch(oldest_at, at)
+        oldest_at, estimate = state.backlog.oldest_at, state.backlog.estimate
+        if oldest_at != state.gate.oldest_at or estimate != state.gate.estimate:
+            state.gate.watch(oldest_at, at, estimate)
         state.refresh_gate()
         return state.take_events()
 
@@ -137,7 +137,7 @@ class Engine:
             elif state.backlog.deadline == deadline:
                 state.events.append(state.backlog.close(state.backlog.last_fill))
             else:
-                state.gate.watch(state.gate.oldest_at, deadline)
+                state.gate.watch(state.gate.oldest_at, deadline, state.gate.estimate)
                 state.refresh_gate()
 
     # --- the operator's commands ---

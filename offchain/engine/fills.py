@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from offchain.domain.batch import BatchFill, SettlementBatch, SignedOrder, batch_gas_estimate
 from offchain.domain.event import BatchClosed
-from offchain.domain.limits import FILLS_PER_BATCH_MAX
+from offchain.domain.limits import FILLS_PER_BATCH_MAX, SETTLEMENT_MILLIS_PER_FILL
 from offchain.engine.ledger import Legs
 from offchain.engine.orders import Ticket
 
@@ -118,6 +118,11 @@ class Backlog:
         """When the oldest undecided fill was matched; NEVER if there is none."""
         oldest = self.unsettled.get(self.decided_fill + 1)
         return NEVER if oldest is None else oldest.at
+
+    @property
+    def estimate(self) -> int:
+        """Millis that settling all undecided fills takes."""
+        return (self.last_fill - self.decided_fill) * SETTLEMENT_MILLIS_PER_FILL
 
     @property
     def next_batch(self) -> Batch | None:

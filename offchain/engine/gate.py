@@ -1,7 +1,7 @@
 """The venue's state: the strictest of what the operator set, what the backlog allows, and a halt.
 
 Invariant: a divergence from the chain halts for good; the backlog gate depends on nothing but the age of the oldest
-undecided fill, so it tightens at exact times and loosens with the chain's log.
+undecided fill and the number of them, so it tightens at exact times and loosens with the chain's log.
 """
 
 from typing import Final
@@ -28,6 +28,7 @@ class Gate:
     __slots__ = (
         "_backlog",
         "deadline",
+        "estimate",
         "is_diverged",
         "is_stale",
         "oldest_at",
@@ -42,6 +43,7 @@ class Gate:
         self.operator_reason = ""
         self.is_diverged = False
         self.oldest_at = NEVER
+        self.estimate = 0
         self._backlog = VenueState.ACTIVE
         self.deadline = NEVER
         """When the backlog tightens the gate, if it stays as it is."""
@@ -50,10 +52,12 @@ class Gate:
         self.is_stale = False
         """Something changed since `refresh`."""
 
-    def watch(self, oldest_at: int, now: int) -> None:
-        """The oldest undecided fill was matched at `oldest_at`; nothing is undecided: NEVER."""
+    def watch(self, oldest_at: int, now: int, estimate: int) -> None:
+        """The oldest undecided fill was matched at `oldest_at` (nothing is undecided: NEVER), and settling all of them
+        takes an estimated `estimate` millis: the older of the two counts, or a long queue of young fills would be
+        decided only after cancels and expiries bind."""
         self.is_stale = True
-        self.oldest_at = oldest_at
+        self.oldest_at, self.estimate = oldest_at, estimate
         age = now - oldest_at
         if age > BACKLOG_CANCEL_ONLY_MILLIS:
             self._backlog, self.deadline = VenueState.CANCEL_ONLY, NEVER
@@ -62,6 +66,10 @@ class Gate:
         else:
             self._backlog = VenueState.ACTIVE
             self.deadline = NEVER if oldest_at == NEVER else oldest_at + BACKLOG_POST_ONLY_MILLIS + 1
+        if estimate > BACKLOG_CANCEL_ONLY_MILLIS:
+            self._backlog = VenueState.CANCEL_ONLY
+        elif estimate > BACKLOG_POST_ONLY_MILLIS and self._backlog is VenueState.ACTIVE:
+            self._backlog = VenueState.POST_ONLY
 
     def set_operator(self, state: MarketState, reason: str) -> None:
         self.is_stale = True

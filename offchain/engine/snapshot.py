@@ -175,9 +175,9 @@ def _read_scalars(state: State, row: Row) -> None:
     state.event_sequence, state.block_number, state.block_time = chain
     operator, state.gate.operator_reason, state.gate.is_diverged, oldest_at, announced, state.gate.reason = gate
     state.gate.operator, state.gate.state = MarketState(operator), VenueState(announced)
-    state.gate.watch(oldest_at, state.at)
     backlog = state.backlog
     backlog.last_fill, backlog.last_batch, backlog.decided_fill, backlog.decided_batch, backlog.open_first = numbers
+    state.gate.watch(oldest_at, state.at, backlog.estimate)
 
 
 def _texts(source: object, names: list[str]) -> list[str]:

@@ -7,7 +7,7 @@ match moves the money of both sides from hold to pending at the maker's price, w
 from offchain.domain.command import NO_SIGNATURE, CancelAll, CancelOrder, PlaceOrder
 from offchain.domain.eip712 import order_digest
 from offchain.domain.event import CloseReason, FillMatched, OrderAccepted, OrderClosed, OrderRejected, RejectReason
-from offchain.domain.limits import SEQUENCE_AHEAD_MILLIS_MAX
+from offchain.domain.limits import FILLS_PER_RESTING_ORDER_MAX, SEQUENCE_AHEAD_MILLIS_MAX
 from offchain.domain.order import Side, TimeInForce
 from offchain.domain.units import Digest, fee_up
 from offchain.engine.admission import Admission, admit
@@ -157,7 +157,7 @@ def _accept(state: State, command: PlaceOrder, digest: Digest, admission: Admiss
         _cross(state, book, ticket, is_immediate)
     if not ticket.remaining:
         close(state, ticket, CloseReason.FILLED)
-    elif is_immediate:
+    elif is_immediate or book.is_crossed_by(order.side, order.price_ticks):
         close(state, ticket, CloseReason.IMMEDIATE_REMAINDER)
     else:
         book.add(ticket)
@@ -168,8 +168,8 @@ def _accept(state: State, command: PlaceOrder, digest: Digest, admission: Admiss
 
 def _cross(state: State, book: Book, taker: Ticket, is_immediate: bool) -> None:
     assert state.venue is not None
-    matches_max = state.venue.fills_per_immediate_order_max if is_immediate else None
-    if taker.order.time_in_force == TimeInForce.FOK and not is_fillable(book, taker, matches_max or 0):
+    matches_max = state.venue.fills_per_immediate_order_max if is_immediate else FILLS_PER_RESTING_ORDER_MAX
+    if taker.order.time_in_force == TimeInForce.FOK and not is_fillable(book, taker, matches_max):
         return
     _mark(state, book)
     group: list[Fill] = []

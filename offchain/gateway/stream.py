@@ -13,7 +13,7 @@ channels end with the session. Binary frames are reserved.
 import asyncio
 import contextlib
 import time
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
@@ -42,7 +42,7 @@ class StreamRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """One frame from the client; which fields are needed depends on `op`."""
 
     op: Literal["subscribe", "unsubscribe", "login", "ping", "order", "cancel", "cancelAll"]
-    id: str | int | None = None
+    id: Annotated[str, msgspec.Meta(max_length=64)] | int | None = None
     channel: str = ""
     from_: int | None = None
     key: str = ""

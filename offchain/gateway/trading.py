@@ -192,6 +192,8 @@ class Trading:
         """By session, in one market or in all."""
         self.require_live()
         market = self.market(symbol).market.market if symbol is not None else 0
+        if account not in self._model.balances:
+            return {"ok": True, "seq": self._model.sequence, "canceled": []}
         self._ingress.take_cancel(account)
         return await self._cancel_all(CancelAll(account, market, 0, account))
 
@@ -225,6 +227,11 @@ class Trading:
         self._require_done(ack, answer)
         return {"ok": True, "seq": ack.sequence, **answer}
 
+    def _require_funded(self, account: Address) -> None:
+        """A stranger without any balance writes nothing into the journal."""
+        if account not in self._model.balances:
+            raise ApiError(RejectReason.INSUFFICIENT_BALANCE, "the account has no balance", {"account": account})
+
     async def _cancel_all(self, command: CancelAll) -> Answer:
         (ack,) = await self._submit([command])
         self._require_done(ack, {})
@@ -245,6 +252,7 @@ class Trading:
         known = self._approvals.find(wanted.account, wanted.nonce, request.signature)
         if known is not None:
             return self._approvals.answer(known, token, replayed=True)
+        self._require_funded(wanted.account)
         self._ingress.take_account(wanted.account)
         command = RequestApproval(
             purpose="withdraw",
@@ -271,6 +279,7 @@ class Trading:
         elif request.destination or request.as_cxpt:
             message = f"{request.purpose} has no destination"
             raise ApiError(Code.INVALID_FIELD, message, {"field": "destination"})
+        self._require_funded(account)
         self._ingress.take_account(account)
         command = RequestApproval(
             purpose=request.purpose,

@@ -54,7 +54,11 @@ def build_proof(history: History, reader: JournalReader, digest: str, receipt: s
         raise InvalidInput(f"no order {digest} was sequenced", field="orderId", remedy="Check the order's id")
     epoch = history.epoch_of(row.sequence)
     if epoch is None:
-        raise InvalidInput("the order's epoch is still open", field="orderId", remedy="Ask again when it is closed")
+        raise InvalidInput(
+            "the order's epoch is still open",
+            field="orderId",
+            remedy="Ask again when it is closed: at most one epoch from now (node --epoch-millis)",
+        )
     opened, record = reader.record(1), reader.record(row.sequence)
     assert opened is not None, "the history knows more than the journal"
     assert record is not None, "the history knows more than the journal"
@@ -107,6 +111,8 @@ def read_order(body: dict[str, Any]) -> Order:
 
 def verify_proof(body: dict[str, Any]) -> list[Finding]:
     """Everything that the file alone can show. It holds if every finding is ok; it is complete or says what is not."""
+    if not isinstance(body, dict):
+        return [Finding("the file is a proof", False)]
     findings: list[Finding] = []
     checks: tuple[tuple[str, Callable[[dict[str, Any]], bool]], ...] = (
         ("the order hashes to the leaf's order hash", _order_matches),

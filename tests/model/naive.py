@@ -156,7 +156,8 @@ class Naive:
 
     def venue_state(self) -> tuple[str, str]:
         age = self.at - self.fills[self.decided].at if self.fills[self.decided :] else 0
-        backlog = "CANCEL_ONLY" if age > 150_000 else "POST_ONLY" if age > 60_000 else "ACTIVE"
+        older = max(age, 60 * len(self.fills[self.decided :]))
+        backlog = "CANCEL_ONLY" if older > 150_000 else "POST_ONLY" if older > 60_000 else "ACTIVE"
         return max(self.operator, (backlog, "backlog"), key=lambda state: RANK.index(state[0]))
 
     def announce(self) -> None:

@@ -132,11 +132,17 @@ def test_flag_has_an_environment_twin(key: Path, tmp_path: Path) -> None:
     one_line(done, 2, "twin.json")
 
 
-def test_verify_refuses_what_is_no_proof(tmp_path: Path) -> None:
+def test_verify_refuses_what_is_no_proof(tmp_path: Path, registry: Path) -> None:
     path = tmp_path / "proof.json"
-    one_line(run("verify", path), 2, "proof.json")
-    path.write_text("{")
-    one_line(run("verify", path), 2, "not JSON")
+    one_line(run("verify", path, "--registry", registry), 2, "proof.json")
+    for text in ("{", "[" * 200_000):
+        path.write_text(text)
+        one_line(run("verify", path, "--registry", registry), 2, "not JSON")
+    for text in ("[]", "{}", '{"chainId": 998, "header": []}'):
+        path.write_text(text)
+        done = run("verify", path, "--registry", registry)
+        one_line(done, 1, "does not verify")
+        assert "FAILED" in done.stdout
 
 
 def test_replay_without_a_journal(tmp_path: Path) -> None:

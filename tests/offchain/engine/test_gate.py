@@ -5,7 +5,7 @@ from scene import ALICE, BOB, BUY, SELL, Bench, open_market
 
 from offchain.domain.command import SetVenueState
 from offchain.domain.event import VenueState, VenueStateChanged
-from offchain.domain.limits import BACKLOG_CANCEL_ONLY_MILLIS, BACKLOG_POST_ONLY_MILLIS
+from offchain.domain.limits import BACKLOG_CANCEL_ONLY_MILLIS, BACKLOG_POST_ONLY_MILLIS, SETTLEMENT_MILLIS_PER_FILL
 from offchain.domain.market import MarketState
 from offchain.engine.fills import NEVER
 from offchain.engine.gate import Gate
@@ -23,11 +23,11 @@ from offchain.engine.gate import Gate
 )
 def test_the_age_of_the_backlog(age: int, state: VenueState, deadline: int) -> None:
     gate = Gate()
-    gate.watch(1_000, 1_000 + age)
+    gate.watch(1_000, 1_000 + age, 0)
     gate.refresh()
     assert gate.state is state
     assert gate.deadline == (deadline if deadline == NEVER else 1_000 + deadline)
-    gate.watch(NEVER, 10**13)
+    gate.watch(NEVER, 10**13, 0)
     assert gate.refresh() is (state is not VenueState.ACTIVE) and gate.deadline == NEVER
 
 
@@ -49,7 +49,7 @@ def test_the_strictest_wins(operator: MarketState, age: int, diverged: bool, exp
     gate.set_operator(operator, "why")
     if diverged:
         gate.diverge()
-    gate.watch(0, age)
+    gate.watch(0, age, 0)
     gate.refresh()
     assert (gate.state, gate.reason) == expected
     assert not gate.refresh()
@@ -100,3 +100,15 @@ def test_the_operator(bench: Bench) -> None:
     assert bench.do(SetVenueState(state=MarketState.PAUSED, reason="upgrade")) == ()
     bench.do(SetVenueState(state=MarketState.ACTIVE, reason="done"))
     assert bench.events == (VenueStateChanged(state=VenueState.ACTIVE, reason="done"),)
+
+
+@pytest.mark.parametrize(
+    ("fills", "state"),
+    [(1_000, VenueState.ACTIVE), (1_001, VenueState.POST_ONLY), (2_501, VenueState.CANCEL_ONLY)],
+)
+def test_a_long_queue_of_young_fills_counts_as_old(fills: int, state: VenueState) -> None:
+    """Found by attack: dust that takes longer to settle than W frees whoever trades behind it."""
+    gate = Gate()
+    gate.watch(5, 6, fills * SETTLEMENT_MILLIS_PER_FILL)
+    gate.refresh()
+    assert gate.state is state

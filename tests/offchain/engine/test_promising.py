@@ -110,7 +110,7 @@ def test_an_uncovered_account_gets_none(bench: Bench) -> None:
 
 
 def test_a_debit_does_not_hide_behind_a_later_credit(bench: Bench) -> None:
-    """Found by attack: fill 1 takes all that ALICE has settled, fill 2 brings it back; only fill 1 is first on chain."""
+    """Found by attack: fill 1 takes what ALICE has settled, fill 2 brings it back; but fill 1 is first on chain."""
     bench.place(BOB, SELL, 100, 10)
     bench.place(ALICE, BUY, 100, 10)
     bench.place(CAROL, BUY, 100, 10)

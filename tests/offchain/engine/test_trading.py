@@ -37,7 +37,7 @@ from offchain.domain.event import (
     OrderRejected,
     RejectReason,
 )
-from offchain.domain.limits import SEQUENCE_AHEAD_MILLIS_MAX
+from offchain.domain.limits import FILLS_PER_RESTING_ORDER_MAX, SEQUENCE_AHEAD_MILLIS_MAX
 from offchain.domain.order import Kind, make_nonce
 
 
@@ -339,3 +339,12 @@ def test_a_signed_cancel_all_sent_again_spares_later_orders(bench: Bench) -> Non
     assert not bench.all(OrderClosed)
     bench.do(CancelAll(ALICE, 0, 0, ALICE))
     assert len(bench.all(OrderClosed)) == 1
+
+
+def test_a_resting_order_takes_a_bounded_number_of_makers(bench: Bench) -> None:
+    for number in range(FILLS_PER_RESTING_ORDER_MAX + 5):
+        bench.place(BOB, SELL, 100, 1, slot=number + 1)
+    bench.place(ALICE, BUY, 100, FILLS_PER_RESTING_ORDER_MAX + 50)
+    assert len(bench.all(FillMatched)) == FILLS_PER_RESTING_ORDER_MAX
+    (closed,) = [event for event in bench.all(OrderClosed) if event.account == ALICE]
+    assert closed.reason == CloseReason.IMMEDIATE_REMAINDER
