@@ -123,7 +123,7 @@ class Job:
         placements = sum(action.op == "place" for action in flow)
         report.say(f"trading: {placements} signed orders, {len(flow) - placements} cancels, over HTTP and WebSocket")
         begun = time.monotonic()
-        hooks = {len(flow) * share // 100: hook for share, hook in self.interruptions(traders).items()}
+        hooks = [(len(flow) * share // 100, hook) for share, hook in self.interruptions(traders).items()]
         await trading.run(flow, hooks)
         report.end_progress()
         seconds = time.monotonic() - begun
@@ -138,8 +138,8 @@ class Job:
         begun, unsettled = time.monotonic(), 0
         while time.monotonic() - begun < SETTLE_SECONDS_MAX:
             self._stage.check_alive()
-            unsettled, uncommitted = await asyncio.to_thread(checks.backlog, self._stage)
-            if unsettled == 0 and uncommitted == 0:
+            unsettled, uncommitted, committed = await asyncio.to_thread(checks.backlog, self._stage)
+            if unsettled == 0 and uncommitted == 0 and committed > 0:
                 break
             self._report.progress(f"{unsettled} fills to settle, {uncommitted} epochs to commit")
             await asyncio.sleep(0.5)
@@ -171,7 +171,8 @@ class Job:
         client = self._clients[ON_CHAIN_CANCELLER]
         resting = await client.orders(status="open")
         if not resting:
-            return
+            await client.place("BTC-USDC", "buy", "1000", "0.01")
+            resting = await client.orders(status="open")
         self._cancelled_on_chain = resting[0].id
         receipt = await asyncio.to_thread(traders.cancel_on_chain, ON_CHAIN_CANCELLER, int(resting[0].nonce))
         self._report.say(f"trader {ON_CHAIN_CANCELLER} cancelled an order on chain, block {receipt.block}")
@@ -243,7 +244,9 @@ class Job:
         print(f"\nrpc   {self._stage.rpc_url}\napi   {self._stage.api_url}\nregistry {self._stage.registry}")
         for name in registry.contracts:
             print(f"{name.ljust(24)} {registry.address(name)}")
-        print(f"keys  {self._stage.keys} (worthless: derived from the seed)\nCtrl-C ends everything", flush=True)
+        print(f"keys  {self._stage.keys} (worthless: derived from the seed)")
+        print(f"processes {self._stage.describe()}; kill and restart any of them\nCtrl-C ends everything", flush=True)
         while True:
-            self._stage.check_alive()
+            for name, status, command in self._stage.take_ended():
+                self._report.say(f"{name} ended with status {status}; start it again with\n  {command}")
             await asyncio.sleep(1)

@@ -49,6 +49,7 @@ class Stage:
         self.rpc_url = ""
         self.api_url = ""
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._commands: dict[str, list[str]] = {}
         for path in (folder, self.data, self.keys, self.registry.parent, folder / "logs"):
             path.mkdir(parents=True, exist_ok=True)
 
@@ -155,11 +156,19 @@ class Stage:
                 log = self.folder / "logs" / f"{name}.log"
                 raise StageFailure(f"{name} ended with status {process.returncode}, see {log}", remedy=_tail(log))
 
+    def take_ended(self) -> list[tuple[str, int, str]]:
+        """(name, status, command) of processes that have ended; each is told once, and no longer watched."""
+        ended = [(name, process) for name, process in self._processes.items() if process.poll() is not None]
+        for name, _ in ended:
+            del self._processes[name]
+        return [(name, process.returncode, " ".join(self._commands[name])) for name, process in ended]
+
     def describe(self) -> dict[str, int]:
         """Process ids by name."""
         return {name: process.pid for name, process in self._processes.items()}
 
     def _start(self, name: str, command: list[str]) -> None:
+        self._commands[name] = command
         with (self.folder / "logs" / f"{name}.log").open("ab") as log:
             self._processes[name] = subprocess.Popen(
                 command, cwd=ROOT, stdout=log, stderr=log, stdin=subprocess.DEVNULL

@@ -82,16 +82,17 @@ class Trading:
         self.retries = 0
         self._done = 0
 
-    async def run(self, flow: list[Action], hooks: dict[int, Callable[[], Awaitable[None]]]) -> None:
-        """Sends every action at its time. `hooks[n]` runs beside the flow once n actions were sent."""
+    async def run(self, flow: list[Action], hooks: Sequence[tuple[int, Callable[[], Awaitable[None]]]]) -> None:
+        """Sends every action at its time. A hook (n, what) runs beside the flow once n actions were sent."""
         scale = max(1.0, len(flow) / STRETCH_PER_SECOND * 1000 / max(flow[-1].at, 1))
         lanes: list[asyncio.Queue[Action | None]] = [asyncio.Queue() for _ in self._clients]
         begun = time.monotonic()
 
         async def send() -> None:
             for number, action in enumerate(flow):
-                if number in hooks:
-                    group.create_task(_as_coroutine(hooks[number]()))
+                for at, hook in hooks:
+                    if at == number:
+                        group.create_task(_as_coroutine(hook()))
                 await asyncio.sleep(max(0.0, begun + action.at * scale / 1000 - time.monotonic()))
                 lanes[action.trader].put_nowait(action)
             for lane in lanes:

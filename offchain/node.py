@@ -116,9 +116,9 @@ def run_node(settings: NodeSettings) -> int:
     children = Children(settings.data)
     children.add("projector", "offchain.projector", settings.projector())
     children.add("gateway", "offchain.gateway.serve", settings.gateway())
-    children.start()
     try:
-        return run_sequencer(settings.sequencer())
+        # Only the owner of the folder has children: one that is refused must not touch those of the running node.
+        return run_sequencer(settings.sequencer(), ready=lambda _: children.start())
     finally:
         children.stop()
 
@@ -168,6 +168,8 @@ class Children:
     def stop(self) -> None:
         """SIGTERM, then SIGKILL."""
         self._stopping.set()
+        if self._thread.ident is None:
+            return
         self._thread.join()
         running = [child.process for child in self._children if child.process is not None]
         for process in running:

@@ -243,6 +243,10 @@ class Sender:
         """
         if not waiting or _nonce(waiting[0]) <= chain.mined:
             return
+        gap = _nonce(waiting[0]) - chain.mined
+        if gap > BATCHES_IN_FLIGHT_MAX:
+            # We never had so many open: one reply is wrong, and filling the gap would sign without end.
+            raise ChainError(f"the node says that {chain.mined} nonces are used, we wait with {_nonce(waiting[0])}")
         lost = {
             row.nonce: row
             for row in self._ops.transactions_of(self.keeper, (TransactionState.FINAL, TransactionState.FAILED))

@@ -453,7 +453,7 @@ class Naive:
             self.no("EXPIRED")
         elif what.signature and what.deadline > now + 86_400:
             self.no("INVALID_PARAMETER")
-        elif what.signature and self.granted.get((what.account, what.nonce), -1) >= self.block[1]:
+        elif what.signature and (what.account, what.nonce) in self.granted:
             self.no("DEAD_NONCE")
         elif self.venue_state()[0] == "HALTED":
             self.no("CANCEL_ONLY_VENUE")
@@ -476,6 +476,7 @@ class Naive:
             self.no("INVALID_PARAMETER")
             return
         self.block = (what.block_number, what.block_time)
+        self.granted = {key: deadline for key, deadline in self.granted.items() if deadline >= what.block_time}
         for promise in sorted(self.promises, key=lambda promise: (promise.deadline, promise.nonce)):
             if promise.is_open and promise.deadline < what.block_time:
                 promise.is_open = False

@@ -96,6 +96,7 @@ def test_two_nodes_on_one_folder(node: Node, running: "subprocess.Popen[str]") -
     output, _ = second.communicate(timeout=30)
     assert second.returncode == 2, output
     assert str(running.pid) in output and "Traceback" not in output
+    assert node.pids()["node"] == running.pid
     node.wait_ready()
 
 
