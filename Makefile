@@ -33,11 +33,11 @@ compile: setup ## compile the contracts with forge and with ape
 fuzz: setup ## property tests with many more inputs; SEED=n repeats a run
 	@$(PYTHON) toolchain/run_parts.py fuzz $(PARTS)
 
-gas: setup ## measure the gas of the Gas tests again, and compare it with tests/forge/snapshots
-	@FORGE_SNAPSHOT_CHECK=true toolchain/forge test --match-contract Gas
+gas: setup ## measure the gas of the Gas tests again, and compare it with tests/forge/gas.snapshot
+	@$(PYTHON) toolchain/run_parts.py test gas
 
-gas-update: setup ## measure it again, and write tests/forge/snapshots
-	@FORGE_SNAPSHOT_EMIT=true toolchain/forge test --match-contract Gas
+gas-update: setup ## measure it again, and write tests/forge/gas.snapshot
+	@toolchain/forge snapshot --match-contract Gas --snap tests/forge/gas.snapshot
 
 docs: setup ## write docs/cli.md from the help of the commands
 	@$(PYTHON) toolchain/cli_reference.py > docs/cli.md

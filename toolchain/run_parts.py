@@ -40,6 +40,10 @@ class Result(NamedTuple):
     counts: Counts
 
 
+GAS = ("--match-contract", "Gas", "--snap", "tests/forge/gas.snapshot")
+"""What `make gas-update` writes; a growth, or a fall that is not written down, is red."""
+
+
 def python(*arguments: str) -> tuple[str, ...]:
     return (sys.executable, "-m", *arguments)
 
@@ -52,6 +56,7 @@ def test_parts() -> list[Part]:
     ape = (str(ROOT / ".venv" / "bin" / "ape"), "test", "tests/contracts", "--network")
     return [
         Part("forge", ("toolchain/forge", "test")),
+        Part("gas", ("toolchain/forge", "snapshot", *GAS, "--check"), counts_tests=False),
         Part("ape-embedded", (*ape, "ethereum:local:test")),
         Part("ape-foundry", (*ape, "ethereum:local:foundry")),
         Part("python", plain),
