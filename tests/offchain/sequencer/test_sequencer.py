@@ -392,7 +392,7 @@ async def test_countersignatures_are_handed_over_once_durable(tmp_path: Path) ->
             destination=trader,
             as_cxpt=False,
             nonce=nonce,
-            deadline=START // 1000 + 10**6,
+            deadline=START // 1000 + 80_000,
             signature=signature,
             signer=trader,
         )
