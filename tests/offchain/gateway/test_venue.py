@@ -292,11 +292,14 @@ async def test_the_verifier_is_killed_in_the_flow(real) -> None:
         tickets = [Ticket(symbol="BTC-USDC", side="buy", price=str(1 + n), size="0.001") for n in range(150)]
         signed = [await client.sign(ticket) for ticket in tickets]
         flow = asyncio.gather(*(client.place_all_signed(signed[n : n + 10]) for n in range(0, 150, 10)))
-        for _ in range(2):
+        verifier = venue.gateway.verifier
+        before = verifier.restarts
+        for kill in (1, 2):
             await asyncio.sleep(0.01)
-            while venue.gateway.verifier.process_id <= 1:
+            # Only the process that runs now: until the gateway has noticed a death, the id is that of a dead one.
+            while verifier.restarts < before + kill - 1 or verifier.process_id <= 1:
                 await asyncio.sleep(0.002)
-            os.kill(venue.gateway.verifier.process_id, signal.SIGKILL)
+            os.kill(verifier.process_id, signal.SIGKILL)
         answers = [answer for part in await flow for answer in part]
         assert [answer.order.id for answer in answers] == [order.digest for order in signed]
         assert {order.id for order in await client.orders(limit=1000)} >= {order.digest for order in signed}
