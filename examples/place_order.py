@@ -28,5 +28,7 @@ async def main(key: bytes, url: str = "http://127.0.0.1:8080") -> int:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 2:
+        raise SystemExit(__doc__)
     secret = bytes.fromhex(Path(sys.argv[1]).read_text().strip().removeprefix("0x"))
     raise SystemExit(asyncio.run(main(secret, *sys.argv[2:])))
