@@ -39,7 +39,7 @@ def _quote(symbol: str, side: str, price: Decimal, size: str, slot: int) -> Tick
 
 
 if __name__ == "__main__":
-    if len(sys.argv) < 2:
+    if len(sys.argv) < 4:
         raise SystemExit(__doc__)
     secret = bytes.fromhex(Path(sys.argv[1]).read_text().strip().removeprefix("0x"))
     raise SystemExit(asyncio.run(main(secret, *sys.argv[2:])))
