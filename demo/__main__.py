@@ -34,7 +34,10 @@ def main() -> int:
             flow = read(options.flow, TRADERS)
         else:
             flow = generate(options.seed, options.orders, FLOW_MILLIS * options.orders // ORDERS, TRADERS)
-        job = Job(Options(folder=folder.resolve(), seed=options.seed, stay=options.stay), report)
+        job = Job(
+            Options(folder=folder.resolve(), seed=options.seed, stay=options.stay, has_fills=options.flow is None),
+            report,
+        )
         status = asyncio.run(job.run(flow))
         if status == 0 and options.folder is None:
             shutil.rmtree(folder, ignore_errors=True)

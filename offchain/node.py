@@ -210,4 +210,4 @@ def _die_with_parent() -> Callable[[], None] | None:
 def _encode_path(value: object) -> str:
     if isinstance(value, Path):
         return str(value)
-    raise NotImplementedError(type(value))
+    raise NotImplementedError(type(value))  # msgspec's protocol for a type that the hook does not know

@@ -21,7 +21,7 @@ def main() -> int:
 def _decode_path(kind: type, value: object) -> object:
     if kind is Path:
         return Path(str(value))
-    raise NotImplementedError(kind)
+    raise NotImplementedError(kind)  # msgspec's protocol for a type that the hook does not know
 
 
 if __name__ == "__main__":

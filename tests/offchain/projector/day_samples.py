@@ -115,6 +115,8 @@ def write_day(folder: Path, orders: int = 150) -> Day:
     day.do(SetFees(maker_fee_ppm=0, taker_fee_ppm=5))
     day.log(WithdrawalRequested, account=TRADERS[3], token=QUOTE, amount=7, destination=TRADERS[3], matures_at=1)
     day.do(CancelAll(TRADERS[4], 0, 0, TRADERS[4]))
+    day.do(order(TRADERS[5], Side.SELL, 500, 1, 30_000))
+    day.do(order(TRADERS[6], Side.BUY, 500, 1, 30_001))
     day.do(CloseEpoch())
     day.flush()
     day.journal.close()
