@@ -19,6 +19,10 @@ def batch_gas_estimate(orders: int, fills: int) -> int:
     return GAS_BATCH_BASE + GAS_PER_ORDER * orders + GAS_PER_FILL * fills
 
 
+AMM_MAKER = 2**16 - 1
+"""`BatchFill.maker` of a fill whose maker is the market's AMM pair. Twin: AMM_MAKER."""
+
+
 class SignedOrder(msgspec.Struct, frozen=True):
     order: Order
     signature: str
@@ -39,6 +43,8 @@ class SettlementBatch(msgspec.Struct, frozen=True):
     first: int
     orders: tuple[SignedOrder, ...]
     fills: tuple[BatchFill, ...]
+    amm_quotes: tuple[int, ...] = ()
+    """Exact quote amounts, before fees, of the AMM fills that were not taken back, in order."""
 
     @property
     def last(self) -> int:

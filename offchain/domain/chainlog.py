@@ -115,6 +115,17 @@ class BatchSettled(ChainLog, frozen=True, kw_only=True, tag="batch_settled"):
     refusals: tuple[tuple[int, int], ...]
 
 
+class AmmLegSettled(ChainLog, frozen=True, kw_only=True, tag="amm_leg_settled"):
+    """The AMM leg of the batch whose `BatchSettled` follows. `amount_in` left the Vault to the pair, `amount_out` came
+    back: quote units and base atoms for a buy, the other way round for a sale."""
+
+    market: int
+    fill: int
+    is_buy: bool
+    amount_in: int
+    amount_out: int
+
+
 AnyChainLog = (
     Deposited
     | WithdrawalRequested
@@ -129,4 +140,5 @@ AnyChainLog = (
     | OrderCancelledOnChain
     | AllOrdersCancelledOnChain
     | BatchSettled
+    | AmmLegSettled
 )

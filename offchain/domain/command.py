@@ -66,6 +66,10 @@ class OpenVenue(msgspec.Struct, frozen=True, kw_only=True, tag="open_venue"):
     batch_interval_millis: int
     batch_gas_max: int
     fills_per_immediate_order_max: int
+    operators: tuple[Address, ...] = ()
+    """Who may list, pause, resume and delist markets."""
+    listed_state: MarketState = MarketState.ACTIVE
+    """The state in which a market begins."""
 
 
 class AdvanceTime(msgspec.Struct, frozen=True, kw_only=True, tag="advance_time"):
@@ -84,8 +88,51 @@ class SetFees(msgspec.Struct, frozen=True, kw_only=True, tag="set_fees"):
 
 
 class SetMarketState(msgspec.Struct, frozen=True, kw_only=True, tag="set_market_state"):
+    """`by`: the operator who asked for it; empty if it was the process itself."""
+
     market: int
     state: MarketState
+    by: Address = Address("")
+
+
+class SetOperators(msgspec.Struct, frozen=True, kw_only=True, tag="set_operators"):
+    """Replaces the venue's operators."""
+
+    operators: tuple[Address, ...]
+
+
+class RequestMarket(msgspec.Struct, frozen=True, kw_only=True, tag="request_market"):
+    """An operator asks for a new market over a new synth; the list keeper brings it on chain.
+
+    Decided here: the market's number and that symbol and synth are not taken. The rest are the terms that
+    SynthIssuer, PriceOracle and Settlement get; their bounds are checked by the contracts.
+    """
+
+    symbol: str
+    synth_symbol: str
+    synth_name: str
+    base_atoms_per_lot: int
+    quote_atoms_per_tick_lot: int
+    ceiling: int
+    """Most synth atoms that may be in debt."""
+    initial_percent: int
+    maintenance_percent: int
+    bonus_percent: int
+    quorum: int
+    max_age_seconds: int
+    max_move_ppm_per_minute: int
+    by: Address
+
+
+class ObservePool(msgspec.Struct, frozen=True, kw_only=True, tag="observe_pool"):
+    """Reserves of a market's AMM pair at a block. Not a log: only the latest matters, and none need follow another."""
+
+    market: int
+    base_reserve: int
+    quote_reserve: int
+    """In units of the settlement token."""
+    block_number: int
+    block_time: int
 
 
 class SetVenueState(msgspec.Struct, frozen=True, kw_only=True, tag="set_venue_state"):
@@ -139,6 +186,9 @@ JsonCommand = (
     | CloseEpoch
     | SetFees
     | SetMarketState
+    | SetOperators
+    | RequestMarket
+    | ObservePool
     | SetVenueState
     | RequestApproval
     | RefuseFill

@@ -37,6 +37,15 @@ class RejectReason(StrEnum):
     UNKNOWN_FILL = "UNKNOWN_FILL"
     TOO_MANY_APPROVALS = "TOO_MANY_APPROVALS"
     INVALID_PARAMETER = "INVALID_PARAMETER"
+    NOT_AN_OPERATOR = "NOT_AN_OPERATOR"
+    MARKET_EXISTS = "MARKET_EXISTS"
+    MARKET_DELISTED = "MARKET_DELISTED"
+    NO_POOL = "NO_POOL"
+    """The market has no AMM pair, or its reserves are not known well enough now."""
+    POOL_BUSY = "POOL_BUSY"
+    """An AMM fill of this market is not decided yet."""
+    AMM_PRICE = "AMM_PRICE"
+    """The pair gives less than the order's limit."""
 
 
 class CloseReason(StrEnum):
@@ -61,6 +70,8 @@ class RefusalCause(IntEnum):
     EXPIRED = 3
     DEAD = 4
     OPERATOR = 5
+    AMM = 6
+    """The pair would have given less; nobody is at fault."""
 
 
 REFUSAL_TAKER_BIT = 0x80
@@ -133,6 +144,38 @@ class FillMatched(Event, frozen=True, kw_only=True, tag="fill_matched"):
     taker_fee_ppm: int
     maker_fee: int
     taker_fee: int
+
+
+class AmmFillMatched(Event, frozen=True, kw_only=True, tag="amm_fill_matched"):
+    """A fill in state MATCHED whose maker is the market's AMM pair. Provisional: it settles at `quote` or better for
+    the taker, or is refused. `quote` and `taker_fee` in quote units."""
+
+    fill: int
+    market: int
+    at: int
+    taker_digest: Digest
+    taker: Address
+    taker_side: int
+    size_lots: int
+    quote: int
+    taker_fee_ppm: int
+    taker_fee: int
+
+
+class AmmFillImproved(Event, frozen=True, kw_only=True, tag="amm_fill_improved"):
+    """The pair gave more than was promised: `amount` of `token` for the taker, with the settling of `fill`."""
+
+    fill: int
+    taker: Address
+    token: Address
+    amount: int
+
+
+class PoolChanged(Event, frozen=True, kw_only=True, tag="pool_changed"):
+    market: int
+    base_reserve: int
+    quote_reserve: int
+    block_number: int
 
 
 class BatchClosed(Event, frozen=True, kw_only=True, tag="batch_closed"):
@@ -219,6 +262,29 @@ class CommandRejected(Event, frozen=True, kw_only=True, tag="command_rejected"):
     reason: RejectReason
 
 
+class OperatorsChanged(Event, frozen=True, kw_only=True, tag="operators_changed"):
+    operators: tuple[Address, ...]
+
+
+class MarketRequested(Event, frozen=True, kw_only=True, tag="market_requested"):
+    """A market that the list keeper is to bring on chain under this number; fields as in `RequestMarket`."""
+
+    market: int
+    symbol: str
+    synth_symbol: str
+    synth_name: str
+    base_atoms_per_lot: int
+    quote_atoms_per_tick_lot: int
+    ceiling: int
+    initial_percent: int
+    maintenance_percent: int
+    bonus_percent: int
+    quorum: int
+    max_age_seconds: int
+    max_move_ppm_per_minute: int
+    by: Address
+
+
 class MarketOpened(Event, frozen=True, kw_only=True, tag="market_opened"):
     market: int
     symbol: str
@@ -232,6 +298,7 @@ class MarketOpened(Event, frozen=True, kw_only=True, tag="market_opened"):
 class MarketStateChanged(Event, frozen=True, kw_only=True, tag="market_state_changed"):
     market: int
     state: str
+    by: Address = Address("")
 
 
 class VenueStateChanged(Event, frozen=True, kw_only=True, tag="venue_state_changed"):
@@ -267,6 +334,9 @@ AnyEvent = (
     | OrderRejected
     | OrderClosed
     | FillMatched
+    | AmmFillMatched
+    | AmmFillImproved
+    | PoolChanged
     | BatchClosed
     | FillSettled
     | FillRefused
@@ -277,6 +347,8 @@ AnyEvent = (
     | ApprovalGranted
     | ApprovalReleased
     | CommandRejected
+    | OperatorsChanged
+    | MarketRequested
     | MarketOpened
     | MarketStateChanged
     | VenueStateChanged

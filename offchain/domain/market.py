@@ -20,6 +20,9 @@ class MarketState(StrEnum):
     POST_ONLY = "POST_ONLY"
     CANCEL_ONLY = "CANCEL_ONLY"
     PAUSED = "PAUSED"
+    """Nothing is accepted; resting orders stay and can be cancelled."""
+    DELISTED = "DELISTED"
+    """For good: every order was cancelled."""
 
 
 class Market(msgspec.Struct, frozen=True, kw_only=True):

@@ -41,6 +41,8 @@ class Flags(IntFlag):
     NONE = 0
     POST_ONLY = 1
     REDUCE_ONLY = 2
+    AMM = 4
+    """Trades with the market's AMM pair only, whole or not at all. Twin: FLAG_AMM."""
 
 
 class OrderStatus(StrEnum):

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: MIT
+pragma solidity ^0.8.30;
+
+/// @title One pool per synth, against the settlement token, at an address known beforehand
+interface IAmmFactory {
+    event PairCreated(address indexed base, address pair, uint256 count);
+
+    /// @notice Thrown when a base token has its pool already.
+    error PairExists(address pair);
+    /// @notice Thrown when a base token is zero, the settlement token, or no synth of the Vault.
+    error NotPoolable(address base);
+
+    /// @notice Creates the pool of `base`. Anyone may.
+    function createPair(address base) external returns (address pair);
+
+    /// @return pair Zero without one.
+    function pairOf(address base) external view returns (address pair);
+    /// @return pair Where `createPair` puts it, or has put it.
+    function predictPair(address base) external view returns (address pair);
+    function pairAt(uint256 index) external view returns (address pair);
+    function pairCount() external view returns (uint256);
+    function VAULT() external view returns (address);
+    function QUOTE_TOKEN() external view returns (address);
+    function IMPLEMENTATION() external view returns (address);
+}

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: MIT
+pragma solidity ^0.8.30;
+
+/// @title A constant-product pool of a synth (base) and the settlement token (quote); its shares are an ERC-20
+///
+/// ASSUMPTIONS
+/// - Neither token takes a fee on transfer, rebases, or calls back.
+/// - Reserves, not balances, make the price: what is sent without a call belongs to nobody until `skim` or `sync`.
+/// - Every input pays FEE_PPM (0.3 %), which stays in the pool. No protocol fee.
+/// - The spot price is never an oracle: use the cumulative prices over time.
+interface IAmmPair {
+    event Mint(address indexed sender, uint256 baseAmount, uint256 quoteAmount, uint256 shares, address indexed to);
+    event Burn(address indexed sender, uint256 baseAmount, uint256 quoteAmount, uint256 shares, address indexed to);
+    event Swap(
+        address indexed sender, uint256 baseIn, uint256 quoteIn, uint256 baseOut, uint256 quoteOut, address indexed to
+    );
+    event Sync(uint112 baseReserve, uint112 quoteReserve);
+
+    /// @notice Thrown when a pool would hold less than MINIMUM_LIQUIDITY shares, or shares or amounts would be zero.
+    error InsufficientLiquidity();
+    /// @notice Thrown when less came in than the constant product asks for.
+    error InsufficientInput();
+    /// @notice Thrown when an output is zero or not below the reserve.
+    error InsufficientOutput();
+    /// @notice Thrown when a receiver is one of the two tokens.
+    error InvalidReceiver();
+    /// @notice Thrown when a reserve would exceed 112 bits.
+    error ReserveOverflow();
+
+    /// @notice Once, by the factory, in the creating transaction.
+    function initialize(address base, address quote) external;
+
+    /// @notice Mints shares to `to` for what was sent since the last call; the first mint locks MINIMUM_LIQUIDITY.
+    function mint(address to) external returns (uint256 shares);
+    /// @notice Burns the shares that were sent here and pays both tokens to `to`, rounded down.
+    function burn(address to) external returns (uint256 baseAmount, uint256 quoteAmount);
+    /// @notice Pays exactly what is asked for to `to`, if what was sent since the last call keeps the product.
+    function swap(uint256 baseOut, uint256 quoteOut, address to) external;
+    /// @notice Pays what exceeds the reserves to `to`.
+    function skim(address to) external;
+    /// @notice Makes the reserves what is there.
+    function sync() external;
+
+    function base() external view returns (address);
+    function quote() external view returns (address);
+    /// @return baseReserve Atoms of the synth.
+    /// @return quoteReserve Atoms of the settlement token.
+    /// @return at Unix seconds of the last change.
+    function reserves() external view returns (uint112 baseReserve, uint112 quoteReserve, uint32 at);
+    /// @return baseCumulative Sum over seconds of quote/base as UQ112x112 (wraps), up to now.
+    /// @return quoteCumulative Sum over seconds of base/quote as UQ112x112 (wraps), up to now.
+    /// @return at Now, as 32 bits.
+    function cumulativePrices() external view returns (uint256 baseCumulative, uint256 quoteCumulative, uint32 at);
+    /// @notice Most that comes out for `amountIn`: Uniswap v2's formula at 30 bps, rounded down.
+    /// @param isBaseIn Whether base comes in and quote goes out.
+    function getAmountOut(uint256 amountIn, bool isBaseIn) external view returns (uint256 amountOut);
+    /// @notice Least that must come in for `amountOut`, rounded up.
+    /// @param isBaseOut Whether base goes out and quote comes in.
+    function getAmountIn(uint256 amountOut, bool isBaseOut) external view returns (uint256 amountIn);
+}

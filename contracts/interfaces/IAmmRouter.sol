@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: MIT
+pragma solidity ^0.8.30;
+
+/// @title Trades with the pools from a wallet: never worse than asked, never later than asked
+///
+/// It holds nothing between two calls. Paths lead from a token to another over the settlement token: one hop between it
+/// and a synth, two between two synths.
+interface IAmmRouter {
+    /// @notice An ERC-2612 permit of the caller for the router; `deadline` 0 for none. One that was used already does
+    /// not matter as long as the allowance is there.
+    struct Permit {
+        uint256 value;
+        uint256 deadline;
+        uint8 v;
+        bytes32 r;
+        bytes32 s;
+    }
+
+    /// @notice Thrown when a call is mined after its deadline.
+    error DeadlinePassed(uint256 deadline);
+    /// @notice Thrown when less would come out than the caller accepts.
+    error TooLittleOut(uint256 amount, uint256 minimum);
+    /// @notice Thrown when more would go in than the caller accepts.
+    error TooMuchIn(uint256 amount, uint256 maximum);
+    /// @notice Thrown when a token has no pool, or a path leads nowhere.
+    error UnknownPool(address token);
+
+    function swapExactIn(
+        address tokenIn,
+        address tokenOut,
+        uint256 amountIn,
+        uint256 minimumOut,
+        address to,
+        uint256 deadline,
+        Permit calldata permit
+    ) external returns (uint256 amountOut);
+
+    function swapExactOut(
+        address tokenIn,
+        address tokenOut,
+        uint256 amountOut,
+        uint256 maximumIn,
+        address to,
+        uint256 deadline,
+        Permit calldata permit
+    ) external returns (uint256 amountIn);
+
+    /// @notice Adds at the pool's price (at the given ratio if it is empty), at most the desired amounts.
+    function addLiquidity(
+        address base,
+        uint256 baseDesired,
+        uint256 quoteDesired,
+        uint256 baseMinimum,
+        uint256 quoteMinimum,
+        address to,
+        uint256 deadline
+    ) external returns (uint256 baseAmount, uint256 quoteAmount, uint256 shares);
+
+    function removeLiquidity(
+        address base,
+        uint256 shares,
+        uint256 baseMinimum,
+        uint256 quoteMinimum,
+        address to,
+        uint256 deadline,
+        Permit calldata permit
+    ) external returns (uint256 baseAmount, uint256 quoteAmount);
+
+    function quoteExactIn(address tokenIn, address tokenOut, uint256 amountIn) external view returns (uint256 amountOut);
+    function quoteExactOut(address tokenIn, address tokenOut, uint256 amountOut)
+        external
+        view
+        returns (uint256 amountIn);
+    function FACTORY() external view returns (address);
+}

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: MIT
+pragma solidity ^0.8.30;
+
+/// @title What a guardian may stop, and for how long: what brings money in, never what lets it out
+///
+/// A pause ends by itself after PAUSE_MAX (24 hours); the next one may begin PAUSE_REST (7 days) after its end.
+interface IPausable {
+    event Paused(address indexed guardian, uint256 until);
+    event Unpaused(address indexed guardian);
+
+    /// @notice Thrown when something is asked for that is paused.
+    error IsPaused(uint256 until);
+    /// @notice Thrown when a pause would follow another too closely.
+    error PauseTooSoon(uint256 from);
+
+    /// @notice Pauses for PAUSE_MAX (GUARDIAN_ROLE).
+    function pause() external;
+    /// @notice Ends the pause now (GUARDIAN_ROLE).
+    function unpause() external;
+    /// @return until Unix seconds at which the last pause ends or ended, 0 if there never was one.
+    function pausedUntil() external view returns (uint256 until);
+}

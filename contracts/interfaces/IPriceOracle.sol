@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: MIT
+pragma solidity ^0.8.30;
+
+import {IPriceSource} from "./IPriceSource.sol";
+
+/// @title The accepted price of every synth: the median of posters and sources, bounded in how fast it moves
+///
+/// ASSUMPTIONS
+/// - A reading counts while it is no older than the feed's `maxAge`. With fewer than `quorum` readings that count
+///   nothing is accepted, and the accepted price grows stale.
+/// - The accepted price moves towards the median by at most `maxMovePpmPerMinute` per minute since it was last
+///   accepted (at most for `maxAge`): one bad minute of a quorum is bounded.
+/// - A price that was stale and is accepted again has `resumedAt` = then: whoever was asleep gets time before anything
+///   is liquidated.
+interface IPriceOracle {
+    /// @param quorum Readings that must count, from 1.
+    /// @param maxAge Seconds for which a reading and the accepted price count, at most MAX_AGE (1 hour).
+    /// @param maxMovePpmPerMinute Bound of the accepted price's speed.
+    /// @param sources Sources beside the posters; at most MAX_SOURCES.
+    struct Feed {
+        uint8 quorum;
+        uint32 maxAge;
+        uint32 maxMovePpmPerMinute;
+        IPriceSource[] sources;
+    }
+
+    event FeedConfigured(
+        address indexed synth, uint8 quorum, uint32 maxAge, uint32 maxMovePpmPerMinute, IPriceSource[] sources
+    );
+    event PricePosted(address indexed poster, address indexed synth, uint256 price);
+    event PriceAccepted(address indexed synth, uint256 price, uint256 median, uint8 readings, uint40 resumedAt);
+
+    /// @notice Thrown when a synth has no feed.
+    error UnknownFeed(address synth);
+    /// @notice Thrown when a feed's parameters are out of their bounds.
+    error MalformedFeed();
+    /// @notice Thrown when a posted price is zero or does not fit 128 bits.
+    error PriceOutOfRange(uint256 price);
+    /// @notice Thrown when arrays do not match.
+    error LengthMismatch();
+
+    /// @notice Sets a feed. LISTER_ROLE may set one that is not there; only DEFAULT_ADMIN_ROLE may change one.
+    function configure(address synth, Feed calldata feed) external;
+
+    /// @notice Posts the caller's prices (POSTER_ROLE) and accepts new medians where a quorum is there. Units of the
+    /// settlement token per 1e18 synth atoms.
+    function post(address[] calldata synths, uint256[] calldata prices) external;
+
+    /// @notice Accepts the present median, if a quorum is there. Anyone may call it; without a quorum it changes
+    /// nothing.
+    function accept(address synth) external returns (bool accepted);
+
+    /// @notice The accepted price. Valid while `block.timestamp <= at + maxAge`.
+    /// @return price 0 if none was ever accepted.
+    /// @return at When it was accepted.
+    /// @return resumedAt When prices came back the last time: first acceptance, or after staleness.
+    /// @return maxAge The feed's.
+    function priceOf(address synth) external view returns (uint256 price, uint40 at, uint40 resumedAt, uint32 maxAge);
+
+    function feedOf(address synth) external view returns (Feed memory);
+    /// @return price What `poster` posted last for `synth`, 0 if never.
+    function postOf(address poster, address synth) external view returns (uint256 price, uint40 at);
+    function posters() external view returns (address[] memory);
+}

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: MIT
+pragma solidity ^0.8.30;
+
+/// @title Creates synths: minimal clones of one SynthERC20, whose one minter is the Vault for ever
+///
+/// Every address is known beforehand: it depends on the factory, the name and the symbol only. A symbol is used once.
+interface ISynthFactory {
+    event SynthCreated(address indexed synth, string name, string symbol);
+
+    /// @notice Thrown when a symbol is taken.
+    error SymbolTaken(string symbol);
+    /// @notice Thrown when a name or a symbol is empty or longer than 31 bytes.
+    error MalformedName();
+
+    /// @notice Creates the synth (CREATOR_ROLE); it still must be registered with the Vault.
+    function createSynth(string calldata name, string calldata symbol) external returns (address synth);
+
+    /// @return synth The synth of this symbol, zero without one.
+    function synthOf(string calldata symbol) external view returns (address synth);
+    function isSynth(address synth) external view returns (bool);
+    /// @return synth Where `createSynth` puts it, or has put it.
+    function predictSynth(string calldata name, string calldata symbol) external view returns (address synth);
+    /// @return implementation The SynthERC20 that the clones share.
+    function IMPLEMENTATION() external view returns (address implementation);
+}
