@@ -19,6 +19,8 @@ BATCH = f"(uint64,{ORDER}[],bytes[],{FILL}[])"
 HEADER = "(uint64,bytes32,uint64,uint64,bytes32,bytes32,bytes32,uint128,uint32,bytes32)"
 AUTHORIZATION = "(uint256,uint256,bytes)"
 WITHDRAWAL = "(address,address,uint256,address,bool,uint256,uint256)"
+SYNTH_TERMS = "(uint128,uint16,uint16,uint16)"
+FEED = "(uint8,uint32,uint32,address[])"
 TOTALS = "(uint256,uint256,uint256,uint256,uint256,uint256)"
 
 
@@ -37,6 +39,8 @@ class Vault:
     insurance_account = Function("insuranceAccount()", "address")
     cosigner = Function("cosigner()", "address")
     domain_separator = Function("domainSeparator()", "bytes32")
+    is_synth = Function("isSynth(address)", "bool")
+    register_synth = Function("registerSynth(address)")
     deposit = Function("deposit(uint256)")
     deposit_for = Function("depositFor(address,uint256)")
     deposit_synth = Function("depositSynth(address,uint256)")
@@ -75,11 +79,46 @@ class OrderbookCommitment:
 class SynthIssuer:
     """Twin: ISynthIssuer.sol."""
 
+    configure = Function(f"configure(address,{SYNTH_TERMS})")
     open = Function(f"open(address,uint128,uint128,{AUTHORIZATION})")
     close = Function(f"close(address,uint128,uint128,{AUTHORIZATION})")
-    post_price = Function("postPrice(address,uint256)")
+    liquidate = Function(f"liquidate(address,address,uint128,uint128,{AUTHORIZATION})", "uint128", "uint128")
+    absorb = Function("absorb(address,address)")
+    shut_down = Function("shutDown(address)")
+    settle_positions = Function("settlePositions(address,address[])")
+    redeem = Function(f"redeem(address,uint256,{AUTHORIZATION})", "uint256")
     position_of = Function("positionOf(address,address)", "(uint128,uint128)")
-    price_of = Function("priceOf(address)", "uint256", "uint40")
+    terms_of = Function("termsOf(address)", SYNTH_TERMS)
+    debt_of = Function("debtOf(address)", "uint256")
+    is_liquidatable = Function("isLiquidatable(address,address)", "bool")
+    liquidatable_debt = Function("liquidatableDebt(address,address)", "uint256")
+
+
+class SynthFactory:
+    """Twin: ISynthFactory.sol."""
+
+    create_synth = Function("createSynth(string,string)", "address")
+    synth_of = Function("synthOf(string)", "address")
+    predict_synth = Function("predictSynth(string,string)", "address")
+
+
+class PriceOracle:
+    """Twin: IPriceOracle.sol."""
+
+    configure = Function(f"configure(address,{FEED})")
+    post = Function("post(address[],uint256[])")
+    accept = Function("accept(address)", "bool")
+    price_of = Function("priceOf(address)", "uint256", "uint40", "uint40", "uint32")
+    feed_of = Function("feedOf(address)", FEED)
+    post_of = Function("postOf(address,address)", "uint256", "uint40")
+
+
+class AmmFactory:
+    """Twin: IAmmFactory.sol."""
+
+    create_pair = Function("createPair(address)", "address")
+    pair_of = Function("pairOf(address)", "address")
+    predict_pair = Function("predictPair(address)", "address")
 
 
 class Token:
