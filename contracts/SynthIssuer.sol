@@ -2,6 +2,7 @@
 pragma solidity 0.8.30;
 
 import {AccessControl} from "@openzeppelin/contracts/access/AccessControl.sol";
+import {EnumerableSet} from "@openzeppelin/contracts/utils/structs/EnumerableSet.sol";
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {ISynthIssuer} from "./interfaces/ISynthIssuer.sol";
 import {IVault} from "./interfaces/IVault.sol";
@@ -11,6 +12,8 @@ import {Authorization} from "./interfaces/Types.sol";
 /// @dev First version: one posted price per synth, no liquidation yet. It trusts the Vault, and nothing else calls
 /// back.
 contract SynthIssuer is ISynthIssuer, AccessControl {
+    using EnumerableSet for EnumerableSet.AddressSet;
+
     /// @dev A price as posted; zero `postedAt` means never.
     struct Price {
         uint216 price;
@@ -31,6 +34,8 @@ contract SynthIssuer is ISynthIssuer, AccessControl {
     /* STORAGE */
 
     mapping(address account => mapping(address synth => Position)) private _positions;
+    /// @dev Accounts whose position is not empty.
+    mapping(address synth => EnumerableSet.AddressSet) private _holders;
     mapping(address synth => Price) private _prices;
 
     constructor(address admin, address vault) {
@@ -47,7 +52,7 @@ contract SynthIssuer is ISynthIssuer, AccessControl {
         position.debt += debt;
         // More collateral alone always improves a position: it needs no price.
         if (debt != 0) _requireCollateralized(synth, position);
-        emit PositionChanged(msg.sender, synth, position.collateral, position.debt);
+        _keep(msg.sender, synth, position);
 
         if (collateral != 0) VAULT.lockCollateral(msg.sender, collateral, authorization);
         if (debt != 0) VAULT.mintSynth(synth, msg.sender, debt);
@@ -61,10 +66,18 @@ contract SynthIssuer is ISynthIssuer, AccessControl {
         position.debt -= debt;
         // Paying back alone always improves a position: it needs no price.
         if (collateral != 0) _requireCollateralized(synth, position);
-        emit PositionChanged(msg.sender, synth, position.collateral, position.debt);
+        _keep(msg.sender, synth, position);
 
         if (debt != 0) VAULT.burnSynth(synth, msg.sender, debt, authorization);
         if (collateral != 0) VAULT.unlockCollateral(msg.sender, collateral);
+    }
+
+    /// @dev After every change of a position.
+    function _keep(address account, address synth, Position storage position) private {
+        if (position.collateral == 0 && position.debt == 0) _holders[synth].remove(account);
+        else _holders[synth].add(account);
+
+        emit PositionChanged(account, synth, position.collateral, position.debt);
     }
 
     /// @dev Without debt there is nothing to value, so that whoever has paid back needs no price to get out.
@@ -98,6 +111,28 @@ contract SynthIssuer is ISynthIssuer, AccessControl {
     /// @inheritdoc ISynthIssuer
     function positionOf(address account, address synth) external view returns (Position memory) {
         return _positions[account][synth];
+    }
+
+    /// @inheritdoc ISynthIssuer
+    function positionCount(address synth) external view returns (uint256) {
+        return _holders[synth].length();
+    }
+
+    /// @inheritdoc ISynthIssuer
+    function positionsOf(address synth, uint256 from, uint256 count)
+        external
+        view
+        returns (address[] memory accounts, Position[] memory positions)
+    {
+        uint256 length = _holders[synth].length();
+        uint256 last = Math.min(Math.saturatingAdd(from, count), length);
+        uint256 size = Math.saturatingSub(last, from);
+        accounts = new address[](size);
+        positions = new Position[](size);
+        for (uint256 i; i < size; ++i) {
+            accounts[i] = _holders[synth].at(from + i);
+            positions[i] = _positions[accounts[i]][synth];
+        }
     }
 
     /// @inheritdoc ISynthIssuer

@@ -37,5 +37,13 @@ interface ISynthIssuer {
     function postPrice(address synth, uint256 price) external;
 
     function positionOf(address account, address synth) external view returns (Position memory);
+    /// @return count Accounts with a position, of collateral or debt, in `synth`.
+    function positionCount(address synth) external view returns (uint256 count);
+    /// @notice A page of the positions in `synth`, in no order that lasts: for liquidators, and for whoever closes a
+    /// synth that was shut down, where nodes serve no old logs.
+    function positionsOf(address synth, uint256 from, uint256 count)
+        external
+        view
+        returns (address[] memory accounts, Position[] memory positions);
     function priceOf(address synth) external view returns (uint256 price, uint40 postedAt);
 }

@@ -88,6 +88,8 @@ class SynthIssuer:
     settle_positions = Function("settlePositions(address,address[])")
     redeem = Function(f"redeem(address,uint256,{AUTHORIZATION})", "uint256")
     position_of = Function("positionOf(address,address)", "(uint128,uint128)")
+    position_count = Function("positionCount(address)", "uint256")
+    positions_of = Function("positionsOf(address,uint256,uint256)", "address[]", "(uint128,uint128)[]")
     terms_of = Function("termsOf(address)", SYNTH_TERMS)
     debt_of = Function("debtOf(address)", "uint256")
     is_liquidatable = Function("isLiquidatable(address,address)", "bool")
