@@ -13,7 +13,7 @@ setup: ## make .venv and node_modules as locked (nothing to do when they are the
 	@toolchain/setup
 
 demo: setup ## the whole journey on a local chain; STAY=1 leaves it running, FLOW=file plays a file of orders, SEED=n another flow
-	@$(PYTHON) -m demo $(if $(STAY),--stay) $(if $(FLOW),--flow '$(FLOW)') $(if $(SEED),--seed '$(SEED)')
+	@$(PYTHON) -m demo $(if $(STAY),--stay) $(if $(FLOW),--flow '$(FLOW)') $(if $(SEED),--seed '$(SEED)') $(if $(ORDERS),--orders '$(ORDERS)') $(if $(FOLDER),--folder '$(FOLDER)')
 
 test: setup ## all tests; PARTS="forge ape-embedded ape-foundry python" runs some
 	@$(PYTHON) toolchain/run_parts.py test $(PARTS)

@@ -14,6 +14,7 @@ from demo.exits import Exits
 from demo.flow import MAKERS, Action
 from demo.keys import Key, derive
 from demo.report import Report, percentiles
+from demo.session import write_session
 from demo.stage import KEEPERS, Stage
 from demo.traders import Traders
 from demo.trading import Trading
@@ -246,6 +247,8 @@ class Job:
         self._clients = []
 
     async def _stay(self, registry: Registry) -> None:
+        session = write_session(self._stage, self._options.folder)
+        print(f"\nIn another terminal, from this folder:\n  source {session}")
         print(f"\nrpc   {self._stage.rpc_url}\napi   {self._stage.api_url}\nregistry {self._stage.registry}")
         for name in registry.contracts:
             print(f"{name.ljust(24)} {registry.address(name)}")

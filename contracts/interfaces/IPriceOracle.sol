@@ -53,7 +53,8 @@ interface IPriceOracle {
     /// @notice The accepted price. Valid while `block.timestamp <= at + maxAge`.
     /// @return price 0 if none was ever accepted.
     /// @return at When it was accepted.
-    /// @return resumedAt When prices came back the last time: first acceptance, or after staleness.
+    /// @return resumedAt When a stale price was accepted again the last time; 0 if it never was stale. The very first
+    /// price resumes nothing: nobody can be in debt before it.
     /// @return maxAge The feed's.
     function priceOf(address synth) external view returns (uint256 price, uint40 at, uint40 resumedAt, uint32 maxAge);
 

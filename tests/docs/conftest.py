@@ -1,0 +1,42 @@
+"""A running venue for the pages: `make demo STAY=1`, started once, as the pages tell their reader to."""
+
+import os
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+READY_SECONDS = 240
+
+
+@pytest.fixture(scope="session")
+def session_file() -> Iterator[Path]:
+    """The file that the pages source."""
+    with tempfile.TemporaryDirectory(prefix="hooats-docs-") as name:
+        folder = Path(name)
+        command = ["make", "demo", "STAY=1", "ORDERS=200", f"FOLDER={folder}"]
+        with (folder / "demo.log").open("wb") as log:
+            process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, start_new_session=True)
+        try:
+            yield wait_for(folder / "env", process, folder / "demo.log")
+        finally:
+            os.killpg(process.pid, signal.SIGTERM)
+            try:
+                process.wait(60)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+
+
+def wait_for(file: Path, process: subprocess.Popen[bytes], log: Path) -> Path:
+    deadline = time.monotonic() + READY_SECONDS
+    while not file.exists():
+        assert process.poll() is None, f"the demo ended with {process.returncode}\n{log.read_text()[-4000:]}"
+        assert time.monotonic() < deadline, f"the demo was not ready\n{log.read_text()[-4000:]}"
+        time.sleep(0.2)
+    return file
