@@ -270,7 +270,7 @@ class Liquidator:
 
     async def _liquidate(self, position: Weak, debt: int) -> None:
         try:
-            granted = await self._exchange.approval("burn", position.symbol, format_atoms(debt, position.decimals))
+            granted = await self._exchange.approval("burn", position.synth, format_atoms(debt, position.decimals))
         except HooatsError as refused:
             self._postpone(position, str(refused))
             return

@@ -5,7 +5,7 @@ import sys
 import click
 
 from offchain import __version__
-from offchain.cli import daemons, journals, money, orders, proofs
+from offchain.cli import daemons, debt, journals, money, orders, proofs
 from offchain.cli.failures import report
 
 
@@ -25,6 +25,7 @@ hooats.add_command(money.deposit)
 hooats.add_command(money.withdraw)
 hooats.add_command(money.balances)
 hooats.add_command(orders.order)
+hooats.add_command(debt.debt)
 hooats.add_command(proofs.prove)
 hooats.add_command(proofs.verify)
 hooats.add_command(journals.replay)
