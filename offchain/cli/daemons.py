@@ -8,6 +8,7 @@ import click
 from keepers.loop import KEEPERS, KeeperSettings, run_keeper
 from offchain.chain.registry import load_registry
 from offchain.cli import options
+from offchain.cli.configuration import keeper_defaults
 from offchain.domain.errors import ConfigurationError
 from offchain.node import NodeSettings, run_node
 from offchain.security.keys import load_key
@@ -64,8 +65,14 @@ def node(
     sys.exit(run_node(settings))
 
 
+def _keeper_defaults(context: click.Context, _: click.Parameter, name: str) -> str:
+    """The file's [keeper.NAME] over its [keeper]; the name is parsed before the flags, which then find both."""
+    context.default_map = keeper_defaults(context.default_map or {}, name)
+    return name
+
+
 @click.command()
-@click.argument("name", type=click.Choice(sorted(KEEPERS)))
+@click.argument("name", type=click.Choice(sorted(KEEPERS)), is_eager=True, callback=_keeper_defaults)
 @options.data
 @options.registry
 @options.chain_id
@@ -75,6 +82,12 @@ def node(
 @options.flag("--ops-url", "Ops database; SQLite in the data folder if not given.", default="")
 @options.flag("--poll-millis", "Pause between two looks.", type=click.IntRange(min=50), default=500)
 @options.flag("--max-fee-gwei", "Never pay more than this per gas.", type=float, default=50.0)
+@options.flag(
+    "--requests-per-minute",
+    "Most questions to each RPC endpoint; 0: no limit. Keepers on one public endpoint share its limit: split it.",
+    type=click.IntRange(min=0),
+    show_default="100, and no limit for this machine's own node",
+)
 def keeper(
     name: str,
     data: Path,
@@ -86,6 +99,7 @@ def keeper(
     ops_url: str,
     poll_millis: int,
     max_fee_gwei: float,
+    requests_per_minute: int | None,
 ) -> None:
     """Run the keeper NAME: sync reads the chain, settle and commit and relay send transactions with their own keys.
 
@@ -100,6 +114,7 @@ def keeper(
         key=load_key(key, password_file).secret if key is not None else b"",
         poll_millis=poll_millis,
         max_fee_wei=int(max_fee_gwei * 1e9),
+        requests_per_minute=requests_per_minute,
         folder=data,
     )
     sys.exit(run_keeper(name, settings))

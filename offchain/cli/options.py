@@ -12,7 +12,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 def flag(name: str, help: str, **settings: Any) -> Callable[[F], F]:
     """`--some-flag` with the twin HOOATS_SOME_FLAG, shown in the help."""
     twin = "HOOATS_" + name.lstrip("-").upper().replace("-", "_")
-    return click.option(name, envvar=twin, show_envvar=True, show_default=True, help=help, **settings)
+    return click.option(name, envvar=twin, show_envvar=True, help=help, **{"show_default": True, **settings})
 
 
 FILE = click.Path(dir_okay=False, path_type=Path)

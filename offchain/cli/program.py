@@ -1,26 +1,35 @@
 """The root of the command line."""
 
 import sys
+from pathlib import Path
 
 import click
 
 from offchain import __version__
-from offchain.cli import daemons, debt, journals, money, orders, proofs
+from offchain.cli import config, daemons, debt, journals, money, options, orders, proofs
+from offchain.cli.configuration import load_configuration
 from offchain.cli.failures import report
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="hooats")
-def hooats() -> None:
+@options.flag("--config", "Configuration file (TOML); ./hooats.toml if it is there.", type=options.FILE)
+@click.pass_context
+def hooats(context: click.Context, config: Path | None) -> None:
     """A hybrid exchange for HyperEVM: an off-chain order book whose every fill is proved on chain.
 
     Operators run `node` and the keepers. Traders `deposit`, `order` and `withdraw`. Anyone may `prove`, `verify` and
-    `replay`. Every flag can be given as an environment variable, named in its help.
+    `replay`. Every flag can be given as an environment variable, named in its help, or in a configuration file: see
+    `hooats config show`.
     """
+    assert isinstance(context.command, click.Group)
+    context.obj = load_configuration(config, context.command)
+    context.default_map = context.obj.tables
 
 
 hooats.add_command(daemons.node)
 hooats.add_command(daemons.keeper)
+hooats.add_command(config.config)
 hooats.add_command(money.deposit)
 hooats.add_command(money.withdraw)
 hooats.add_command(money.balances)

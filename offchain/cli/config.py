@@ -1,0 +1,93 @@
+"""`hooats config`: what the daemons would run with, and where each value comes from."""
+
+import json
+
+import click
+
+from keepers.loop import KEEPERS
+from offchain.cli import options
+from offchain.cli.configuration import Configuration, Setting, keeper_defaults, settings_of, unread_variables
+from offchain.domain.errors import InvalidInput
+
+OTHER_VARIABLES = frozenset(f"HOOATS_{name}" for name in ("DEBUG", "KEYS", "NETWORK", "REQUIRE", "SOLC"))
+"""Variables that are no flag of a command."""
+
+
+@click.group()
+def config() -> None:
+    """Look at the configuration: flags win over the environment, that over the file, that over the defaults."""
+
+
+@config.command("show")
+@click.argument("command", nargs=-1)
+@options.as_json
+@click.pass_context
+def show(context: click.Context, command: tuple[str, ...], as_json: bool) -> None:
+    """Print every setting of COMMAND (`node`, `keeper settle`; all if none is named) and where it comes from.
+
+    What could be a secret is withheld: passwords and long parts of URLs.
+    """
+    found = [setting for path in _wanted(context, command) for setting in _settings(context, path)]
+    if as_json:
+        click.echo(json.dumps([setting._asdict() for setting in found]))
+        return
+    for setting in found:
+        click.echo(f"{setting.command:16} {setting.flag:24} {setting.value}  ({setting.source})")
+
+
+@config.command("check")
+@click.pass_context
+def check(context: click.Context) -> None:
+    """Check the file: every key is a flag of a command, every value one that the flag takes."""
+    configuration = _configuration(context)
+    root = context.find_root().command
+    assert isinstance(root, click.Group)
+    for warning in unread_variables(root, OTHER_VARIABLES):
+        click.echo(f"warning: {warning}", err=True)
+    if configuration.file is None:
+        click.echo("no configuration file: environment and defaults are used")
+    else:
+        click.echo(f"{configuration.file}: ok, {configuration.values} values")
+
+
+def _configuration(context: click.Context) -> Configuration:
+    found = context.find_object(Configuration)
+    assert found is not None, "the root command loads it"
+    return found
+
+
+def _wanted(context: click.Context, words: tuple[str, ...]) -> list[tuple[str, ...]]:
+    root = context.find_root().command
+    assert isinstance(root, click.Group)
+    every = list(_paths(root, ()))
+    if not words:
+        return every
+    found = [path for path in every if path[: len(words)] == words]
+    if not found:
+        name = " ".join(words)
+        raise InvalidInput(f"there is no command {name}", field="COMMAND", remedy="Like node, or keeper settle")
+    return found
+
+
+def _paths(group: click.Group, before: tuple[str, ...]) -> list[tuple[str, ...]]:
+    """Every command; the keepers one by one."""
+    found: list[tuple[str, ...]] = []
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            found.extend(_paths(command, (*before, name)))
+        elif name == "keeper":
+            found.extend((*before, name, keeper) for keeper in KEEPERS)
+        else:
+            found.append((*before, name))
+    return found
+
+
+def _settings(context: click.Context, path: tuple[str, ...]) -> list[Setting]:
+    command: click.Command = context.find_root().command
+    tables = _configuration(context).tables
+    for name in path:
+        if not isinstance(command, click.Group):
+            tables = keeper_defaults(tables, name)
+            break
+        command, tables = command.commands[name], tables.get(name, {})
+    return list(settings_of(command, path, tables))

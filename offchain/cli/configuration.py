@@ -1,0 +1,274 @@
+"""The configuration file: a TOML table per command, and defaults at the top for every command that has the flag.
+
+    data = "/var/lib/hooats"        # top: any command that has --data
+    [node]                          # one command
+    port = 8080
+    [keeper]                        # every keeper
+    max-fee-gwei = 20.0
+    [keeper.settle]                 # one keeper
+    key = "/etc/hooats/settler.key"
+
+Invariant: flag > environment > file > default, which is click's own order once the file is its `default_map`; a key
+that no flag has, or a value that its flag would refuse, stops every command. Deliberately not in the file: positional
+arguments, and secrets themselves (only names of files that hold them).
+"""
+
+import difflib
+import os
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit, urlunsplit
+
+import click
+from click.core import ParameterSource
+
+from offchain.domain.errors import ConfigurationError
+
+DEFAULT_FILE = Path("hooats.toml")
+WITHHELD = "(withheld)"
+FILE_BYTES_MAX = 1024 * 1024
+PATH_PART_SHOWN_MAX = 16
+"""A longer part of a URL's path may be a provider's key."""
+
+Tables = dict[str, Any]
+
+
+class Configuration(NamedTuple):
+    """`tables` is a click `default_map`: per command name its values, or the tables of its own commands.
+
+    `file` is None if there is none. `values` counts what was read.
+    """
+
+    file: Path | None
+    tables: Tables
+    values: int
+
+
+class Setting(NamedTuple):
+    """One flag of one command: `source` is "flag", "environment NAME", "file" or "default"; `value` may be shown."""
+
+    command: str
+    flag: str
+    value: str
+    source: str
+
+
+def load_configuration(file: Path | None, root: click.Group) -> Configuration:
+    """Reads and checks the file; ./hooats.toml if it exists and none is named.
+
+    `ConfigurationError` names the file, the key or value that is wrong, and what would be right.
+    """
+    if file is None:
+        if not DEFAULT_FILE.is_file():
+            return Configuration(None, {}, 0)
+        file = DEFAULT_FILE
+    content = _read(file)
+    reader = _Reader(file, root)
+    return Configuration(file, reader.tables(content), reader.values)
+
+
+def keeper_defaults(tables: Mapping[str, Any], name: str) -> Tables:
+    """The values of one keeper: its own table over that of all keepers."""
+    own = tables.get(name)
+    shared = {key: value for key, value in tables.items() if not isinstance(value, dict)}
+    return shared | (own if isinstance(own, dict) else {})
+
+
+def settings_of(
+    command: click.Command, path: tuple[str, ...], tables: Mapping[str, Any], given: Mapping[str, Any] | None = None
+) -> Iterator[Setting]:
+    """What each flag of a command would be if it was run now; `given` are flags."""
+    context = click.Context(command, info_name=path[-1], default_map=dict(tables))
+    for option in _options(command):
+        value, source = option.consume_value(context, dict(given or {}))
+        yield Setting(" ".join(path), _flag_of(option), shown(option, value), _source(option, source))
+
+
+def shown(option: click.Option, value: Any) -> str:
+    """The value as text; of a URL what may hold a provider's key or a password is left out."""
+    if value is None:
+        return "(none)"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return ",".join(redacted(part) for part in str(value).split(",")) if "://" in str(value) else str(value)
+
+
+def redacted(url: str) -> str:
+    """A URL without user, password, query, and parts of the path long enough to be a key."""
+    try:
+        parts = urlsplit(url.strip())
+        host = parts.netloc.rpartition("@")[2]
+    except ValueError:
+        return WITHHELD
+    if parts.scheme.startswith("sqlite"):
+        return url
+    path = "/".join(WITHHELD if len(part) >= PATH_PART_SHOWN_MAX else part for part in parts.path.split("/"))
+    netloc = f"{WITHHELD}@{host}" if "@" in parts.netloc else host
+    return urlunsplit((parts.scheme, netloc, path, WITHHELD if parts.query else "", ""))
+
+
+def unread_variables(root: click.Group, known: frozenset[str]) -> list[str]:
+    """HOOATS_… variables of the environment that no flag reads, with the nearest name that one does."""
+    commands = [root, *_commands(root)]
+    names = {name for command in commands for option in _options(command) for name in _variables(option)}
+    found = []
+    for name in sorted(os.environ):
+        if name.startswith("HOOATS_") and name not in names | known:
+            found.append(f"{name} is read by nothing{_nearest(name, names)}")
+    return found
+
+
+class _Reader:
+    """Checks a decoded file against the flags of the commands."""
+
+    def __init__(self, file: Path, root: click.Group) -> None:
+        self.values = 0
+        self._file, self._root = file, root
+
+    def tables(self, content: Mapping[str, Any]) -> Tables:
+        shared = {key: value for key, value in content.items() if not isinstance(value, dict)}
+        options = {key: option for command in _commands(self._root) for key, option in _by_key(command).items()}
+        top = {self._dest(options, key, "the top"): self._value(options, key, shared[key], "") for key in shared}
+        return self._group(self._root, content, top, "")
+
+    def _group(self, group: click.Group, content: Mapping[str, Any], defaults: Tables, place: str) -> Tables:
+        """Tables of a group's commands, each over the defaults from above."""
+        for key, value in content.items():
+            if isinstance(value, dict) and key not in group.commands:
+                raise self._unknown(f"[{_join(place, key)}]", "command", key, group.commands)
+        return {
+            name: self._command(command, content.get(name, {}), defaults, _join(place, name))
+            for name, command in group.commands.items()
+        }
+
+    def _command(self, command: click.Command, content: object, defaults: Tables, place: str) -> Tables:
+        if not isinstance(content, dict):
+            raise ConfigurationError(f"{self._file}: {place} is a command", remedy=f"Write its flags under [{place}]")
+        if isinstance(command, click.Group):
+            stray = next((key for key, value in content.items() if not isinstance(value, dict)), None)
+            if stray is not None:
+                raise self._unknown(f"[{place}] {stray}", "command", stray, command.commands)
+            return self._group(command, content, defaults, place)
+        options = _by_key(command)
+        own = {option.name: defaults[option.name] for option in options.values() if option.name in defaults}
+        tables: Tables = {str(name): value for name, value in own.items()}
+        names = _names(command)
+        for key, value in content.items():
+            if isinstance(value, dict) and key in names:
+                inner = {self._dest(options, item, f"[{place}.{key}]", ()): value[item] for item in value}
+                tables[key] = {
+                    name: self._value(options, item, value[item], f"{place}.{key}")
+                    for name, item in zip(inner, value, strict=True)
+                }
+            else:
+                tables[self._dest(options, key, f"[{place}]", names)] = self._value(options, key, value, place)
+        return tables
+
+    def _dest(self, options: Mapping[str, click.Option], key: str, place: str, more: tuple[str, ...] = ()) -> str:
+        option = options.get(_key(key))
+        if option is None or option.name is None:
+            raise self._unknown(f"{place} {key}", "flag", _key(key), [*options, *more])
+        return option.name
+
+    def _value(self, options: Mapping[str, click.Option], key: str, value: object, place: str) -> object:
+        """The value as click takes it; lists are joined by commas."""
+        option = options.get(_key(key))
+        where = f"{self._file}: [{place}] {key}" if place else f"{self._file}: {key}"
+        if option is None:
+            return value  # `_dest` says what is wrong with the key
+        if isinstance(value, list) and all(isinstance(part, str) for part in value):
+            value = ",".join(value)
+        if isinstance(value, list | dict) or not isinstance(value, str | int | float | bool):
+            raise ConfigurationError(f"{where} is no plain value", remedy="A string, a number, true or false")
+        if isinstance(value, bool) != (option.is_flag is True):
+            right = "true or false" if option.is_flag else option.type.name
+            raise ConfigurationError(f"{where} = {value!r} is of the wrong kind", remedy=f"It takes {right}")
+        try:
+            option.type.convert(value, option, None)
+        except click.UsageError as error:
+            raise ConfigurationError(
+                f"{where}: {error.message.rstrip('.')}", remedy=f"See --help of {_flag_of(option)}"
+            ) from None
+        self.values += 1
+        return value
+
+    def _unknown(self, what: str, kind: str, key: str, known: Any) -> ConfigurationError:
+        return ConfigurationError(
+            f"{self._file}: {what}: there is no such {kind}{_nearest(key, known)}",
+            remedy="`hooats config show` lists them all",
+        )
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        raw = file.read_bytes()
+        if len(raw) > FILE_BYTES_MAX:
+            raise ConfigurationError(f"configuration file {file} is larger than {FILE_BYTES_MAX} bytes")
+        return tomllib.loads(raw.decode())
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise ConfigurationError(f"cannot read configuration file {file}: {reason}", remedy="Check --config") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"configuration file {file} is not TOML: {error}", remedy="Like port = 8080") from None
+
+
+def _commands(group: click.Group) -> Iterator[click.Command]:
+    """Every command that is no group."""
+    for command in group.commands.values():
+        if isinstance(command, click.Group):
+            yield from _commands(command)
+        else:
+            yield command
+
+
+def _options(command: click.Command) -> list[click.Option]:
+    return [parameter for parameter in command.params if isinstance(parameter, click.Option)]
+
+
+def _names(command: click.Command) -> tuple[str, ...]:
+    """Values of the command's first argument that have tables of their own: the keepers'."""
+    for parameter in command.params:
+        if isinstance(parameter, click.Argument) and parameter.is_eager and isinstance(parameter.type, click.Choice):
+            return tuple(parameter.type.choices)
+    return ()
+
+
+def _by_key(command: click.Command) -> dict[str, click.Option]:
+    return {_flag_of(option).lstrip("-"): option for option in _options(command)}
+
+
+def _flag_of(option: click.Option) -> str:
+    return next(name for name in option.opts if name.startswith("--"))
+
+
+def _key(key: str) -> str:
+    return key.replace("_", "-")
+
+
+def _variables(option: click.Option) -> list[str]:
+    names = option.envvar or []
+    return [names] if isinstance(names, str) else list(names)
+
+
+def _source(option: click.Option, source: ParameterSource) -> str:
+    match source:
+        case ParameterSource.COMMANDLINE:
+            return "flag"
+        case ParameterSource.ENVIRONMENT:
+            return "environment " + next(name for name in _variables(option) if os.environ.get(name))
+        case ParameterSource.DEFAULT_MAP:
+            return "file"
+        case _:
+            return "default"
+
+
+def _nearest(key: str, known: Any) -> str:
+    words = difflib.get_close_matches(re.sub(r"_", "-", key) if "-" in "".join(known) else key, list(known), 1, 0.5)
+    return f"; nearest is {words[0]}" if words else ""
+
+
+def _join(place: str, name: str) -> str:
+    return f"{place}.{name}" if place else name

@@ -1,0 +1,159 @@
+"""The configuration file: precedence, unknown keys, wrong values, and what `config show` withholds."""
+
+import json
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from offchain.cli.configuration import load_configuration, redacted
+from offchain.cli.program import hooats
+from offchain.domain.errors import ConfigurationError
+
+FILE = """
+data = "/srv/hooats"
+rpc = ["https://user:pass@one.example/v2/0123456789abcdef0123", "https://two.example/evm?apikey=5ecre7"]
+[node]
+port = 81
+[keeper]
+max-fee-gwei = 20.0
+requests_per_minute = 25
+[keeper.settle]
+key = "settler.key"
+max_fee_gwei = 3
+[order.place]
+api = "http://127.0.0.1:9000"
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "hooats.toml"
+    path.write_text(FILE)
+    return path
+
+
+def shown(file: Path, *words: str, **environment: str) -> dict[str, tuple[str, str]]:
+    """Flag to (value, source)."""
+    done = CliRunner().invoke(
+        hooats, ["--config", str(file), "config", "show", *words, "--json"], env=environment, catch_exceptions=False
+    )
+    return {found["flag"]: (found["value"], found["source"]) for found in json.loads(done.output)}
+
+
+def test_environment_over_file_over_default(file: Path) -> None:
+    found = shown(file, "node", HOOATS_HOST="0.0.0.0")
+    assert found["--port"] == ("81", "file")
+    assert found["--data"] == ("/srv/hooats", "file")
+    assert found["--host"] == ("0.0.0.0", "environment HOOATS_HOST")
+    assert found["--epoch-orders"] == ("10000", "default")
+    assert shown(file, "node", HOOATS_PORT="82")["--port"] == ("82", "environment HOOATS_PORT")
+
+
+def test_a_flag_is_over_all(file: Path) -> None:
+    seen: dict[str, object] = {}
+    command = hooats.commands["node"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOOATS_PORT", "82")
+        patch.setattr(command, "callback", lambda **given: seen.update(given))
+        arguments = ["--config", str(file), "node", "--port", "83", "--attestation-key", "k"]
+        CliRunner().invoke(hooats, arguments, catch_exceptions=False)
+    assert seen["port"] == 83 and seen["data"] == Path("/srv/hooats")
+
+
+def test_a_keeper_has_a_table_of_its_own(file: Path) -> None:
+    assert shown(file, "keeper", "settle")["--max-fee-gwei"] == ("3", "file")
+    assert shown(file, "keeper", "commit")["--max-fee-gwei"] == ("20.0", "file")
+    assert shown(file, "keeper", "commit")["--key"] == ("(none)", "default")
+    assert shown(file, "keeper", "settle")["--requests-per-minute"] == ("25", "file")
+
+
+@pytest.mark.parametrize(("name", "key", "gwei"), [("settle", "settler.key", 3.0), ("sync", None, 20.0)])
+def test_what_a_keeper_is_run_with(file: Path, name: str, key: str | None, gwei: float) -> None:
+    seen: dict[str, object] = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(hooats.commands["keeper"], "callback", lambda **given: seen.update(given))
+        CliRunner().invoke(hooats, ["--config", str(file), "keeper", name], catch_exceptions=False)
+    assert seen["key"] == (None if key is None else Path(key)) and seen["max_fee_gwei"] == gwei
+    assert seen["requests_per_minute"] == 25
+
+
+def test_nothing_secret_is_shown(file: Path) -> None:
+    done = CliRunner().invoke(hooats, ["--config", str(file), "config", "show"], catch_exceptions=False)
+    assert "one.example" in done.output and "two.example/evm" in done.output
+    for secret in ("pass", "0123456789abcdef0123", "5ecre7"):
+        assert secret not in done.output.replace("--password-file", "")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[node]\nprot = 1", ("[node] prot", "nearest is port")),
+        ("[nod]\nport = 1", ("[nod]", "nearest is node")),
+        ("[keeper.setle]\nkey = 'k'", ("setle", "nearest is settle")),
+        ("[keeper.settle]\nkee = 'k'", ("[keeper.settle] kee", "nearest is key")),
+        ("prot = 1", ("prot", "nearest is port")),
+        ("[node]\nport = 'x'", ("[node] port", "'x'")),
+        ("[node]\nport = true", ("[node] port", "wrong kind")),
+        ("[node]\nport = 70000", ("[node] port", "70000")),
+        ("[node]\nport = [1, 2]", ("[node] port", "no plain value")),
+        ("[balances]\njson = 1", ("[balances] json", "true or false")),
+        ("[order]\napi = 'x'", ("[order] api",)),
+        ("node = 3", ("node",)),
+        ("port = ", ("not TOML",)),
+    ],
+)
+def test_what_is_wrong_is_named(tmp_path: Path, text: str, words: tuple[str, ...]) -> None:
+    path = tmp_path / "hooats.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigurationError) as failure:
+        load_configuration(path, hooats)
+    for word in (*words, str(path)):
+        assert word in str(failure.value)
+    assert "\n" not in str(failure.value)
+
+
+def test_missing_file_is_an_error_and_a_missing_default_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert load_configuration(None, hooats) == (None, {}, 0)
+    with pytest.raises(ConfigurationError, match=r"other\.toml"):
+        load_configuration(Path("other.toml"), hooats)
+    (tmp_path / "hooats.toml").write_text("[node]\nport = 5")
+    assert load_configuration(None, hooats).tables["node"] == {"port": 5}
+
+
+def test_check_counts_and_warns(file: Path) -> None:
+    arguments = ["--config", str(file), "config", "check"]
+    done = CliRunner().invoke(hooats, arguments, env={"HOOATS_PROT": "1"}, catch_exceptions=False)
+    assert "ok, 8 values" in done.output
+    assert "HOOATS_PROT is read by nothing; nearest is HOOATS_PORT" in done.output
+
+
+def test_every_variable_has_one_meaning() -> None:
+    """Two commands may share a variable only if the flag has the same name."""
+    flags: dict[str, set[str]] = {}
+
+    def visit(command: click.Command) -> None:
+        if isinstance(command, click.Group):
+            for inner in command.commands.values():
+                visit(inner)
+        for option in command.params:
+            if isinstance(option, click.Option) and isinstance(option.envvar, str):
+                flags.setdefault(option.envvar, set()).add(option.opts[0])
+
+    visit(hooats)
+    assert all(len(names) == 1 for names in flags.values()), flags
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("http://127.0.0.1:8545", "http://127.0.0.1:8545"),
+        ("sqlite:////var/lib/hooats/a_rather_long_name.sqlite", "sqlite:////var/lib/hooats/a_rather_long_name.sqlite"),
+        ("postgresql://me:pw@db/ops", "postgresql://(withheld)@db/ops"),
+        ("https://h/v2/" + "a" * 32, "https://h/v2/(withheld)"),
+    ],
+)
+def test_redacted(url: str, expected: str) -> None:
+    assert redacted(url) == expected
