@@ -5,7 +5,8 @@ pragma solidity ^0.8.30;
 ///
 /// ASSUMPTIONS
 /// - Neither token takes a fee on transfer, rebases, or calls back.
-/// - Reserves, not balances, make the price: what is sent without a call belongs to nobody until `skim` or `sync`.
+/// - Reserves, not balances, make the price: what is sent without a call is whoever's calls next. So a wallet sends and
+///   calls in one transaction: see IAmmRouter.
 /// - Every input pays FEE_PPM (0.3 %), which stays in the pool. No protocol fee.
 /// - The spot price is never an oracle: use the cumulative prices over time.
 interface IAmmPair {
@@ -20,9 +21,9 @@ interface IAmmPair {
     error InsufficientLiquidity();
     /// @notice Thrown when less came in than the constant product asks for.
     error InsufficientInput();
-    /// @notice Thrown when an output is zero or not below the reserve.
+    /// @notice Thrown when there is no output, or it is not below the reserve.
     error InsufficientOutput();
-    /// @notice Thrown when a receiver is one of the two tokens.
+    /// @notice Thrown when a receiver is one of the two tokens, or the pool.
     error InvalidReceiver();
     /// @notice Thrown when a reserve would exceed 112 bits.
     error ReserveOverflow();
@@ -51,7 +52,8 @@ interface IAmmPair {
     /// @return quoteCumulative Sum over seconds of base/quote as UQ112x112 (wraps), up to now.
     /// @return at Now, as 32 bits.
     function cumulativePrices() external view returns (uint256 baseCumulative, uint256 quoteCumulative, uint32 at);
-    /// @notice Most that comes out for `amountIn`: Uniswap v2's formula at 30 bps, rounded down.
+    /// @notice Most that comes out for `amountIn`: Uniswap v2's formula at 30 bps, rounded down; zero from an empty pool, or
+    /// for more than a pool can hold. Never reverts.
     /// @param isBaseIn Whether base comes in and quote goes out.
     function getAmountOut(uint256 amountIn, bool isBaseIn) external view returns (uint256 amountOut);
     /// @notice Least that must come in for `amountOut`, rounded up.
