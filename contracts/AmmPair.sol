@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.30;
 
-import {ERC20Upgradeable} from "@openzeppelin/contracts-upgradeable/token/ERC20/ERC20Upgradeable.sol";
 import {
     ERC20PermitUpgradeable
 } from "@openzeppelin/contracts-upgradeable/token/ERC20/extensions/ERC20PermitUpgradeable.sol";
@@ -210,7 +209,7 @@ contract AmmPair is IAmmPair, ERC20PermitUpgradeable, ReentrancyGuardTransient {
     /// @inheritdoc IAmmPair
     function getAmountIn(uint256 amountOut, bool isBaseOut) external view returns (uint256 amountIn) {
         (uint256 reserveIn, uint256 reserveOut) = _reservesFrom(!isBaseOut);
-        if (amountOut == 0 || amountOut >= reserveOut) revert InsufficientOutput();
+        if (amountOut == 0 || amountOut >= reserveOut || reserveIn == 0) revert InsufficientOutput();
 
         amountIn = reserveIn * amountOut * WHOLE / ((reserveOut - amountOut) * KEPT) + 1;
         if (amountIn > type(uint112).max - reserveIn) revert ReserveOverflow();
@@ -235,11 +234,13 @@ contract AmmPair is IAmmPair, ERC20PermitUpgradeable, ReentrancyGuardTransient {
     }
 
     /// @dev For permits.
+    // solhint-disable-next-line func-name-mixedcase
     function _EIP712Name() internal view override returns (string memory) {
         return name();
     }
 
     /// @dev For permits.
+    // solhint-disable-next-line func-name-mixedcase
     function _EIP712Version() internal pure override returns (string memory) {
         return "1";
     }

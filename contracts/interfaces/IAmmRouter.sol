@@ -22,9 +22,14 @@ interface IAmmRouter {
     error TooLittleOut(uint256 amount, uint256 minimum);
     /// @notice Thrown when more would go in than the caller accepts.
     error TooMuchIn(uint256 amount, uint256 maximum);
+    /// @notice Thrown when the pool's price lets less of a token in than the caller accepts.
+    error TooLittleIn(uint256 amount, uint256 minimum);
+    /// @notice Thrown when the receiver is the router.
+    error InvalidReceiver();
     /// @notice Thrown when a token has no pool, or a path leads nowhere.
     error UnknownPool(address token);
 
+    /// @notice Takes `amountIn` from the caller and pays what it buys to `to`.
     function swapExactIn(
         address tokenIn,
         address tokenOut,
@@ -35,6 +40,7 @@ interface IAmmRouter {
         Permit calldata permit
     ) external returns (uint256 amountOut);
 
+    /// @notice Pays `amountOut` to `to` and takes what it costs from the caller.
     function swapExactOut(
         address tokenIn,
         address tokenOut,
@@ -45,7 +51,8 @@ interface IAmmRouter {
         Permit calldata permit
     ) external returns (uint256 amountIn);
 
-    /// @notice Adds at the pool's price (at the given ratio if it is empty), at most the desired amounts.
+    /// @notice Adds at the pool's price (at the given ratio if nobody has shares), at most the desired amounts. The shares
+    /// are the pool's own token.
     function addLiquidity(
         address base,
         uint256 baseDesired,
@@ -56,6 +63,7 @@ interface IAmmRouter {
         uint256 deadline
     ) external returns (uint256 baseAmount, uint256 quoteAmount, uint256 shares);
 
+    /// @notice Burns the caller's shares; the permit is one of the pool's token.
     function removeLiquidity(
         address base,
         uint256 shares,
@@ -66,7 +74,9 @@ interface IAmmRouter {
         Permit calldata permit
     ) external returns (uint256 baseAmount, uint256 quoteAmount);
 
+    /// @return amountOut What `swapExactIn` would pay now.
     function quoteExactIn(address tokenIn, address tokenOut, uint256 amountIn) external view returns (uint256 amountOut);
+    /// @return amountIn What `swapExactOut` would take now.
     function quoteExactOut(address tokenIn, address tokenOut, uint256 amountOut)
         external
         view
