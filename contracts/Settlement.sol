@@ -2,14 +2,20 @@
 pragma solidity 0.8.30;
 
 import {AccessControl} from "@openzeppelin/contracts/access/AccessControl.sol";
+import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {IERC20Metadata} from "@openzeppelin/contracts/token/ERC20/extensions/IERC20Metadata.sol";
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 import {Checkpoints} from "@openzeppelin/contracts/utils/structs/Checkpoints.sol";
+import {IAmmFactory} from "./interfaces/IAmmFactory.sol";
+import {IAmmPair} from "./interfaces/IAmmPair.sol";
+import {IPausable} from "./interfaces/IPausable.sol";
 import {ISettlement} from "./interfaces/ISettlement.sol";
 import {IVault} from "./interfaces/IVault.sol";
 import {
+    AMM_MAKER,
     Batch,
     Fill,
+    FLAG_AMM,
     FLAG_POST_ONLY,
     KIND_MARKET,
     Market,
@@ -22,17 +28,19 @@ import {
     TIF_GTD,
     TIF_IOC
 } from "./interfaces/Types.sol";
-import {BatchSheet, Column, Sheet, Ticket} from "./libraries/BatchSheet.sol";
+import {BatchSheet, Column, Leg, Sheet, Ticket} from "./libraries/BatchSheet.sol";
 import {FeeMath} from "./libraries/FeeMath.sol";
 import {OrderHash} from "./libraries/OrderHash.sol";
+import {PauseRules} from "./libraries/PauseRules.sol";
 import {Standing} from "./libraries/Standings.sol";
 import {Signature65} from "./libraries/Signature65.sol";
+import {UnitIndex} from "./libraries/UnitIndex.sol";
 
 /// @title Settles matched orders between Vault accounts; see ISettlement
 /// @dev A batch goes through four steps: open (every order once: fields, signature, market, legs), evaluate (every fill
 /// against running balances in memory), write (slots as they fill, balances as one net change), log. It calls nothing
-/// but the Vault, which calls nothing back: there is no generic call and no token here.
-contract Settlement is ISettlement, AccessControl, EIP712 {
+/// but the Vault, which calls nothing back, and views of the AMM: there is no generic call and no token here.
+contract Settlement is ISettlement, IPausable, AccessControl, EIP712 {
     using BatchSheet for Column;
     using BatchSheet for Sheet;
     using Checkpoints for Checkpoints.Trace208;
@@ -55,6 +63,7 @@ contract Settlement is ISettlement, AccessControl, EIP712 {
 
     bytes32 public constant SETTLER_ROLE = keccak256("SETTLER_ROLE");
     bytes32 public constant LISTER_ROLE = keccak256("LISTER_ROLE");
+    bytes32 public constant GUARDIAN_ROLE = keccak256("GUARDIAN_ROLE");
 
     /// @dev Bounds the memory of a batch. Python twin: `offchain.domain.limits.FILLS_PER_BATCH_MAX`.
     uint256 public constant MAX_FILLS = 40;
@@ -69,33 +78,42 @@ contract Settlement is ISettlement, AccessControl, EIP712 {
     uint8 public constant REASON_EXPIRED = 3;
     uint8 public constant REASON_DEAD = 4;
     uint8 public constant REASON_OPERATOR = 5;
+    uint8 public constant REASON_AMM = 6;
     uint8 public constant REASON_TAKER = 0x80;
 
     IVault public immutable VAULT;
     address public immutable QUOTE_TOKEN;
     address public immutable FEE_ACCOUNT;
+    IAmmFactory public immutable AMM_FACTORY;
 
     /* STORAGE */
 
     /// @inheritdoc ISettlement
     uint64 public override lastFill;
+    uint32 private _pausedUntil;
 
     mapping(uint32 market => Market) private _markets;
     /// @dev Keyed by `_slotKey`.
     mapping(uint256 slotKey => Slot) private _slots;
     mapping(uint256 slotKey => Checkpoints.Trace208) private _slotCancels;
 
-    constructor(address admin, address vault) EIP712("HOOATS", "1") {
+    /// @param ammFactory Knows the pools of this Vault's synths.
+    constructor(address admin, address vault, address ammFactory) EIP712("HOOATS", "1") {
+        if (ammFactory.code.length == 0 || IAmmFactory(ammFactory).VAULT() != vault) {
+            revert ForeignAmmFactory(ammFactory);
+        }
         _grantRole(DEFAULT_ADMIN_ROLE, admin);
         VAULT = IVault(vault);
         QUOTE_TOKEN = VAULT.quoteToken();
         FEE_ACCOUNT = VAULT.feeAccount();
+        AMM_FACTORY = IAmmFactory(ammFactory);
     }
 
     /* SETTLEMENT */
 
     /// @inheritdoc ISettlement
     function settle(Batch calldata batch) external onlyRole(SETTLER_ROLE) {
+        PauseRules.requireRunning(_pausedUntil);
         uint256 count = batch.fills.length;
         if (
             count == 0 || count > MAX_FILLS || batch.orders.length > 2 * count
@@ -106,7 +124,7 @@ contract Settlement is ISettlement, AccessControl, EIP712 {
         lastFill = last;
 
         Sheet memory sheet = _open(batch);
-        bytes memory refusals = _evaluateAll(sheet, batch.orders, batch.fills);
+        bytes memory refusals = _evaluateAll(sheet, batch);
         uint64 sequence = _write(sheet);
 
         emit BatchSettled(sequence, batch.first, last, refusals);
@@ -116,7 +134,7 @@ contract Settlement is ISettlement, AccessControl, EIP712 {
 
     function _open(Batch calldata batch) private returns (Sheet memory sheet) {
         Order[] calldata orders = batch.orders;
-        sheet = BatchSheet.open(batch.first, orders.length);
+        sheet = BatchSheet.open(batch.first, orders.length, batch.ammQuotes.length);
         assert(sheet.columnOf(QUOTE_TOKEN) == QUOTE_COLUMN);
         Column memory quote = sheet.columns[QUOTE_COLUMN];
         assert(sheet.rowOf(quote, FEE_ACCOUNT) == FEE_ROW);
@@ -197,22 +215,28 @@ contract Settlement is ISettlement, AccessControl, EIP712 {
 
     /* STEP 2: EVALUATE */
 
-    function _evaluateAll(Sheet memory sheet, Order[] calldata orders, Fill[] calldata fills)
-        private
-        returns (bytes memory refusals)
-    {
+    function _evaluateAll(Sheet memory sheet, Batch calldata batch) private returns (bytes memory refusals) {
+        Order[] calldata orders = batch.orders;
+        Fill[] calldata fills = batch.fills;
+        uint256 ammFills;
         for (uint256 i; i < fills.length; ++i) {
             Fill calldata fill = fills[i];
             uint8 reason;
             if (fill.sizeLots == 0) {
                 // A fill that was taken back proves nothing: its orders may be the very reason.
                 reason = REASON_OPERATOR;
+            } else if (fill.taker >= orders.length) {
+                revert MalformedBatch();
+            } else if (fill.maker == AMM_MAKER) {
+                if (ammFills == batch.ammQuotes.length) revert MalformedBatch();
+                reason = _evaluateAmm(sheet, i, fill, orders[fill.taker], batch.ammQuotes[ammFills++]);
             } else {
-                if (fill.maker >= orders.length || fill.taker >= orders.length) revert MalformedBatch();
+                if (fill.maker >= orders.length) revert MalformedBatch();
                 reason = _evaluate(sheet, i, fill, orders[fill.maker], orders[fill.taker]);
             }
             if (reason != 0) refusals = abi.encodePacked(refusals, uint16(i), reason);
         }
+        if (ammFills != batch.ammQuotes.length) revert MalformedBatch();
     }
 
     /// @return reason 0 if the fill is settled, or why it is refused.
@@ -226,7 +250,8 @@ contract Settlement is ISettlement, AccessControl, EIP712 {
         (Ticket memory makerTicket, Ticket memory takerTicket) = (sheet.tickets[fill.maker], sheet.tickets[fill.taker]);
         if (
             maker.market != taker.market || makerTicket.isBuy == takerTicket.isBuy || makerTicket.isImmediate
-                || makerTicket.quoteRow == takerTicket.quoteRow || taker.flags & FLAG_POST_ONLY != 0
+                || makerTicket.quoteRow == takerTicket.quoteRow
+                || (taker.flags & (FLAG_POST_ONLY | FLAG_AMM)) | (maker.flags & FLAG_AMM) != 0
         ) revert Mismatched(index);
         uint256 price = maker.priceTicks;
         if (takerTicket.isBuy ? price > taker.priceTicks : price < taker.priceTicks) revert LimitCrossed(index);
@@ -249,6 +274,90 @@ contract Settlement is ISettlement, AccessControl, EIP712 {
         _execute(sheet, makerTicket, terms, terms.makerFee);
         _execute(sheet, takerTicket, terms, terms.takerFee);
         sheet.columns[QUOTE_COLUMN].move(FEE_ROW, terms.makerFee + terms.takerFee);
+    }
+
+    /// @dev A fill whose maker is the pair of the taker's market. Its price is exact: the pair may turn out to give more,
+    /// never less.
+    /// @return reason 0 if the fill is settled, or why it is refused.
+    function _evaluateAmm(Sheet memory sheet, uint256 index, Fill calldata fill, Order calldata taker, uint256 quote)
+        private
+        returns (uint8 reason)
+    {
+        Ticket memory ticket = sheet.tickets[fill.taker];
+        if (
+            !ticket.isImmediate || taker.flags & FLAG_AMM == 0 || fill.sizeLots != ticket.sizeLots
+                || fill.makerFeePpm != 0
+        ) revert Mismatched(index);
+        _useLeg(sheet.columns[ticket.baseColumn]);
+        _requireFeesInCaps(index, fill, 0, taker.maxFeePpm);
+
+        Terms memory terms;
+        terms.lots = ticket.sizeLots;
+        terms.notional = quote;
+        terms.takerFee = FeeMath.feeUp(quote, fill.takerFeePpm);
+        unchecked {
+            // No overflow: three factors of 64 bits.
+            uint256 limit = taker.priceTicks * terms.lots * ticket.quoteAtomsPerTickLot;
+            if (ticket.isBuy ? quote > limit : quote < limit) revert LimitCrossed(index);
+        }
+
+        reason = _refusal(sheet, ticket, fill.taker, taker.expiry, terms, terms.takerFee);
+        if (reason != 0) return reason | REASON_TAKER;
+        Leg memory leg = _legOf(sheet, ticket, terms);
+        if (!_gives(leg)) return REASON_AMM;
+
+        (leg.fill, leg.market) = (sheet.batch + uint64(index), taker.market);
+        _execute(sheet, ticket, terms, terms.takerFee);
+        sheet.columns[QUOTE_COLUMN].move(FEE_ROW, terms.takerFee);
+        _take(sheet, ticket, leg);
+    }
+
+    /// @dev A second leg of a pair could not be priced before the first is exchanged.
+    function _useLeg(Column memory base) private pure {
+        if (base.hasLeg) revert MalformedBatch();
+        base.hasLeg = true;
+    }
+
+    function _legOf(Sheet memory sheet, Ticket memory ticket, Terms memory terms)
+        private
+        view
+        returns (Leg memory leg)
+    {
+        leg.base = sheet.columns[ticket.baseColumn].token;
+        leg.pair = AMM_FACTORY.pairOf(leg.base);
+        leg.isBuy = ticket.isBuy;
+        uint256 base = terms.lots * ticket.baseAtomsPerLot;
+        (leg.amountIn, leg.promised) = leg.isBuy ? (terms.notional, base) : (base, terms.notional);
+    }
+
+    /// @return Whether the pair is there and gives what was promised, in this block.
+    function _gives(Leg memory leg) private view returns (bool) {
+        if (leg.pair == address(0)) return false;
+        uint256 unitIndex = VAULT.index();
+        uint256 atoms = leg.isBuy ? UnitIndex.toAtomsDown(leg.amountIn, unitIndex) : leg.amountIn;
+        // Atoms that somebody gave to a pair must not keep it from taking more: it holds 112 bits.
+        uint256 held = IERC20(leg.base).balanceOf(leg.pair);
+        if (held + (leg.isBuy ? 0 : atoms) > type(uint112).max) return false;
+
+        try IAmmPair(leg.pair).getAmountOut(atoms, !leg.isBuy) returns (uint256 given) {
+            return (leg.isBuy ? given : UnitIndex.toUnitsDown(given, unitIndex)) >= leg.promised;
+        } catch {
+            return false;
+        }
+    }
+
+    /// @dev The pair's side, and what the exchange will need to know.
+    function _take(Sheet memory sheet, Ticket memory ticket, Leg memory leg) private pure {
+        (Column memory quote, Column memory base) = (sheet.columns[QUOTE_COLUMN], sheet.columns[ticket.baseColumn]);
+        (Column memory into, Column memory out) = leg.isBuy ? (quote, base) : (base, quote);
+        into.move(into.addPair(leg.pair), int256(leg.amountIn));
+        leg.pairRow = out.addPair(leg.pair);
+        out.move(leg.pairRow, -int256(leg.promised));
+
+        (leg.column, leg.takerRow) = leg.isBuy ? (ticket.baseColumn, ticket.baseRow) : (QUOTE_COLUMN, ticket.quoteRow);
+        base.isBought = leg.isBuy;
+        sheet.legs[sheet.legCount] = leg;
+        ++sheet.legCount;
     }
 
     /// @dev Rates that do not sum below zero make fees that do not sum below zero.
@@ -324,12 +433,49 @@ contract Settlement is ISettlement, AccessControl, EIP712 {
 
     /* STEP 3: WRITE */
 
+    /// @dev What goes into a pair must be in its row before the exchange, and what comes out can be moved on only after
+    /// it. A base token has one leg, so that this order always exists: base that is sold, quote, base that is bought.
     function _write(Sheet memory sheet) private returns (uint64 sequence) {
-        for (uint256 i; i < sheet.columnCount; ++i) {
-            Column memory column = sheet.columns[i];
-            VAULT.applySettlement(column.token, column.accounts, column.deltas);
+        _applyBases(sheet, false);
+        if (sheet.legCount == 0) {
+            _apply(sheet.columns[QUOTE_COLUMN]);
+        } else {
+            _exchange(sheet, false);
+            _apply(sheet.columns[QUOTE_COLUMN]);
+            _exchange(sheet, true);
+            _applyBases(sheet, true);
         }
         return VAULT.closeSettlement(_immediateUpdates(sheet));
+    }
+
+    function _applyBases(Sheet memory sheet, bool isBought) private {
+        for (uint256 i = QUOTE_COLUMN + 1; i < sheet.columnCount; ++i) {
+            if (sheet.columns[i].isBought == isBought) _apply(sheet.columns[i]);
+        }
+    }
+
+    function _apply(Column memory column) private {
+        VAULT.applySettlement(column.token, column.accounts, column.deltas);
+    }
+
+    /// @dev The purchases or the sales; what comes out beyond the promise is the taker's.
+    function _exchange(Sheet memory sheet, bool isBuy) private {
+        for (uint256 i; i < sheet.legCount; ++i) {
+            Leg memory leg = sheet.legs[i];
+            if (leg.isBuy != isBuy) continue;
+
+            (address tokenIn, address tokenOut) = isBuy ? (QUOTE_TOKEN, leg.base) : (leg.base, QUOTE_TOKEN);
+            uint256 amountOut = VAULT.exchange(leg.pair, tokenIn, tokenOut, leg.amountIn);
+            if (amountOut < leg.promised) revert BrokenPromise(leg.fill, leg.promised, amountOut);
+            int256 surplus = int256(amountOut - leg.promised);
+            sheet.columns[leg.column].move(leg.takerRow, surplus);
+            sheet.columns[leg.column].move(leg.pairRow, -surplus);
+
+            // Both fit: they were balances.
+            emit AmmLegSettled(
+                VAULT.takeSequence(), leg.market, leg.fill, isBuy, uint128(leg.amountIn), uint128(amountOut)
+            );
+        }
     }
 
     function _immediateUpdates(Sheet memory sheet) private pure returns (IVault.ImmediateUpdate[] memory updates) {
@@ -345,6 +491,26 @@ contract Settlement is ISettlement, AccessControl, EIP712 {
             --count;
             updates[count] = IVault.ImmediateUpdate(sheet.columns[QUOTE_COLUMN].accounts[row], uint48(immediates[row]));
         }
+    }
+
+    /* PAUSE */
+
+    /// @inheritdoc IPausable
+    function pause() external onlyRole(GUARDIAN_ROLE) {
+        uint32 until = PauseRules.begin(_pausedUntil);
+        _pausedUntil = until;
+        emit Paused(msg.sender, until);
+    }
+
+    /// @inheritdoc IPausable
+    function unpause() external onlyRole(GUARDIAN_ROLE) {
+        _pausedUntil = PauseRules.end(_pausedUntil);
+        emit Unpaused(msg.sender);
+    }
+
+    /// @inheritdoc IPausable
+    function pausedUntil() external view returns (uint256) {
+        return _pausedUntil;
     }
 
     /* CANCELLATION */

@@ -16,12 +16,16 @@ import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 import {BitMaps} from "@openzeppelin/contracts/utils/structs/BitMaps.sol";
 import {Checkpoints} from "@openzeppelin/contracts/utils/structs/Checkpoints.sol";
+import {IAmmPair} from "./interfaces/IAmmPair.sol";
 import {ICXPT} from "./interfaces/ICXPT.sol";
+import {IPausable} from "./interfaces/IPausable.sol";
 import {ISynthERC20} from "./interfaces/ISynthERC20.sol";
 import {IVault} from "./interfaces/IVault.sol";
 import {Authorization, EXIT_DELAY, MIN_UPGRADE_DELAY, Withdrawal} from "./interfaces/Types.sol";
+import {PauseRules} from "./libraries/PauseRules.sol";
 import {Standing, Standings} from "./libraries/Standings.sol";
 import {Signature65} from "./libraries/Signature65.sol";
+import {UnitIndex} from "./libraries/UnitIndex.sol";
 import {VaultMessages} from "./libraries/VaultMessages.sol";
 
 /// @title Custody; see IVault for assumptions and promises
@@ -29,6 +33,7 @@ import {VaultMessages} from "./libraries/VaultMessages.sol";
 /// transfer. Everything that moves money holds one transient re-entrancy guard.
 contract Vault is
     IVault,
+    IPausable,
     UUPSUpgradeable,
     AccessControlUpgradeable,
     EIP712Upgradeable,
@@ -67,6 +72,7 @@ contract Vault is
     struct VaultStorage {
         address quoteToken;
         uint64 sequence;
+        uint32 pausedUntil;
         address cosigner;
         address feeAccount;
         address treasuryAccount;
@@ -88,9 +94,8 @@ contract Vault is
     bytes32 public constant SETTLEMENT_ROLE = keccak256("SETTLEMENT_ROLE");
     bytes32 public constant CORE_ROLE = keccak256("CORE_ROLE");
     bytes32 public constant REGISTRAR_ROLE = keccak256("REGISTRAR_ROLE");
+    bytes32 public constant GUARDIAN_ROLE = keccak256("GUARDIAN_ROLE");
 
-    /// @dev `index` of one token atom per unit.
-    uint256 private constant INDEX_ONE = 1e18;
     uint8 private constant CXPT_DECIMALS = 18;
 
     /// @dev keccak256(abi.encode(uint256(keccak256("hooats.storage.Vault")) - 1)) & ~bytes32(uint256(0xff))
@@ -134,7 +139,7 @@ contract Vault is
         $.feeAccount = feeAccount_;
         $.treasuryAccount = treasuryAccount_;
         $.insuranceAccount = insuranceAccount_;
-        $.index = INDEX_ONE;
+        $.index = UnitIndex.ONE;
         $.cxptAtomsPerQuoteAtom = 10 ** (CXPT_DECIMALS - IERC20Metadata(quoteToken_).decimals());
     }
 
@@ -183,26 +188,30 @@ contract Vault is
 
     /// @inheritdoc IVault
     function depositSynth(address token, uint256 atoms) external nonReentrant {
-        if (atoms == 0) revert ZeroAmount();
         if (!_storage().isSynth[token]) revert UnknownToken(token);
 
-        _credit(msg.sender, token, atoms);
-        _storage().sums[token].deposits += atoms.toUint128();
-        emit Deposited(_nextSequence(), msg.sender, token, atoms, balanceOf(msg.sender, token));
-
-        IERC20(token).safeTransferFrom(msg.sender, address(this), atoms);
+        _bring(msg.sender, msg.sender, token, atoms, atoms);
     }
 
     function _deposit(address payer, address account, uint256 atoms) private {
-        address token = _storage().quoteToken;
-        uint256 units = _toUnitsDown(atoms);
-        if (units == 0) revert ZeroAmount();
+        _bring(payer, account, _storage().quoteToken, atoms, _toUnitsDown(atoms));
+    }
 
-        _credit(account, token, units);
-        _storage().sums[token].deposits += units.toUint128();
-        emit Deposited(_nextSequence(), account, token, units, balanceOf(account, token));
+    /// @param atoms What is moved.
+    /// @param amount What it is worth in the account: units or atoms.
+    function _bring(address payer, address account, address token, uint256 atoms, uint256 amount) private {
+        PauseRules.requireRunning(_storage().pausedUntil);
+        if (amount == 0) revert ZeroAmount();
+
+        _takeIn(account, token, amount);
+        emit Deposited(_nextSequence(), account, token, amount, balanceOf(account, token));
 
         IERC20(token).safeTransferFrom(payer, address(this), atoms);
+    }
+
+    function _takeIn(address account, address token, uint256 amount) private {
+        _credit(account, token, amount);
+        _storage().sums[token].deposits += amount.toUint128();
     }
 
     /* WITHDRAWALS */
@@ -293,7 +302,7 @@ contract Vault is
             _requested(paid.account, paid.token)
         );
 
-        uint256 atoms = paid.token == $.quoteToken ? _toAtomsDown(paid.amount) : paid.amount;
+        uint256 atoms = _atomsOf(paid.token, paid.amount);
         if (paid.asCxpt) ICXPT($.cxpt).mint(paid.destination, atoms * $.cxptAtomsPerQuoteAtom);
         else IERC20(paid.token).safeTransfer(paid.destination, atoms);
     }
@@ -408,6 +417,29 @@ contract Vault is
     }
 
     /// @inheritdoc IVault
+    /// @dev The guard stays shut while the pair works; what comes in is credited after it came.
+    function exchange(address pair, address tokenIn, address tokenOut, uint256 amountIn)
+        external
+        nonReentrant
+        onlyRole(SETTLEMENT_ROLE)
+        returns (uint256 amountOut)
+    {
+        _debitFree(pair, tokenIn, amountIn);
+        _storage().sums[tokenIn].withdrawals += amountIn.toUint128();
+
+        bool isBaseIn = tokenIn != _storage().quoteToken;
+        uint256 atoms = _atomsOf(tokenIn, amountIn);
+        amountOut = IAmmPair(pair).getAmountOut(atoms, isBaseIn);
+        uint256 before = IERC20(tokenOut).balanceOf(address(this));
+        IERC20(tokenIn).safeTransfer(pair, atoms);
+        IAmmPair(pair).swap(isBaseIn ? 0 : amountOut, isBaseIn ? amountOut : 0, address(this));
+
+        amountOut = IERC20(tokenOut).balanceOf(address(this)) - before;
+        if (isBaseIn) amountOut = _toUnitsDown(amountOut);
+        _takeIn(pair, tokenOut, amountOut);
+    }
+
+    /// @inheritdoc IVault
     function closeSettlement(ImmediateUpdate[] calldata immediates)
         external
         onlyRole(SETTLEMENT_ROLE)
@@ -417,6 +449,26 @@ contract Vault is
             _storage().accounts[immediates[i].account].immediateSequence = immediates[i].sequence;
         }
         return _nextSequence();
+    }
+
+    /* PAUSE */
+
+    /// @inheritdoc IPausable
+    function pause() external onlyRole(GUARDIAN_ROLE) {
+        uint32 until = PauseRules.begin(_storage().pausedUntil);
+        _storage().pausedUntil = until;
+        emit Paused(msg.sender, until);
+    }
+
+    /// @inheritdoc IPausable
+    function unpause() external onlyRole(GUARDIAN_ROLE) {
+        _storage().pausedUntil = PauseRules.end(_storage().pausedUntil);
+        emit Unpaused(msg.sender);
+    }
+
+    /// @inheritdoc IPausable
+    function pausedUntil() external view returns (uint256) {
+        return _storage().pausedUntil;
     }
 
     /* BALANCES */
@@ -578,14 +630,14 @@ contract Vault is
 
     /* CONVERSION */
 
-    // No overflow: units have 128 bits; atoms that overflow would not fit into a balance either.
-
     function _toUnitsDown(uint256 atoms) private view returns (uint256) {
-        return atoms * INDEX_ONE / _storage().index;
+        return UnitIndex.toUnitsDown(atoms, _storage().index);
     }
 
-    function _toAtomsDown(uint256 units) private view returns (uint256) {
-        return units * _storage().index / INDEX_ONE;
+    /// @return Atoms that `amount` is worth: of the settlement token rounded down, of a synth the same.
+    function _atomsOf(address token, uint256 amount) private view returns (uint256) {
+        VaultStorage storage $ = _storage();
+        return token == $.quoteToken ? UnitIndex.toAtomsDown(amount, $.index) : amount;
     }
 
     /* VIEWS */

@@ -5,7 +5,8 @@ Invariants:
   that begins at `lastFill + 1`;
 - while nothing is in flight the next batch is tried out first; one that keeps reverting for one reason is never
   sent, the fill that sinks it is looked for and named, and the keeper halts. Taking the fill back (RefuseFill) is the
-  operator's decision, not made here.
+  operator's decision, not made here;
+- a pause of the guardian is nobody's fault: the next batch is tried out until it succeeds again.
 """
 
 from collections.abc import Sequence
@@ -21,7 +22,7 @@ from offchain.chain.contracts import Settlement, cut_batch, settle_calldata
 from offchain.chain.registry import Registry, check_contracts
 from offchain.chain.rpc import Query, Rpc
 from offchain.chain.transactions import Sender
-from offchain.domain.batch import SettlementBatch, batch_gas_estimate
+from offchain.domain.batch import AMM_MAKER, SettlementBatch, batch_gas_estimate
 from offchain.domain.errors import TransactionFailed
 from offchain.domain.units import Address
 from offchain.storage.ops import Ops
@@ -34,8 +35,10 @@ REVERTS_MAX = 3
 """So often may a batch that succeeded when tried out revert on chain before that is held to be no accident."""
 TRIES = 4
 """So often must a batch revert for the same reason when tried out: one node may lag behind the others."""
-NOT_A_FILL = frozenset(("AccessControlUnauthorizedAccount", "EnforcedPause", "MalformedBatch"))
+NOT_A_FILL = frozenset(("AccessControlUnauthorizedAccount", "MalformedBatch"))
 """Reverts that no fill is to blame for."""
+PAUSED = "IsPaused"
+"""What `settle` reverts with while the guardian's pause lasts."""
 
 _log = structlog.get_logger()
 _decode = msgspec.json.Decoder(SettlementBatch).decode
@@ -114,7 +117,7 @@ def decide(observation: Observation) -> list[Action]:
     if unsent[0].state is TransactionState.FINAL:
         return [Wait(f"batch {unsent[0].batch.batch} is final, but the node does not know it: it lags")]
     if not in_flight and (first := _decide_first(observation, unsent[0])):
-        return [first]
+        return first
     sends = [candidate for candidate in unsent if candidate.state is not TransactionState.FINAL]
     return [Send(candidate) for candidate in sends[: observation.room]]
 
@@ -129,22 +132,25 @@ def _find_break(candidates: Sequence[Candidate], expected: int) -> Action | None
     return None
 
 
-def _decide_first(observation: Observation, candidate: Candidate) -> Action | None:
-    """Nothing is in flight: the next batch is sent only if it succeeds when tried out. None: send it."""
+def _decide_first(observation: Observation, candidate: Candidate) -> list[Action]:
+    """Nothing is in flight: the next batch is sent only if it succeeds when tried out. Empty: send it."""
     tried = observation.tried
     if tried is None or (tried.batch, tried.revision) != (candidate.batch.batch, candidate.revision):
-        return TryOut(candidate)
+        return [TryOut(candidate)]
+    if tried.trial.error == PAUSED:
+        return [TryOut(candidate), Wait(f"settlement is paused by the guardian: {tried.trial.reason}")]
     if tried.trial.succeeds and observation.reverts >= REVERTS_MAX:
         reason = f"batch {candidate.batch.batch} reverted {observation.reverts} times, but succeeds when tried out"
-        return Halt(reason, "Look at its transactions: gas limit, or another settler in between")
+        return [Halt(reason, "Look at its transactions: gas limit, or another settler in between")]
     if tried.trial.succeeds:
-        return None
-    return Blame(candidate, tried.trial.reason) if tried.repeats >= TRIES - 1 else TryOut(candidate)
+        return []
+    return [Blame(candidate, tried.trial.reason) if tried.repeats >= TRIES - 1 else TryOut(candidate)]
 
 
 def gas_of(batch: SettlementBatch, trial: Trial | None, gas_max: int) -> int:
     """Gas limit: the upper bound that closed the batch, or more if it was tried out and needs more; clamped."""
-    bound = batch_gas_estimate(len(batch.orders), len(batch.fills))
+    amm_fills = sum(fill.maker == AMM_MAKER for fill in batch.fills)
+    bound = batch_gas_estimate(len(batch.orders), len(batch.fills), amm_fills)
     measured = trial.gas * 115 // 100 if trial is not None else 0
     return min(gas_max, max(bound, measured))
 
@@ -241,7 +247,7 @@ class Settler:
         )
         repeats = last.repeats + 1 if last is not None and is_same else 0
         self._tried = Tried(batch.batch, candidate.revision, trial, repeats)
-        if not trial.succeeds:
+        if not trial.succeeds and trial.error != PAUSED:
             _log.error("reverts", batch=batch.batch, reason=trial.reason, repeats=repeats)
         return trial.succeeds
 
@@ -262,7 +268,7 @@ class Settler:
         batch = candidate.batch
         remedy = "Mend the cause, then start the keeper again"
         whole = await self._try_part(batch, len(batch.fills))
-        if whole.succeeds or whole.error == "NotConsecutive":  # it lagged, or lags
+        if whole.succeeds or whole.error in ("NotConsecutive", PAUSED):  # it lagged, or lags
             self._tried = None
             return
         if whole.error in NOT_A_FILL:

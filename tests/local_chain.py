@@ -200,7 +200,8 @@ def deploy(chain: LocalChain) -> Venue:
     )
     vault = create("VaultProxy", "Vault", ["address", "bytes"], implementation, initialize)
     synth = create("SynthERC20", "SynthERC20:hBTC", ["string", "string", "address"], "Bitcoin", "hBTC", vault)
-    settlement = create("Settlement", "", ["address", "address"], ADMIN, vault)
+    factory = create("PlainFactory", "AmmFactory", ["address"], vault)
+    settlement = create("Settlement", "", ["address", "address", "address"], ADMIN, vault, factory)
     commitment = create("OrderbookCommitment", "", ["address"], ADMIN)
     grant = Function("grantRole(bytes32,address)")
     for contract, role, holder in (

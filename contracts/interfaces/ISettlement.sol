@@ -13,12 +13,26 @@ import {Batch, Market, Order} from "./Types.sol";
 /// refused for both sides, with a reason, and the batch goes on. Whatever only the operator can get wrong (a signature,
 /// a crossed limit, an overfill, a fee above a cap, a gap in the sequence) reverts.
 ///
+/// AMM FILLS. A fill whose maker is AMM_MAKER trades its whole order, which must be immediate and carry FLAG_AMM, with
+/// the pair of its market at the exact quote amount of `Batch.ammQuotes`, within the order's limit. It takes part in the
+/// running balances like any other. If the pair would give less in this block, the fill is refused for nobody's fault;
+/// what it gives more is the taker's, to the atom. One such fill per base token and batch.
+///
+/// A guardian may pause `settle`, and nothing else (see IPausable): cancels always work.
+///
 /// @dev Warning: not a proxy. A new version is a new address, for which old signatures mean nothing.
 interface ISettlement {
     /// @param refusals (uint16 fill offset, uint8 reason) for each fill refused, packed, in order. Reason: 1 balance,
-    /// 2 cancelled, 3 expired, 4 superseded by a newer order of its slot, 5 taken back by the operator; plus 0x80 if
-    /// the taker is at fault and not the maker. The maker is examined first.
+    /// 2 cancelled, 3 expired, 4 superseded by a newer order of its slot, 5 taken back by the operator, 6 the AMM pair
+    /// would give less than was promised, or is not there; plus 0x80 if the taker is at fault and not the maker. The
+    /// maker is examined first.
     event BatchSettled(uint64 indexed sequence, uint64 indexed first, uint64 last, bytes refusals);
+    /// @notice An AMM fill of the batch whose `BatchSettled` follows in the same transaction.
+    /// @param amountIn What left the Vault to the pair: quote units of a purchase, base atoms of a sale; without fees.
+    /// @param amountOut What came back: base atoms of a purchase, quote units of a sale; the surplus included.
+    event AmmLegSettled(
+        uint64 indexed sequence, uint32 indexed market, uint64 fill, bool isBuy, uint128 amountIn, uint128 amountOut
+    );
     event MarketListed(
         uint64 indexed sequence,
         uint32 indexed market,
@@ -37,16 +51,16 @@ interface ISettlement {
 
     /// @notice Thrown when a batch does not start where the last one ended.
     error NotConsecutive(uint64 first, uint64 expected);
-    /// @notice Thrown when a batch is empty, too long, its arrays do not match, or a fill names an order that is not
-    /// there.
+    /// @notice Thrown when a batch is empty, too long, its arrays do not match, a fill names an order that is not there,
+    /// or two AMM fills name one base token.
     error MalformedBatch();
     /// @notice Thrown when a signature does not recover the order's account.
     error InvalidSigner(uint256 order, address recovered);
     /// @notice Thrown when an order names a market that is not there.
     error UnknownMarket(uint32 market);
-    /// @notice Thrown when two orders do not trade against each other.
+    /// @notice Thrown when two orders do not trade against each other, or an order not with the AMM.
     error Mismatched(uint256 fill);
-    /// @notice Thrown when the maker's price is beyond the taker's limit.
+    /// @notice Thrown when the maker's price, or the quote of an AMM fill, is beyond the taker's limit.
     error LimitCrossed(uint256 fill);
     /// @notice Thrown when a fill exceeds the size that is left of an order.
     error Overfilled(uint256 order);
@@ -54,6 +68,10 @@ interface ISettlement {
     error FeeAboveCap(uint256 fill);
     /// @notice Thrown when an order's fields make no sense together.
     error MalformedOrder(uint256 order);
+    /// @notice Thrown when a pair gave less than it said a moment before; it never should.
+    error BrokenPromise(uint64 fill, uint256 promised, uint256 amountOut);
+    /// @notice Thrown when the AMM factory is none, or another Vault's.
+    error ForeignAmmFactory(address factory);
     /// @notice Thrown when a market number is already taken.
     error MarketExists(uint32 market);
     /// @notice Thrown when a market's base token is the settlement token or zero, or one of its lot sizes is zero.

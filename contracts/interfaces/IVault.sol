@@ -13,6 +13,9 @@ import {Authorization, Withdrawal} from "./Types.sol";
 ///   withdrawal only, both rounded down.
 /// - Everything that lowers an account's free balance outside settlement needs the operator's countersignature or the
 ///   account's own matured request.
+/// - A guardian may pause deposits, and nothing else (see IPausable): no way out is ever shut.
+/// - The balance of an AMM pair is a place of transit: what a batch puts in it leaves again in the same batch. Whoever
+///   deposits for a pair loses the deposit.
 ///
 /// EVENTS carry one global sequence without gaps, shared with Settlement (see `takeSequence`), and, outside settlement,
 /// the resulting balance: a missed log is provable.
@@ -133,6 +136,8 @@ interface IVault {
 
     /* DEPOSITS */
 
+    // All of them revert while deposits are paused.
+
     /// @notice Moves `atoms` of the settlement token from the caller and credits the caller.
     function deposit(uint256 atoms) external;
 
@@ -201,6 +206,14 @@ interface IVault {
     /// @notice Writes the net changes of one batch in one token: `deltas[i]` to the balance of `accounts[i]`.
     /// Reverts unless they sum to zero and no balance is debited by more than what is debitable.
     function applySettlement(address token, address[] calldata accounts, int256[] calldata deltas) external;
+
+    /// @notice Trades `amountIn` of what `pair` has here in `tokenIn` with the pair itself, for as much of `tokenOut` as
+    /// it gives. What goes out counts as withdrawn, what came in as deposited and credited to `pair`.
+    /// @param amountIn Units or atoms.
+    /// @return amountOut What really came in, in units (rounded down) or atoms.
+    function exchange(address pair, address tokenIn, address tokenOut, uint256 amountIn)
+        external
+        returns (uint256 amountOut);
 
     /// @notice Ends a batch: uses up its immediate orders and takes the sequence number of its log.
     function closeSettlement(ImmediateUpdate[] calldata immediates) external returns (uint64 sequence);

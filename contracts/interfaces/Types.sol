@@ -31,6 +31,11 @@ uint8 constant TIF_GTD = 3;
 
 uint16 constant FLAG_POST_ONLY = 1;
 uint16 constant FLAG_REDUCE_ONLY = 2;
+/// @dev This order trades with its market's AMM pair only, whole or not at all. Python twin: `domain.order.Flags.AMM`.
+uint16 constant FLAG_AMM = 4;
+
+/// @dev `Fill.maker` of a fill whose maker is the AMM pair of its market. Python twin: `domain.batch.AMM_MAKER`.
+uint16 constant AMM_MAKER = type(uint16).max;
 
 /// @notice What a trader signs (EIP-712, domain of Settlement).
 /// @param account Vault account that pays and receives.
@@ -64,11 +69,12 @@ struct Order {
 }
 
 /// @notice One match inside a batch. Its id is `Batch.first` plus its index.
-/// @param maker Index of the maker's order in `Batch.orders`; its price is the price of the fill.
+/// @param maker Index of the maker's order in `Batch.orders`; its price is the price of the fill. AMM_MAKER: the maker
+/// is the AMM pair of the taker's market, and the price is in `Batch.ammQuotes`.
 /// @param taker Index of the taker's order.
 /// @param sizeLots Size in lots; 0 marks a fill that the operator takes back: it is refused for both sides, nothing
 /// else of it is looked at, and the batch need not hold its orders.
-/// @param makerFeePpm Maker's fee rate; negative is a rebate.
+/// @param makerFeePpm Maker's fee rate; negative is a rebate. 0 if the maker is a pair.
 /// @param takerFeePpm Taker's fee rate.
 struct Fill {
     uint16 maker;
@@ -83,11 +89,14 @@ struct Fill {
 /// @param orders Every order of `fills`, best once. Immediate orders of one account come with increasing sequences.
 /// @param signatures 65 bytes r || s || v of each order's account, low s, v 27 or 28.
 /// @param fills In match order.
+/// @param ammQuotes Per fill with an AMM pair that was not taken back, in order: the quote units, before fees, that its
+/// taker pays for exactly its size, or gets for it at least.
 struct Batch {
     uint64 first;
     Order[] orders;
     bytes[] signatures;
     Fill[] fills;
+    uint128[] ammQuotes;
 }
 
 /// @notice A row of the market table, set once.

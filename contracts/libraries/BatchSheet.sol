@@ -6,9 +6,13 @@ import {Standing} from "./Standings.sol";
 
 /// @dev The balances of one token during a batch: what each account can still be debited, and its net change.
 /// Only the first `count` rows are in use.
+/// @param hasLeg Whether an AMM fill of the batch names this base token.
+/// @param isBought Whether its pair will bring atoms of it: they are there only after the exchange.
 struct Column {
     address token;
     uint256 count;
+    bool hasLeg;
+    bool isBought;
     address[] accounts;
     int256[] available;
     int256[] deltas;
@@ -33,10 +37,30 @@ struct Ticket {
     uint256 quoteAtomsPerTickLot;
 }
 
+/// @dev One AMM fill that will be exchanged.
+/// @param column Of the token that comes out.
+/// @param takerRow Where the taker is in it.
+/// @param pairRow Where the pair is in it.
+/// @param amountIn What the pair gets: units or atoms.
+/// @param promised What the taker has been given in advance: units or atoms.
+struct Leg {
+    uint64 fill;
+    uint32 market;
+    bool isBuy;
+    address pair;
+    address base;
+    uint256 column;
+    uint256 takerRow;
+    uint256 pairRow;
+    uint256 amountIn;
+    uint256 promised;
+}
+
 /// @dev A batch under evaluation.
 /// @param columns The quote column first; its first row is the fee account's.
 /// @param standings Of the rows of the quote column.
 /// @param immediates Highest immediate sequence used, by row of the quote column.
+/// @param legs Only the first `legCount` are in use.
 struct Sheet {
     uint64 batch;
     uint256 columnCount;
@@ -44,13 +68,17 @@ struct Sheet {
     Column[] columns;
     Standing[] standings;
     uint256[] immediates;
+    uint256 legCount;
+    Leg[] legs;
 }
 
 /// @title The working memory of a batch: running balances, netted per account and token
 library BatchSheet {
     /// @param batch First fill of the batch.
-    function open(uint64 batch, uint256 orders) internal pure returns (Sheet memory sheet) {
+    /// @param legs Most AMM fills that there can be.
+    function open(uint64 batch, uint256 orders, uint256 legs) internal pure returns (Sheet memory sheet) {
         sheet.batch = batch;
+        sheet.legs = new Leg[](legs);
         sheet.tickets = new Ticket[](orders);
         sheet.columns = new Column[](orders + 1);
     }
@@ -62,8 +90,8 @@ library BatchSheet {
             if (sheet.columns[index].token == token) return index;
         }
 
-        // One row for each order, and one for the fee account.
-        uint256 capacity = sheet.tickets.length + 1;
+        // One row for each order, one for the fee account, and one for each pair.
+        uint256 capacity = sheet.tickets.length + 1 + sheet.legs.length;
         Column memory column = sheet.columns[index];
         column.token = token;
         column.accounts = new address[](capacity);
@@ -87,13 +115,21 @@ library BatchSheet {
         }
     }
 
+    /// @dev A row for a pair, behind the orders' rows. Not in the index: a pair has one leg in a batch.
+    function addPair(Column memory column, address pair) internal pure returns (uint256 row) {
+        row = column.count;
+        column.count = row + 1;
+        trim(column);
+        column.accounts[row] = pair;
+    }
+
     /// @dev Cuts the arrays of a column to the rows in use, once all orders are in.
     function trim(Column memory column) internal pure {
         uint256 count = column.count;
         (address[] memory accounts, int256[] memory available, int256[] memory deltas) =
             (column.accounts, column.available, column.deltas);
         assembly ("memory-safe") {
-            // Shorter lengths only: `count` never exceeds the capacity.
+            // `count` never exceeds the capacity, and memory behind a shorter length stays reserved and zero.
             mstore(accounts, count)
             mstore(available, count)
             mstore(deltas, count)

@@ -7,21 +7,31 @@ nothing here talks to a node, and nothing decides what to send.
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import msgspec
+
 from offchain.chain.abi import ErrorTable, Function
-from offchain.domain.batch import BatchFill, EpochHeader, SettlementBatch, SignedOrder
+from offchain.domain.batch import AMM_MAKER, BatchFill, EpochHeader, SettlementBatch, SignedOrder
 from offchain.domain.eip712 import Withdrawal
 from offchain.domain.order import Order
 from offchain.domain.units import Address, from_hex
 
 ORDER = "(address,uint8,uint32,uint8,uint8,uint8,uint16,uint64,uint64,uint64,int32,uint64,uint40)"
 FILL = "(uint16,uint16,uint64,int32,int32)"
-BATCH = f"(uint64,{ORDER}[],bytes[],{FILL}[])"
+BATCH = f"(uint64,{ORDER}[],bytes[],{FILL}[],uint128[])"
 HEADER = "(uint64,bytes32,uint64,uint64,bytes32,bytes32,bytes32,uint128,uint32,bytes32)"
 AUTHORIZATION = "(uint256,uint256,bytes)"
 WITHDRAWAL = "(address,address,uint256,address,bool,uint256,uint256)"
 SYNTH_TERMS = "(uint128,uint16,uint16,uint16)"
 FEED = "(uint8,uint32,uint32,address[])"
 TOTALS = "(uint256,uint256,uint256,uint256,uint256,uint256)"
+
+
+class Pausable:
+    """Twin: IPausable.sol, of Vault (deposits), Settlement (batches) and SynthIssuer (new debt)."""
+
+    pause = Function("pause()")
+    unpause = Function("unpause()")
+    paused_until = Function("pausedUntil()", "uint256")
 
 
 class Vault:
@@ -146,6 +156,8 @@ SETTLEMENT_ERRORS = ErrorTable(
     "MalformedOrder(uint256)",
     "MarketExists(uint32)",
     "MalformedMarket(uint32)",
+    "BrokenPromise(uint64,uint256,uint256)",
+    "ForeignAmmFactory(address)",
 )
 VAULT_ERRORS = ErrorTable(
     "ZeroAmount()",
@@ -164,6 +176,7 @@ VAULT_ERRORS = ErrorTable(
     "NotRegistrable(address)",
     "UpgradeDelayTooShort(address)",
 )
+PAUSE_ERRORS = ErrorTable("IsPaused(uint256)", "PauseTooSoon(uint256)")
 COMMITMENT_ERRORS = ErrorTable(
     "NotConsecutive(uint64,uint64)", "WrongParent(bytes32,bytes32)", "WrongRange(uint64,uint64)", "ZeroRoot()"
 )
@@ -177,12 +190,11 @@ LIBRARY_ERRORS = ErrorTable(
     "SafeERC20FailedOperation(address)",
     "ERC20InsufficientAllowance(address,uint256,uint256)",
     "ERC20InsufficientBalance(address,uint256,uint256)",
-    "EnforcedPause()",
 )
 ERRORS = ErrorTable(
     *dict.fromkeys(
         signature
-        for table in (SETTLEMENT_ERRORS, VAULT_ERRORS, COMMITMENT_ERRORS, ISSUER_ERRORS, LIBRARY_ERRORS)
+        for table in (SETTLEMENT_ERRORS, VAULT_ERRORS, PAUSE_ERRORS, COMMITMENT_ERRORS, ISSUER_ERRORS, LIBRARY_ERRORS)
         for signature in table.signatures
     )
 )
@@ -219,7 +231,8 @@ def decode_reconciliation(raw: bytes) -> Reconciliation:
 def settle_calldata(batch: SettlementBatch) -> bytes:
     orders = [_order(signed.order) for signed in batch.orders]
     signatures = [from_hex(signed.signature) for signed in batch.orders]
-    return Settlement.settle.encode((batch.first, orders, signatures, [_fill(fill) for fill in batch.fills]))
+    fills = [_fill(fill) for fill in batch.fills]
+    return Settlement.settle.encode((batch.first, orders, signatures, fills, list(batch.amm_quotes)))
 
 
 def commit_calldata(header: EpochHeader) -> bytes:
@@ -251,16 +264,20 @@ def withdraw_approved_calldata(
 
 
 def cut_batch(batch: SettlementBatch, fills: int) -> SettlementBatch:
-    """The first fills of a batch with only the orders that they need: for finding the fill that sinks it."""
+    """The first fills of a batch with only the orders and quotes that they need: for finding the fill that sinks it.
+
+    A fill that was taken back needs none: what it names may not even be there.
+    """
     kept = batch.fills[:fills]
-    used = sorted({index for fill in kept for index in (fill.maker, fill.taker)})
-    place = {index: position for position, index in enumerate(used)}
+    live = [fill for fill in kept if fill.size_lots]
+    used = sorted({index for fill in live for index in (fill.maker, fill.taker)} - {AMM_MAKER})
+    place = {index: position for position, index in enumerate(used)} | {AMM_MAKER: AMM_MAKER}
     orders: Sequence[SignedOrder] = [batch.orders[index] for index in used]
     moved = [
-        BatchFill(place[fill.maker], place[fill.taker], fill.size_lots, fill.maker_fee_ppm, fill.taker_fee_ppm)
-        for fill in kept
+        msgspec.structs.replace(fill, maker=place.get(fill.maker, 0), taker=place.get(fill.taker, 0)) for fill in kept
     ]
-    return SettlementBatch(batch.batch, batch.first, tuple(orders), tuple(moved))
+    quotes = batch.amm_quotes[: sum(fill.maker == AMM_MAKER for fill in live)]
+    return SettlementBatch(batch.batch, batch.first, tuple(orders), tuple(moved), quotes)
 
 
 def to_checked_address(value: object) -> Address:

@@ -41,6 +41,8 @@ VAULT_EVENTS: dict[str, type[AnyChainLog]] = {
 }
 SETTLEMENT_EVENTS: dict[str, type[AnyChainLog]] = {
     "BatchSettled(uint64 indexed sequence, uint64 indexed first, uint64 last, bytes refusals)": c.BatchSettled,
+    "AmmLegSettled(uint64 indexed sequence, uint32 indexed market, uint64 fill, bool isBuy, uint128 amountIn,"
+    " uint128 amountOut)": c.AmmLegSettled,
     "MarketListed(uint64 indexed sequence, uint32 indexed market, address indexed baseToken,"
     " uint128 baseAtomsPerLot, uint64 quoteAtomsPerTickLot, uint8 baseDecimals, uint8 quoteDecimals,"
     " string symbol)": c.MarketListed,

@@ -14,9 +14,13 @@ GAS_PER_FILL = 14_000
 """An upper bound that tests/forge/SettlementGas.t.sol holds: fresh accounts, fresh slots, a market for every pair."""
 
 
-def batch_gas_estimate(orders: int, fills: int) -> int:
-    """Upper bound of the gas of a batch with this many distinct orders and fills."""
-    return GAS_BATCH_BASE + GAS_PER_ORDER * orders + GAS_PER_FILL * fills
+GAS_PER_AMM_FILL = 250_000
+"""On top, for a fill with an AMM pair: the same test holds it."""
+
+
+def batch_gas_estimate(orders: int, fills: int, amm_fills: int = 0) -> int:
+    """Upper bound of the gas of a batch with this many distinct orders, fills, and AMM fills among them."""
+    return GAS_BATCH_BASE + GAS_PER_ORDER * orders + GAS_PER_FILL * fills + GAS_PER_AMM_FILL * amm_fills
 
 
 AMM_MAKER = 2**16 - 1

@@ -136,7 +136,7 @@ def test_what_a_fill_brings_pays_for_the_next(venue: Venue) -> None:
 
 def test_the_operator_takes_a_fill_back(funded: Venue) -> None:
     maker, taker = pair(funded)
-    receipt = funded.settlement.settle((1, [], [], [(0, 0, 0, 0, 0)]), sender=funded.settler)
+    receipt = funded.settlement.settle((1, [], [], [(0, 0, 0, 0, 0)], []), sender=funded.settler)
     assert only(receipt, funded.settlement.BatchSettled)["refusals"] == bytes((0, 0, 5))
     assert_settles(funded, maker, taker)
 
@@ -259,21 +259,21 @@ def test_every_order_is_signed_by_its_account(funded: Venue) -> None:
     with reverts("InvalidSigner", order=1, recovered=venue.bob.address):
         batch = venue.batch([Fill(maker, taker, 1)], signer=venue.bob)
         venue.settlement.settle(batch, sender=venue.settler)
-    first, orders, signatures, fills = venue.batch([Fill(maker, taker, 1)])
+    first, orders, signatures, fills, quotes = venue.batch([Fill(maker, taker, 1)])
     for spoiled in (signatures[1][:64], signatures[1][:64] + b"\x01", b""):
         with reverts("InvalidSigner", order=1):
-            venue.settlement.settle((first, orders, [signatures[0], spoiled], fills), sender=venue.settler)
+            venue.settlement.settle((first, orders, [signatures[0], spoiled], fills, quotes), sender=venue.settler)
     with reverts("InvalidSigner", order=0):
-        venue.settlement.settle((first, orders, signatures[::-1], fills), sender=venue.settler)
+        venue.settlement.settle((first, orders, signatures[::-1], fills, quotes), sender=venue.settler)
 
 
 def test_a_changed_order_is_not_the_one_that_was_signed(funded: Venue) -> None:
     venue, (maker, taker) = funded, pair(funded)
-    first, orders, signatures, fills = venue.batch([Fill(maker, taker, 1)])
+    first, orders, signatures, fills, quotes = venue.batch([Fill(maker, taker, 1)])
     message = eip712.order_message(taker) | {"priceTicks": 200}
     with reverts("InvalidSigner", order=1):
         changed = [orders[0], tuple(message.values())]
-        venue.settlement.settle((first, changed, signatures, fills), sender=venue.settler)
+        venue.settlement.settle((first, changed, signatures, fills, quotes), sender=venue.settler)
 
 
 def test_limits_sizes_and_fees_hold(funded: Venue) -> None:
@@ -318,12 +318,13 @@ def test_orders_make_sense(funded: Venue) -> None:
 
 def test_batches_make_sense(funded: Venue) -> None:
     venue, settle = funded, funded.settlement.settle
-    first, orders, signatures, fills = venue.batch([Fill(*pair(venue), 1)])
+    first, orders, signatures, fills, quotes = venue.batch([Fill(*pair(venue), 1)])
     for batch in (
-        (first, [], [], []),
-        (first, orders, signatures[:1], fills),
-        (first, orders, signatures, [(0, 2, 1, 0, 0)]),
-        (first, [], [], [(0, 0, 0, 0, 0)] * 41),
+        (first, [], [], [], []),
+        (first, orders, signatures[:1], fills, quotes),
+        (first, orders, signatures, [(0, 2, 1, 0, 0)], quotes),
+        (first, orders, signatures, fills, [1]),
+        (first, [], [], [(0, 0, 0, 0, 0)] * 41, []),
     ):
         with reverts("MalformedBatch"):
             settle(batch, sender=venue.settler)

@@ -4,6 +4,7 @@ Everything is signed with eth_account, from the typed data that the venue itself
 contract, `offchain.domain.eip712` and eth_account agree on every byte.
 """
 
+import json
 from ast import literal_eval
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -81,6 +82,14 @@ def containers() -> dict[str, ContractContainer]:
     return made
 
 
+def plain_factory() -> ContractContainer:
+    """Stands in for the AMM's factory: no test here trades with a pool."""
+    compiled = json.loads((ROOT / ".build/forge/out/PlainFactory.sol/PlainFactory.json").read_text())
+    code = {"bytecode": compiled["bytecode"]["object"]}
+    named = {"contractName": "PlainFactory", "abi": compiled["abi"], "deploymentBytecode": code}
+    return ContractContainer(ContractType.model_validate(named))
+
+
 class Venue:
     """Deploys and wires, as tests/forge/Fixture.sol does, but with a holder of its own for every role."""
 
@@ -112,7 +121,8 @@ class Venue:
         proxy = self.create("VaultProxy", self.implementation, initialization)
         self.vault = self.types["Vault"].at(proxy.address, fetch_from_explorer=False, detect_proxy=False)
         self.btc = self.create("SynthERC20", "HOOATS Bitcoin", "hBTC", self.vault)
-        self.settlement = self.create("Settlement", admin, self.vault)
+        self.factory = admin.deploy(plain_factory(), self.vault)
+        self.settlement = self.create("Settlement", admin, self.vault, self.factory)
         self.commitment = self.create("OrderbookCommitment", admin)
         self.issuer = self.create("SynthIssuer", admin, self.vault)
         self.timelock = self.create("Timelock", UPGRADE_DELAY, [admin], [admin], "0x" + "00" * 20)
@@ -215,7 +225,7 @@ class Venue:
 
     def batch(
         self, fills: Sequence[Fill], *, first: int | None = None, signer: Any = None
-    ) -> tuple[int, list[Any], list[bytes], list[Any]]:
+    ) -> tuple[int, list[Any], list[bytes], list[Any], list[int]]:
         """The batch of these fills, each order once. All are signed by `signer`, or by the account that each names."""
         orders = list(dict.fromkeys(order for fill in fills for order in (fill.maker, fill.taker)))
         return (
@@ -226,6 +236,7 @@ class Venue:
                 (orders.index(fill.maker), orders.index(fill.taker), fill.lots, fill.maker_ppm, fill.taker_ppm)
                 for fill in fills
             ],
+            [],
         )
 
     def settle(self, *fills: Fill) -> bytes:

@@ -21,6 +21,7 @@ import {Settlement} from "../../contracts/Settlement.sol";
 import {SynthERC20} from "../../contracts/SynthERC20.sol";
 import {Vault} from "../../contracts/Vault.sol";
 import {VaultProxy} from "../../contracts/VaultProxy.sol";
+import {PlainFactory} from "./PlainFactory.sol";
 import {Test} from "./Test.sol";
 
 /// @title A venue with one market (tBTC against USDC), and the words to trade on it
@@ -41,6 +42,7 @@ abstract contract Fixture is Test {
     CXPT internal cxpt;
     Vault internal implementation;
     Vault internal vault;
+    PlainFactory internal factory;
     Settlement internal settlement;
     SynthERC20 internal btc;
 
@@ -58,6 +60,7 @@ abstract contract Fixture is Test {
     Order[] internal orders;
     bytes[] internal signatures;
     Fill[] internal fills;
+    uint128[] internal ammQuotes;
 
     function setUp() public virtual {
         vm.warp(START);
@@ -67,7 +70,8 @@ abstract contract Fixture is Test {
         vault = Vault(address(new VaultProxy(address(implementation), _initialization())));
         cxpt.grantRole(cxpt.MINTER_ROLE(), address(vault));
         btc = new SynthERC20("Test Bitcoin", "tBTC", address(vault));
-        settlement = new Settlement(address(this), address(vault));
+        factory = new PlainFactory(address(vault));
+        settlement = new Settlement(address(this), address(vault), address(factory));
 
         vault.grantRole(vault.SETTLEMENT_ROLE(), address(settlement));
         vault.grantRole(vault.CORE_ROLE(), address(this));
@@ -185,10 +189,11 @@ abstract contract Fixture is Test {
 
     /// @dev The batch built so far; building starts anew.
     function take() internal returns (Batch memory batch) {
-        batch = Batch(settlement.lastFill() + 1, orders, signatures, fills);
+        batch = Batch(settlement.lastFill() + 1, orders, signatures, fills, ammQuotes);
         delete orders;
         delete signatures;
         delete fills;
+        delete ammQuotes;
     }
 
     /// @return refusals As logged by the batch built so far, which is settled.

@@ -16,6 +16,7 @@ from offchain.domain.eip712 import domain_separator, order_digest
 from offchain.domain.errors import InvalidInput
 
 COMPILED = {
+    contracts.Pausable: "IPausable",
     contracts.Vault: "Vault",
     contracts.Settlement: "Settlement",
     contracts.OrderbookCommitment: "OrderbookCommitment",
@@ -86,8 +87,8 @@ def test_every_event_has_a_chain_log() -> None:
 def test_a_batch_is_encoded_as_the_contract_reads_it(chain: LocalChain, venue: Venue) -> None:
     batch = Matcher(venue).batch(2)
     calldata = settle_calldata(batch)
-    first, orders, signatures, fills = decode([contracts.BATCH], calldata[4:])[0]
-    assert (first, len(orders), len(signatures), len(fills)) == (1, 3, 3, 2)
+    first, orders, signatures, fills, quotes = decode([contracts.BATCH], calldata[4:])[0]
+    assert (first, len(orders), len(signatures), len(fills), quotes) == (1, 3, 3, 2, ())
     order = batch.orders[0].order
     answer = chain.rpc(
         "eth_call",

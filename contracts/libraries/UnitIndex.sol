@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: MIT
+pragma solidity ^0.8.30;
+
+/// @title Units of the settlement token and its atoms, at the Vault's index
+/// @dev No overflow: units have 128 bits; atoms that overflow would not fit into a balance either.
+library UnitIndex {
+    /// @dev `index` of one token atom per unit.
+    uint256 internal constant ONE = 1e18;
+
+    function toUnitsDown(uint256 atoms, uint256 index) internal pure returns (uint256) {
+        return atoms * ONE / index;
+    }
+
+    function toAtomsDown(uint256 units, uint256 index) internal pure returns (uint256) {
+        return units * index / ONE;
+    }
+}
