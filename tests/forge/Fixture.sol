@@ -22,7 +22,7 @@ import {SynthERC20} from "../../contracts/SynthERC20.sol";
 import {Vault} from "../../contracts/Vault.sol";
 import {VaultProxy} from "../../contracts/VaultProxy.sol";
 import {PlainFactory} from "./PlainFactory.sol";
-import {Test} from "./Test.sol";
+import {Test, Vm} from "./Test.sol";
 
 /// @title A venue with one market (tBTC against USDC), and the words to trade on it
 /// @dev One lot is 10^13 atoms of tBTC (0.00001), one tick x lot is 1 quote unit. The test contract is admin, settler,
@@ -42,7 +42,7 @@ abstract contract Fixture is Test {
     CXPT internal cxpt;
     Vault internal implementation;
     Vault internal vault;
-    PlainFactory internal factory;
+    PlainFactory internal ammFactory;
     Settlement internal settlement;
     SynthERC20 internal btc;
 
@@ -70,8 +70,8 @@ abstract contract Fixture is Test {
         vault = Vault(address(new VaultProxy(address(implementation), _initialization())));
         cxpt.grantRole(cxpt.MINTER_ROLE(), address(vault));
         btc = new SynthERC20("Test Bitcoin", "tBTC", address(vault));
-        factory = new PlainFactory(address(vault));
-        settlement = new Settlement(address(this), address(vault), address(factory));
+        ammFactory = new PlainFactory(address(vault));
+        settlement = new Settlement(address(this), address(vault), address(ammFactory));
 
         vault.grantRole(vault.SETTLEMENT_ROLE(), address(settlement));
         vault.grantRole(vault.CORE_ROLE(), address(this));
@@ -204,7 +204,9 @@ abstract contract Fixture is Test {
     function settle(Batch memory batch) internal returns (bytes memory refusals) {
         vm.recordLogs();
         settlement.settle(batch);
-        (, refusals) = abi.decode(vm.getRecordedLogs()[0].data, (uint64, bytes));
+        Vm.Log[] memory logs = vm.getRecordedLogs();
+        // What AMM fills log comes first.
+        (, refusals) = abi.decode(logs[logs.length - 1].data, (uint64, bytes));
     }
 
     function settleReverts(bytes memory reason) internal {

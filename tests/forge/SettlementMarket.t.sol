@@ -54,7 +54,7 @@ contract SettlementMarketTest is Fixture {
         vm.assertEq(settlement.domainSeparator(), expected);
         vm.chainId(999);
         vm.assertTrue(settlement.domainSeparator() != expected);
-        Settlement other = new Settlement(address(this), address(vault), address(factory));
+        Settlement other = new Settlement(address(this), address(vault), address(ammFactory));
         vm.assertTrue(settlement.domainSeparator() != other.domainSeparator());
     }
 
