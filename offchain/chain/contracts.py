@@ -119,10 +119,13 @@ class PriceOracle:
 
     configure = Function(f"configure(address,{FEED})")
     post = Function("post(address[],uint256[])")
+    post_until = Function("postUntil(uint40,address[],uint256[])")
     accept = Function("accept(address)", "bool")
     price_of = Function("priceOf(address)", "uint256", "uint40", "uint40", "uint32")
     feed_of = Function("feedOf(address)", FEED)
+    median_of = Function("medianOf(address)", "uint256", "uint8")
     post_of = Function("postOf(address,address)", "uint256", "uint40")
+    posters = Function("posters()", "address[]")
 
 
 class AmmFactory:
@@ -183,6 +186,15 @@ COMMITMENT_ERRORS = ErrorTable(
 ISSUER_ERRORS = ErrorTable(
     "Undercollateralized(uint256,uint256)", "StalePrice(uint40)", "ExceedsPosition()", "PriceOutOfRange(uint256)"
 )
+ORACLE_ERRORS = ErrorTable(
+    "UnknownFeed(address)",
+    "MalformedFeed()",
+    "PriceOutOfRange(uint256)",
+    "LengthMismatch()",
+    "DeadlinePassed(uint40)",
+    "TooManyPosters()",
+    "InsufficientGas()",
+)
 LIBRARY_ERRORS = ErrorTable(
     "AccessControlUnauthorizedAccount(address,bytes32)",
     "ReentrancyGuardReentrantCall()",
@@ -194,7 +206,15 @@ LIBRARY_ERRORS = ErrorTable(
 ERRORS = ErrorTable(
     *dict.fromkeys(
         signature
-        for table in (SETTLEMENT_ERRORS, VAULT_ERRORS, PAUSE_ERRORS, COMMITMENT_ERRORS, ISSUER_ERRORS, LIBRARY_ERRORS)
+        for table in (
+            SETTLEMENT_ERRORS,
+            VAULT_ERRORS,
+            PAUSE_ERRORS,
+            COMMITMENT_ERRORS,
+            ISSUER_ERRORS,
+            ORACLE_ERRORS,
+            LIBRARY_ERRORS,
+        )
         for signature in table.signatures
     )
 )

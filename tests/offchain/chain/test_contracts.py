@@ -21,6 +21,7 @@ COMPILED = {
     contracts.Settlement: "Settlement",
     contracts.OrderbookCommitment: "OrderbookCommitment",
     contracts.SynthIssuer: "SynthIssuer",
+    contracts.PriceOracle: "PriceOracle",
     contracts.Token: "TestUSDC",
 }
 TABLES = {
@@ -28,6 +29,7 @@ TABLES = {
     "Settlement": contracts.SETTLEMENT_ERRORS,
     "OrderbookCommitment": contracts.COMMITMENT_ERRORS,
     "SynthIssuer": contracts.ISSUER_ERRORS,
+    "PriceOracle": contracts.ORACLE_ERRORS,
 }
 
 

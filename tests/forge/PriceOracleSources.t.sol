@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: MIT
+pragma solidity ^0.8.30;
+
+import {IPriceOracle} from "../../contracts/interfaces/IPriceOracle.sol";
+import {IPriceSource} from "../../contracts/interfaces/IPriceSource.sol";
+import {PriceFixture, SettableSource} from "./PriceFixture.sol";
+
+/// @dev Misbehaves in one of several ways.
+contract HostileSource {
+    enum Mode {
+        Reverts,
+        RevertsAtLength,
+        AnswersNothing,
+        AnswersOneWord,
+        AnswersShortOfTwo,
+        BurnsGas,
+        Asserts,
+        AnswersAtLength,
+        Writes
+    }
+
+    Mode public mode;
+    uint256 public written;
+
+    constructor(Mode chosen) {
+        mode = chosen;
+    }
+
+    fallback() external {
+        Mode chosen = mode;
+        if (chosen == Mode.Writes) written = 1;
+        // solhint-disable-next-line no-inline-assembly
+        assembly {
+            mstore(0, 1000000)
+            mstore(32, timestamp())
+            switch chosen
+            case 0 { revert(0, 0) }
+            case 1 { revert(0, 100000) }
+            case 2 { return(0, 0) }
+            case 3 { return(0, 32) }
+            case 4 { return(0, 63) }
+            case 5 { for {} 1 {} {} }
+            case 6 { invalid() }
+            case 7 { return(0, 100000) }
+            default { return(0, 64) }
+        }
+    }
+}
+
+/// @title Whatever a source does, it is one reading more or less
+contract PriceOracleSourcesTest is PriceFixture {
+    SettableSource internal source;
+
+    function setUp() public override {
+        super.setUp();
+        source = new SettableSource();
+    }
+
+    function readings() internal view returns (uint8 count) {
+        (, count) = oracle.medianOf(SYNTH);
+    }
+
+    function test_a_source_counts_like_a_poster() public {
+        oracle.configure(SYNTH, feed(2, source));
+        source.set(PRICE + 2, uint40(START));
+        post(ann, PRICE);
+        vm.assertEq(priceNow(), PRICE + 1);
+        vm.warp(START + MAX_AGE);
+        vm.assertEq(readings(), 2);
+        vm.warp(START + MAX_AGE + 1);
+        vm.assertEq(readings(), 0);
+    }
+
+    function test_sources_alone_can_be_the_quorum() public {
+        oracle.configure(SYNTH, feed(1, source));
+        source.set(PRICE, uint40(START));
+        vm.assertTrue(oracle.accept(SYNTH));
+        vm.assertEq(priceNow(), PRICE);
+    }
+
+    function test_a_source_that_lies_about_the_time_does_not_count() public {
+        oracle.configure(SYNTH, feed(1, source));
+        source.set(PRICE, uint40(START + 1));
+        vm.assertEq(readings(), 0);
+        source.set(PRICE, type(uint40).max);
+        vm.assertEq(readings(), 0);
+        source.set(PRICE, 0);
+        vm.assertEq(readings(), 0);
+        source.set(PRICE, uint40(START));
+        vm.assertEq(readings(), 1);
+    }
+
+    function test_a_source_without_a_price_does_not_count() public {
+        oracle.configure(SYNTH, feed(1, source));
+        source.set(0, uint40(START));
+        vm.assertEq(readings(), 0);
+        source.set(2 ** 128, uint40(START));
+        vm.assertEq(readings(), 0);
+        source.set(2 ** 128 - 1, uint40(START));
+        vm.assertEq(readings(), 1);
+    }
+
+    function test_a_time_that_does_not_fit_does_not_count() public {
+        address wide = address(0x3333);
+        // Answers (1, 2^200).
+        vm.etch(wide, hex"6001600052600160c81b60205260406000f3");
+        oracle.configure(SYNTH, feed(1, IPriceSource(wide)));
+        vm.assertEq(readings(), 0);
+    }
+
+    function test_an_address_without_code_does_not_count() public {
+        oracle.configure(SYNTH, feed(1, IPriceSource(address(0x999))));
+        vm.assertFalse(oracle.accept(SYNTH));
+    }
+
+    function test_hostile_sources_neither_break_nor_silence_the_others() public {
+        for (uint8 mode; mode <= uint8(type(HostileSource.Mode).max); ++mode) {
+            address synth = address(uint160(0x7000 + uint160(mode)));
+            IPriceOracle.Feed memory made = feed(2);
+            made.sources = new IPriceSource[](2);
+            made.sources[0] = IPriceSource(address(new HostileSource(HostileSource.Mode(mode))));
+            made.sources[1] = source;
+            oracle.configure(synth, made);
+            source.set(PRICE + 2, uint40(block.timestamp));
+            post(ann, synth, PRICE);
+            (uint256 price,,,) = oracle.priceOf(synth);
+            // A long answer is a good one: only its first two words are looked at.
+            bool isLong = HostileSource.Mode(mode) == HostileSource.Mode.AnswersAtLength;
+            vm.assertEq(price, isLong ? PRICE : PRICE + 1);
+        }
+    }
+
+    function hostileFeed() internal returns (IPriceOracle.Feed memory made) {
+        made = feed(1);
+        made.sources = new IPriceSource[](4);
+        for (uint256 i; i < 4; ++i) {
+            made.sources[i] = IPriceSource(address(new HostileSource(HostileSource.Mode.BurnsGas)));
+        }
+    }
+
+    function test_four_gas_burners_cost_a_bounded_amount() public {
+        oracle.configure(SYNTH, hostileFeed());
+        uint256 before = gasleft();
+        post(ann, PRICE);
+        uint256 used = before - gasleft();
+        vm.assertEq(priceNow(), PRICE);
+        vm.assertLe(used, 4 * oracle.SOURCE_GAS() + 250_000);
+    }
+
+    /// @dev The caller of `accept` cannot starve one source of gas and keep the rest.
+    function testFuzz_too_little_gas_reverts_and_never_leaves_a_source_out(uint256 gasLimit) public {
+        oracle.configure(SYNTH, feed(1, new SpendingSource()));
+        post(ann, PRICE);
+        uint256 before = priceNow();
+        vm.warp(START + 60);
+        gasLimit = bound(gasLimit, 30_000, 400_000);
+        try oracle.accept{gas: gasLimit}(SYNTH) {
+            vm.assertEq(priceNow(), before, "without the source it would fall");
+        } catch {
+            vm.assertEq(acceptedAt(), START);
+        }
+    }
+
+    function test_too_little_gas_is_refused_by_name() public {
+        oracle.configure(SYNTH, feed(1, source));
+        vm.expectRevert(IPriceOracle.InsufficientGas.selector);
+        oracle.accept{gas: 200_000}(SYNTH);
+    }
+}
+
+/// @dev Uses most of what it may before it answers.
+contract SpendingSource is IPriceSource {
+    function read(address) external view returns (uint256, uint40) {
+        uint256 end = gasleft() > 190_000 ? gasleft() - 190_000 : 0;
+        while (gasleft() > end + 1_000) {}
+        return (1_000_000e6, uint40(block.timestamp));
+    }
+}
