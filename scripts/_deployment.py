@@ -17,9 +17,10 @@ from offchain.domain.units import ZERO_ADDRESS, Address
 from scripts._artifacts import Artifact
 from scripts._create2 import FACTORY, gas_floor, init_code, predict, salt_of
 from scripts._parameters import Parameters, SynthParameters
+from scripts._roles import DEPLOYER, LASTING, hand_over
+from scripts._steps import ADMIN_ROLE, Look, Step, grant, has_role, is_true
 
 NAMESPACE: Final = "HOOATS"
-ADMIN_ROLE: Final = "DEFAULT_ADMIN_ROLE"
 CONSTRUCTOR_ROLES: Final = ("cosigner", "feeAccount", "treasuryAccount", "insuranceAccount", "proposer")
 ARTIFACTS: Final = (
     "Timelock",
@@ -33,9 +34,6 @@ ARTIFACTS: Final = (
     "SynthIssuer",
 )
 
-Look = Callable[[Address, bytes], bytes]
-"""A view call: (contract, calldata) -> what it returns."""
-
 
 class Creation(NamedTuple):
     """One contract to create: `payload` is what the factory takes, `interface` how others call it."""
@@ -48,26 +46,21 @@ class Creation(NamedTuple):
     address: Address
 
     @property
+    def salt(self) -> bytes:
+        return self.payload[:32]
+
+    @property
     def gas_floor(self) -> int:
         return gas_floor(self.payload, self.artifact.runtime_bytes)
 
 
-class Step(NamedTuple):
-    """One call by the deployer. `is_done` asks the chain; a done step is not repeated. `is_allowed` tells whether the
-    deployer is still the contract's admin."""
-
-    label: str
-    target: Address
-    payload: bytes
-    is_done: Callable[[Look], bool]
-    is_allowed: Callable[[Look], bool]
-
-
 class Plan(NamedTuple):
-    """`creations` and `steps` in waves; a wave starts when the one before is mined."""
+    """`creations`, `steps` and `last_steps` (after which the deployer can do nothing) in waves; a wave starts when the
+    one before is mined."""
 
     creations: list[list[Creation]]
     steps: list[list[Step]]
+    last_steps: list[list[Step]]
     quote_token: Address
     markets: dict[str, dict[str, Any]]
 
@@ -91,7 +84,8 @@ def make_plan(parameters: Parameters, artifacts: Mapping[str, Artifact], deploye
     wiring = Wiring(parameters, {creation.name: creation for creation in (*first, *second, *third)}, deployer)
     return Plan(
         creations=[first, second, third],
-        steps=[wiring.grants(), wiring.listings(), wiring.hand_over(), wiring.renounce()],
+        steps=[wiring.grants(), wiring.listings()],
+        last_steps=list(wiring.hand_over()),
         quote_token=builder.quote_token,
         markets={
             market.symbol: {"market": market.market, "baseToken": wiring.address(synth_name(market.base))}
@@ -215,18 +209,9 @@ class Wiring:
 
     def grants(self) -> list[Step]:
         """Lasting roles, and those that the deployer holds until `hand_over`."""
-        role = self._parameters.role
-        timelock = self.address("Timelock")
+        lasting = [entry for entry in LASTING if entry.contract in self._contracts]
         return [
-            self._grant("Vault", "SETTLEMENT_ROLE", self.address("Settlement"), "Settlement"),
-            self._grant("Vault", "CORE_ROLE", self.address("SynthIssuer"), "SynthIssuer"),
-            self._grant("Vault", "UPGRADER_ROLE", timelock, "Timelock"),
-            self._grant("Vault", "REGISTRAR_ROLE", timelock, "Timelock"),
-            self._grant("CXPT", "MINTER_ROLE", self.address("Vault"), "Vault"),
-            self._grant("Settlement", "SETTLER_ROLE", role("settler"), "settler"),
-            self._grant("Settlement", "LISTER_ROLE", timelock, "Timelock"),
-            self._grant("OrderbookCommitment", "COMMITTER_ROLE", role("committer"), "committer"),
-            self._grant("SynthIssuer", "POSTER_ROLE", role("poster"), "poster"),
+            *(self._grant(entry.contract, entry.role, self._holder(entry.holder), entry.holder) for entry in lasting),
             self._lend("Vault", "REGISTRAR_ROLE", self._registrations()),
             self._lend("Settlement", "LISTER_ROLE", self._markets()),
             self._lend("SynthIssuer", "POSTER_ROLE", self._prices()),
@@ -235,24 +220,10 @@ class Wiring:
     def listings(self) -> list[Step]:
         return [*self._registrations(), *self._markets(), *self._prices()]
 
-    def hand_over(self) -> list[Step]:
-        """The timelock becomes admin, and the deployer gives back what it was lent. CXPT needs no admin: its one
-        minter is the Vault's address, which never changes."""
-        timelock = self.address("Timelock")
-        governed = ("Vault", "Settlement", "OrderbookCommitment", "SynthIssuer")
-        lent = (("Vault", "REGISTRAR_ROLE"), ("Settlement", "LISTER_ROLE"), ("SynthIssuer", "POSTER_ROLE"))
-        return [
-            *(self._grant(name, ADMIN_ROLE, timelock, "Timelock") for name in governed),
-            *(self._renounce(name, role) for name, role in lent if not self._holds_for_good(role)),
-        ]
-
-    def renounce(self) -> list[Step]:
-        """The last wave: afterwards the deployer's key is worth nothing."""
-        names = ("CXPT", "Vault", "Settlement", "OrderbookCommitment", "SynthIssuer")
-        return [self._renounce(name, ADMIN_ROLE) for name in names]
-
-    def _holds_for_good(self, role: str) -> bool:
-        return role == "POSTER_ROLE" and self._parameters.role("poster") == self._deployer
+    def hand_over(self) -> tuple[list[Step], list[Step]]:
+        """The last waves: afterwards the deployer's key is worth nothing."""
+        addresses = {name: creation.address for name, creation in self._contracts.items()}
+        return hand_over(addresses, self._parameters.role_addresses(), self._deployer)
 
     def _registrations(self) -> list[Step]:
         vault = self._contracts["Vault"]
@@ -309,42 +280,20 @@ class Wiring:
             for synth in self._priced
         ]
 
+    def _holder(self, name: str) -> Address:
+        return self.address(name) if name in self._contracts else self._parameters.role(name)
+
     def _grant(self, contract: str, role: str, holder: Address, holder_name: str) -> Step:
-        creation = self._contracts[contract]
-        return self._step(
-            f"{contract}: {role} to {holder_name}",
-            contract,
-            creation.interface.call_data("grantRole", [role_id(role), holder]),
-            self._has_role(contract, role, holder),
-        )
+        return grant(contract, self.address(contract), role, holder, holder_name, self._deployer)
 
     def _lend(self, contract: str, role: str, purpose: list[Step]) -> Step:
         """A role for the deployer, unless all that it is needed for is done."""
-        has_role = self._has_role(contract, role, self._deployer)
-        step = self._grant(contract, role, self._deployer, "deployer")
-        return step._replace(is_done=lambda look: has_role(look) or all(item.is_done(look) for item in purpose))
-
-    def _renounce(self, contract: str, role: str) -> Step:
-        has_role = self._has_role(contract, role, self._deployer)
-        return self._step(
-            f"{contract}: {role} given up by deployer",
-            contract,
-            self._contracts[contract].interface.call_data("renounceRole", [role_id(role), self._deployer]),
-            lambda look: not has_role(look),
-        )
-
-    def _has_role(self, contract: str, role: str, holder: Address) -> Callable[[Look], bool]:
-        return _is_true(contract, self._contracts[contract], "hasRole", [role_id(role), holder])
+        step = self._grant(contract, role, self._deployer, DEPLOYER)
+        return step._replace(is_done=lambda look: step.is_done(look) or all(item.is_done(look) for item in purpose))
 
     def _step(self, label: str, contract: str, payload: bytes, is_done: Callable[[Look], bool]) -> Step:
-        return Step(
-            label, self.address(contract), payload, is_done, self._has_role(contract, ADMIN_ROLE, self._deployer)
-        )
-
-
-def role_id(role: str) -> bytes:
-    """OpenZeppelin's convention: the hash of the name, and zero for the admin."""
-    return bytes(32) if role == ADMIN_ROLE else keccak(role.encode())
+        is_allowed = has_role(contract, self.address(contract), ADMIN_ROLE, self._deployer)
+        return Step(label, self.address(contract), payload, is_done, is_allowed)
 
 
 def readable(value: Any) -> Any:
@@ -361,14 +310,7 @@ def readable(value: Any) -> Any:
 def _is_true(where: str, creation: Creation, function: str, arguments: list[Any]) -> Callable[[Look], bool]:
     """Done when the first word that the view returns is not zero."""
     payload = creation.interface.call_data(function, arguments)
-
-    def is_done(look: Look) -> bool:
-        answer = look(creation.address, payload)
-        if len(answer) < 32:
-            raise ConfigurationError(f"{where}.{function} answered {len(answer)} bytes, not a word or more")
-        return any(answer[:32])
-
-    return is_done
+    return is_true(f"{where}.{function}", creation.address, payload)
 
 
 def _is_listed(settlement: Creation, market: int, row: list[Any]) -> Callable[[Look], bool]:

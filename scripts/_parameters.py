@@ -23,13 +23,15 @@ ROLES: Final = (
     "committer",
     "cosigner",
     "poster",
+    "lister",
+    "guardian",
     "feeAccount",
     "treasuryAccount",
     "insuranceAccount",
     "proposer",
 )
 """Names of the addresses that a deployment needs; `deployment/README.md` says who they are."""
-SEPARATE: Final = ("settler", "committer", "cosigner", "poster")
+SEPARATE: Final = ("settler", "committer", "cosigner", "poster", "lister", "guardian")
 """Keys of running processes. A key that two processes send from would break both nonce sequences."""
 QUOTE_DECIMALS: Final = 6
 SYNTH_DECIMALS: Final = 18
@@ -76,6 +78,9 @@ class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename
 
     def role(self, name: str) -> Address:
         return Address(self.roles[name].lower())
+
+    def role_addresses(self) -> dict[str, Address]:
+        return {name: self.role(name) for name in ROLES}
 
 
 def load(path: Path, overrides: Mapping[str, str], roles_file: Path | None = None) -> Parameters:

@@ -20,7 +20,8 @@ from offchain.domain.units import Address
 
 
 class Entry(NamedTuple):
-    """One contract. `abi_hash` as `abi_hash` makes it; `bytecode_hash` is keccak256 of the code at the address."""
+    """One contract. `abi_hash` as `abi_hash` makes it; `bytecode_hash` is keccak256 of the code at the address; `salt`
+    is of CREATE2, and "" for what another contract created."""
 
     address: Address
     abi_hash: str
@@ -29,6 +30,7 @@ class Entry(NamedTuple):
     block: int
     transaction: str
     commit: str
+    salt: str = ""
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -39,7 +41,7 @@ class Entry(NamedTuple):
             "block": self.block,
             "transaction": self.transaction,
             "commit": self.commit,
-        }
+        } | ({"salt": self.salt} if self.salt else {})
 
 
 class RegistryFile:
@@ -75,6 +77,7 @@ class RegistryFile:
     def forget(self) -> None:
         """Drops everything: the file describes a chain that is gone."""
         self._contracts.clear()
+        self._content.pop("operations", None)
         self._pending.clear()
 
     def pending(self, address: Address) -> str | None:
@@ -96,12 +99,14 @@ class RegistryFile:
         quote_token: Address,
         markets: Mapping[str, dict[str, Any]],
         accounts: Mapping[str, Address],
+        roles: Mapping[str, Address],
+        factory: Address,
     ) -> bool:
         """Completes the file, in the order of names given; False if it was complete."""
         before = json.dumps(self._content)
         ordered = {name: self._contracts[name] for name in order}
         self._content |= {"quoteToken": quote_token, "contracts": ordered, "markets": dict(markets)}
-        self._content["accounts"] = dict(accounts)
+        self._content |= {"accounts": dict(accounts), "roles": dict(roles), "factory": factory}
         self._contracts = ordered
         self._pending_path.unlink(missing_ok=True)
         if json.dumps(self._content) == before and self.path.exists():

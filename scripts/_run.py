@@ -19,9 +19,11 @@ from scripts._accounts import Signer, find_signer
 from scripts._artifacts import load_artifacts
 from scripts._chain import BIG_BLOCK_GAS, REMOTE_PAUSE_SECONDS, Chain, Mined, Sender, await_receipt, install_factory
 from scripts._create2 import CODE_BYTES_MAX, FACTORY, FACTORY_COST, FACTORY_SIGNER, FACTORY_TRANSACTION
-from scripts._deployment import ARTIFACTS, Creation, Plan, Step, factory_of, make_plan, readable
-from scripts._parameters import SEPARATE, Parameters, load
+from scripts._deployment import ARTIFACTS, Creation, Plan, factory_of, make_plan, readable
+from scripts._parameters import ROLES, SEPARATE, Parameters, load
 from scripts._registry import Entry, RegistryFile, abi_hash, commit_of
+from scripts._roles import DEPLOYER
+from scripts._steps import Step
 
 WEI: Final = 10**18
 STEP_GAS: Final = 90_000
@@ -29,6 +31,7 @@ STEP_GAS: Final = 90_000
 TESTNET: Final = 998
 LIVE_CHAINS: Final = (TESTNET, 999)
 VENUE_ACCOUNTS: Final = ("feeAccount", "treasuryAccount", "insuranceAccount")
+KEYS: Final = tuple(role for role in ROLES if role not in VENUE_ACCOUNTS)
 
 
 class Options(NamedTuple):
@@ -44,6 +47,7 @@ class Options(NamedTuple):
     replace: bool
     install_factory: bool
     big_blocks: bool
+    no_handover: bool
     overrides: dict[str, str]
 
 
@@ -57,7 +61,7 @@ def run(provider: Any, options: Options, root: Path) -> None:
         print_table(plan, {}, chain)
         return
     check_live(chain, parameters, signer)
-    registry = RegistryFile(registry_path(options, chain, root), chain.id)
+    registry = RegistryFile(registry_path(options.registry_file, chain, root), chain.id)
     with registry.lock():
         Deployment(chain, signer, plan, registry, options, commit_of(root)).run(parameters)
 
@@ -85,10 +89,10 @@ def check_live(chain: Chain, parameters: Parameters, signer: Signer) -> None:
         raise ConfigurationError(f"the deployer is also {same[0]}", remedy=remedy)
 
 
-def registry_path(options: Options, chain: Chain, root: Path) -> Path:
+def registry_path(registry_file: Path | None, chain: Chain, root: Path) -> Path:
     """A development chain that bears the id of a live one never writes over the live one's registry."""
-    if options.registry_file is not None:
-        return options.registry_file
+    if registry_file is not None:
+        return registry_file
     is_double = chain.is_development and chain.id in LIVE_CHAINS
     return root / "deployments" / (f"local-{chain.id}.json" if is_double else f"{chain.id}.json")
 
@@ -135,6 +139,9 @@ class Deployment:
                 sender.settle()
         for steps in self._plan.steps:
             self._perform(steps, sender)
+        if not self._options.no_handover:
+            for steps in self._plan.last_steps:
+                self._perform(steps, sender)
         self._finish(sender, parameters)
 
     # --- preflight ---
@@ -187,7 +194,7 @@ class Deployment:
 
     def _check_balance(self, sender: Sender, big_blocks: bool) -> None:
         """Says what the deployment meets on this chain, and requires what it will cost at most."""
-        steps = sum(len(wave) for wave in self._plan.steps) if self._missing else 0
+        steps = sum(len(wave) for wave in (*self._plan.steps, *self._plan.last_steps)) if self._missing else 0
         creations = sum(creation.gas_floor for creation in self._plan.contracts if creation.name in self._missing)
         need = (creations * 11 // 10 + steps * STEP_GAS) * sender.terms()[0]
         have = self._chain.balance(sender.address)
@@ -255,6 +262,7 @@ class Deployment:
             block=mined.block,
             transaction=mined.transaction,
             commit=self._commit,
+            salt="0x" + creation.salt.hex(),
         )
         self._registry.record(creation.name, entry)
 
@@ -280,7 +288,9 @@ class Deployment:
     def _finish(self, sender: Sender, parameters: Parameters) -> None:
         order = [creation.name for creation in self._plan.contracts]
         accounts = {name: parameters.role(name) for name in VENUE_ACCOUNTS}
-        is_new = self._registry.finish(order, self._plan.quote_token, self._plan.markets, accounts)
+        keys = {name: parameters.role(name) for name in KEYS} | {DEPLOYER: self._signer.address}
+        factory = factory_of(parameters)
+        is_new = self._registry.finish(order, self._plan.quote_token, self._plan.markets, accounts, keys, factory)
         print_table(self._plan, self._gas, self._chain)
         if sender.sent:
             click.echo(f"{sender.sent} transactions, {sender.gas:,} gas; registry {self._registry.path}")

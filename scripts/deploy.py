@@ -5,65 +5,30 @@ where the first one stopped; the registry file names a contract only after its t
 upgrades and no changes of parameters: after a deployment those are the timelock's.
 """
 
-from pathlib import Path
 from typing import Any
 
 import click
-from ape.cli import ConnectedProviderCommand
-from ape.exceptions import ApeException
 
-from offchain.domain.errors import HooatsError
-
-ROOT = Path(__file__).resolve().parent.parent
-
-
-class Command(ConnectedProviderCommand):
-    """Prints a failure of the world as one line."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except HooatsError as error:
-            raise click.ClickException(str(error)) from None
-        except ApeException as error:
-            raise click.ClickException(" ".join(str(error).split())[:300]) from None
+from scripts._command import PATH, ROOT, Command, registry_option, signing_options
 
 
 @click.command(cls=Command)
-@click.option("--account", envvar="HOOATS_DEPLOYER", help="Account of ape that pays and signs.")
-@click.option(
-    "--key-file",
-    envvar="HOOATS_DEPLOYER_KEY_FILE",
-    type=click.Path(path_type=Path),
-    help="File with the deployer's private key (hex, or a keystore), instead of --account. Nothing is asked.",
-)
-@click.option(
-    "--password-file",
-    envvar="HOOATS_DEPLOYER_PASSWORD_FILE",
-    type=click.Path(path_type=Path),
-    help="File with the keystore's password.",
-)
+@signing_options("deployer")
 @click.option(
     "--parameters",
     "parameters_file",
     envvar="HOOATS_PARAMETERS",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="What to deploy. Default: deployment/local.yaml on a development chain, else deployment/<chain id>.yaml.",
 )
 @click.option(
     "--roles",
     "roles_file",
     envvar="HOOATS_ROLES",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help='JSON file {"settler": "0x…", "committer": …}; wins over the parameters.',
 )
-@click.option(
-    "--registry",
-    "registry_file",
-    envvar="HOOATS_REGISTRY",
-    type=click.Path(path_type=Path),
-    help="Registry file to write. Default: deployments/<chain id>.json.",
-)
+@registry_option("Registry file to write. Default: deployments/<chain id>.json.")
 @click.option(
     "--quote-token", envvar="HOOATS_QUOTE_TOKEN", help="Settlement token; without one a test USDC is deployed."
 )
@@ -71,6 +36,8 @@ class Command(ConnectedProviderCommand):
 @click.option("--committer", envvar="HOOATS_COMMITTER", help="Address of the commit keeper.")
 @click.option("--cosigner", envvar="HOOATS_COSIGNER", help="Address of the node's attestation key.")
 @click.option("--poster", envvar="HOOATS_POSTER", help="Address that posts prices.")
+@click.option("--lister", envvar="HOOATS_LISTER", help="Address of the list keeper, which brings markets on chain.")
+@click.option("--guardian", envvar="HOOATS_GUARDIAN", help="Address that may pause deposits, settlement and new debt.")
 @click.option("--fee-account", envvar="HOOATS_FEE_ACCOUNT", help="Vault account that receives fees.")
 @click.option("--treasury-account", envvar="HOOATS_TREASURY_ACCOUNT", help="Vault account that receives USDC for CXPT.")
 @click.option("--insurance-account", envvar="HOOATS_INSURANCE_ACCOUNT", help="Vault account that takes bad debt.")
@@ -79,6 +46,7 @@ class Command(ConnectedProviderCommand):
 @click.option("--replace", is_flag=True, help="Deploy although the registry names other addresses, and overwrite it.")
 @click.option("--install-factory", is_flag=True, help="Create the CREATE2 factory first if the chain has none.")
 @click.option("--big-blocks", is_flag=True, help="The deployer is switched to big blocks; for nodes that cannot tell.")
+@click.option("--no-handover", is_flag=True, help="Leave the deployer as admin; `ape run handover` finishes.")
 def cli(provider: Any, **options: Any) -> None:
     """Deploy the venue: contracts, roles, synths and markets.
 

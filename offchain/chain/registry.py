@@ -2,7 +2,7 @@
 
     {"chainId": 998, "quoteToken": "0x…", "contracts": {"Vault": {"address", "abiHash", "bytecodeHash",
      "constructorArguments", "block", "transaction", "commit"}}, "markets": {"BTC-USDC": {"market", "baseToken"}},
-     "accounts": {"feeAccount": "0x…", …}}
+     "accounts": {"feeAccount": "0x…", …}, "roles": {"settler": "0x…", …}, "factory": "0x…", "operations": [{…}]}
 
 Invariant: the file is always whole (written beside, then renamed). Synths are contracts named `SynthERC20:<symbol>`.
 Deliberately no defaults: a contract that is not named is an error, never address zero.
@@ -35,11 +35,29 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     block: int = 0
     transaction: str = ""
     commit: str = ""
+    salt: str = ""
+    """Of CREATE2; "" for what another contract created."""
 
 
 class MarketEntry(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     market: int
     base_token: Address = Address("")
+
+
+class Operation(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What was scheduled on the timelock; `state` is scheduled, executed or cancelled."""
+
+    id: str
+    summary: str
+    target: Address
+    calldata: str
+    predecessor: str
+    salt: str
+    delay_seconds: int
+    executable_at: int
+    state: str = "scheduled"
+    implementation: Contract | None = None
+    """What replaces VaultImplementation when it is executed."""
 
 
 class Registry(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -51,6 +69,12 @@ class Registry(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     markets: dict[str, MarketEntry] = {}
     accounts: dict[str, Address] = {}
     """The venue's own Vault accounts: feeAccount, treasuryAccount, insuranceAccount."""
+
+    roles: dict[str, Address] = {}
+    """Who runs what: settler, committer, cosigner, poster, lister, guardian, proposer, deployer."""
+    factory: Address = Address("")
+    """The CREATE2 factory that everything came through."""
+    operations: tuple[Operation, ...] = ()
 
     def account(self, name: str) -> Address:
         """`ConfigurationError` if the deployment has none of this name."""

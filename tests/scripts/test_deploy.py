@@ -144,7 +144,7 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[float]
 def deployed(start: Callable[[float], Chain]) -> Chain:
     chain = start(1)
     output = chain.deploy_well()
-    assert "40 transactions" in output
+    assert "44 transactions" in output
     return chain
 
 
@@ -160,7 +160,7 @@ def test_the_registry_says_who_is_where(deployed: Chain) -> None:
     }
     for name, entry in contracts.items():
         assert list(entry) == [
-            *("address", "abiHash", "bytecodeHash", "constructorArguments", "block", "transaction", "commit")
+            *("address", "abiHash", "bytecodeHash", "constructorArguments", "block", "transaction", "commit", "salt")
         ], name
         code = bytes.fromhex(deployed.rpc("eth_getCode", entry["address"], "latest")[2:])
         assert entry["bytecodeHash"] == "0x" + keccak(code).hex(), name
@@ -183,8 +183,9 @@ def test_roles_are_wired_and_the_deployer_keeps_none(deployed: Chain) -> None:
     assert deployed.has_role("Vault", "CORE_ROLE", contracts["SynthIssuer"])
     assert deployed.has_role("CXPT", "MINTER_ROLE", contracts["Vault"])
     assert deployed.has_role("Settlement", "SETTLER_ROLE", "0x70997970C51812dc3A010C7d01b50e0d17dc79C8")
-    for name, role in (("Vault", "UPGRADER_ROLE"), ("Vault", "REGISTRAR_ROLE"), ("Settlement", "LISTER_ROLE")):
-        assert deployed.has_role(name, role, timelock), role
+    assert deployed.has_role("Vault", "UPGRADER_ROLE", timelock)
+    for name, role in (("Vault", "REGISTRAR_ROLE"), ("Settlement", "LISTER_ROLE")):
+        assert deployed.has_role(name, role, "0xa0Ee7A142d267C1f36714E4a8F75612F20a79720"), role
         assert not deployed.has_role(name, role, DEPLOYER), role
     for name in ("Vault", "Settlement", "OrderbookCommitment", "SynthIssuer"):
         assert deployed.has_role(name, "", timelock), name

@@ -25,9 +25,9 @@ def test_written_after_every_contract_and_read_again(tmp_path: Path) -> None:
     registry.record("A", entry(HERE))
     again = RegistryFile(path, 998)
     assert (again.address("A"), again.address("B"), again.address("C")) == (HERE, THERE, None)
-    assert again.finish(["A", "B"], HERE, {"X": {"market": 1}}, {"feeAccount": HERE})
+    assert again.finish(["A", "B"], HERE, {"X": {"market": 1}}, {"feeAccount": HERE}, {}, THERE)
     assert list(json.loads(path.read_text())["contracts"]) == ["A", "B"]
-    assert not RegistryFile(path, 998).finish(["A", "B"], HERE, {"X": {"market": 1}}, {"feeAccount": HERE})
+    assert not RegistryFile(path, 998).finish(["A", "B"], HERE, {"X": {"market": 1}}, {"feeAccount": HERE}, {}, THERE)
     assert [*path.parent.iterdir()] == [path]
 
 

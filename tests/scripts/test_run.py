@@ -16,7 +16,7 @@ from scripts._run import Deployment, Options, check_live, parameters_path, pause
 from tests.scripts.test_deployment import DEPLOYER, LOCAL, artifacts
 
 ROOT = LOCAL.parents[1]
-OPTIONS = Options(None, None, None, None, None, None, False, False, False, False, {})
+OPTIONS = Options(None, None, None, None, None, None, False, False, False, False, False, {})
 
 
 class LiveChain:
@@ -155,7 +155,7 @@ def test_play_money_and_shared_keys_stay_off_live_chains(parameters: Parameters)
 
 def test_files_by_kind_of_chain() -> None:
     local, live, other = LiveChain(998, True), LiveChain(998), LiveChain(31_337, True)
-    names = [registry_path(OPTIONS, chain, ROOT).name for chain in (local, live, other)]  # type: ignore[arg-type]
+    names = [registry_path(None, chain, ROOT).name for chain in (local, live, other)]  # type: ignore[arg-type]
     assert names == ["local-998.json", "998.json", "31337.json"]
     names = [parameters_path(OPTIONS, chain, ROOT).name for chain in (local, live, other)]  # type: ignore[arg-type]
     assert names == ["local.yaml", "998.yaml", "local.yaml"]
