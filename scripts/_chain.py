@@ -6,13 +6,14 @@ deployment that stops is run again and finds out from the chain what is done.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar, cast
 
 from web3 import Web3
 from web3.exceptions import TransactionNotFound, Web3Exception
 
+from offchain.chain.abi import Function
 from offchain.domain.errors import ChainError, ChainUnreachable, TransactionFailed
 from offchain.domain.keccak import keccak
 from offchain.domain.units import Address
@@ -30,6 +31,13 @@ BIG_BLOCK_GAS: Final = 30_000_000
 REMOTE_PAUSE_SECONDS: Final = 0.65
 """Between two requests to a public endpoint, which serves 100 a minute."""
 READ_ATTEMPTS: Final = 4
+
+LOG_BLOCKS: Final = 50
+"""The range of eth_getLogs that HyperEVM's public endpoint serves."""
+MULTICALL: Final = cast(Address, "0xca11bde05977b3631167028862be2a173976ca11")
+"""Multicall3, at the same address wherever it is."""
+MULTICALL_CALLS: Final = 100
+AGGREGATE: Final = Function("aggregate3((address,bool,bytes)[])", "(bool,bytes)[]")
 
 DEVELOPMENT_CLIENTS: Final = ("anvil", "hardhat", "ethereumtester")
 
@@ -59,6 +67,7 @@ class Chain:
         self.web3 = web3
         self._pause = pause
         self._next = 0.0
+        self._has_multicall: bool | None = None
         self.id: int = self._read(lambda: web3.eth.chain_id)
         client = self._read(lambda: str(web3.client_version))
         self.is_development = client.lower().startswith(DEVELOPMENT_CLIENTS)
@@ -69,6 +78,44 @@ class Chain:
 
     def call(self, to: Address, payload: bytes) -> bytes:
         return bytes(self._read(lambda: self.web3.eth.call({"to": _checksum(to), "data": payload})))
+
+    def call_many(self, calls: Sequence[tuple[Address, bytes]]) -> list[bytes | None]:
+        """View calls; None for one that reverted. In few requests where Multicall3 is, which public endpoints count."""
+        if self._has_multicall is None:
+            self._has_multicall = bool(self._pause) and bool(self.code(MULTICALL))
+        if not self._has_multicall:
+            return [self._try_call(to, payload) for to, payload in calls]
+        answers: list[bytes | None] = []
+        for start in range(0, len(calls), MULTICALL_CALLS):
+            batch = [(to, True, payload) for to, payload in calls[start : start + MULTICALL_CALLS]]
+            (results,) = AGGREGATE.decode(self.call(MULTICALL, AGGREGATE.encode(batch)))
+            answers += [bytes(answer) if is_ok else None for is_ok, answer in results]
+        return answers
+
+    def _try_call(self, to: Address, payload: bytes) -> bytes | None:
+        try:
+            return self.call(to, payload)
+        except ChainUnreachable:
+            raise
+        except ChainError:
+            return None
+
+    def storage(self, address: Address, slot: int) -> bytes:
+        return bytes(self._read(lambda: self.web3.eth.get_storage_at(_checksum(address), slot))).rjust(32, b"\0")
+
+    def logs(self, addresses: Sequence[Address], topics: list[Any], first: int, last: int) -> list[Any]:
+        """Logs of the blocks `first` to `last`, as many a request as a public endpoint serves."""
+        step = LOG_BLOCKS if self._pause else max(1, last - first + 1)
+        found: list[Any] = []
+        for low in range(first, last + 1, step):
+            query: Any = {
+                "address": [_checksum(address) for address in addresses],
+                "topics": topics,
+                "fromBlock": low,
+                "toBlock": min(low + step - 1, last),
+            }
+            found += self._read(partial(self.web3.eth.get_logs, query))
+        return found
 
     def balance(self, address: Address) -> int:
         return int(self._read(lambda: self.web3.eth.get_balance(_checksum(address))))

@@ -1,0 +1,57 @@
+"""A venue that was deployed: its registry, and the chain that it is on.
+
+Invariant: the registry is of the chain that answers. Deliberately no sending here.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from offchain.chain.registry import Registry, load_registry
+from offchain.domain.units import Address
+from scripts._chain import Chain
+from scripts._run import pause_for, registry_path
+
+SYNTH, PAIR = "SynthERC20:", "AmmPair:"
+
+
+class Venue(NamedTuple):
+    chain: Chain
+    registry: Registry
+    path: Path
+
+    @property
+    def contracts(self) -> dict[str, Address]:
+        return {name: contract.address for name, contract in self.registry.contracts.items()}
+
+    @property
+    def roles(self) -> Mapping[str, Address]:
+        """Keys and the venue's own accounts, by role."""
+        return {name: Address(value.lower()) for name, value in (self.registry.roles | self.registry.accounts).items()}
+
+    def name_of(self, address: str) -> str:
+        """Who is at an address, as the registry has it."""
+        known = {address: name for name, address in self.roles.items()}
+        known |= {address: name for name, address in self.contracts.items()}
+        return known.get(Address(address.lower()), address.lower())
+
+
+def open_venue(provider: Any, registry_file: Path | None, root: Path) -> Venue:
+    """The venue on the connected chain. `ConfigurationError` if there is no registry of it."""
+    chain = Chain(provider.web3, pause_for(getattr(provider, "uri", None)))
+    path = registry_path(registry_file, chain, root)
+    return Venue(chain, load_registry(path, chain.id), path)
+
+
+def artifact_of(name: str) -> str:
+    """The compiled contract behind a name of the registry."""
+    if name.startswith(SYNTH):
+        return "SynthERC20"
+    if name.startswith(PAIR):
+        return "AmmPair"
+    return {
+        "Vault": "VaultProxy",
+        "VaultImplementation": "Vault",
+        "SynthImplementation": "SynthERC20",
+        "AmmPairImplementation": "AmmPair",
+    }.get(name, name)
