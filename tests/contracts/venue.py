@@ -4,7 +4,6 @@ Everything is signed with eth_account, from the typed data that the venue itself
 contract, `offchain.domain.eip712` and eth_account agree on every byte.
 """
 
-import json
 from ast import literal_eval
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -30,7 +29,7 @@ from scripts._artifacts import load_artifacts
 
 ROOT = Path(__file__).resolve().parents[2]
 CONTRACTS = (
-    *("TestUSDC", "CXPT", "SynthERC20", "Vault", "VaultProxy"),
+    *("TestUSDC", "CXPT", "SynthERC20", "Vault", "VaultProxy", "AmmPair", "AmmFactory"),
     *("Settlement", "OrderbookCommitment", "SynthIssuer", "Timelock"),
 )
 PEOPLE = (
@@ -82,14 +81,6 @@ def containers() -> dict[str, ContractContainer]:
     return made
 
 
-def plain_factory() -> ContractContainer:
-    """Stands in for the AMM's factory: no test here trades with a pool."""
-    compiled = json.loads((ROOT / ".build/forge/out/PlainFactory.sol/PlainFactory.json").read_text())
-    code = {"bytecode": compiled["bytecode"]["object"]}
-    named = {"contractName": "PlainFactory", "abi": compiled["abi"], "deploymentBytecode": code}
-    return ContractContainer(ContractType.model_validate(named))
-
-
 class Venue:
     """Deploys and wires, as tests/forge/Fixture.sol does, but with a holder of its own for every role."""
 
@@ -121,7 +112,7 @@ class Venue:
         proxy = self.create("VaultProxy", self.implementation, initialization)
         self.vault = self.types["Vault"].at(proxy.address, fetch_from_explorer=False, detect_proxy=False)
         self.btc = self.create("SynthERC20", "HOOATS Bitcoin", "hBTC", self.vault)
-        self.factory = admin.deploy(plain_factory(), self.vault)
+        self.factory = self.create("AmmFactory", self.vault, self.create("AmmPair"))
         self.settlement = self.create("Settlement", admin, self.vault, self.factory)
         self.commitment = self.create("OrderbookCommitment", admin)
         self.issuer = self.create("SynthIssuer", admin, self.vault)

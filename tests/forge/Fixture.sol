@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.30;
 
+import {AmmFactory} from "../../contracts/AmmFactory.sol";
+import {AmmPair} from "../../contracts/AmmPair.sol";
 import {CXPT} from "../../contracts/CXPT.sol";
 import {IVault} from "../../contracts/interfaces/IVault.sol";
 import {
@@ -21,7 +23,6 @@ import {Settlement} from "../../contracts/Settlement.sol";
 import {SynthERC20} from "../../contracts/SynthERC20.sol";
 import {Vault} from "../../contracts/Vault.sol";
 import {VaultProxy} from "../../contracts/VaultProxy.sol";
-import {PlainFactory} from "./PlainFactory.sol";
 import {Test, Vm} from "./Test.sol";
 
 /// @title A venue with one market (tBTC against USDC), and the words to trade on it
@@ -42,7 +43,7 @@ abstract contract Fixture is Test {
     CXPT internal cxpt;
     Vault internal implementation;
     Vault internal vault;
-    PlainFactory internal ammFactory;
+    AmmFactory internal ammFactory;
     Settlement internal settlement;
     SynthERC20 internal btc;
 
@@ -70,7 +71,7 @@ abstract contract Fixture is Test {
         vault = Vault(address(new VaultProxy(address(implementation), _initialization())));
         cxpt.grantRole(cxpt.MINTER_ROLE(), address(vault));
         btc = new SynthERC20("Test Bitcoin", "tBTC", address(vault));
-        ammFactory = new PlainFactory(address(vault));
+        ammFactory = new AmmFactory(address(vault), address(new AmmPair()));
         settlement = new Settlement(address(this), address(vault), address(ammFactory));
 
         vault.grantRole(vault.SETTLEMENT_ROLE(), address(settlement));

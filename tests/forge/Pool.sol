@@ -30,13 +30,28 @@ abstract contract Pool is Fixture {
         ethPool = openPool(eth, POOL_LOTS * BASE_PER_LOT, POOL_UNITS);
     }
 
+    /// @dev Its shares are the stranger's.
     function openPool(SynthERC20 base, uint256 baseAtoms, uint256 quoteAtoms) internal returns (IAmmPair pair) {
-        PlainPair made = new PlainPair(IERC20(address(base)), IERC20(address(usdc)));
-        ammFactory.put(address(base), address(made));
-        pair = IAmmPair(address(made));
+        pair = IAmmPair(ammFactory.createPair(address(base)));
         hand(base, address(pair), baseAtoms);
         usdc.mint(address(pair), quoteAtoms);
-        made.sync();
+        pair.mint(STRANGER);
+    }
+
+    /// @dev All but the shares that nobody has.
+    function drain(IAmmPair pair) internal {
+        uint256 shares = IERC20(address(pair)).balanceOf(STRANGER);
+        vm.prank(STRANGER);
+        IERC20(address(pair)).transfer(address(pair), shares);
+        pair.burn(STRANGER);
+    }
+
+    /// @dev From now on the pool does as the test says, for as long as this is not put right.
+    function takeOver(IAmmPair pair) internal returns (PlainPair taken) {
+        address code = address(new PlainPair(IERC20(pair.base()), IERC20(pair.quote())));
+        vm.etch(address(pair), code.code);
+        taken = PlainPair(address(pair));
+        taken.sync();
     }
 
     /* TOKENS OUTSIDE THE VAULT */

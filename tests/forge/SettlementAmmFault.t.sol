@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.30;
 
+import {AmmFactory} from "../../contracts/AmmFactory.sol";
 import {ISettlement} from "../../contracts/interfaces/ISettlement.sol";
 import {
     AMM_MAKER,
@@ -13,7 +14,7 @@ import {
     TIF_FOK
 } from "../../contracts/interfaces/Types.sol";
 import {Settlement} from "../../contracts/Settlement.sol";
-import {PlainFactory} from "./PlainFactory.sol";
+import {VaultProxy} from "../../contracts/VaultProxy.sol";
 import {PlainPair} from "./PlainPair.sol";
 import {Pool} from "./Pool.sol";
 
@@ -170,12 +171,13 @@ contract SettlementAmmFaultTest is Pool {
     /* THE AMM */
 
     function test_a_pool_that_breaks_its_promise_sinks_the_batch() public {
-        PlainPair(address(btcPool)).lie(BASE_PER_LOT);
+        PlainPair pool = takeOver(btcPool);
+        pool.lie(BASE_PER_LOT);
         leg(ammBuy(alice, 10_100, 100), quote);
         uint256 given = bought(btc, btcPool, quote) - BASE_PER_LOT;
         settleReverts(abi.encodeWithSelector(ISettlement.BrokenPromise.selector, 1, 100 * BASE_PER_LOT, given));
 
-        PlainPair(address(btcPool)).lie(1);
+        pool.lie(1);
         quote = proceeds(btc, btcPool, 100);
         leg(ammSell(bob, 9_900, 100), quote);
         settleReverts(abi.encodeWithSelector(ISettlement.BrokenPromise.selector, 1, quote, quote - 1));
@@ -184,7 +186,8 @@ contract SettlementAmmFaultTest is Pool {
     }
 
     function test_settlement_takes_no_factory_but_its_vaults() public {
-        address foreign = address(new PlainFactory(alice));
+        address another = address(new VaultProxy(address(implementation), _initialization()));
+        address foreign = address(new AmmFactory(another, ammFactory.IMPLEMENTATION()));
         address[3] memory wrong = [address(0), alice, foreign];
         for (uint256 i; i < wrong.length; ++i) {
             vm.expectRevert(abi.encodeWithSelector(ISettlement.ForeignAmmFactory.selector, wrong[i]));

@@ -11,7 +11,7 @@ import {
     SIDE_BUY,
     SIDE_SELL
 } from "../../contracts/interfaces/Types.sol";
-import {PlainPair} from "./PlainPair.sol";
+import {SynthERC20} from "../../contracts/SynthERC20.sol";
 import {Pool} from "./Pool.sol";
 
 /// @title Every reason for which an AMM fill is refused while its batch goes on
@@ -70,26 +70,31 @@ contract SettlementAmmRefusalTest is Pool {
 
     function test_refused_if_the_pool_was_drained() public {
         uint256 promised = proceeds(btc, btcPool, 100);
-        drain();
+        drain(btcPool);
         assertRefused(ammBuy(alice, 10_100, 100), quote, AMM);
         assertRefused(ammSell(bob, 9_900, 100), promised, AMM);
     }
 
     function test_refused_if_there_is_no_pool() public {
-        removePool(address(btc));
-        assertRefused(ammBuy(alice, 10_100, 100), quote, AMM);
+        SynthERC20 sol = new SynthERC20("Test Sol", "tSOL", address(vault));
+        vault.registerSynth(address(sol));
+        settlement.listMarket(3, address(sol), BASE_PER_LOT, QUOTE_PER_TICK_LOT, "SOL-USDC");
+        Order memory order = ammBuy(alice, 10_100, 100);
+        order.market = 3;
+        assertRefused(order, quote, AMM);
     }
 
     function test_refused_if_the_pool_does_not_answer() public {
-        PlainPair(address(btcPool)).fallSilent();
+        takeOver(btcPool).fallSilent();
         assertRefused(ammBuy(alice, 10_100, 100), quote, AMM);
     }
 
     function test_refused_if_the_pool_could_not_hold_it() public {
         // Otherwise whoever gave the pool so much could sink every batch that sells to it.
+        uint256 promised = proceeds(btc, btcPool, 100);
         hand(btc, address(btcPool), type(uint112).max - btc.balanceOf(address(btcPool)) - 99 * BASE_PER_LOT);
-        assertRefused(ammSell(bob, 9_900, 100), proceedsOfReserves(100), AMM);
-        leg(amm(bob, SIDE_SELL, 9_900, 99, 2), proceedsOfReserves(99));
+        assertRefused(ammSell(bob, 9_900, 100), promised, AMM);
+        leg(amm(bob, SIDE_SELL, 9_900, 99, 2), promised - 10_000);
         vm.assertEq(settle(), "");
     }
 
@@ -153,7 +158,7 @@ contract SettlementAmmRefusalTest is Pool {
     }
 
     function test_the_taker_is_examined_before_the_pool() public {
-        removePool(address(btc));
+        drain(btcPool);
         leg(ammBuy(carol, 10_100, 100), quote);
         vm.assertEq(settle(), refusal(0, 0x81));
     }
@@ -198,29 +203,7 @@ contract SettlementAmmRefusalTest is Pool {
         vm.assertLe(back, before + (isFilled ? promise_ - quote : 0));
     }
 
-    /* THE POOL, MISTREATED */
-
-    function drain() internal {
-        vm.startPrank(address(btcPool));
-        usdc.transfer(STRANGER, usdc.balanceOf(address(btcPool)) - 1);
-        btc.transfer(STRANGER, btc.balanceOf(address(btcPool)) - 1);
-        vm.stopPrank();
-        PlainPair(address(btcPool)).sync();
-    }
-
-    function removePool(address base) internal {
-        ammFactory.put(base, address(0));
-    }
-
-    function proceedsOfReserves(uint256 lots) internal view returns (uint256) {
-        return btcPool.getAmountOut(lots * BASE_PER_LOT, true);
-    }
-
-    function test_the_market_of_another_synth_knows_no_pool_of_this_one() public {
-        removePool(address(eth));
-        leg(onEth(ammBuy(alice, 10_100, 100)), quote);
-        vm.assertEq(settle(), refusal(0, AMM));
-    }
+    /* NO REFUSAL */
 
     function test_what_only_the_operator_gets_wrong_is_no_refusal() public {
         leg(ammBuy(alice, 10_000, 100), 1_000_001);
