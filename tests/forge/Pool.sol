@@ -129,7 +129,11 @@ abstract contract Pool is Fixture {
     }
 
     function leg(Order memory order, uint256 quote, int32 takerPpm) internal {
-        fills.push(Fill(AMM_MAKER, add(order), order.sizeLots, 0, takerPpm));
+        legBy(order, keyOf(order.account), quote, takerPpm);
+    }
+
+    function legBy(Order memory order, uint256 key, uint256 quote, int32 takerPpm) internal {
+        fills.push(Fill(AMM_MAKER, add(order, key), order.sizeLots, 0, takerPpm));
         ammQuotes.push(uint128(quote));
     }
 
