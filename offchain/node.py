@@ -21,6 +21,8 @@ import msgspec
 from offchain.chain.registry import Registry
 from offchain.domain.command import OpenVenue
 from offchain.domain.limits import BATCH_GAS_MAX, FILLS_PER_IMMEDIATE_ORDER_MAX
+from offchain.domain.market import MarketState
+from offchain.domain.units import Address
 from offchain.gateway.settings import GatewaySettings
 from offchain.projector.projector import ProjectorSettings
 from offchain.sequencer.serve import run_sequencer
@@ -52,6 +54,13 @@ class NodeSettings:
     batch_interval_millis: int = 1_000
     epoch_millis: int = 60_000
     epoch_orders: int = 10_000
+    operators: tuple[Address, ...] = ()
+    """Who may open and close markets; what the journal says is replaced by this at the start."""
+
+    @property
+    def listed_state(self) -> MarketState:
+        """In which the markets of a new venue begin: an operator opens them, if there is one who can."""
+        return MarketState.PAUSED if self.operators else MarketState.ACTIVE
 
     @property
     def socket(self) -> Path:
@@ -75,6 +84,8 @@ class NodeSettings:
             batch_interval_millis=self.batch_interval_millis,
             batch_gas_max=BATCH_GAS_MAX,
             fills_per_immediate_order_max=FILLS_PER_IMMEDIATE_ORDER_MAX,
+            operators=self.operators,
+            listed_state=self.listed_state,
         )
 
     def sequencer(self) -> SequencerSettings:

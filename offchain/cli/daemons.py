@@ -10,6 +10,7 @@ from offchain.chain.registry import load_registry
 from offchain.cli import options
 from offchain.cli.configuration import keeper_defaults
 from offchain.domain.errors import ConfigurationError
+from offchain.domain.units import Address
 from offchain.node import NodeSettings, run_node
 from offchain.security.keys import load_key
 
@@ -39,6 +40,7 @@ from offchain.security.keys import load_key
 @options.flag("--batch-interval-millis", "Longest wait of a fill for its batch.", type=int, default=1_000)
 @options.flag("--epoch-millis", "Longest epoch, if it holds an order.", type=int, default=60_000)
 @options.flag("--epoch-orders", "Most orders of an epoch.", type=int, default=10_000)
+@options.operators
 def node(
     data: Path,
     registry: Path,
@@ -49,6 +51,7 @@ def node(
     port: int,
     ops_url: str,
     history_url: str,
+    operators: tuple[Address, ...],
     **parameters: int,
 ) -> None:
     """Run a node: sequencer, gateway and projector. Stop it with SIGTERM; starting it again is recovery."""
@@ -60,6 +63,7 @@ def node(
         attestation_key=load_key(attestation_key, password_file).secret,
         host=host,
         port=port,
+        operators=operators,
         **parameters,
     )
     sys.exit(run_node(settings))

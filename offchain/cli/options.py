@@ -1,11 +1,15 @@
 """Flags that several commands share; each has a `HOOATS_…` twin."""
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from offchain.domain.units import Address
+
+ADDRESS = re.compile("0x[0-9a-fA-F]{40}")
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -34,6 +38,35 @@ key = flag("--key", "File with the account's private key: 0x-hex, or a keystore.
 optional_key = flag("--key", "File with the private key: 0x-hex, or a keystore.", type=FILE)
 password_file = flag("--password-file", "File with the password of a keystore.", type=FILE)
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+
+
+class Addresses(click.Option):
+    """An option that may be given again and again, or once with commas: in the environment and in the file."""
+
+    def value_from_envvar(self, ctx: click.Context) -> str | None:
+        return self.resolve_envvar_value(ctx)
+
+    def type_cast_value(self, ctx: click.Context, value: str | Iterable[str] | None) -> tuple[Address, ...]:
+        """Lower-case addresses in the given order, each once; BadParameter names the one that is none."""
+        given = (value,) if isinstance(value, str) else tuple(value or ())
+        parts = [part.strip() for text in given for part in text.split(",") if part.strip()]
+        for part in parts:
+            if not ADDRESS.fullmatch(part):
+                raise click.BadParameter(f"{part[:50]!r} is no address. 0x and 40 hex digits.", ctx, self)
+        return tuple(dict.fromkeys(Address(part.lower()) for part in parts))
+
+
+operators = click.option(
+    "--operator",
+    "operators",
+    envvar="HOOATS_OPERATORS",
+    show_envvar=True,
+    metavar="ADDRESS",
+    multiple=True,
+    cls=Addresses,
+    help="Who may open, pause and delist markets; may be given several times. With one, a new venue's markets begin"
+    " paused.",
+)
 
 
 def ops_url(data: Path, url: str) -> str:

@@ -43,9 +43,7 @@ class RejectReason(StrEnum):
     NO_POOL = "NO_POOL"
     """The market has no AMM pair, or its reserves are not known well enough now."""
     POOL_BUSY = "POOL_BUSY"
-    """An AMM fill of this market is not decided yet."""
-    AMM_PRICE = "AMM_PRICE"
-    """The pair gives less than the order's limit."""
+    """An AMM fill of this market's pair is not decided yet."""
 
 
 class CloseReason(StrEnum):
@@ -60,6 +58,8 @@ class CloseReason(StrEnum):
     UNCOVERED = "UNCOVERED"
     FILL_REFUSED = "FILL_REFUSED"
     CANCELED_ON_CHAIN = "CANCELED_ON_CHAIN"
+    DELISTED = "DELISTED"
+    """Its market is gone for good."""
 
 
 class RefusalCause(IntEnum):

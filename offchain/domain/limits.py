@@ -54,6 +54,20 @@ BACKLOG_CANCEL_ONLY_MILLIS: Final = SETTLEMENT_WINDOW_SECONDS * 1000 // 2
 """Half of the settlement window is left for the backlog to settle in."""
 assert BACKLOG_POST_ONLY_MILLIS < BACKLOG_CANCEL_ONLY_MILLIS < SETTLEMENT_WINDOW_SECONDS * 1000
 
+# --- markets ---
+OPERATORS_MAX: Final = 16
+"""Who may open and close markets is a handful of people; the list is part of the state hash."""
+MARKET_NUMBER_MAX: Final = 2**32 - 1
+SYNTH_NAME_BYTES_MAX: Final = 31
+"""Twin of SynthFactory's bound on names and symbols."""
+COLLATERAL_PERCENT_MIN: Final = 110
+COLLATERAL_PERCENT_MAX: Final = 1_000
+"""Twins of SynthIssuer's bounds on the maintenance and the initial ratio."""
+PRICE_AGE_SECONDS_MAX: Final = 60 * 60
+"""Twin of PriceOracle's MAX_AGE."""
+QUORUM_MAX: Final = 20
+"""Twin of PriceOracle's: 16 posters and 4 sources."""
+
 # --- countersignatures ---
 APPROVAL_LIFETIME_SECONDS: Final = 120
 """A countersigned debit that is not on chain by then frees its hold; shorter than W, so it cannot outlive a fill."""

@@ -122,6 +122,8 @@ def _open_for(order: Order, venue: VenueState, market: MarketState) -> RejectRea
         return None
     if venue is VenueState.CANCEL_ONLY or venue is VenueState.HALTED:
         return RejectReason.CANCEL_ONLY_VENUE
+    if market is MarketState.DELISTED:
+        return RejectReason.MARKET_DELISTED
     if market is MarketState.CANCEL_ONLY or market is MarketState.PAUSED:
         return RejectReason.MARKET_NOT_OPEN
     return None if order.flags & POST_ONLY else RejectReason.POST_ONLY_VENUE

@@ -14,6 +14,7 @@ from offchain.domain.event import (
     LevelChanged,
     MarketOpened,
     MarketStateChanged,
+    OperatorsChanged,
     OrderClosed,
     OrderRejected,
     VenueStateChanged,
@@ -44,13 +45,19 @@ def order_events(known: Ticket | ClosedOrder | OrderRejected) -> tuple[AnyEvent,
 
 
 def describe(state: State) -> Iterator[AnyEvent]:
-    """Markets, fees, venue, open orders, levels, balances, restrictions, open countersignatures."""
+    """Operators, markets, pools, fees, venue, open orders, levels, balances, restrictions, open countersignatures."""
     if state.venue is None:
         return
+    if state.operators:
+        yield OperatorsChanged(operators=state.operators)
+    for number in sorted(state.requested):
+        yield state.requested[number]
     books = [state.books[number] for number in sorted(state.books)]
     for book in books:
         yield market_event(book.market)
         yield MarketStateChanged(market=book.market.market, state=book.state)
+    for number in sorted(state.pools):
+        yield state.pools[number].as_event(number)
     yield FeesChanged(maker_fee_ppm=state.maker_fee_ppm, taker_fee_ppm=state.taker_fee_ppm)
     yield VenueStateChanged(state=state.gate.state, reason=state.gate.reason)
     accounts = [state.accounts[address] for address in sorted(state.accounts)]

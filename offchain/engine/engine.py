@@ -19,12 +19,15 @@ from offchain.domain.command import (
     Command,
     ObserveBlock,
     ObserveLog,
+    ObservePool,
     OpenVenue,
     PlaceOrder,
     RefuseFill,
     RequestApproval,
+    RequestMarket,
     SetFees,
     SetMarketState,
+    SetOperators,
     SetVenueState,
 )
 from offchain.domain.eip712 import domain_separator
@@ -33,20 +36,22 @@ from offchain.domain.event import (
     CloseReason,
     EpochClosed,
     FeesChanged,
-    MarketStateChanged,
     RejectReason,
     VenueStateChanged,
 )
 from offchain.domain.keccak import keccak
 from offchain.domain.limits import FEE_PPM_MAX, FILLS_PER_BATCH_MAX
+from offchain.domain.market import MarketState
 from offchain.domain.units import Address, Digest
 from offchain.engine import description, snapshot
 from offchain.engine.book import Book
 from offchain.engine.fills import NEVER, Backlog
 from offchain.engine.gate import Gate
 from offchain.engine.ledger import Ledger
-from offchain.engine.observing import observe_block, observe_log
+from offchain.engine.markets import are_operators, request_market, set_market_state, set_operators
+from offchain.engine.observing import observe_block, observe_log, observe_pool
 from offchain.engine.orders import Account
+from offchain.engine.pools import Pool
 from offchain.engine.promising import request_approval
 from offchain.engine.settling import refuse_fill
 from offchain.engine.state import State
@@ -97,6 +102,8 @@ class Engine:
                 observe_log(state, command.log)
             case ObserveBlock():
                 observe_block(state, command)
+            case ObservePool():
+                observe_pool(state, command)
             case CloseEpoch():
                 self._close_epoch()
             case RequestApproval():
@@ -106,9 +113,13 @@ class Engine:
             case SetFees():
                 self._set_fees(command)
             case SetMarketState():
-                self._set_market_state(command)
+                set_market_state(state, command)
+            case SetOperators():
+                set_operators(state, command.operators)
+            case RequestMarket():
+                request_market(state, command)
             case SetVenueState():
-                state.gate.set_operator(command.state, command.reason)
+                self._set_venue_state(command)
             case OpenVenue():
                 state.reject(RejectReason.INVALID_PARAMETER)
             case _:
@@ -156,6 +167,8 @@ class Engine:
         state.backlog = Backlog(command.batch_interval_millis, command.batch_gas_max)
         state.events.append(FeesChanged(maker_fee_ppm=state.maker_fee_ppm, taker_fee_ppm=state.taker_fee_ppm))
         state.events.append(VenueStateChanged(state=state.gate.state, reason=state.gate.reason))
+        if command.operators:
+            set_operators(state, command.operators)
 
     def _set_fees(self, command: SetFees) -> None:
         state = self._state
@@ -165,14 +178,11 @@ class Engine:
         state.maker_fee_ppm, state.taker_fee_ppm = command.maker_fee_ppm, command.taker_fee_ppm
         state.events.append(FeesChanged(maker_fee_ppm=command.maker_fee_ppm, taker_fee_ppm=command.taker_fee_ppm))
 
-    def _set_market_state(self, command: SetMarketState) -> None:
-        state = self._state
-        book = state.books.get(command.market)
-        if book is None:
-            state.reject(RejectReason.UNKNOWN_MARKET)
-            return
-        book.state = command.state
-        state.events.append(MarketStateChanged(market=command.market, state=command.state))
+    def _set_venue_state(self, command: SetVenueState) -> None:
+        if command.state is MarketState.DELISTED:
+            self._state.reject(RejectReason.INVALID_PARAMETER)
+        else:
+            self._state.gate.set_operator(command.state, command.reason)
 
     def _close_epoch(self) -> None:
         state = self._state
@@ -207,6 +217,11 @@ class Engine:
         return self._state.venue
 
     @property
+    def operators(self) -> tuple[Address, ...]:
+        """Who may open and close markets."""
+        return self._state.operators
+
+    @property
     def last_event_sequence(self) -> int:
         """Of the last chain log."""
         return self._state.event_sequence
@@ -239,6 +254,11 @@ class Engine:
         return self._state.books
 
     @property
+    def pools(self) -> Mapping[int, Pool]:
+        """AMM pairs by market, as last observed."""
+        return self._state.pools
+
+    @property
     def batches(self) -> Backlog:
         """What the chain has not decided yet."""
         return self._state.backlog
@@ -254,7 +274,8 @@ class Engine:
 
     @property
     def locked(self) -> dict[Address, int]:
-        """Collateral per account, in units of the settlement token."""
+        """Per account: collateral locked less what was unlocked to it, in units of the settlement token; may be
+        below 0 for an account that was paid out of another's position. The sum is the Vault's."""
         return {account.address: account.locked for account in self._state.accounts.values() if account.locked}
 
     def settlement_batch(self, batch: int) -> SettlementBatch:
@@ -306,11 +327,13 @@ def _is_schedule(maker_fee_ppm: int, taker_fee_ppm: int) -> bool:
 
 
 def _is_sane(venue: OpenVenue) -> bool:
-    """Fees as in `SetFees`; the largest group of fills fits a batch."""
+    """Fees as in `SetFees`; the largest group of fills fits a batch; markets can begin in that state."""
     fills = venue.fills_per_immediate_order_max
     return (
         _is_schedule(venue.maker_fee_ppm, venue.taker_fee_ppm)
         and venue.batch_interval_millis >= 0
         and 1 <= fills <= FILLS_PER_BATCH_MAX
         and batch_gas_estimate(fills + 1, fills) <= venue.batch_gas_max
+        and are_operators(venue.operators)
+        and venue.listed_state is not MarketState.DELISTED
     )

@@ -18,6 +18,7 @@ OF_OPERATOR: Final = {
     MarketState.CANCEL_ONLY: VenueState.CANCEL_ONLY,
     MarketState.PAUSED: VenueState.HALTED,
 }
+"""A venue cannot be delisted."""
 BACKLOG_REASON: Final = "backlog"
 DIVERGED_REASON: Final = "diverged"
 

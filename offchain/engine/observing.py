@@ -6,6 +6,7 @@ batch that is not the next one) is announced as `Diverged` and halts the venue f
 
 from offchain.domain.chainlog import (
     AllOrdersCancelledOnChain,
+    AmmLegSettled,
     AnyChainLog,
     BatchSettled,
     CollateralLocked,
@@ -20,13 +21,12 @@ from offchain.domain.chainlog import (
     WithdrawalRequested,
     Withdrawn,
 )
-from offchain.domain.command import ObserveBlock
+from offchain.domain.command import ObserveBlock, ObservePool
 from offchain.domain.event import CloseReason, RejectReason
-from offchain.domain.market import Market
 from offchain.domain.units import Address
-from offchain.engine.book import Book
-from offchain.engine.description import market_event
 from offchain.engine.ledger import Balance
+from offchain.engine.markets import list_market
+from offchain.engine.pools import Pool
 from offchain.engine.promising import release
 from offchain.engine.settling import restore_cover, settle_batch
 from offchain.engine.state import State
@@ -57,6 +57,20 @@ def observe_block(state: State, command: ObserveBlock) -> None:
     state.approvals.forget_spent(command.block_time)
 
 
+def observe_pool(state: State, command: ObservePool) -> None:
+    """Only the latest matters: one of an older block than the last changes nothing."""
+    known = state.pools.get(command.market)
+    if command.market not in state.books:
+        state.reject(RejectReason.UNKNOWN_MARKET)
+        return
+    pool = Pool(command.base_reserve, command.quote_reserve, command.block_number, command.block_time)
+    if not pool.is_sane or (known is not None and pool.block < known.block):
+        state.reject(RejectReason.INVALID_PARAMETER)
+    else:
+        state.pools[command.market] = pool
+        state.events.append(pool.as_event(command.market))
+
+
 def _apply(state: State, log: AnyChainLog) -> None:
     match log:
         case BatchSettled():
@@ -84,7 +98,9 @@ def _apply(state: State, log: AnyChainLog) -> None:
         case SynthRegistered():
             state.tokens[log.token] = None
         case MarketListed():
-            _list_market(state, log)
+            list_market(state, log)
+        case AmmLegSettled():
+            pass
         case OrderCancelledOnChain():
             kill_slot(state, state.account(log.account), log.nonce, CloseReason.CANCELED_ON_CHAIN)
         case AllOrdersCancelledOnChain():
@@ -134,34 +150,20 @@ def _withdraw(state: State, log: Withdrawn) -> None:
 
 
 def _move_collateral(state: State, log: CollateralLocked | CollateralUnlocked) -> None:
+    """What is unlocked need not go to whoever locked it: a liquidator is paid out of another's position.
+
+    Therefore only the total is held against the chain; which position has how much is SynthIssuer's to say.
+    """
     token, account = state.quote_token, state.account(log.account)
-    moved = log.amount if isinstance(log, CollateralLocked) else -log.amount
-    if account.locked + moved < 0:
-        state.diverge(f"locked collateral of {log.account}", account.locked, log.amount)
+    flow, moved = state.ledger.flow(token), log.amount if isinstance(log, CollateralLocked) else -log.amount
+    if flow.locked + moved < 0:
+        state.diverge("locked collateral of all accounts", flow.locked, log.amount)
     account.locked += moved
-    state.ledger.flow(token).locked += moved
+    flow.locked += moved
     if isinstance(log, CollateralLocked):
         _debit(state, log, token)
     else:
         _credit(state, log.account, token, log.amount, log.balance)
-
-
-def _list_market(state: State, log: MarketListed) -> None:
-    if log.market in state.books or log.base_atoms_per_lot <= 0 or log.quote_atoms_per_tick_lot <= 0:
-        state.diverge("market", "a new one, with positive units", log.market)
-        return
-    state.tokens[log.base_token] = None
-    market = Market(
-        market=log.market,
-        symbol=log.symbol,
-        base_token=log.base_token,
-        base_atoms_per_lot=log.base_atoms_per_lot,
-        quote_atoms_per_tick_lot=log.quote_atoms_per_tick_lot,
-        base_decimals=log.base_decimals,
-        quote_decimals=log.quote_decimals,
-    )
-    state.books[log.market] = Book(market)
-    state.events.append(market_event(market))
 
 
 def _raise_floor(state: State, log: AllOrdersCancelledOnChain) -> None:

@@ -27,6 +27,7 @@ ORDER_TRANSITIONS: Final[dict[tuple[OrderStatus, CloseReason], OrderStatus]] = {
     (OrderStatus.OPEN, CloseReason.UNCOVERED): OrderStatus.CANCELED,
     (OrderStatus.OPEN, CloseReason.FILL_REFUSED): OrderStatus.CANCELED,
     (OrderStatus.OPEN, CloseReason.CANCELED_ON_CHAIN): OrderStatus.CANCELED,
+    (OrderStatus.OPEN, CloseReason.DELISTED): OrderStatus.CANCELED,
 }
 """(state, trigger) -> state. An accepted order is OPEN; no other state is ever left."""
 
@@ -130,7 +131,10 @@ class Account:
         self.approvals = 0
         """How many countersignatures are open."""
         self.locked = 0
-        """Collateral in the Vault, in units of the settlement token."""
+        """Collateral locked from this account less what was unlocked to it, in units of the settlement token.
+
+        Below 0 for whoever was paid out of another's position: a liquidator, the insurance account.
+        """
         self.uncovered = 0
         """How many of its balances are not covered; above 0 it may only cancel."""
 

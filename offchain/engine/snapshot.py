@@ -3,7 +3,8 @@
 Invariant: equal states give equal bytes, however they were reached: every table is sorted by its key (what is kept in
 order of arrival is listed in it), empty balances are left out, and what follows from other rows is not stored. Rows are
 spelled out here, so that a field added to a command or event changes no old state hash. MessagePack in its shortest
-form; amounts as decimal text, because they exceed 64 bits.
+form; amounts as decimal text, because they exceed 64 bits. What came later is in a last table by name, which is left
+out while all of it is as it was before there was such a thing: old states keep their hashes.
 """
 
 from typing import Any
@@ -12,7 +13,15 @@ import msgspec
 
 from offchain.domain.command import OpenVenue
 from offchain.domain.eip712 import domain_separator
-from offchain.domain.event import ApprovalGranted, CloseReason, OrderAccepted, OrderRejected, RejectReason, VenueState
+from offchain.domain.event import (
+    ApprovalGranted,
+    CloseReason,
+    MarketRequested,
+    OrderAccepted,
+    OrderRejected,
+    RejectReason,
+    VenueState,
+)
 from offchain.domain.market import Market, MarketState
 from offchain.domain.order import Order, OrderStatus
 from offchain.domain.units import Address, fee_up, from_hex
@@ -20,6 +29,7 @@ from offchain.engine.approvals import Spent
 from offchain.engine.book import Book
 from offchain.engine.fills import Backlog, Batch, Fill, FillState, Terms
 from offchain.engine.orders import Account, ClosedOrder, Ticket
+from offchain.engine.pools import Pool
 from offchain.engine.state import State
 from offchain.engine.trading import fill_legs
 
@@ -62,6 +72,20 @@ _ACCEPTED = [
 ]
 _APPROVAL = ["nonce", "purpose", "account", "token", "destination", "as_cxpt", "owner_signature", "deadline"]
 _APPROVAL_BIG = ["amount", "owner_nonce", "owner_deadline"]
+_REQUESTED = [
+    "market",
+    "symbol",
+    "synth_symbol",
+    "synth_name",
+    "initial_percent",
+    "maintenance_percent",
+    "bonus_percent",
+    "quorum",
+    "max_age_seconds",
+    "max_move_ppm_per_minute",
+    "by",
+]
+_REQUESTED_BIG = ["base_atoms_per_lot", "quote_atoms_per_tick_lot", "ceiling"]
 _FLOW = ["deposits", "withdrawals", "minted", "burned", "locked"]
 _BALANCE = ["settled", "pending", "owed", "held", "leaving", "requested"]
 
@@ -93,7 +117,8 @@ def encode(state: State) -> bytes:
             for nonce, spent in sorted(state.approvals.spent.items())
         ],
     )
-    return msgspec.msgpack.encode(tables)
+    later = _later(state)
+    return msgspec.msgpack.encode((*tables, later) if later else tables)
 
 
 def decode(raw: bytes) -> State:
@@ -120,10 +145,13 @@ def _read(
     batches: list[Row],
     approvals: list[Row],
     spent: list[Row],
+    later: dict[str, Any] | None = None,
 ) -> State:
-    state = State()
+    state, later = State(), later or {}
     if venue is not None:
-        state.venue = OpenVenue(**dict(zip(_VENUE, venue, strict=True)))
+        operators, listed_state = later.get("venue", ((), MarketState.ACTIVE))
+        new: dict[str, Any] = {"operators": tuple(operators), "listed_state": MarketState(listed_state)}
+        state.venue = OpenVenue(**dict(zip(_VENUE, venue, strict=True)), **new)
         state.separator = domain_separator(state.venue.chain_id, state.venue.settlement)
         state.backlog = Backlog(state.venue.batch_interval_millis, state.venue.batch_gas_max)
     _read_scalars(state, scalars)
@@ -149,7 +177,40 @@ def _read(
         state.accounts[values["account"]].approvals += 1
     for nonce, account, owner_nonce, owner_deadline in spent:
         state.approvals.spend(nonce, Spent(account, int(owner_nonce), owner_deadline))
+    _read_later(state, later)
     return state
+
+
+# --- what came later, by name ---
+
+
+def _later(state: State) -> dict[str, Any]:
+    """Sorted by name; only what is not as it was before."""
+    found: dict[str, Any] = {}
+    if state.operators:
+        found["operators"] = state.operators
+    if state.pools:
+        found["pools"] = [state.pools[number].as_row(number) for number in sorted(state.pools)]
+    if state.requested:
+        found["requested"] = [_requested_row(state.requested[number]) for number in sorted(state.requested)]
+    venue = state.venue
+    if venue is not None and (venue.operators or venue.listed_state is not MarketState.ACTIVE):
+        found["venue"] = (venue.operators, venue.listed_state)
+    return found
+
+
+def _read_later(state: State, later: dict[str, Any]) -> None:
+    state.operators = tuple(later.get("operators", ()))
+    for number, *row in later.get("pools", ()):
+        state.pools[number] = Pool.from_row(row)
+    for fields, amounts in later.get("requested", ()):
+        values = dict(zip(_REQUESTED, fields, strict=True)) | dict(zip(_REQUESTED_BIG, map(int, amounts), strict=True))
+        requested = MarketRequested(**values)
+        state.requested[requested.market] = requested
+
+
+def _requested_row(requested: MarketRequested) -> Row:
+    return [getattr(requested, name) for name in _REQUESTED], _texts(requested, _REQUESTED_BIG)
 
 
 # --- single values ---

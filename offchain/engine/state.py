@@ -10,6 +10,7 @@ from offchain.domain.event import (
     BalanceChanged,
     CommandRejected,
     Diverged,
+    MarketRequested,
     RejectReason,
     VenueStateChanged,
 )
@@ -20,6 +21,7 @@ from offchain.engine.fills import Backlog
 from offchain.engine.gate import Gate
 from offchain.engine.ledger import Balance, Ledger
 from offchain.engine.orders import Account, Orders, Ticket
+from offchain.engine.pools import Pool
 from offchain.engine.timers import Timers
 
 
@@ -44,7 +46,10 @@ class State:
         "gate",
         "ledger",
         "maker_fee_ppm",
+        "operators",
         "orders",
+        "pools",
+        "requested",
         "separator",
         "sequence",
         "taker_fee_ppm",
@@ -65,6 +70,12 @@ class State:
         """Accounts that a chain log has named; nobody else can make the state grow."""
         self.tokens: dict[Address, None] = {}
         """The settlement token, and every token that a chain log has named."""
+        self.operators: tuple[Address, ...] = ()
+        """Who may open and close markets."""
+        self.pools: dict[int, Pool] = {}
+        """The AMM pair of a market, as last observed."""
+        self.requested: dict[int, MarketRequested] = {}
+        """Every market that an operator asked for, listed by now or not: its symbols stay taken."""
         self.books: dict[int, Book] = {}
         self.changed_books: list[Book] = []
         self.ledger = Ledger()

@@ -35,6 +35,7 @@ STATUS_OF: dict[str, OrderStatus] = {
     CloseReason.UNCOVERED: OrderStatus.CANCELED,
     CloseReason.FILL_REFUSED: OrderStatus.CANCELED,
     CloseReason.CANCELED_ON_CHAIN: OrderStatus.CANCELED,
+    CloseReason.DELISTED: OrderStatus.CANCELED,
 }
 
 

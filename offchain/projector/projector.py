@@ -18,7 +18,7 @@ import structlog
 from offchain.domain.command import Command, PlaceOrder, decode, record_bytes
 from offchain.domain.eip712 import domain_separator, order_digest
 from offchain.domain.errors import DiskFailure, StorageError
-from offchain.domain.event import AnyEvent, ApprovalGranted, BatchClosed, EpochClosed, FillTakenBack
+from offchain.domain.event import AnyEvent, ApprovalGranted, BatchClosed, EpochClosed, FillTakenBack, MarketRequested
 from offchain.domain.keccak import keccak
 from offchain.domain.units import Digest
 from offchain.engine.engine import Engine
@@ -142,6 +142,8 @@ class Projector:
                 self._put("batch", batch, _encode(self.engine.settlement_batch(batch)), sequence)
             case ApprovalGranted(nonce=nonce) if event.owner_signature:
                 self._put("approval", nonce, _encode(event), sequence)
+            case MarketRequested(market=market):
+                self._put("market", market, _encode(event), sequence)
             case FillTakenBack(fill=fill):
                 self._note_taken_back(sequence, fill)
             case _:

@@ -28,7 +28,9 @@ from offchain.domain.event import (
     FillSettled,
     FillTakenBack,
     MarketOpened,
+    MarketRequested,
     MarketStateChanged,
+    OperatorsChanged,
     OrderAccepted,
     OrderClosed,
     OrderRejected,
@@ -49,7 +51,9 @@ _VENUE_EVENTS = (
     FeesChanged,
     FillTakenBack,
     MarketOpened,
+    MarketRequested,
     MarketStateChanged,
+    OperatorsChanged,
     VenueStateChanged,
 )
 _STATUS = {CloseReason.FILLED: OrderStatus.CLOSED, CloseReason.EXPIRED: OrderStatus.EXPIRED}

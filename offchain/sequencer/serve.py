@@ -16,12 +16,12 @@ from pathlib import Path
 import structlog
 import uvloop
 
-from offchain.domain.command import record_bytes
+from offchain.domain.command import SetOperators, record_bytes
 from offchain.domain.errors import ConfigurationError, DiskFailure
 from offchain.domain.keccak import keccak
 from offchain.sequencer.inbox import Inbox
 from offchain.sequencer.recovery import recover
-from offchain.sequencer.sequencer import Sequencer
+from offchain.sequencer.sequencer import Sequencer, Submission
 from offchain.sequencer.server import Server
 from offchain.sequencer.settings import Clock, SequencerSettings
 from offchain.storage.disk import Disk
@@ -77,6 +77,7 @@ async def serve(
             memory, recent = recover(journal, settings.venue, clock, settings.ring_commands)
             sequencer = Sequencer(journal, memory, recent, settings, clock)
             log.info("recovered", sequence=journal.last_sequence)
+            _set_operators(sequencer, settings)
             ops = Ops(settings.ops_url)
             if freeze:
                 _freeze()
@@ -129,6 +130,13 @@ def _check_chain(journaled: int | None, settings: SequencerSettings) -> None:
             f"the journal belongs to chain {journaled}, configured is {settings.venue.chain_id}",
             remedy="Use the data folder of this chain, or a new one",
         )
+
+
+def _set_operators(sequencer: Sequencer, settings: SequencerSettings) -> None:
+    """Whoever starts the node says who its operators are, first of all."""
+    configured = settings.venue.operators
+    if configured != sequencer.engine.operators:
+        sequencer.enqueue(Submission((SetOperators(operators=configured),), lambda _: None))
 
 
 def _bind(ops: Ops, folder: Path) -> None:

@@ -67,6 +67,9 @@ class Chain:
         self.balances: dict[tuple[Any, Any], int] = {}
         self.requests: dict[tuple[Any, Any], Request] = {}
         self.locked: dict[Any, int] = {}
+        """Positions; liquidation pays out of one account's into another's balance."""
+        self.net_locked: dict[Any, int] = {}
+        """Per account: locked from it less unlocked to it."""
         self.slots: dict[tuple[Any, int], Slot] = {}
         self.floors: dict[Any, list[tuple[int, int]]] = {}
         self.immediate: dict[Any, int] = {}
@@ -165,15 +168,18 @@ class Chain:
         fields = {"approval": granted.nonce, "request_remaining": remaining, "balance": self.balance(account, token)}
         if granted.purpose == "lock":
             self.locked[account] = self.locked.get(account, 0) + amount
+            self.net_locked[account] = self.net_locked.get(account, 0) + amount
             self._log(CollateralLocked, account=account, amount=amount, **fields)
         else:
             self._outside(token, -amount)
             self._log(SynthBurned, token=token, account=account, amount=amount, **fields)
 
-    def unlock(self, account: Any, amount: int) -> None:
-        if not 0 < amount <= self.locked.get(account, 0):
+    def unlock(self, position: Any, account: Any, amount: int) -> None:
+        """Out of a position into an account: its owner's, or a liquidator's."""
+        if not 0 < amount <= self.locked.get(position, 0):
             raise Reverted("ExceedsPosition")
-        self.locked[account] -= amount
+        self.locked[position] -= amount
+        self.net_locked[account] = self.net_locked.get(account, 0) - amount
         self._move(account, self.quote, amount)
         self._log(CollateralUnlocked, account=account, amount=amount, balance=self.balance(account, self.quote))
 

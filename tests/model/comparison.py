@@ -40,6 +40,12 @@ def told(event: AnyEvent) -> tuple[Any, ...] | None:
             return "no", event.reason.value
         case ev.EpochClosed():
             return "epoch", event.epoch, event.first, event.last, event.volume, event.count
+        case ev.MarketStateChanged():
+            return "market", event.market, str(event.state), event.by
+        case ev.OperatorsChanged():
+            return "operators", *event.operators
+        case ev.MarketRequested():
+            return "asked", event.market, event.symbol
         case ev.Diverged():
             return "diverged", event.what
         case ev.VenueStateChanged():

@@ -37,8 +37,10 @@ from offchain.domain.command import (
     PlaceOrder,
     RefuseFill,
     RequestApproval,
+    RequestMarket,
     SetFees,
     SetMarketState,
+    SetOperators,
     SetVenueState,
 )
 from offchain.domain.event import AnyEvent, ApprovalGranted, BatchClosed
@@ -172,10 +174,9 @@ class History:
             taker = pick.choice((2_500, 3_000, 1_000, 500, 0))
             return SetFees(maker_fee_ppm=pick.choice((1_000, 0, -500, -1_000, 2_500)), taker_fee_ppm=taker)
         if act < 0.5:
-            state = pick.choice((*(MarketState.ACTIVE,) * 5, *MarketState))
-            if pick.random() < 0.5:
-                return SetMarketState(market=pick.choice((1, 2, 3)), state=state)
-            return SetVenueState(state=state, reason="drill")
+            return self._change_state()
+        if act < 0.55:
+            return self._change_markets()
         if act < 0.75:
             return self._reopen()
         if act < 0.85 and self.engine.batches.unsettled and pick.random() < 0.3:
@@ -184,9 +185,41 @@ class History:
             return RefuseFill(fill=pick.randrange(3), reason="none")
         return AdvanceTime()
 
+    def _change_state(self) -> Command:
+        pick = self.random
+        state = pick.choice((*(MarketState.ACTIVE,) * 5, *MarketState))
+        if pick.random() < 0.5:
+            return SetVenueState(state=state, reason="drill")
+        if state is MarketState.DELISTED and self.engine.sequence % 1_000 < 900:
+            state = MarketState.PAUSED  # or nothing would be left to trade
+        market = pick.choice((2, 3)) if state is MarketState.DELISTED else pick.choice((1, 2, 3))
+        by = pick.choice((Address(""), ALICE, STRANGER, *self.engine.operators))
+        return SetMarketState(market=market, state=state, by=by)
+
+    def _change_markets(self) -> Command:
+        pick = self.random
+        if pick.random() < 0.3:
+            return SetOperators(operators=pick.choice(((), (ALICE,), (BOB, ALICE), (BOB, BOB))))
+        name = f"S{pick.randrange(8)}"
+        return RequestMarket(
+            symbol=f"{name}-USDC" if pick.random() < 0.8 else "M1-USDC",
+            synth_symbol=name if pick.random() < 0.8 else "S0",
+            synth_name=name if pick.random() < 0.9 else "",
+            base_atoms_per_lot=BASE_ATOMS,
+            quote_atoms_per_tick_lot=QUOTE_ATOMS,
+            ceiling=10**24,
+            initial_percent=200,
+            maintenance_percent=150,
+            bonus_percent=5,
+            quorum=1,
+            max_age_seconds=600,
+            max_move_ppm_per_minute=10_000,
+            by=pick.choice((ALICE, *self.engine.operators)),
+        )
+
     def _reopen(self) -> Command:
         for number, book in self.engine.books.items():
-            if book.state is not MarketState.ACTIVE:
+            if book.state not in (MarketState.ACTIVE, MarketState.DELISTED):
                 return SetMarketState(market=number, state=MarketState.ACTIVE)
         return SetVenueState(state=MarketState.ACTIVE, reason="")
 
@@ -212,7 +245,7 @@ class History:
             elif act < 0.68:
                 self.chain.mint(trader, BASE, pick.randrange(1, 10) * BASE_ATOMS)
             elif act < 0.70:
-                self.chain.unlock(trader, pick.randrange(1, 100_000))
+                self._unlock()
             elif act < 0.73:
                 self._cancel_on_chain(trader)
             elif act < 0.77 and self.engine.batches.unsettled:
@@ -247,6 +280,13 @@ class History:
             (self.chain.cancel_request if is_stuck else self.chain.complete)(account, token)
         elif self.approvals:
             self.chain.use_approval(pick.choice(self.approvals[-6:]))
+
+    def _unlock(self) -> None:
+        """Out of somebody's position, as often as not into another's account."""
+        pick = self.random
+        owner = pick.choice([who for who, amount in self.chain.locked.items() if amount] or [ALICE])
+        receiver = pick.choice((owner, pick.choice(TRADERS)))
+        self.chain.unlock(owner, receiver, pick.randrange(1, 100_000))
 
     def _deposit(self, trader: Address, token: Address, unit: int) -> None:
         """Whoever has little gets some."""

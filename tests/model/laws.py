@@ -53,6 +53,7 @@ def _check_money(engine: Engine) -> None:
     for token, net in engine.flows.items():
         settled, pending_sum = engine.ledger.totals(token)
         locked = sum(engine.locked.values()) if token == QUOTE else 0
+        assert locked >= 0
         assert (settled + locked, pending_sum) == (net, 0)
 
 

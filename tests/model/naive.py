@@ -78,6 +78,9 @@ class Naive:
     """(account, slot, highest dead sequence); slot -1: a floor"""
     markets: dict[int, Any] = field(default_factory=dict)
     states: dict[int, str] = field(default_factory=dict)
+    asked: dict[int, tuple[str, str]] = field(default_factory=dict)
+    """Requested markets: symbol and synth's symbol"""
+    operators: tuple[str, ...] = ()
     accounts: set[str] = field(default_factory=set)
     tokens: set[str] = field(default_factory=set)
     restricted: set[str] = field(default_factory=set)
@@ -246,6 +249,8 @@ class Naive:
         order, state = what.order, self.states[what.order.market]
         if self.venue_state()[0] in HALTED_STATES:
             return "CANCEL_ONLY_VENUE"
+        if state == "DELISTED":
+            return "MARKET_DELISTED"
         if state in ("CANCEL_ONLY", "PAUSED"):
             return "MARKET_NOT_OPEN"
         if "POST_ONLY" in (self.venue_state()[0], state) and not post_only:
@@ -397,6 +402,7 @@ class Naive:
         self.venue, self.fees = what, (what.maker_fee_ppm, what.taker_fee_ppm)
         self.accounts |= {what.fee_account, what.treasury_account, what.insurance_account}
         self.tokens.add(what.quote_token)
+        self.operators = what.operators
 
     def on_AdvanceTime(self, what: command.AdvanceTime) -> None:
         pass
@@ -409,12 +415,44 @@ class Naive:
             self.fees = (maker, taker)
 
     def on_SetMarketState(self, what: command.SetMarketState) -> None:
-        if what.market in self.markets:
-            self.states[what.market] = str(what.state)
-        else:
+        if what.by and what.by not in self.operators:
+            self.no("NOT_AN_OPERATOR")
+        elif what.market not in self.markets:
             self.no("UNKNOWN_MARKET")
+        elif self.states[what.market] == "DELISTED":
+            self.no("MARKET_DELISTED")
+        else:
+            self.states[what.market] = str(what.state)
+            self.out.append(("market", what.market, str(what.state), what.by))
+            for placed in list(self.resting):
+                if what.state == "DELISTED" and placed.order.market == what.market:
+                    self.close(placed, "DELISTED")
+
+    def on_SetOperators(self, what: command.SetOperators) -> None:
+        if len(set(what.operators)) < len(what.operators):
+            self.no("INVALID_PARAMETER")
+        else:
+            self.operators = what.operators
+            self.out.append(("operators", *what.operators))
+
+    def on_RequestMarket(self, what: command.RequestMarket) -> None:
+        """The model asks only for what makes sense, or has no name."""
+        symbols = [log.symbol for log in self.markets.values()] + [asked[0] for asked in self.asked.values()]
+        if what.by not in self.operators:
+            self.no("NOT_AN_OPERATOR")
+        elif not what.synth_name:
+            self.no("INVALID_PARAMETER")
+        elif what.symbol in symbols or what.synth_symbol in [asked[1] for asked in self.asked.values()]:
+            self.no("MARKET_EXISTS")
+        else:
+            number = min(set(range(1, 1_000)) - set(self.markets) - set(self.asked))
+            self.asked[number] = (what.symbol, what.synth_symbol)
+            self.out.append(("asked", number, what.symbol))
 
     def on_SetVenueState(self, what: command.SetVenueState) -> None:
+        if what.state == "DELISTED":
+            self.no("INVALID_PARAMETER")
+            return
         self.operator = ("HALTED" if what.state == "PAUSED" else str(what.state), what.reason)
 
     def on_CloseEpoch(self, what: command.CloseEpoch) -> None:
@@ -492,7 +530,7 @@ class Naive:
         if hasattr(log, "token"):
             self.tokens.add(token)
         if isinstance(log, chainlog.MarketListed):
-            self.markets[log.market], self.states[log.market] = log, "ACTIVE"
+            self.markets[log.market], self.states[log.market] = log, str(self.venue.listed_state)
             self.tokens.add(log.base_token)
         elif isinstance(log, chainlog.BatchSettled):
             self.settle(log)

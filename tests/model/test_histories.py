@@ -37,7 +37,7 @@ def test_the_ledger_ends_where_the_chain_ends(seed: int) -> None:
     }
     assert all(balance.pending == 0 for balance in history.engine.ledger.balances.values())
     assert history.engine.flows == {token: chain.outside.get(token, 0) for token in history.engine.flows}
-    assert history.engine.locked == {account: amount for account, amount in chain.locked.items() if amount}
+    assert history.engine.locked == {account: net for account, net in chain.net_locked.items() if net}
     assert history.engine.batches.decided_fill == chain.last_fill
     assert not history.engine.gate.is_diverged and QUOTE in history.engine.flows
 

@@ -19,6 +19,7 @@ ENDS = {
     CloseReason.UNCOVERED: OrderStatus.CANCELED,
     CloseReason.FILL_REFUSED: OrderStatus.CANCELED,
     CloseReason.CANCELED_ON_CHAIN: OrderStatus.CANCELED,
+    CloseReason.DELISTED: OrderStatus.CANCELED,
 }
 
 

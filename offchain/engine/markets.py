@@ -1,0 +1,173 @@
+"""The life of markets: asked for by an operator, listed by the chain, opened, paused, delisted for good.
+
+Invariant: a number, a symbol and a synth are given away once; only an operator of the venue, or the process itself,
+changes a market's state, and nothing leaves DELISTED. Deliberately not here: whether an order may enter (admission),
+and the terms of the synth, which the contracts hold.
+"""
+
+import re
+from collections.abc import Sequence
+from math import gcd
+from typing import Final
+
+from offchain.domain.chainlog import MarketListed
+from offchain.domain.command import RequestMarket, SetMarketState
+from offchain.domain.event import (
+    CloseReason,
+    MarketRequested,
+    MarketStateChanged,
+    OperatorsChanged,
+    RejectReason,
+)
+from offchain.domain.limits import (
+    COLLATERAL_PERCENT_MAX,
+    COLLATERAL_PERCENT_MIN,
+    MARKET_NUMBER_MAX,
+    OPERATORS_MAX,
+    PRICE_AGE_SECONDS_MAX,
+    QUORUM_MAX,
+    SYNTH_NAME_BYTES_MAX,
+)
+from offchain.domain.market import Market, MarketState
+from offchain.domain.units import PPM, Address
+from offchain.engine.book import Book
+from offchain.engine.description import market_event
+from offchain.engine.state import State
+from offchain.engine.trading import close
+
+SYNTH_DECIMALS: Final = 18
+_SYMBOL = re.compile(r"[A-Z0-9]{1,15}-[A-Z0-9]{1,15}")
+_SYNTH_SYMBOL = re.compile(rf"[A-Za-z0-9]{{1,{SYNTH_NAME_BYTES_MAX}}}")
+_SYNTH_NAME = re.compile(rf"[!-~](?:[ -~]{{0,{SYNTH_NAME_BYTES_MAX - 2}}}[!-~])?")
+_ADDRESS = re.compile(r"0x[0-9a-f]{40}")
+
+
+def set_operators(state: State, operators: Sequence[Address]) -> None:
+    if not are_operators(operators):
+        state.reject(RejectReason.INVALID_PARAMETER)
+        return
+    state.operators = tuple(operators)
+    state.events.append(OperatorsChanged(operators=state.operators))
+
+
+def are_operators(operators: Sequence[Address]) -> bool:
+    """Distinct lower-case addresses, not too many."""
+    is_distinct = len(dict.fromkeys(operators)) == len(operators) <= OPERATORS_MAX
+    return is_distinct and all(_ADDRESS.fullmatch(operator) for operator in operators)
+
+
+def request_market(state: State, command: RequestMarket) -> None:
+    """One MarketRequested with the lowest free number, or a CommandRejected."""
+    if command.by not in state.operators:
+        state.reject(RejectReason.NOT_AN_OPERATOR)
+    elif not _is_sane(command, _quote_decimals(state)):
+        state.reject(RejectReason.INVALID_PARAMETER)
+    elif _is_taken(state, command):
+        state.reject(RejectReason.MARKET_EXISTS)
+    else:
+        fields = {name: getattr(command, name) for name in command.__struct_fields__}
+        requested = MarketRequested(market=_free_number(state), **fields)
+        state.requested[requested.market] = requested
+        state.events.append(requested)
+
+
+def set_market_state(state: State, command: SetMarketState) -> None:
+    """Delisting cancels what rests, oldest first; what has matched still settles."""
+    book = state.books.get(command.market)
+    if command.by and command.by not in state.operators:
+        state.reject(RejectReason.NOT_AN_OPERATOR)
+    elif book is None:
+        state.reject(RejectReason.UNKNOWN_MARKET)
+    elif book.state is MarketState.DELISTED:
+        state.reject(RejectReason.MARKET_DELISTED)
+    else:
+        book.state = command.state
+        state.events.append(MarketStateChanged(market=command.market, state=command.state, by=command.by))
+        if command.state is MarketState.DELISTED:
+            _cancel_everything(state, command.market)
+
+
+def list_market(state: State, log: MarketListed) -> None:
+    """The chain's row opens a book, in the state that the venue was opened with."""
+    assert state.venue is not None
+    if log.market in state.books or log.base_atoms_per_lot <= 0 or log.quote_atoms_per_tick_lot <= 0:
+        state.diverge("market", "a new one, with positive units", log.market)
+        return
+    state.tokens[log.base_token] = None
+    market = Market(
+        market=log.market,
+        symbol=log.symbol,
+        base_token=log.base_token,
+        base_atoms_per_lot=log.base_atoms_per_lot,
+        quote_atoms_per_tick_lot=log.quote_atoms_per_tick_lot,
+        base_decimals=log.base_decimals,
+        quote_decimals=log.quote_decimals,
+    )
+    book = state.books[log.market] = Book(market)
+    state.events.append(market_event(market))
+    if state.venue.listed_state is not MarketState.ACTIVE:
+        book.state = state.venue.listed_state
+        state.events.append(MarketStateChanged(market=log.market, state=book.state))
+
+
+def _cancel_everything(state: State, market: int) -> None:
+    resting = [
+        ticket
+        for account in state.accounts.values()
+        for ticket in account.open.values()
+        if ticket.order.market == market
+    ]
+    for ticket in sorted(resting, key=lambda ticket: ticket.sequence):
+        close(state, ticket, CloseReason.DELISTED)
+
+
+def _free_number(state: State) -> int:
+    number = 1
+    while number in state.books or number in state.requested:
+        number += 1
+    assert number <= MARKET_NUMBER_MAX, "more markets than the memory of any machine holds"
+    return number
+
+
+def _is_taken(state: State, command: RequestMarket) -> bool:
+    symbols = [book.market.symbol for book in state.books.values()]
+    for requested in state.requested.values():
+        symbols.append(requested.symbol)
+        if requested.synth_symbol == command.synth_symbol:
+            return True
+    return command.symbol in symbols
+
+
+def _quote_decimals(state: State) -> int:
+    assert state.venue is not None
+    return state.venue.quote_decimals
+
+
+def _is_sane(command: RequestMarket, quote_decimals: int) -> bool:
+    """What the contracts would refuse is refused here, where somebody reads the answer."""
+    return (
+        _SYMBOL.fullmatch(command.symbol) is not None
+        and _SYNTH_SYMBOL.fullmatch(command.synth_symbol) is not None
+        and _SYNTH_NAME.fullmatch(command.synth_name) is not None
+        and 0 < command.base_atoms_per_lot < 2**128
+        and 0 < command.quote_atoms_per_tick_lot < 2**64
+        and _has_decimal_ticks(command, quote_decimals)
+        and 0 < command.ceiling < 2**128
+        and COLLATERAL_PERCENT_MIN <= command.maintenance_percent < command.initial_percent <= COLLATERAL_PERCENT_MAX
+        and 1 <= command.bonus_percent < command.maintenance_percent - 100
+        and 1 <= command.quorum <= QUORUM_MAX
+        and 1 <= command.max_age_seconds <= PRICE_AGE_SECONDS_MAX
+        and 1 <= command.max_move_ppm_per_minute <= PPM
+    )
+
+
+def _has_decimal_ticks(command: RequestMarket, quote_decimals: int) -> bool:
+    """Tick and lot are finite decimals: prices could not be written down otherwise."""
+    numerator = command.quote_atoms_per_tick_lot * 10**SYNTH_DECIMALS
+    # Typed by name: 10**n is Any to a type checker, which cannot see that n >= 0.
+    denominator: int = command.base_atoms_per_lot * 10**quote_decimals
+    rest = denominator // gcd(numerator, denominator)
+    for prime in (2, 5):
+        while rest % prime == 0:
+            rest //= prime
+    return rest == 1
