@@ -39,8 +39,9 @@ gas: setup ## measure the gas of the Gas tests again, and compare it with tests/
 gas-update: setup ## measure it again, and write tests/forge/gas.snapshot
 	@toolchain/forge snapshot --match-contract Gas --snap tests/forge/gas.snapshot
 
-docs: setup ## write docs/cli.md from the help of the commands
+docs: setup ## write docs/cli.md and docs/metrics.md from the commands and metrics themselves
 	@$(PYTHON) toolchain/cli_reference.py > docs/cli.md
+	@$(PYTHON) toolchain/metrics_reference.py > docs/metrics.md
 
 lock: ## resolve the dependencies anew and write the lock files
 	@toolchain/lock

@@ -18,6 +18,7 @@ import random
 import signal
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -32,6 +33,8 @@ from offchain.domain.errors import (
     TransactionFailed,
     WrongChain,
 )
+from offchain.telemetry.probes import Progress
+from offchain.telemetry.supervisor import ALIVE, READY, STOPPING, tell
 
 OK = 0
 USAGE = 2
@@ -41,6 +44,8 @@ INTERNAL = 70
 
 PAUSE_SECONDS_MAX = 30.0
 HEARTBEAT_SECONDS = 1.0
+LIVE_SECONDS = 120.0
+"""A round takes at most the longest pause and a few timeouts of every endpoint; without one for so long, it hangs."""
 
 O = TypeVar("O")  # noqa: E741
 A = TypeVar("A")
@@ -95,6 +100,8 @@ class Heartbeat:
     def __init__(self, folder: Path | None, name: str) -> None:
         self._path = folder / "keepers" / f"{name}.json" if folder is not None else None
         self._written = 0.0
+        self.metrics_port: int | None = None
+        """Where the probes answer; None if nowhere."""
 
     def beat(self, state: str, figures: dict[str, object], *, force: bool = False) -> None:
         now = time.monotonic()
@@ -102,6 +109,8 @@ class Heartbeat:
             return
         self._written = now
         content = {"state": state, "pid": os.getpid(), "at": int(time.time() * 1000), **figures}
+        if self.metrics_port is not None:
+            content["metricsPort"] = self.metrics_port
         staging = self._path.with_name(f".{self._path.name}.{os.getpid()}")
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -109,6 +118,18 @@ class Heartbeat:
             staging.replace(self._path)
         except OSError as error:
             _log.warning("heartbeat", reason=error.strerror)
+
+
+@dataclass
+class Status:
+    """How the cycle is doing, for probes: `reason` of the last failure, "" while it works."""
+
+    is_prepared: bool = False
+    failures: int = 0
+    failures_in_a_row: int = 0
+    reason: str = ""
+    halted: bool = False
+    figures: dict[str, object] = field(default_factory=dict)
 
 
 class Cycle:
@@ -123,6 +144,8 @@ class Cycle:
         self._stop = asyncio.Event()
         self._failures = 0
         self._is_prepared = False
+        self.status = Status()
+        self.progress = Progress(LIVE_SECONDS)
 
     def stop(self) -> None:
         self._stop.set()
@@ -132,12 +155,17 @@ class Cycle:
         code = OK
         try:
             while not self._stop.is_set():
-                await self._wait(await self._bounded_step())
+                pause = await self._bounded_step()
+                self.progress.note()
+                tell(ALIVE)
+                await self._wait(pause)
+            tell(STOPPING)
             await self._look_after()
         except Exception as error:
             found = exit_code(error)
             code = INTERNAL if found is None else found
             words = str(error) if isinstance(error, HooatsError) else f"{type(error).__name__}: {error}"
+            self.status.halted = code == HALTED
             _log.error("stopped", reason=words, exit_code=code, exc_info=not isinstance(error, HooatsError))
         finally:
             self._heartbeat.beat("stopped", {"exitCode": code}, force=True)
@@ -167,6 +195,8 @@ class Cycle:
             if exit_code(error) is not None:
                 raise
             self._failures += 1
+            self.status.failures += 1
+            self.status.failures_in_a_row, self.status.reason = self._failures, str(error)
             longest = min(PAUSE_SECONDS_MAX, self._pause * 2.0 ** min(self._failures, 16))
             pause = longest * random.uniform(0.5, 1.0)
             _log.warning("waiting", reason=str(error), failures=self._failures, pause=round(pause, 2))
@@ -175,14 +205,17 @@ class Cycle:
         if self._failures:
             _log.info("recovered", failures=self._failures)
         self._failures = 0
-        self._heartbeat.beat("running", self._keeper.describe())
+        figures = self._keeper.describe()
+        self.status.failures_in_a_row, self.status.reason, self.status.figures = 0, "", figures
+        self._heartbeat.beat("running", figures)
         return 0.0 if is_busy else self._pause
 
     async def _step(self) -> bool:
         keeper = self._keeper
         if not self._is_prepared:
             await keeper.prepare()
-            self._is_prepared = True
+            self._is_prepared = self.status.is_prepared = True
+            tell(READY)
             _log.info("ready", **keeper.describe())
         is_busy = False
         for action in keeper.decide(await keeper.observe()):

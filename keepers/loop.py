@@ -5,8 +5,9 @@ none of them.
 """
 
 import asyncio
-import sys
-from collections.abc import Callable, MutableMapping
+import contextlib
+import os
+from collections.abc import Callable
 from typing import Any
 
 import structlog
@@ -14,6 +15,7 @@ import structlog
 from keepers.commit import Committer
 from keepers.cycle import INTERNAL, Cycle, Heartbeat, Keeper, exit_code, stop_on_signals
 from keepers.lease import KeptLease
+from keepers.metrics import KeeperMetrics, watch_balance
 from keepers.relay import Relayer
 from keepers.settings import KeeperSettings
 from keepers.settle import Settler
@@ -25,6 +27,8 @@ from offchain.chain.transactions import Sender
 from offchain.chain.watcher import Watcher
 from offchain.domain.errors import ConfigurationError, HooatsError
 from offchain.storage.ops import Ops
+from offchain.telemetry.logs import configure_logs
+from offchain.telemetry.probes import listen
 
 __all__ = ["KEEPERS", "KeeperSettings", "make_keeper", "run_keeper"]
 
@@ -85,21 +89,22 @@ def _make_sender(rpc: Rpc, ops: Ops, settings: KeeperSettings, name: str) -> tup
         confirmations=settings.confirmations,
         in_flight_max=settings.in_flight_max,
         check_lease=lease.check,
+        tally=settings.tally,
     )
     return sender, lease
 
 
-def make_keeper(name: str, settings: KeeperSettings, ops: Ops) -> AnyKeeper:
+def make_keeper(name: str, settings: KeeperSettings, ops: Ops, rpc: Rpc) -> AnyKeeper:
     """`ConfigurationError` for an unknown name, or a setting that the keeper lacks."""
     if name not in KEEPERS:
         raise ConfigurationError(f"there is no keeper {name}", remedy=f"Keepers are {', '.join(KEEPERS)}")
-    rpc = Rpc(settings.rpc_urls, requests_per_minute=settings.requests_per_minute)
     return KEEPERS[name](rpc, ops, settings)
 
 
 def run_keeper(name: str, settings: KeeperSettings) -> int:
     """Runs until SIGTERM, or until only an operator can help; returns the exit code."""
-    configure_logs(settings.key)
+    os.umask(0o077)  # what this process writes is nobody else's
+    configure_logs(f"keeper.{name}", [settings.key])
     structlog.contextvars.bind_contextvars(keeper=name)
     try:
         return asyncio.run(_run(name, settings))
@@ -111,41 +116,26 @@ def run_keeper(name: str, settings: KeeperSettings) -> int:
 
 async def _run(name: str, settings: KeeperSettings) -> int:
     ops = Ops(settings.ops_url)
+    rpc = Rpc(settings.rpc_urls, requests_per_minute=settings.requests_per_minute)
+    heartbeat = Heartbeat(settings.folder, name)
+    cycle = Cycle(
+        make_keeper(name, settings, ops, rpc),
+        pause_seconds=settings.poll_millis / 1000,
+        drain_seconds=settings.drain_seconds,
+        heartbeat=heartbeat,
+    )
+    metrics = KeeperMetrics(name, cycle, rpc, ops, settings)
+    listener = None
+    balance = asyncio.create_task(watch_balance(metrics, rpc))
     try:
-        cycle = Cycle(
-            make_keeper(name, settings, ops),
-            pause_seconds=settings.poll_millis / 1000,
-            drain_seconds=settings.drain_seconds,
-            heartbeat=Heartbeat(settings.folder, name),
-        )
+        listener = listen(metrics.probes(), settings.metrics_host, settings.metrics_port)
+        heartbeat.metrics_port = listener.port if listener is not None else None
         stop_on_signals(cycle)
         return await cycle.run()
     finally:
+        balance.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await balance
+        if listener is not None:
+            listener.close()
         ops.close()
-
-
-def configure_logs(key: bytes) -> None:
-    """JSON lines on standard error, from which the key is cut out whatever wrote it."""
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            _without(key.hex()),
-            structlog.processors.JSONRenderer(),
-        ],
-        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
-        cache_logger_on_first_use=False,
-    )
-
-
-def _without(secret: str) -> Callable[[Any, str, MutableMapping[str, Any]], MutableMapping[str, Any]]:
-    def cut(_: Any, __: str, entry: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-        if secret:
-            for name, value in entry.items():
-                if isinstance(value, str) and secret in value.lower():
-                    entry[name] = "(withheld)"
-        return entry
-
-    return cut

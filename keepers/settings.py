@@ -5,6 +5,7 @@ from pathlib import Path
 
 from offchain.chain.fees import GWEI
 from offchain.chain.registry import Registry
+from offchain.chain.transactions import Tally
 from offchain.chain.watcher import RANGE_BLOCKS_MAX
 from offchain.domain.limits import BATCHES_IN_FLIGHT_MAX
 
@@ -17,7 +18,8 @@ class KeeperSettings:
     """`key` is the keeper's own private key (32 bytes; none for sync). `folder` gets the heartbeat files.
 
     `requests_per_minute` per URL: None for 100, or for no limit if the URL is this machine's own node. Keepers that
-    share a public endpoint share its limit: give each its part.
+    share a public endpoint share its limit: give each its part. `metrics_port`: 0 lets the system choose (the
+    heartbeat says which), -1 for no listener.
     """
 
     rpc_urls: tuple[str, ...]
@@ -35,5 +37,9 @@ class KeeperSettings:
     range_blocks: int = RANGE_BLOCKS_MAX
     gas_max: int = GAS_MAX
     requests_per_minute: int | None = None
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int = 0
     lease_seconds: int = 15
     drain_seconds: float = 10.0
+    tally: Tally = field(default_factory=Tally, compare=False)
+    """Filled by the keeper's sender; read by its metrics."""

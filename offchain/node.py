@@ -27,6 +27,7 @@ from offchain.gateway.settings import GatewaySettings
 from offchain.projector.projector import ProjectorSettings
 from offchain.sequencer.serve import run_sequencer
 from offchain.sequencer.settings import SequencerSettings
+from offchain.telemetry.logs import configure_logs
 
 RESTART_SECONDS_MIN = 0.2
 RESTART_SECONDS_MAX = 10.0
@@ -54,6 +55,10 @@ class NodeSettings:
     batch_interval_millis: int = 1_000
     epoch_millis: int = 60_000
     epoch_orders: int = 10_000
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int = 0
+    """Of the sequencer's probes; the gateway answers them at `port`."""
+    projector_metrics_port: int = 0
     operators: tuple[Address, ...] = ()
     """Who may open and close markets; what the journal says is replaced by this at the start."""
 
@@ -97,6 +102,8 @@ class NodeSettings:
             attestation_key=self.attestation_key,
             epoch_millis=self.epoch_millis,
             epoch_orders=self.epoch_orders,
+            metrics_host=self.metrics_host,
+            metrics_port=self.metrics_port,
         )
 
     def gateway(self) -> GatewaySettings:
@@ -118,18 +125,31 @@ class NodeSettings:
         )
 
     def projector(self) -> ProjectorSettings:
-        return ProjectorSettings(data=self.data, ops_url=self.ops_url, history_url=self.history_url)
+        return ProjectorSettings(
+            data=self.data,
+            ops_url=self.ops_url,
+            history_url=self.history_url,
+            metrics_host=self.metrics_host,
+            metrics_port=self.projector_metrics_port,
+        )
 
 
 def run_node(settings: NodeSettings) -> int:
-    """Runs until SIGTERM or SIGINT; returns the sequencer's exit code."""
-    settings.data.mkdir(parents=True, exist_ok=True)
+    """Runs until SIGTERM or SIGINT; returns the sequencer's exit code.
+
+    To stop, the gateway goes first: it answers what is in flight while the sequencer still does.
+    """
+    os.umask(0o077)  # nothing in the data folder is for anybody else, whoever creates it
+    configure_logs("sequencer", [settings.attestation_key])
+    settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     children = Children(settings.data)
     children.add("projector", "offchain.projector", settings.projector())
     children.add("gateway", "offchain.gateway.serve", settings.gateway())
     try:
         # Only the owner of the folder has children: one that is refused must not touch those of the running node.
-        return run_sequencer(settings.sequencer(), ready=lambda _: children.start())
+        return run_sequencer(
+            settings.sequencer(), ready=lambda _: children.start(), drain=lambda: children.drain("gateway")
+        )
     finally:
         children.stop()
 
@@ -143,10 +163,12 @@ class Child:
         self.process: subprocess.Popen[bytes] | None = None
         self._started = 0.0
         self._delay = RESTART_SECONDS_MIN
+        self.is_wanted = True
+        """False: let it end."""
 
     def keep_alive(self, now: float) -> bool:
         """Starts the process if it is not running and due; True if it was started."""
-        if self.process is not None and self.process.poll() is None:
+        if not self.is_wanted or (self.process is not None and self.process.poll() is None):
             return False
         if self.process is not None:
             steady = now - self._started >= STEADY_SECONDS
@@ -176,6 +198,15 @@ class Children:
     def start(self) -> None:
         self._thread.start()
 
+    def drain(self, name: str) -> None:
+        """Ends one child, which is not restarted: SIGTERM, and SIGKILL after STOP_SECONDS."""
+        for child in self._children:
+            if child.name == name:
+                child.is_wanted = False
+                if child.process is not None:
+                    child.process.terminate()
+                    _wait_or_kill(child.process, time.monotonic() + STOP_SECONDS)
+
     def stop(self) -> None:
         """SIGTERM, then SIGKILL."""
         self._stopping.set()
@@ -187,10 +218,7 @@ class Children:
             process.terminate()
         deadline = time.monotonic() + STOP_SECONDS
         for process in running:
-            try:
-                process.wait(max(0.0, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                process.kill()
+            _wait_or_kill(process, deadline)
 
     def _supervise(self) -> None:
         while not self._stopping.is_set():
@@ -204,6 +232,13 @@ class Children:
         staging = self._data / ".pids.json.new"
         staging.write_text(json.dumps({"node": os.getpid(), **pids}))
         staging.replace(self._data / "pids.json")
+
+
+def _wait_or_kill(process: "subprocess.Popen[bytes]", deadline: float) -> None:
+    try:
+        process.wait(max(0.0, deadline - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        process.kill()
 
 
 def _die_with_parent() -> Callable[[], None] | None:

@@ -13,12 +13,13 @@ ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 
 
-def test_cli_page_is_the_help() -> None:
-    spec = importlib.util.spec_from_file_location("cli_reference", ROOT / "toolchain" / "cli_reference.py")
+@pytest.mark.parametrize("page", ["cli", "metrics"])
+def test_generated_pages_say_what_is(page: str) -> None:
+    spec = importlib.util.spec_from_file_location(page, ROOT / "toolchain" / f"{page}_reference.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    assert (ROOT / "docs" / "cli.md").read_text() == module.reference(), "run `make docs`"
+    assert (ROOT / "docs" / f"{page}.md").read_text() == module.reference(), "run `make docs`"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -44,11 +44,14 @@ class RawLog(NamedTuple):
 
 
 class Receipt(NamedTuple):
+    """`gas_price` is what was paid per gas, in wei; 0 if the node does not say."""
+
     transaction: str
     block_number: int
     block_hash: str
     succeeded: bool
     gas_used: int
+    gas_price: int = 0
 
 
 def quantity(value: object) -> int:
@@ -128,6 +131,7 @@ def optional_receipt(value: object) -> Receipt | None:
         word(entry.get("blockHash")),
         quantity(entry.get("status")) == 1,
         quantity(entry.get("gasUsed", "0x0")),
+        quantity(entry.get("effectiveGasPrice", "0x0")),
     )
 
 

@@ -10,6 +10,7 @@ import asyncio
 import ipaddress
 import random
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 from urllib.parse import urlsplit
@@ -166,6 +167,10 @@ class Rpc:
         self._preferred = 0
         self._identity = 0
         self.requests = 0
+        self.outcomes: Counter[tuple[str, str]] = Counter()
+        """Questions by (method, outcome); an outcome is "ok", "refused", "rate_limited" or "failed"."""
+        self.head: Header | None = None
+        """The latest block that any answer showed."""
 
     async def __aenter__(self) -> "Rpc":
         return self
@@ -273,8 +278,18 @@ class Rpc:
         ]
         await endpoint.limiter.take(len(queries))
         self.requests += len(queries)
-        reply = await self._post(endpoint, msgspec.json.encode(bodies if len(bodies) > 1 else bodies[0]))
-        return _match(queries, first, reply)
+        try:
+            reply = await self._post(endpoint, msgspec.json.encode(bodies if len(bodies) > 1 else bodies[0]))
+            answers = _match(queries, first, reply)
+        except _EndpointFailure as failure:
+            outcome = "failed" if failure.seconds is None else "rate_limited"
+            self.outcomes.update((query.method, outcome) for query in queries)
+            raise
+        for query, answer in zip(queries, answers, strict=True):
+            self.outcomes[query.method, "refused" if isinstance(answer, RpcRefused) else "ok"] += 1
+            if isinstance(answer, Header) and (self.head is None or answer.number > self.head.number):
+                self.head = answer
+        return answers
 
     async def _post(self, endpoint: _Endpoint, body: bytes) -> object:
         content = bytearray()

@@ -10,6 +10,7 @@ One process per key (see keepers/lease.py). Not decided here: what is worth send
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import structlog
@@ -37,6 +38,17 @@ FILLER_RAW_LENGTH_MAX = 400
 _log = structlog.get_logger()
 
 
+@dataclass
+class Tally:
+    """What a key's transactions came to since the process started; `spent_wei` as the receipts say."""
+
+    final: int = 0
+    reverted: int = 0
+    lost: int = 0
+    bumped: int = 0
+    spent_wei: int = 0
+
+
 class Chain(NamedTuple):
     """One look at the chain: the head, and how many transactions of the key are in its blocks."""
 
@@ -59,6 +71,7 @@ class Sender:
         in_flight_max: int = BATCHES_IN_FLIGHT_MAX,
         check_lease: Callable[[], None] = lambda: None,
         now: Callable[[], float] = time.time,
+        tally: Tally | None = None,
     ) -> None:
         """`check_lease` raises if this process may not use the key any more; it is called before every signature."""
         self.address = key.address
@@ -66,6 +79,7 @@ class Sender:
         self._rpc, self._ops, self._key = rpc, ops, key
         self._fees, self._confirmations, self._in_flight_max = fees, confirmations, in_flight_max
         self._check_lease, self._now = check_lease, now
+        self.tally = tally or Tally()
         self._broadcast_at: dict[int, float] = {}
         self._bump_now: set[int] = set()
         self._impossible: dict[int, str] = {}
@@ -168,6 +182,8 @@ class Sender:
             return self._without_receipt(chain, row)
         self._missing.pop(row.id, None)
         is_final = chain.head.number >= receipt.block_number + self._confirmations
+        if is_final:
+            self._count(receipt)
         version = next(version for version in versions if version.hash == receipt.transaction)
         if self._is_filler(row, version):
             return self._ops.failed(row.id, self._impossible.get(row.id, "withdrawn"), now) if is_final else None
@@ -176,6 +192,13 @@ class Sender:
         if row.state is not TransactionState.MINED or row.block_hash != receipt.block_hash:
             self._ops.mined(row.id, receipt.transaction, receipt.block_number, receipt.block_hash, now)
         return self._ops.final(row.id, now) if is_final else None
+
+    def _count(self, receipt: Receipt) -> None:
+        self.tally.spent_wei += receipt.gas_used * receipt.gas_price
+        if receipt.succeeded:
+            self.tally.final += 1
+        else:
+            self.tally.reverted += 1
 
     def _without_receipt(self, chain: Chain, row: Transaction) -> Transaction | None:
         """Its block is gone, a node lags, or the nonce was used by another transaction: only time can tell."""
@@ -188,6 +211,7 @@ class Sender:
         self._missing[row.id] = (min(since, chain.head.number), looks + 1)
         if looks < LOST_NONCE_LOOKS or chain.head.number < since + LOST_NONCE_BLOCKS + self._confirmations:
             return None
+        self.tally.lost += 1
         _log.error("nonce_taken", job=row.job, nonce=row.nonce, address=self.address)
         return self._ops.failed(row.id, f"nonce {row.nonce} was used by another transaction", self._millis())
 
@@ -224,6 +248,7 @@ class Sender:
         else:
             signed = self._key.sign(_nonce(row), Address(row.target), from_hex(row.calldata), row.gas, fees)
         row = self._keep(row.id, _nonce(row), signed, fees, None)
+        self.tally.bumped += 1
         _log.info("bumped", job=row.job, nonce=row.nonce, max_fee=fees.max_fee, transaction=signed.hash)
         await self._broadcast(row, signed.raw)
         return True

@@ -33,6 +33,14 @@ from offchain.security.keys import load_key
     type=click.IntRange(0, 65535),
     default=8080,
 )
+@options.metrics_host
+@options.metrics_port
+@options.flag(
+    "--projector-metrics-port",
+    "The same of the projector (--metrics-port is the sequencer's, --port the gateway's).",
+    type=click.IntRange(-1, 65535),
+    default=0,
+)
 @options.flag("--ops-url", "Ops database; SQLite in the data folder if not given.", default="")
 @options.flag("--history-url", "History database; SQLite in the data folder if not given.", default="")
 @options.flag("--maker-fee-ppm", "Maker fee of a new venue, millionths.", type=int, default=2_500)
@@ -52,6 +60,7 @@ def node(
     ops_url: str,
     history_url: str,
     operators: tuple[Address, ...],
+    metrics_host: str,
     **parameters: int,
 ) -> None:
     """Run a node: sequencer, gateway and projector. Stop it with SIGTERM; starting it again is recovery."""
@@ -64,6 +73,7 @@ def node(
         host=host,
         port=port,
         operators=operators,
+        metrics_host=metrics_host,
         **parameters,
     )
     sys.exit(run_node(settings))
@@ -85,6 +95,8 @@ def _keeper_defaults(context: click.Context, _: click.Parameter, name: str) -> s
 @options.password_file
 @options.flag("--ops-url", "Ops database; SQLite in the data folder if not given.", default="")
 @options.flag("--poll-millis", "Pause between two looks.", type=click.IntRange(min=50), default=500)
+@options.metrics_host
+@options.metrics_port
 @options.flag("--max-fee-gwei", "Never pay more than this per gas.", type=float, default=50.0)
 @options.flag(
     "--requests-per-minute",
@@ -102,6 +114,8 @@ def keeper(
     password_file: Path | None,
     ops_url: str,
     poll_millis: int,
+    metrics_host: str,
+    metrics_port: int,
     max_fee_gwei: float,
     requests_per_minute: int | None,
 ) -> None:
@@ -117,6 +131,8 @@ def keeper(
         ops_url=options.ops_url(data, ops_url),
         key=load_key(key, password_file).secret if key is not None else b"",
         poll_millis=poll_millis,
+        metrics_host=metrics_host,
+        metrics_port=metrics_port,
         max_fee_wei=int(max_fee_gwei * 1e9),
         requests_per_minute=requests_per_minute,
         folder=data,

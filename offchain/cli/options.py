@@ -37,6 +37,13 @@ api = flag("--api", "URL of the exchange's gateway.", default="http://127.0.0.1:
 key = flag("--key", "File with the account's private key: 0x-hex, or a keystore.", type=FILE, required=True)
 optional_key = flag("--key", "File with the private key: 0x-hex, or a keystore.", type=FILE)
 password_file = flag("--password-file", "File with the password of a keystore.", type=FILE)
+metrics_host = flag("--metrics-host", "Address of /livez, /readyz and /metrics.", default="127.0.0.1")
+metrics_port = flag(
+    "--metrics-port",
+    "Port of /livez, /readyz and /metrics; 0 lets the system choose, and writes it to the data folder; -1: none.",
+    type=click.IntRange(-1, 65535),
+    default=0,
+)
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 
 

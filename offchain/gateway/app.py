@@ -90,7 +90,7 @@ def _endpoint(gateway: Gateway, route: Route) -> Callable[[Request], Awaitable[R
         except ClientDisconnect:
             response = Response(status_code=400)
         except Exception:
-            gateway.bug(route.path)
+            gateway.bug(route.path, request_id)
             response = _failure(ApiError(Code.INTERNAL, "internal error"), request_id)
         gateway.metrics.requests.labels(route.path, route.method, response.status_code).inc()
         seconds.observe(time.perf_counter() - started)

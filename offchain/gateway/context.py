@@ -60,10 +60,10 @@ class Gateway:
             "serving": not self.is_draining,
         }
 
-    def bug(self, where: str) -> None:
-        """Counts and logs the exception being handled; the client learns only that there was one."""
+    def bug(self, where: str, request_id: str = "") -> None:
+        """Counts and logs the exception being handled; the client learns only that there was one, and its id."""
         self.metrics.failures.inc()
-        _log.error("internal error in %s", where, exc_info=sys.exc_info())
+        _log.error("internal error in %s", where, exc_info=sys.exc_info(), extra={"request_id": request_id})
 
     def render_metrics(self) -> bytes:
         self.metrics.sequence.set(self.model.sequence)

@@ -6,7 +6,6 @@ with 0. The bound port goes to `port_file` once requests are served.
 """
 
 import contextlib
-import logging
 import os
 import signal
 import socket
@@ -24,6 +23,8 @@ from offchain.gateway.app import create_app
 from offchain.gateway.connection import BoundedProtocol
 from offchain.gateway.context import Gateway
 from offchain.gateway.settings import GatewaySettings
+from offchain.security.keys import load_secret
+from offchain.telemetry.logs import configure_logs
 
 PING_SECONDS = 20.0
 SEND_BUFFER_BYTES = 128 * 1024
@@ -107,10 +108,10 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 def main() -> int:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     try:
         raw = sys.stdin.buffer.read() if sys.argv[1] == "-" else Path(sys.argv[1]).read_bytes()
         settings = msgspec.json.decode(raw, type=GatewaySettings, dec_hook=_decode_path)
+        configure_logs("gateway", [load_secret(settings.session_key_file)])
         return run_gateway(settings)
     except (HooatsError, OSError, IndexError, msgspec.MsgspecError) as error:
         print(f"gateway: {error}", file=sys.stderr)

@@ -6,10 +6,13 @@ from pathlib import Path
 import msgspec
 
 from offchain.domain.errors import HooatsError
-from offchain.projector.projector import ProjectorSettings, run_projector
+from offchain.projector.projector import ProjectorSettings
+from offchain.projector.serve import run_projector
+from offchain.telemetry.logs import configure_logs
 
 
 def main() -> int:
+    configure_logs("projector")
     try:
         raw = Path(sys.argv[1]).read_bytes()
         return run_projector(msgspec.json.decode(raw, type=ProjectorSettings, dec_hook=_decode_path))

@@ -7,7 +7,6 @@ transaction with its own cursor, so a kill at any place is repaired by doing the
 engine and writes only what is beyond each cursor. Nothing here ever decides about an order.
 """
 
-import signal
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ import structlog
 
 from offchain.domain.command import Command, PlaceOrder, decode, record_bytes
 from offchain.domain.eip712 import domain_separator, order_digest
-from offchain.domain.errors import DiskFailure, StorageError
+from offchain.domain.errors import StorageError
 from offchain.domain.event import AnyEvent, ApprovalGranted, BatchClosed, EpochClosed, FillTakenBack, MarketRequested
 from offchain.domain.keccak import keccak
 from offchain.domain.units import Digest
@@ -28,12 +27,13 @@ from offchain.projector.snapshots import read_snapshot, write_snapshot
 from offchain.storage.history import Cursor, History
 from offchain.storage.ops import Ops, OutboxRow
 from offchain.storage.reader import JournalReader, Record
+from offchain.telemetry.probes import OFF, Progress
 
 COMMANDS_PER_TRANSACTION = 2_000
 OUTBOX_LAG_MAX = 10_000
 """Commands after which the outbox's cursor moves even if there is nothing to put."""
-EXIT_STOPPED = 0
-EXIT_DISK_FAILURE = 70
+LIVE_SECONDS = 60.0
+"""One transaction of the history on a slow disk takes seconds."""
 
 log = structlog.get_logger("projector")
 _encode = msgspec.json.Encoder().encode
@@ -48,6 +48,9 @@ class ProjectorSettings:
     history_url: str
     poll_millis: int = 20
     snapshot_commands: int = 250_000
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int = OFF
+    """Of /livez, /readyz and /metrics; 0 lets the system choose and writes it to `data/projector.port`."""
 
     @property
     def journal_folder(self) -> Path:
@@ -82,6 +85,21 @@ class Projector:
         self._replacements: list[OutboxRow] = []
         self._last_epoch = (0, NO_PARENT)
         self._record = b""
+        self.progress = Progress(LIVE_SECONDS)
+
+    @property
+    def sequence(self) -> int:
+        """Of the last command in the history."""
+        return self._cursor.sequence
+
+    @property
+    def outbox_sequence(self) -> int:
+        return self._outbox_sequence
+
+    @property
+    def epoch(self) -> int:
+        """The last one that was built since the start, 0 if none."""
+        return self._last_epoch[0]
 
     @property
     def lag(self) -> int:
@@ -98,8 +116,10 @@ class Projector:
                 for record in records[start : start + COMMANDS_PER_TRANSACTION]:
                     self.apply(record)
                 self.flush()
+                self.progress.note()
                 if stop.is_set():
                     return
+            self.progress.note()
             if stop.wait(0 if records else self._settings.poll_millis / 1000):
                 return
 
@@ -198,21 +218,3 @@ class Projector:
                 f"the history stands at command {self._cursor.sequence} of another journal than this one",
                 remedy="Delete the history database to rebuild it; if the journal lost its end, restore that first",
             )
-
-
-def run_projector(settings: ProjectorSettings) -> int:
-    """Blocks until SIGTERM or SIGINT; the exit code."""
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    ops = Ops(settings.ops_url)
-    history = History(settings.history_url)
-    try:
-        Projector(settings, JournalReader(settings.journal_folder), ops, history).run(stop)
-    except DiskFailure as failure:
-        log.critical("disk failure: the projector stops", error=str(failure))
-        return EXIT_DISK_FAILURE
-    finally:
-        history.close()
-        ops.close()
-    return EXIT_STOPPED

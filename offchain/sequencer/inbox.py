@@ -30,11 +30,13 @@ class Inbox:
         self._sequencer = sequencer
         self._ops = ops
         self._pause = poll_millis / 1000
+        self.failure = ""
+        """Why the last errand failed; "" if it did not."""
 
     async def run(self) -> None:
         countersigned = await self._last_countersignature()
         while True:
-            pause = self._pause
+            pause, failure = self._pause, ""
             try:
                 countersigned = await self._countersign(countersigned)
                 commands = await asyncio.to_thread(self._poll)
@@ -44,7 +46,8 @@ class Inbox:
                 return
             except StorageError as error:
                 log.warning("ops database does not answer", error=str(error))
-                pause = PAUSE_AFTER_FAILURE_SECONDS
+                pause, failure = PAUSE_AFTER_FAILURE_SECONDS, str(error)
+            self.failure = failure
             if pause:
                 await asyncio.sleep(pause)
 

@@ -9,6 +9,7 @@ SQL, the chain.
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -117,6 +118,8 @@ class Sequencer:
         self._disk = ThreadPoolExecutor(max_workers=1, thread_name_prefix="journal")
         self.on_space: list[Callable[[], None]] = []
         """Called when the queue of waiting commands has been emptied into a group."""
+        self.on_synced: Callable[[float], None] = _unobserved
+        """Called in the journal's thread with the seconds that a group took to become durable."""
 
     # --- what others call, on the loop ---
 
@@ -126,6 +129,11 @@ class Sequencer:
         self._waiting.append(submission)
         self.waiting_commands += len(submission.commands)
         self._wake.set()
+
+    @property
+    def is_stopping(self) -> bool:
+        """It takes no more commands, because it was told to stop or because the disk failed."""
+        return self._stopping
 
     @property
     def is_full(self) -> bool:
@@ -280,7 +288,9 @@ class Sequencer:
     def _commit(self, group: Group) -> None:
         """In the journal's thread: fsync, and only then signatures and frames."""
         if group.records:
+            began = time.perf_counter()
             self._journal.append(group.records)
+            self.on_synced(time.perf_counter() - began)
             group.frame = events_frame(group.messages)
         group.acks = [[self._ack(draft) for draft in drafts] for _, drafts in group.answers]
 
@@ -305,6 +315,10 @@ class Sequencer:
         for wanted, taken in group.snapshots:
             if not wanted.done():
                 wanted.set_result(taken)
+
+
+def _unobserved(_: float) -> None:
+    """Nobody measures."""
 
 
 def _before(recent: Sequence[FeedMessage], last_sequence: int) -> int:

@@ -20,6 +20,7 @@ from offchain.domain.command import SetOperators, record_bytes
 from offchain.domain.errors import ConfigurationError, DiskFailure
 from offchain.domain.keccak import keccak
 from offchain.sequencer.inbox import Inbox
+from offchain.sequencer.metrics import SequencerMetrics
 from offchain.sequencer.recovery import recover
 from offchain.sequencer.sequencer import Sequencer, Submission
 from offchain.sequencer.server import Server
@@ -28,6 +29,8 @@ from offchain.storage.disk import Disk
 from offchain.storage.journal import Journal
 from offchain.storage.ops import Ops
 from offchain.storage.reader import JournalReader
+from offchain.telemetry.probes import Progress, listen
+from offchain.telemetry.supervisor import ALIVE, READY, STOPPING, tell
 
 EXIT_DRAINED = 0
 EXIT_DISK_FAILURE = 70
@@ -35,7 +38,9 @@ SWITCH_SECONDS = 0.0005
 """How long the loop's thread keeps the interpreter while the journal's thread wants to go on after its fsync."""
 
 log = structlog.get_logger("sequencer")
+PROGRESS_SECONDS = 1.0
 Ready = Callable[[Sequencer], None]
+Drain = Callable[[], None]
 
 
 def wall_clock() -> int:
@@ -43,15 +48,18 @@ def wall_clock() -> int:
     return time.time_ns() // 1_000_000
 
 
-def run_sequencer(settings: SequencerSettings, ready: Ready | None = None) -> int:
-    """Blocks until the process has to end; returns its exit code. `ready` is called when the socket listens."""
+def run_sequencer(settings: SequencerSettings, ready: Ready | None = None, drain: Drain | None = None) -> int:
+    """Blocks until the process has to end; returns its exit code.
+
+    `ready` is called when the socket listens; `drain` in a thread when it is to stop, while it still answers.
+    """
 
     async def main() -> int:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
-        return await serve(settings, stop=stop, ready=ready, freeze=True)
+        return await serve(settings, stop=stop, ready=ready, drain=drain, freeze=True)
 
     return uvloop.run(main())
 
@@ -61,6 +69,7 @@ async def serve(
     *,
     stop: asyncio.Event,
     ready: Ready | None = None,
+    drain: Drain | None = None,
     clock: Clock = wall_clock,
     disk: Disk | None = None,
     freeze: bool = False,
@@ -83,7 +92,7 @@ async def serve(
                 _freeze()
             try:
                 _bind(ops, folder)
-                await _work(sequencer, Server(sequencer, settings.socket, folder), ops, settings, stop, ready)
+                await _work(sequencer, Server(sequencer, settings.socket, folder), ops, settings, stop, ready, drain)
             finally:
                 ops.close()
     except DiskFailure as failure:
@@ -100,28 +109,48 @@ async def _work(
     settings: SequencerSettings,
     stop: asyncio.Event,
     ready: Ready | None,
+    drain: Drain | None,
 ) -> None:
+    errands = Inbox(sequencer, ops, settings.inbox_poll_millis)
+    metrics = SequencerMetrics(sequencer, errands)
+    port_file = settings.data / "sequencer.port"
+    listener = listen(metrics.probes(), settings.metrics_host, settings.metrics_port, port_file)
     writer = asyncio.create_task(sequencer.run())
-    inbox = asyncio.create_task(Inbox(sequencer, ops, settings.inbox_poll_millis).run())
+    inbox = asyncio.create_task(errands.run())
+    alive = asyncio.create_task(_note_progress(metrics.progress))
     stopped = asyncio.create_task(stop.wait())
     try:
         await server.start()
+        tell(READY)
         if ready is not None:
             ready(sequencer)
         await asyncio.wait((writer, inbox, stopped), return_when=asyncio.FIRST_COMPLETED)
         if inbox.done():
             inbox.result()
+        tell(STOPPING)
+        if drain is not None and stopped.done() and not writer.done():
+            await asyncio.to_thread(drain)
         server.stop_reading()
         sequencer.stop()
         await writer
         await server.close()
     finally:
-        for task in (inbox, stopped, writer):
+        for task in (inbox, stopped, writer, alive):
             task.cancel()
+        if listener is not None:
+            listener.close()
         with contextlib.suppress(Exception, asyncio.CancelledError):
             await inbox
         for connection in list(server.connections):
             connection.abort()
+
+
+async def _note_progress(progress: Progress) -> None:
+    """As long as the loop goes round, this does."""
+    while True:
+        progress.note()
+        tell(ALIVE)
+        await asyncio.sleep(PROGRESS_SECONDS)
 
 
 def _check_chain(journaled: int | None, settings: SequencerSettings) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from offchain.domain.command import OpenVenue
 from offchain.domain.errors import ConfigurationError
+from offchain.telemetry.probes import OFF
 
 Clock = Callable[[], int]
 """Unix milliseconds."""
@@ -41,6 +42,9 @@ class SequencerSettings:
     epoch_millis: int = 60_000
     epoch_orders: int = 10_000
     inbox_poll_millis: int = 100
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int = OFF
+    """Of /livez, /readyz and /metrics; 0 lets the system choose and writes it to `data/sequencer.port`."""
     ring_commands: int = RING_COMMANDS
     ring_bytes: int = RING_BYTES
 

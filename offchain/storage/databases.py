@@ -4,6 +4,8 @@ Invariant: on SQLite every writing transaction takes the write lock when it begi
 because another process wrote; amounts are TEXT, as no column of a database holds 2^128 exactly everywhere.
 """
 
+import contextlib
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -79,6 +81,7 @@ def _engine(url: str, synchronous: str) -> Engine:
     try:
         parsed = make_url(url)
         if parsed.get_backend_name() == "sqlite":
+            _create_private(parsed.database)
             engine = sa.create_engine(parsed, connect_args={"timeout": BUSY_MILLIS / 1000})
             _prepare_sqlite(engine, synchronous)
             return engine
@@ -87,6 +90,16 @@ def _engine(url: str, synchronous: str) -> Engine:
         raise ConfigurationError(
             f"database URL: {error}", remedy="Like sqlite:////var/lib/hooats/ops.sqlite"
         ) from error
+
+
+def _create_private(name: str | None) -> None:
+    """A new SQLite file is its owner's alone, and so are the files that SQLite puts beside it.
+
+    What keeps it from being created is SQLite's to report.
+    """
+    if name and name != ":memory:" and not name.startswith("file:"):
+        with contextlib.suppress(OSError):
+            os.close(os.open(name, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
 
 
 def _prepare_sqlite(engine: Engine, synchronous: str) -> None:

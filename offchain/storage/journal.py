@@ -63,7 +63,7 @@ class Journal:
         """
         disk = disk or Disk()
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             journal = cls(folder, chain_id, _lock(folder), disk, segment_bytes)
             try:
                 journal._recover()
@@ -134,7 +134,7 @@ class Journal:
         was_durable = durable_sequence(self.folder)
         if was_durable is not None and was_durable > self.last_sequence:
             self.lost_sequence = was_durable
-        self._durable = os.open(self.folder / DURABLE_NAME, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        self._durable = os.open(self.folder / DURABLE_NAME, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self._publish()
 
     def _next_segment(self) -> None:
@@ -169,7 +169,7 @@ def durable_sequence(folder: Path) -> int | None:
 
 def _lock(folder: Path) -> int:
     """The descriptor holds the lock: it is not inherited, and ends with the process however that ends."""
-    descriptor = os.open(folder / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    descriptor = os.open(folder / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         os.ftruncate(descriptor, 0)

@@ -148,11 +148,11 @@ async def test_the_heartbeat_says_how_it_ended(tmp_path: Path) -> None:
 
 def test_the_key_is_in_no_log_line(capsys: pytest.CaptureFixture[str]) -> None:
     key = bytes(range(32))
-    loop.configure_logs(key)
+    loop.configure_logs("keeper.settle", [key])
     try:
         structlog.get_logger().error("oops", reason=f"bad key 0x{key.hex().upper()}", more="fine")
     finally:
         structlog.reset_defaults()
     line = json.loads(capsys.readouterr().err)
-    assert line["reason"] == "(withheld)"
+    assert line["reason"] == "bad key 0x(withheld)" and line["process"] == "keeper.settle"
     assert line["more"] == "fine"

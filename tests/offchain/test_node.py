@@ -91,6 +91,53 @@ def test_sigterm_drains_and_ends_the_children(node: Node, running: "subprocess.P
     wait_until(lambda: not any(map(is_alive, pids.values())))
 
 
+def test_probes_and_metrics_of_all_its_processes(node: Node, running: "subprocess.Popen[str]") -> None:
+    wait_until(lambda: (node.data / "projector.port").exists())
+    ports = {name: int((node.data / f"{name}.port").read_text()) for name in ("gateway", "sequencer", "projector")}
+    for name, port in ports.items():
+        wait_until(lambda port=port: httpx.get(f"http://127.0.0.1:{port}/readyz").status_code == 200)
+        assert httpx.get(f"http://127.0.0.1:{port}/livez").status_code == 200
+        assert f"hooats_{name}_sequence 1.0" in httpx.get(f"http://127.0.0.1:{port}/metrics").text
+    metrics = httpx.get(f"http://127.0.0.1:{ports['sequencer']}/metrics").text
+    assert 'hooats_sequencer_venue_state{state="ACTIVE"} 1.0' in metrics
+
+
+def test_nobody_else_may_read_its_folder(node: Node, running: "subprocess.Popen[str]") -> None:
+    wait_until(lambda: (node.data / "history.sqlite").exists() and (node.data / "projector.port").exists())
+    modes = {path.relative_to(node.data): path.stat().st_mode & 0o077 for path in [node.data, *node.data.rglob("*")]}
+    assert not any(modes.values()), modes
+
+
+def test_its_log_is_json_lines_without_the_key(node: Node, running: "subprocess.Popen[str]") -> None:
+    running.terminate()
+    output, _ = running.communicate(timeout=20)
+    lines = [json.loads(line) for line in output.splitlines()]
+    assert {"sequencer", "projector"} <= {line["process"] for line in lines}
+    assert "22" * 32 not in output
+    assert (node.data / "session.secret").read_text().strip()[2:] not in output
+
+
+def test_a_stopping_node_answers_what_is_in_flight(node: Node, running: "subprocess.Popen[str]") -> None:
+    """Requests that were taken before SIGTERM are answered, not cut off, and later ones find nobody."""
+    body = b'{"orders": [' + b" " * 20_000
+    with socket.create_connection(("127.0.0.1", node.port), 5) as slow:
+        head = (
+            f"POST /v1/orders HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {len(body) + 2}"
+        )
+        slow.sendall(head.encode() + b"\r\n\r\n" + body)
+        time.sleep(0.3)
+        began = time.monotonic()
+        running.terminate()
+        time.sleep(0.5)
+        with pytest.raises(httpx.HTTPError):
+            httpx.get(f"http://127.0.0.1:{node.port}/livez", timeout=2)
+        slow.sendall(b"]}")
+        slow.settimeout(10)
+        assert slow.recv(12).startswith(b"HTTP/1.1 4")
+    assert running.wait(20) == 0
+    assert time.monotonic() - began < 15
+
+
 def test_two_nodes_on_one_folder(node: Node, running: "subprocess.Popen[str]") -> None:
     second = node.start()
     output, _ = second.communicate(timeout=30)

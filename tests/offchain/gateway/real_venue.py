@@ -110,7 +110,8 @@ def main() -> int:
                 inbox_poll_millis=10,
             )
         )
-    from offchain.projector.projector import ProjectorSettings, run_projector
+    from offchain.projector.projector import ProjectorSettings
+    from offchain.projector.serve import run_projector
 
     return run_projector(ProjectorSettings(data=data, ops_url=options["ops"], history_url=options["history"]))
 

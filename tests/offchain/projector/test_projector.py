@@ -281,11 +281,12 @@ def test_a_real_kill_again_and_again(day: Path, copy: Path) -> None:
     code = (
         "import sys; from pathlib import Path\n"
         "import offchain.projector.projector as p\n"
+        "from offchain.projector.serve import run_projector\n"
         "p.COMMANDS_PER_TRANSACTION = 3\n"
         "d = Path(sys.argv[1])\n"
         "s = p.ProjectorSettings(data=d, ops_url=f'sqlite:///{d}/ops.sqlite',"
         " history_url=f'sqlite:///{d}/history.sqlite', snapshot_commands=30)\n"
-        "sys.exit(p.run_projector(s))\n"
+        "sys.exit(run_projector(s))\n"
     )
     last, database = JournalReader(copy / "journal").durable_sequence(), copy / "history.sqlite"
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
