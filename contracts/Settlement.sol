@@ -216,22 +216,25 @@ contract Settlement is ISettlement, IPausable, AccessControl, EIP712 {
     /* STEP 2: EVALUATE */
 
     function _evaluateAll(Sheet memory sheet, Batch calldata batch) private returns (bytes memory refusals) {
-        uint256 count = batch.fills.length;
-        for (uint256 i; i < count; ++i) {
-            uint8 reason = _evaluateNext(sheet, batch, i, batch.fills[i]);
+        Order[] calldata orders = batch.orders;
+        Fill[] calldata fills = batch.fills;
+        for (uint256 i; i < fills.length; ++i) {
+            uint8 reason = _evaluateNext(sheet, batch, orders, i, fills[i]);
             if (reason != 0) refusals = abi.encodePacked(refusals, uint16(i), reason);
         }
         if (sheet.legCount != batch.ammQuotes.length) revert MalformedBatch();
     }
 
-    function _evaluateNext(Sheet memory sheet, Batch calldata batch, uint256 index, Fill calldata fill)
-        private
-        returns (uint8 reason)
-    {
+    function _evaluateNext(
+        Sheet memory sheet,
+        Batch calldata batch,
+        Order[] calldata orders,
+        uint256 index,
+        Fill calldata fill
+    ) private returns (uint8 reason) {
         // A fill that was taken back proves nothing: its orders may be the very reason.
         if (fill.sizeLots == 0) return REASON_OPERATOR;
 
-        Order[] calldata orders = batch.orders;
         (uint256 maker, uint256 taker) = (fill.maker, fill.taker);
         if (taker >= orders.length) revert MalformedBatch();
         if (maker < orders.length) return _evaluate(sheet, index, fill, orders[maker], orders[taker]);
