@@ -2,12 +2,10 @@
 pragma solidity 0.8.30;
 
 import {AccessControl} from "@openzeppelin/contracts/access/AccessControl.sol";
-import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {IERC20Metadata} from "@openzeppelin/contracts/token/ERC20/extensions/IERC20Metadata.sol";
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 import {Checkpoints} from "@openzeppelin/contracts/utils/structs/Checkpoints.sol";
 import {IAmmFactory} from "./interfaces/IAmmFactory.sol";
-import {IAmmPair} from "./interfaces/IAmmPair.sol";
 import {IPausable} from "./interfaces/IPausable.sol";
 import {ISettlement} from "./interfaces/ISettlement.sol";
 import {IVault} from "./interfaces/IVault.sol";
@@ -28,19 +26,20 @@ import {
     TIF_GTD,
     TIF_IOC
 } from "./interfaces/Types.sol";
-import {BatchSheet, Column, Leg, Sheet, Ticket} from "./libraries/BatchSheet.sol";
+import {AmmLegs, Leg} from "./libraries/AmmLegs.sol";
+import {BatchSheet, Column, QUOTE_COLUMN, Sheet, Ticket} from "./libraries/BatchSheet.sol";
 import {FeeMath} from "./libraries/FeeMath.sol";
 import {OrderHash} from "./libraries/OrderHash.sol";
 import {PauseRules} from "./libraries/PauseRules.sol";
 import {Standing} from "./libraries/Standings.sol";
 import {Signature65} from "./libraries/Signature65.sol";
-import {UnitIndex} from "./libraries/UnitIndex.sol";
 
 /// @title Settles matched orders between Vault accounts; see ISettlement
 /// @dev A batch goes through four steps: open (every order once: fields, signature, market, legs), evaluate (every fill
 /// against running balances in memory), write (slots as they fill, balances as one net change), log. It calls nothing
 /// but the Vault, which calls nothing back, and views of the AMM: there is no generic call and no token here.
 contract Settlement is ISettlement, IPausable, AccessControl, EIP712 {
+    using AmmLegs for Leg;
     using BatchSheet for Column;
     using BatchSheet for Sheet;
     using Checkpoints for Checkpoints.Trace208;
@@ -68,9 +67,8 @@ contract Settlement is ISettlement, IPausable, AccessControl, EIP712 {
     /// @dev Bounds the memory of a batch. Python twin: `offchain.domain.limits.FILLS_PER_BATCH_MAX`.
     uint256 public constant MAX_FILLS = 40;
 
-    /// @dev Where the fee account is in the quote column, and the quote column among the columns.
+    /// @dev Where the fee account is in the quote column.
     uint256 private constant FEE_ROW = 0;
-    uint256 private constant QUOTE_COLUMN = 0;
 
     /// @dev Reasons of a refusal; REASON_TAKER is added when the taker's order is at fault and not the maker's.
     uint8 public constant REASON_BALANCE = 1;
@@ -312,40 +310,13 @@ contract Settlement is ISettlement, IPausable, AccessControl, EIP712 {
         (leg.fill, leg.market, leg.isBuy) = (sheet.batch + uint64(index), taker.market, ticket.isBuy);
         uint256 base = terms.lots * ticket.baseAtomsPerLot;
         (leg.amountIn, leg.promised) = leg.isBuy ? (quote, base) : (base, quote);
-        if (!_gives(leg, sheet.columns[leg.baseColumn].token)) return REASON_AMM;
+        address token = sheet.columns[leg.baseColumn].token;
+        leg.pair = AMM_FACTORY.pairOf(token);
+        if (!leg.isKept(token, VAULT.index())) return REASON_AMM;
 
         _execute(sheet, ticket, terms, terms.takerFee);
         sheet.columns[QUOTE_COLUMN].move(FEE_ROW, terms.takerFee);
-        _take(sheet, ticket, leg);
-    }
-
-    /// @return Whether the pair of `base` is there and gives what was promised, in this block.
-    function _gives(Leg memory leg, address base) private view returns (bool) {
-        IAmmPair pair = IAmmPair(AMM_FACTORY.pairOf(base));
-        if (address(pair) == address(0)) return false;
-        leg.pair = address(pair);
-        uint256 unitIndex = VAULT.index();
-        uint256 atoms = leg.isBuy ? UnitIndex.toAtomsDown(leg.amountIn, unitIndex) : leg.amountIn;
-        // Atoms that somebody gave to a pair must not keep it from trading: it holds 112 bits.
-        if (IERC20(base).balanceOf(leg.pair) + (leg.isBuy ? 0 : atoms) > type(uint112).max) return false;
-
-        try pair.getAmountOut(atoms, !leg.isBuy) returns (uint256 given) {
-            return (leg.isBuy ? given : UnitIndex.toUnitsDown(given, unitIndex)) >= leg.promised;
-        } catch {
-            return false;
-        }
-    }
-
-    /// @dev The pair's side, and where the exchange will find the taker.
-    function _take(Sheet memory sheet, Ticket memory ticket, Leg memory leg) private pure {
-        (Column memory quote, Column memory base) = (sheet.columns[QUOTE_COLUMN], sheet.columns[leg.baseColumn]);
-        (Column memory into, Column memory out) = leg.isBuy ? (quote, base) : (base, quote);
-        into.move(into.addPair(leg.pair), int256(leg.amountIn));
-        leg.pairRow = out.addPair(leg.pair);
-        out.move(leg.pairRow, -int256(leg.promised));
-
-        leg.takerRow = leg.isBuy ? ticket.baseRow : ticket.quoteRow;
-        leg.isTaken = true;
+        sheet.take(leg, ticket);
     }
 
     /// @dev Rates that do not sum below zero make fees that do not sum below zero.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.30;
 
+import {Leg} from "./AmmLegs.sol";
 import {BatchIndex} from "./BatchIndex.sol";
 import {Standing} from "./Standings.sol";
 
@@ -33,25 +34,8 @@ struct Ticket {
     uint256 quoteAtomsPerTickLot;
 }
 
-/// @dev One AMM fill.
-/// @param isTaken Whether it was not refused, and will be exchanged.
-/// @param baseColumn Where the base token is.
-/// @param takerRow Where the taker is in the column of what comes out.
-/// @param pairRow Where the pair is in it.
-/// @param amountIn What the pair gets: units or atoms.
-/// @param promised What the taker has been given in advance: units or atoms.
-struct Leg {
-    uint64 fill;
-    uint32 market;
-    bool isBuy;
-    bool isTaken;
-    address pair;
-    uint256 baseColumn;
-    uint256 takerRow;
-    uint256 pairRow;
-    uint256 amountIn;
-    uint256 promised;
-}
+/// @dev Where the quote column is among the columns.
+uint256 constant QUOTE_COLUMN = 0;
 
 /// @dev A batch under evaluation.
 /// @param columns The quote column first; its first row is the fee account's.
@@ -125,6 +109,18 @@ library BatchSheet {
         sheet.legCount = count + 1;
     }
 
+    /// @dev Enters the pair's side of a leg that is not refused: what it gets, and what it owes.
+    function take(Sheet memory sheet, Leg memory leg, Ticket memory ticket) internal pure {
+        (Column memory quote, Column memory base) = (sheet.columns[QUOTE_COLUMN], sheet.columns[leg.baseColumn]);
+        (Column memory into, Column memory out) = leg.isBuy ? (quote, base) : (base, quote);
+        move(into, addPair(into, leg.pair), int256(leg.amountIn));
+        leg.pairRow = addPair(out, leg.pair);
+        move(out, leg.pairRow, -int256(leg.promised));
+
+        leg.takerRow = leg.isBuy ? ticket.baseRow : ticket.quoteRow;
+        leg.isTaken = true;
+    }
+
     /// @return Whether a pair brings atoms of the base token in `baseColumn`.
     function isBought(Sheet memory sheet, uint256 baseColumn) internal pure returns (bool) {
         for (uint256 i; i < sheet.legs.length; ++i) {
@@ -135,7 +131,7 @@ library BatchSheet {
     }
 
     /// @dev A row for a pair, behind the orders' rows. Not in the index: a pair has one leg in a batch.
-    function addPair(Column memory column, address pair) internal pure returns (uint256 row) {
+    function addPair(Column memory column, address pair) private pure returns (uint256 row) {
         row = column.count;
         column.count = row + 1;
         trim(column);
