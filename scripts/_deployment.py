@@ -187,12 +187,18 @@ class Builder:
 
     def _creation(self, name: str, /, artifact: str = "", **values: Any) -> Creation:
         compiled = self._artifacts[artifact or name]
-        constructor = compiled.find("constructor")
-        arguments = bind(constructor, {key.strip("_"): value for key, value in values.items()}, compiled.name)
         salt = salt_of(NAMESPACE, self._parameters.version, name, self._fingerprint)
-        code = init_code(compiled.creation_code, constructor["inputs"], arguments, compiled.name)
-        address = predict(self._factory, salt, code)
-        return Creation(name, compiled, compiled, arguments, salt + code, address)
+        return make_creation(name, compiled, self._factory, salt, values)
+
+
+def make_creation(
+    name: str, compiled: Artifact, factory: Address, salt: bytes, values: Mapping[str, Any] = {}
+) -> Creation:
+    """A contract to create; `values` are its constructor's arguments by name."""
+    constructor = compiled.find("constructor")
+    arguments = bind(constructor, {key.strip("_"): value for key, value in values.items()}, compiled.name)
+    code = init_code(compiled.creation_code, constructor["inputs"], arguments, compiled.name)
+    return Creation(name, compiled, compiled, arguments, salt + code, predict(factory, salt, code))
 
 
 class Wiring:

@@ -93,6 +93,17 @@ class RegistryFile:
         self._contracts[name] = entry.to_json()
         self._save()
 
+    def record_operation(self, operation: Mapping[str, Any]) -> None:
+        """Adds what was scheduled on the timelock, or replaces it by id."""
+        known = [item for item in self._content.get("operations", []) if item["id"] != operation["id"]]
+        self._content["operations"] = [*known, dict(operation)]
+        self._save()
+
+    def replace(self, name: str, entry: Mapping[str, Any]) -> None:
+        """The contract that stands under a name from now on."""
+        self._contracts[name] = dict(entry)
+        self._save()
+
     def finish(
         self,
         order: list[str],

@@ -4,8 +4,6 @@ Invariant: nothing is sent before the preflight has passed; the registry is writ
 that can be decided without a chain is in `_deployment.py`; what a chain is, in `_chain.py`.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -17,7 +15,8 @@ from offchain.domain.keccak import keccak
 from offchain.domain.units import Address
 from scripts._accounts import Signer, find_signer
 from scripts._artifacts import load_artifacts
-from scripts._chain import BIG_BLOCK_GAS, REMOTE_PAUSE_SECONDS, Chain, Mined, Sender, await_receipt, install_factory
+from scripts._blocks import choose_blocks, room_for
+from scripts._chain import REMOTE_PAUSE_SECONDS, Chain, Mined, Sender, await_receipt, install_factory
 from scripts._create2 import CODE_BYTES_MAX, FACTORY, FACTORY_COST, FACTORY_SIGNER, FACTORY_TRANSACTION
 from scripts._deployment import ARTIFACTS, Creation, Plan, factory_of, make_plan, readable
 from scripts._parameters import ROLES, SEPARATE, Parameters, load
@@ -133,7 +132,7 @@ class Deployment:
         self._check_balance(sender, big_blocks)
         self._check_factory(factory, sender)
         for creations in self._plan.creations:
-            with self._room_for(creations):
+            with room_for(self._chain, any(creation.name in self._large for creation in creations), self._limit):
                 for creation in creations:
                     self._create(creation, factory, sender)
                 sender.settle()
@@ -179,14 +178,8 @@ class Deployment:
     def _choose_blocks(self) -> bool:
         """True if the deployer's transactions go to big blocks. Large contracts need them, except where a development
         chain can be told to make one."""
-        if self._options.big_blocks or self._chain.uses_big_blocks(self._signer.address):
-            return True
-        if self._large and not self._chain.is_development:
-            raise ConfigurationError(
-                f"too large for blocks of {self._limit:,} gas: {self._large_contracts()}",
-                remedy=f"Switch {self._signer.address} to big blocks (evmUserModify, usingBigBlocks) and run again",
-            )
-        return False
+        large = self._large_contracts()
+        return self._options.big_blocks or choose_blocks(self._chain, self._signer.address, large, self._limit)
 
     def _large_contracts(self) -> str:
         large = (creation for creation in self._plan.contracts if creation.name in self._large)
@@ -221,17 +214,6 @@ class Deployment:
             raise ConfigurationError(f"no contract at quote token {token} on chain {self._chain.id}")
 
     # --- creations and calls ---
-
-    @contextmanager
-    def _room_for(self, creations: list[Creation]) -> Iterator[None]:
-        """On a development chain, big blocks while a large contract is created. (After a kill they stay big.)"""
-        is_needed = any(creation.name in self._large for creation in creations)
-        is_raised = is_needed and self._chain.set_block_gas(BIG_BLOCK_GAS)
-        try:
-            yield
-        finally:
-            if is_raised:
-                self._chain.set_block_gas(self._limit)
 
     def _create(self, creation: Creation, factory: Address, sender: Sender) -> None:
         if creation.name in self._missing:

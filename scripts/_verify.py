@@ -42,9 +42,10 @@ def _verify(venue: Venue, name: str, contract: Contract, compiled: Mapping[str, 
     if not contract.salt and (expected := _clone_of(venue, name)):
         finding = "clone of " + expected[0] if code == expected[1] else f"is no clone of {expected[0]}"
         return Verdict(name, contract, None, b"", code == expected[1], finding)
-    made = compiled.get(artifact_of(name))
+    artifact = contract.artifact or artifact_of(name)
+    made = compiled.get(artifact)
     if made is None:
-        return Verdict(name, contract, None, b"", False, f"contracts/ has no {artifact_of(name)}")
+        return Verdict(name, contract, None, b"", False, f"contracts/ has no {artifact}")
     arguments = arguments_of(made, contract.constructor_arguments, name)
     problems = [
         *([] if _equal(code, made) else [_difference(code, made)]),
@@ -102,10 +103,10 @@ def _without_metadata(code: bytes) -> bytes:
 
 def arguments_of(made: Compiled, readable: list[Any], name: str) -> bytes:
     """Constructor arguments of the registry, ABI-encoded."""
-    inputs = next((entry["inputs"] for entry in made.abi if entry["type"] == "constructor"), [])
+    inputs: list[dict[str, Any]] = next((entry["inputs"] for entry in made.abi if entry["type"] == "constructor"), [])
     if len(inputs) != len(readable):
         raise ConfigurationError(
-            f"the constructor of {made.name} takes {len(inputs)} arguments, and the registry has {len(readable)} of {name}",
+            f"the constructor of {made.name} takes {len(inputs)} arguments, the registry has {len(readable)} of {name}",
             remedy="Check out the commit that the registry names",
         )
     kinds = [type_of(item) for item in inputs]
