@@ -16,6 +16,8 @@ from keepers.commit import Committer
 from keepers.cycle import INTERNAL, Cycle, Heartbeat, Keeper, exit_code, stop_on_signals
 from keepers.lease import KeptLease
 from keepers.metrics import KeeperMetrics, watch_balance
+from keepers.price import Pricer
+from keepers.quotes import make_source
 from keepers.relay import Relayer
 from keepers.settings import KeeperSettings
 from keepers.settle import Settler
@@ -64,11 +66,29 @@ def _make_relay(rpc: Rpc, ops: Ops, settings: KeeperSettings) -> AnyKeeper:
     return Relayer(rpc, ops, sender, settings.registry, lease, gas_max=settings.gas_max)
 
 
+def _make_price(rpc: Rpc, ops: Ops, settings: KeeperSettings) -> AnyKeeper:
+    if settings.price is None:
+        raise ConfigurationError("keeper price has no source", remedy="Give --source file:PATH or hyperliquid:URL")
+    source = make_source(settings.price.source, settings.price.names)
+    sender, lease = _make_sender(rpc, ops, settings, "price")
+    return Pricer(
+        rpc,
+        ops,
+        sender,
+        settings.registry,
+        lease,
+        source=source,
+        settings=settings.price,
+        gas_max=settings.gas_max,
+    )
+
+
 KEEPERS: dict[str, Callable[[Rpc, Ops, KeeperSettings], AnyKeeper]] = {
     "sync": _make_sync,
     "settle": _make_settle,
     "commit": _make_commit,
     "relay": _make_relay,
+    "price": _make_price,
 }
 
 

@@ -101,6 +101,11 @@ class Sender:
         """Time of the latest block that was seen, unix seconds; 0 before the first look."""
         return self._chain.head.time if self._chain is not None else 0
 
+    @property
+    def chain_block(self) -> int:
+        """Number of the latest block that was seen; 0 before the first look."""
+        return self._chain.head.number if self._chain is not None else 0
+
     async def start(self) -> None:
         """Reconciles the rows with the chain. To be called once the lease is held; may be repeated."""
         for row in self._ops.transactions_of(self.keeper, (TransactionState.PLANNED,)):
@@ -133,6 +138,11 @@ class Sender:
         row = self._keep(row.id, nonce, signed, fees, revision)
         await self._broadcast(row, signed.raw)
         return self._ops.transaction(row.id)
+
+    def withdraw(self, id: int, reason: str) -> None:
+        """The row is not worth sending any more: unless a block takes it first, nothing is sent to ourselves at its
+        nonce, so that later ones need not wait, and the row FAILS for this reason. Its bytes are not sent again."""
+        self._impossible.setdefault(id, reason)
 
     async def advance(self) -> list[Transaction]:
         """One look at the chain, and whatever it makes necessary. Returns the rows that became FINAL or FAILED."""

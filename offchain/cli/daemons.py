@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -9,6 +10,7 @@ from keepers.loop import KEEPERS, KeeperSettings, run_keeper
 from offchain.chain.registry import load_registry
 from offchain.cli import options
 from offchain.cli.configuration import keeper_defaults
+from offchain.cli.keeper_flags import check_owners, keeper_flags, price_settings
 from offchain.domain.errors import ConfigurationError
 from offchain.domain.units import Address
 from offchain.node import NodeSettings, run_node
@@ -104,6 +106,7 @@ def _keeper_defaults(context: click.Context, _: click.Parameter, name: str) -> s
     type=click.IntRange(min=0),
     show_default="100, and no limit for this machine's own node",
 )
+@keeper_flags
 def keeper(
     name: str,
     data: Path,
@@ -118,11 +121,14 @@ def keeper(
     metrics_port: int,
     max_fee_gwei: float,
     requests_per_minute: int | None,
+    **own: Any,
 ) -> None:
-    """Run the keeper NAME: sync reads the chain, settle and commit and relay send transactions with their own keys.
+    """Run the keeper NAME: sync reads the chain; settle, commit, relay and price send transactions, each with a key of
+    its own.
 
     Kill it at any time; started again, it goes on.
     """
+    check_owners(click.get_current_context(), name)
     if key is None and name != "sync":
         raise ConfigurationError(f"keeper {name} needs --key", remedy="Give the file of its own private key")
     settings = KeeperSettings(
@@ -136,5 +142,6 @@ def keeper(
         max_fee_wei=int(max_fee_gwei * 1e9),
         requests_per_minute=requests_per_minute,
         folder=data,
+        price=price_settings(own) if name == "price" else None,
     )
     sys.exit(run_keeper(name, settings))
