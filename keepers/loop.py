@@ -15,6 +15,8 @@ import structlog
 from keepers.commit import Committer
 from keepers.cycle import INTERNAL, Cycle, Heartbeat, Keeper, exit_code, stop_on_signals
 from keepers.lease import KeptLease
+from keepers.liquidate import Liquidator
+from keepers.list import Lister
 from keepers.metrics import KeeperMetrics, watch_balance
 from keepers.price import Pricer
 from keepers.quotes import make_source
@@ -27,6 +29,7 @@ from offchain.chain.rpc import Rpc
 from offchain.chain.signing import SigningKey
 from offchain.chain.transactions import Sender
 from offchain.chain.watcher import Watcher
+from offchain.client import HooatsClient
 from offchain.domain.errors import ConfigurationError, HooatsError
 from offchain.storage.ops import Ops
 from offchain.telemetry.logs import configure_logs
@@ -83,12 +86,27 @@ def _make_price(rpc: Rpc, ops: Ops, settings: KeeperSettings) -> AnyKeeper:
     )
 
 
+def _make_list(rpc: Rpc, ops: Ops, settings: KeeperSettings) -> AnyKeeper:
+    sender, lease = _make_sender(rpc, ops, settings, "list")
+    return Lister(rpc, ops, sender, settings.registry, lease)
+
+
+def _make_liquidate(rpc: Rpc, ops: Ops, settings: KeeperSettings) -> AnyKeeper:
+    if not settings.api_url:
+        raise ConfigurationError("keeper liquidate has no exchange", remedy="Give --api")
+    sender, lease = _make_sender(rpc, ops, settings, "liquidate")
+    exchange = HooatsClient(settings.api_url, settings.key)
+    return Liquidator(rpc, ops, sender, settings.registry, lease, exchange)
+
+
 KEEPERS: dict[str, Callable[[Rpc, Ops, KeeperSettings], AnyKeeper]] = {
     "sync": _make_sync,
     "settle": _make_settle,
     "commit": _make_commit,
     "relay": _make_relay,
     "price": _make_price,
+    "list": _make_list,
+    "liquidate": _make_liquidate,
 }
 
 

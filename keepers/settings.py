@@ -46,3 +46,5 @@ class KeeperSettings:
     """Filled by the keeper's sender; read by its metrics."""
     price: PriceSettings | None = None
     """Of the price keeper alone."""
+    api_url: str = ""
+    """The exchange that countersigns the liquidate keeper's burns."""

@@ -51,6 +51,12 @@ from offchain.security.keys import load_key
 @options.flag("--epoch-millis", "Longest epoch, if it holds an order.", type=int, default=60_000)
 @options.flag("--epoch-orders", "Most orders of an epoch.", type=int, default=10_000)
 @options.operators
+@click.option(
+    "--accept-loss",
+    "accepts_loss",
+    is_flag=True,
+    help="Start on an old copy of the journal although the chain settled more; the venue halts, and can be wound up.",
+)
 def node(
     data: Path,
     registry: Path,
@@ -63,6 +69,7 @@ def node(
     history_url: str,
     operators: tuple[Address, ...],
     metrics_host: str,
+    accepts_loss: bool,
     **parameters: int,
 ) -> None:
     """Run a node: sequencer, gateway and projector. Stop it with SIGTERM; starting it again is recovery."""
@@ -76,6 +83,7 @@ def node(
         port=port,
         operators=operators,
         metrics_host=metrics_host,
+        accepts_loss=accepts_loss,
         **parameters,
     )
     sys.exit(run_node(settings))
@@ -123,8 +131,7 @@ def keeper(
     requests_per_minute: int | None,
     **own: Any,
 ) -> None:
-    """Run the keeper NAME: sync reads the chain; settle, commit, relay and price send transactions, each with a key of
-    its own.
+    """Run the keeper NAME: sync reads the chain; the others send transactions, each with a key of its own.
 
     Kill it at any time; started again, it goes on.
     """
@@ -143,5 +150,6 @@ def keeper(
         requests_per_minute=requests_per_minute,
         folder=data,
         price=price_settings(own) if name == "price" else None,
+        api_url=own["api"],
     )
     sys.exit(run_keeper(name, settings))

@@ -52,7 +52,11 @@ PRICE = (
         default=60,
     ),
 )
+LIQUIDATE = (
+    options.flag("--api", "liquidate: URL of the exchange that countersigns.", default="http://127.0.0.1:8080"),
+)
 OWNERS = {
+    "api": "liquidate",
     "source": "price",
     "map": "price",
     "deviation_ppm": "price",
@@ -65,7 +69,7 @@ OWNERS = {
 
 def keeper_flags(command: F) -> F:
     """All of them, in order."""
-    for add in reversed(PRICE):
+    for add in reversed((*PRICE, *LIQUIDATE)):
         command = add(command)
     return command
 
