@@ -209,6 +209,7 @@ def deploy(chain: LocalChain) -> Venue:
     synth_factory = create("SynthFactory", "", ["address", "address"], ADMIN, synth_implementation)
     pair = create("AmmPair", "AmmPairImplementation")
     factory = create("AmmFactory", "", ["address", "address"], vault, pair)
+    create("AmmRouter", "", ["address"], factory)
     settlement = create("Settlement", "", ["address", "address", "address"], ADMIN, vault, factory)
     commitment = create("OrderbookCommitment", "", ["address"], ADMIN)
     grant = Function("grantRole(bytes32,address)")

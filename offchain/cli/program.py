@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from offchain import __version__
-from offchain.cli import backup, config, daemons, debt, doctor, journals, money, options, orders, proofs
+from offchain.cli import amm, backup, config, daemons, debt, doctor, journals, money, options, orders, proofs
 from offchain.cli.configuration import load_configuration
 from offchain.cli.failures import report
 
@@ -38,6 +38,7 @@ hooats.add_command(money.withdraw)
 hooats.add_command(money.balances)
 hooats.add_command(orders.order)
 hooats.add_command(debt.debt)
+hooats.add_command(amm.amm)
 hooats.add_command(proofs.prove)
 hooats.add_command(proofs.verify)
 hooats.add_command(journals.replay)

@@ -23,6 +23,9 @@ COMPILED = {
     contracts.SynthIssuer: "SynthIssuer",
     contracts.PriceOracle: "PriceOracle",
     contracts.SynthFactory: "SynthFactory",
+    contracts.AmmFactory: "AmmFactory",
+    contracts.AmmPair: "AmmPair",
+    contracts.AmmRouter: "AmmRouter",
     contracts.Token: "TestUSDC",
 }
 TABLES = {
@@ -31,6 +34,9 @@ TABLES = {
     "OrderbookCommitment": contracts.COMMITMENT_ERRORS,
     "SynthIssuer": contracts.ISSUER_ERRORS,
     "PriceOracle": contracts.ORACLE_ERRORS,
+    "AmmFactory": contracts.AMM_FACTORY_ERRORS,
+    "AmmPair": contracts.AMM_PAIR_ERRORS,
+    "AmmRouter": contracts.AMM_ROUTER_ERRORS,
 }
 
 
