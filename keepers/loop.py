@@ -25,6 +25,7 @@ from keepers.settings import KeeperSettings
 from keepers.settle import Settler
 from keepers.sync import Syncer
 from offchain.chain.fees import FeePolicy
+from offchain.chain.reserves import PoolReader
 from offchain.chain.rpc import Rpc
 from offchain.chain.signing import SigningKey
 from offchain.chain.transactions import Sender
@@ -51,7 +52,8 @@ def _make_sync(rpc: Rpc, ops: Ops, settings: KeeperSettings) -> AnyKeeper:
         confirmations=settings.confirmations,
         range_blocks=settings.range_blocks,
     )
-    return Syncer(rpc, watcher, registry, KeptLease(ops, "sync", settings.lease_seconds))
+    pools = PoolReader(rpc, ops, registry) if "AmmFactory" in registry.contracts else None
+    return Syncer(rpc, watcher, pools, registry, KeptLease(ops, "sync", settings.lease_seconds))
 
 
 def _make_settle(rpc: Rpc, ops: Ops, settings: KeeperSettings) -> AnyKeeper:

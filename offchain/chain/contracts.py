@@ -129,6 +129,12 @@ class PriceOracle:
     posters = Function("posters()", "address[]")
 
 
+class AmmPair:
+    """Twin: IAmmPair.sol."""
+
+    reserves = Function("reserves()", "uint112", "uint112", "uint32")
+
+
 class AmmFactory:
     """Twin: IAmmFactory.sol."""
 

@@ -157,11 +157,14 @@ def _create(connection: Connection, schema: sa.MetaData, name: str, version: int
     if found is None:
         schema.create_all(connection)
         connection.execute(versions.insert().values(name=name, version=version))
-    elif found != version:
+        return
+    if found != version:
         raise ConfigurationError(
             f"the {name} database has schema version {found}, this program needs {version}",
             remedy="Run the hooats version that wrote it, or migrate it as CHANGELOG says",
         )
+    for table in schema.sorted_tables:
+        table.create(connection, checkfirst=True)  # one that the version which wrote it did not need
 
 
 @contextmanager
