@@ -11,25 +11,28 @@ from typing import Any, Final, NamedTuple
 import click
 
 from offchain.domain.errors import ConfigurationError
-from offchain.domain.keccak import keccak
 from offchain.domain.units import Address
 from scripts._accounts import Signer, find_signer
 from scripts._artifacts import load_artifacts
 from scripts._blocks import choose_blocks, room_for
-from scripts._chain import REMOTE_PAUSE_SECONDS, Chain, Mined, Sender, await_receipt, install_factory
+from scripts._chain import REMOTE_PAUSE_SECONDS, Chain, Mined, Sender, install_factory
 from scripts._create2 import CODE_BYTES_MAX, FACTORY, FACTORY_COST, FACTORY_SIGNER, FACTORY_TRANSACTION
-from scripts._deployment import ARTIFACTS, Creation, Plan, factory_of, make_plan, readable
+from scripts._deployment import ARTIFACTS, Creation, Plan, factory_of, make_plan
+from scripts._listings import Clone
 from scripts._parameters import ROLES, SEPARATE, Parameters, load
-from scripts._registry import Entry, RegistryFile, abi_hash, commit_of
+from scripts._recording import Recorder
+from scripts._registry import RegistryFile, commit_of
 from scripts._roles import DEPLOYER
 from scripts._steps import Step
 
 WEI: Final = 10**18
-STEP_GAS: Final = 90_000
+STEP_GAS: Final = 300_000
 """More than any call of the plan needs; only for the balance that the preflight asks for."""
 TESTNET: Final = 998
 LIVE_CHAINS: Final = (TESTNET, 999)
 VENUE_ACCOUNTS: Final = ("feeAccount", "treasuryAccount", "insuranceAccount")
+SYNTH, PAIR = "SynthERC20:", "AmmPair:"
+"""Names of the registry that more may come of: markets are listed later too."""
 KEYS: Final = tuple(role for role in ROLES if role not in VENUE_ACCOUNTS)
 
 
@@ -114,7 +117,7 @@ class Deployment:
         self._plan = plan
         self._registry = registry
         self._options = options
-        self._commit = commit
+        self._recorder = Recorder(chain, registry, commit)
         self._gas: dict[str, int] = {}
         self._missing: set[str] = set()
         self._large: set[str] = set()
@@ -156,9 +159,10 @@ class Deployment:
         if gone or self._options.replace:
             self._registry.forget()
             return
-        planned = {creation.name: creation.address for creation in self._plan.contracts}
+        planned = self._plan.addresses
         for name, address in recorded.items():
-            if planned.get(name) != address:
+            is_later = name not in planned and name.startswith((SYNTH, PAIR))
+            if planned.get(name) != address and not is_later:
                 raise ConfigurationError(
                     f"{path} names {name} at {address}, and this would be {planned.get(name, 'none')}",
                     remedy="Deployer, parameters or sources differ: name another --registry, or --replace",
@@ -222,53 +226,44 @@ class Deployment:
                 factory,
                 creation.payload,
                 done=partial(self._created, creation),
-                signed=partial(self._registry.expect, creation.address),
+                signed=self._recorder.expecting(creation),
             )
-        elif self._registry.address(creation.name) is None:
-            self._record(creation, self._find(creation, factory))
+        elif not self._recorder.is_recorded(creation):
+            self._recorder.record_found(creation, factory)
 
     def _created(self, creation: Creation, mined: Mined) -> None:
         self._gas[creation.name] = mined.gas
         click.echo(f"  {creation.name:<65}{mined.gas:>12,} gas  block {mined.block}")
-        self._record(creation, mined)
-
-    def _record(self, creation: Creation, mined: Mined) -> None:
-        code = self._chain.code(creation.address)
-        if not code:
-            raise ConfigurationError(f"no code of {creation.name} at {creation.address} after {mined.transaction}")
-        entry = Entry(
-            address=creation.address,
-            abi_hash=abi_hash(creation.interface.abi),
-            bytecode_hash="0x" + keccak(code).hex(),
-            constructor_arguments=readable(creation.arguments),
-            block=mined.block,
-            transaction=mined.transaction,
-            commit=self._commit,
-            salt="0x" + creation.salt.hex(),
-        )
-        self._registry.record(creation.name, entry)
-
-    def _find(self, creation: Creation, factory: Address) -> Mined:
-        """The transaction of a contract that is there but not recorded: noted before it was sent, or searched."""
-        noted = self._registry.pending(creation.address)
-        receipt = self._chain.receipt(noted) if noted is not None else None
-        if noted is not None and receipt is not None and receipt["status"] == 1:
-            return Mined(noted, int(receipt["blockNumber"]), int(receipt["gasUsed"]))
-        return find_creation(self._chain, creation, factory)
+        self._recorder.record(creation, mined)
 
     def _perform(self, steps: list[Step], sender: Sender) -> None:
         allowed: set[Address] = set()
+        clones = {(clone.target, clone.payload): clone for clone in self._plan.clones}
         for step in steps:
+            clone = clones.get((step.target, step.payload))
             if not step.is_done(self._chain.call):
                 if step.target not in allowed and not step.is_allowed(self._chain.call):
                     remedy = "It was handed over: propose the call to the timelock, or deploy another `version`"
                     raise ConfigurationError(f"{step.label}: the deployer is not the contract's admin", remedy=remedy)
                 allowed.add(step.target)
-                sender.send(step.label, step.target, step.payload, done=partial(_performed, step))
+                sender.send(
+                    step.label,
+                    step.target,
+                    step.payload,
+                    done=partial(self._performed, step, clone),
+                    signed=self._recorder.expecting(clone) if clone else None,
+                )
+            elif clone is not None and not self._recorder.is_recorded(clone):
+                self._recorder.record_found(clone, clone.target)
         sender.settle()
 
+    def _performed(self, step: Step, clone: Clone | None, mined: Mined) -> None:
+        click.echo(f"  {step.label:<65}{mined.gas:>12,} gas  block {mined.block}")
+        if clone is not None:
+            self._recorder.record(clone, mined)
+
     def _finish(self, sender: Sender, parameters: Parameters) -> None:
-        order = [creation.name for creation in self._plan.contracts]
+        order = list(self._plan.addresses)
         accounts = {name: parameters.role(name) for name in VENUE_ACCOUNTS}
         keys = {name: parameters.role(name) for name in KEYS} | {DEPLOYER: self._signer.address}
         factory = factory_of(parameters)
@@ -283,30 +278,12 @@ class Deployment:
             )
 
 
-def _performed(step: Step, mined: Mined) -> None:
-    click.echo(f"  {step.label:<65}{mined.gas:>12,} gas  block {mined.block}")
-
-
-def find_creation(chain: Chain, creation: Creation, factory: Address) -> Mined:
-    """Searches the chain's history for the transaction that created the contract; needs a node that serves it."""
-    low, high = 0, int(chain.block()["number"])
-    while low < high:
-        middle = (low + high) // 2
-        low, high = (low, middle) if chain.code(creation.address, middle) else (middle + 1, high)
-    for transaction in chain.block(low, full=True)["transactions"]:
-        to = str(transaction.get("to") or "").lower()
-        if to == factory and bytes(transaction["input"]) == creation.payload:
-            return await_receipt(chain, creation.name, "0x" + bytes(transaction["hash"]).hex(), False)
-    raise ConfigurationError(
-        f"{creation.name} is at {creation.address}, but this node does not serve the history to find its transaction",
-        remedy="Bring back the registry file of its deployment, or use an archive node",
-    )
-
-
 def print_table(plan: Plan, gas: dict[str, int], chain: Chain) -> None:
     """Names, addresses and, for what this run deployed, gas."""
     click.echo(f"{'contract':<24}{'address':<44}{'bytes':>7}{'gas':>12}")
     for creation in plan.contracts:
         used = f"{gas[creation.name]:,}" if creation.name in gas else "-"
         click.echo(f"{creation.name:<24}{creation.address:<44}{creation.artifact.runtime_bytes:>7,}{used:>12}")
+    for clone in plan.clones:
+        click.echo(f"{clone.name:<24}{clone.address:<44}{'clone':>7}{'-':>12}")
     click.echo(f"quote token {plan.quote_token} on chain {chain.id}")

@@ -13,12 +13,10 @@ from eth_abi.exceptions import EncodingError
 
 from offchain.chain.registry import Contract
 from offchain.domain.errors import ConfigurationError
-from scripts._create2 import predict, type_of
+from scripts._create2 import clone_code, predict, type_of
 from scripts._sources import Compiled
 from scripts._venue import PAIR, SYNTH, Venue, artifact_of
 
-CLONE_HEAD: Final = bytes.fromhex("363d3d373d3d3d363d73")
-CLONE_TAIL: Final = bytes.fromhex("5af43d82803e903d91602b57fd5bf3")
 IMPLEMENTATIONS: Final = {SYNTH: "SynthImplementation", PAIR: "AmmPairImplementation"}
 
 
@@ -61,11 +59,6 @@ def _clone_of(venue: Venue, name: str) -> tuple[str, bytes] | None:
         if name.startswith(prefix) and implementation in venue.contracts:
             return implementation, clone_code(venue.contracts[implementation])
     return None
-
-
-def clone_code(implementation: str) -> bytes:
-    """What EIP-1167 puts at a clone's address."""
-    return CLONE_HEAD + bytes.fromhex(implementation[2:]) + CLONE_TAIL
 
 
 def _origin(venue: Venue, contract: Contract, init_code: bytes) -> list[str]:
