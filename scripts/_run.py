@@ -33,7 +33,6 @@ LIVE_CHAINS: Final = (TESTNET, 999)
 VENUE_ACCOUNTS: Final = ("feeAccount", "treasuryAccount", "insuranceAccount")
 SYNTH, PAIR = "SynthERC20:", "AmmPair:"
 """Names of the registry that more may come of: markets are listed later too."""
-KEYS: Final = tuple(role for role in ROLES if role not in VENUE_ACCOUNTS)
 
 
 class Options(NamedTuple):
@@ -265,7 +264,9 @@ class Deployment:
     def _finish(self, sender: Sender, parameters: Parameters) -> None:
         order = list(self._plan.addresses)
         accounts = {name: parameters.role(name) for name in VENUE_ACCOUNTS}
-        keys = {name: parameters.role(name) for name in KEYS} | {DEPLOYER: self._signer.address}
+        keys = {name: parameters.role(name) for name in ROLES if name not in VENUE_ACCOUNTS} | {
+            DEPLOYER: self._signer.address
+        }
         factory = factory_of(parameters)
         is_new = self._registry.finish(order, self._plan.quote_token, self._plan.markets, accounts, keys, factory)
         print_table(self._plan, self._gas, self._chain)

@@ -21,7 +21,7 @@ TIMESTAMP: Final = Function("getTimestamp(bytes32)", "uint256")
 MIN_DELAY: Final = Function("getMinDelay()", "uint256")
 DONE_TIMESTAMP: Final = 1
 """What getTimestamp answers for an operation that was executed."""
-NO_PREDECESSOR: Final = bytes(32)
+NO_PREDECESSOR: Final = b"\0" * 32
 
 
 class PendingOperation(NamedTuple):
