@@ -129,12 +129,6 @@ class PriceOracle:
     posters = Function("posters()", "address[]")
 
 
-class AmmPair:
-    """Twin: IAmmPair.sol."""
-
-    reserves = Function("reserves()", "uint112", "uint112", "uint32")
-
-
 class AmmFactory:
     """Twin: IAmmFactory.sol."""
 
