@@ -1,4 +1,5 @@
-"""The price keeper: posts this poster's prices to PriceOracle, when they have moved or are growing old.
+"""The price keeper: posts this poster's prices to PriceOracle, when they have moved or are growing old, and has
+TwapSource look at the pools often enough where a feed counts on it.
 
 Invariant: what it posts is what its source said, exactly, at most `source_age_seconds` ago, also by the time that it is
 in a block: every post carries a deadline, after which the oracle refuses it, and one that is still waiting then is
@@ -18,7 +19,7 @@ from keepers.lease import KeptLease
 from keepers.quotes import READ_SECONDS, Quotes, QuoteSource, QuotesUnavailable, to_price_down
 from keepers.trial import try_out
 from offchain.chain import rpc as questions
-from offchain.chain.contracts import PriceOracle, SynthFactory
+from offchain.chain.contracts import PriceOracle, SynthFactory, TwapSource
 from offchain.chain.registry import Registry, check_contracts
 from offchain.chain.rpc import Query, Rpc, RpcRefused
 from offchain.chain.transactions import Sender
@@ -27,6 +28,9 @@ from offchain.storage.ops import Ops
 from offchain.storage.transactions import Transaction, TransactionState
 
 KIND = "price"
+AVERAGE_KIND = "average"
+AVERAGES_PER_WINDOW = 2
+"""TwapSource needs an observation every three quarters of its window."""
 PPM = 1_000_000
 POSTS_OPEN_MAX = 2
 """Waiting for their block; more would only stand in line behind each other."""
@@ -77,6 +81,8 @@ class Feed(NamedTuple):
     posted: int
     posted_at: int
     accepted: int
+    needs_average: bool = False
+    """It counts on TwapSource, which should look at the pool now and has something to see."""
 
 
 class Pending(NamedTuple):
@@ -98,6 +104,8 @@ class Observation(NamedTuple):
     age: float | None
     pending: tuple[Pending, ...]
     retry_at: int
+    averaging: frozenset[Address] = frozenset()
+    """Synths that TwapSource is being told to look at."""
 
 
 class Post(NamedTuple):
@@ -111,7 +119,12 @@ class Withdraw(NamedTuple):
     id: int
 
 
-Action = Post | Withdraw
+class Average(NamedTuple):
+    symbol: str
+    synth: Address
+
+
+Action = Post | Withdraw | Average
 
 
 def decide(observation: Observation, settings: PriceSettings) -> list[Action]:
@@ -119,6 +132,11 @@ def decide(observation: Observation, settings: PriceSettings) -> list[Action]:
     now, pending = observation.now, observation.pending
     actions: list[Action] = [
         Withdraw(post.id) for post in pending if not post.is_mined and not post.is_withdrawn and post.deadline < now
+    ]
+    actions += [
+        Average(feed.symbol, feed.synth)
+        for feed in observation.feeds
+        if feed.needs_average and feed.synth not in observation.averaging
     ]
     waiting = sum(not post.is_mined for post in pending)
     left = settings.source_age_seconds - (observation.age if observation.age is not None else float("inf"))
@@ -206,7 +224,9 @@ class Pricer:
         self._rpc, self._ops, self._sender, self._registry, self._lease = rpc, ops, sender, registry, lease
         self._source, self._settings, self._gas_max, self._now = source, settings, gas_max, now
         self._target = registry.address("PriceOracle")
+        self._twap = registry.address("TwapSource") if "TwapSource" in registry.contracts else None
         self._max_ages: dict[str, tuple[Address, int]] = {}
+        self._averaged: set[str] = set()
         self._feeds: tuple[Feed, ...] = ()
         self._feeds_at = self._chain_at = self._read_at = -1e9
         self._quotes: Quotes | None = None
@@ -239,7 +259,13 @@ class Pricer:
             self._readings = take_readings(self._quotes, names, self._readings, self._settings.jump_percent)
         age = None if self._quotes is None else max(0.0, self._now() - self._quotes.at)
         return Observation(
-            self._sender.chain_time, self._feeds, self._readings, age, tuple(self._pending()), self._retry_at
+            self._sender.chain_time,
+            self._feeds,
+            self._readings,
+            age,
+            tuple(self._pending()),
+            self._retry_at,
+            self._averaging(),
         )
 
     def decide(self, observation: Observation) -> Sequence[Action]:
@@ -251,6 +277,8 @@ class Pricer:
                 self._withdraw(id)
             case Post(prices, deadline):
                 await self._post(prices, deadline)
+            case Average(symbol, synth):
+                await self._average(symbol, synth)
         return False
 
     async def drain(self) -> int:
@@ -325,14 +353,16 @@ class Pricer:
             named |= set(self._source.symbols_of(self._quotes))
         synths |= await self._find_synths(sorted(named - set(synths)))
         asked = [questions.call(self._target, PriceOracle.feed_of.encode(synth)) for synth in synths.values()]
-        found = {}
+        found, averaged = {}, set()
         for (symbol, synth), answer in zip(synths.items(), await self._ask(asked), strict=True):
-            quorum, max_age = PriceOracle.feed_of.decode(answer)[0][:2]
+            quorum, max_age, _, sources = PriceOracle.feed_of.decode(answer)[0]
             if quorum:
                 found[symbol] = (synth, int(max_age))
+            if self._twap in [str(source).lower() for source in sources]:
+                averaged.add(symbol)
         if found.keys() != self._max_ages.keys():
             _log.info("feeds", symbols=sorted(found), without=sorted(set(synths) - set(found)))
-        self._max_ages = found
+        self._max_ages, self._averaged = found, averaged
 
     async def _find_synths(self, symbols: Sequence[str]) -> dict[str, Address]:
         """Those that were created after the deployment."""
@@ -357,12 +387,33 @@ class Pricer:
             asked.append(questions.call(self._target, PriceOracle.post_of.encode(self._sender.address, synth)))
             asked.append(questions.call(self._target, PriceOracle.price_of.encode(synth)))
         answers = await self._ask(asked)
+        due = await self._due_averages()
         feeds = []
         for index, (symbol, (synth, max_age)) in enumerate(self._max_ages.items()):
             posted, posted_at = PriceOracle.post_of.decode(answers[2 * index])
             accepted = PriceOracle.price_of.decode(answers[2 * index + 1])[0]
-            feeds.append(Feed(symbol, synth, max_age, posted, posted_at, accepted))
+            feeds.append(Feed(symbol, synth, max_age, posted, posted_at, accepted, symbol in due))
         return tuple(feeds)
+
+    async def _due_averages(self) -> set[str]:
+        """What TwapSource has not looked at for half a window, and would keep if it did now."""
+        if self._twap is None or not self._averaged:
+            return set()
+        symbols = sorted(self._averaged)
+        asked = [questions.call(self._twap, TwapSource.window.encode())]
+        for symbol in symbols:
+            synth = self._max_ages[symbol][0]
+            asked.append(questions.call(self._twap, TwapSource.last_update.encode(synth)))
+            asked.append(questions.call(self._twap, TwapSource.update.encode(synth)))
+        window, *answers = await self._ask(asked)
+        spacing = TwapSource.window.decode(window)[0] // AVERAGES_PER_WINDOW
+        due = set()
+        for index, symbol in enumerate(symbols):
+            (last,) = TwapSource.last_update.decode(answers[2 * index])
+            (is_kept,) = TwapSource.update.decode(answers[2 * index + 1])
+            if is_kept and self._sender.chain_time - last >= spacing:
+                due.add(symbol)
+        return due
 
     # --- posting ---
 
@@ -377,6 +428,23 @@ class Pricer:
             is_mined = row.state is TransactionState.MINED
             found.append(Pending(row.id, is_mined, row.id in self._withdrawn, deadline, by_synth))
         return found
+
+    def _averaging(self) -> frozenset[Address]:
+        rows = [row for row in self._sender.open() if row.job.partition(":")[0] == AVERAGE_KIND]
+        found = [TwapSource.update.arguments(from_hex(row.calldata))[0] for row in rows]
+        return frozenset(Address(str(synth).lower()) for synth in found)
+
+    async def _average(self, symbol: str, synth: Address) -> None:
+        assert self._twap is not None, "decided without one"
+        calldata = TwapSource.update.encode(synth)
+        trial = await try_out(self._rpc, self._twap, calldata, self._sender.address)
+        if not trial.succeeds:
+            _log.warning("reverts", reason=trial.reason, average=symbol)
+            return
+        job = f"{AVERAGE_KIND}:{synth}:{self._sender.chain_block}"
+        row = await self._sender.send(job, self._twap, calldata, trial.gas * 13 // 10)
+        if row is not None:
+            _log.info("sent", average=symbol, nonce=row.nonce, hash=row.hash)
 
     def _withdraw(self, id: int) -> None:
         _log.warning("withdrawn", id=id, reason="the price is too old to be posted")

@@ -129,6 +129,14 @@ class PriceOracle:
     posters = Function("posters()", "address[]")
 
 
+class TwapSource:
+    """Twin: ITwapSource.sol."""
+
+    update = Function("update(address)", "bool")
+    last_update = Function("lastUpdate(address)", "uint32")
+    window = Function("WINDOW()", "uint32")
+
+
 class AmmFactory:
     """Twin: IAmmFactory.sol."""
 

@@ -22,6 +22,7 @@ from keepers.cycle import OK, USAGE
 from keepers.lease import KeptLease
 from keepers.price import (
     PPM,
+    Average,
     Feed,
     Observation,
     Pending,
@@ -36,7 +37,7 @@ from keepers.price import (
 )
 from keepers.quotes import FileQuotes, Quotes
 from offchain.chain.abi import Function
-from offchain.chain.contracts import PriceOracle
+from offchain.chain.contracts import AmmFactory, PriceOracle, Token
 from offchain.chain.fees import FeePolicy
 from offchain.chain.registry import Contract, Registry, write_registry
 from offchain.chain.rpc import Rpc
@@ -165,6 +166,13 @@ def test_after_a_revert_it_waits() -> None:
     assert posts(seen(feed(posted=0), retry_at=NOW)) == {"hBTC": PRICE}
 
 
+def test_a_pool_is_looked_at_once() -> None:
+    due = feed()._replace(needs_average=True)
+    assert decide(seen(due), SETTINGS) == [Average("hBTC", BTC)]
+    assert decide(seen(due)._replace(averaging=frozenset({BTC})), SETTINGS) == []
+    assert Average("hBTC", BTC) in decide(seen(due, age=None), SETTINGS), "whatever the source does"
+
+
 # --- a real oracle ---
 
 
@@ -174,11 +182,9 @@ class OracleVenue:
     def __init__(self, chain: LocalChain, venue: Venue) -> None:
         self.chain = chain
         chain.rpc("evm_setBlockGasLimit", hex(30_000_000))
-        code = bytes.fromhex(artifact("PriceOracle")["bytecode"]["object"][2:]) + encode(["address"], [ADMIN])
-        receipt = chain.do(ADMIN, None, code, CREATION_GAS)
+        self.oracle = self.create("PriceOracle", encode(["address"], [ADMIN]))
         chain.rpc("evm_setBlockGasLimit", hex(BLOCK_GAS))
         chain.mine()
-        self.oracle = Address(receipt["contractAddress"].lower())
         self.btc = venue.synth
         self.registry: Registry = msgspec.structs.replace(
             venue.registry,
@@ -194,6 +200,36 @@ class OracleVenue:
         self.grant("POSTER_ROLE", address_of("poster"))
         for synth in (self.btc, ETH):
             chain.do(ADMIN, self.oracle, PriceOracle.configure.encode(synth, (1, 600, 10_000, ())))
+
+    def add_pool(self, venue: Venue) -> Address:
+        """10 hBTC at 60,000, and a TwapSource that hBTC's feed counts on, with a window of half an hour."""
+        chain = self.chain
+        chain.rpc("evm_setBlockGasLimit", hex(30_000_000))
+        implementation = self.create("AmmPair")
+        factory = self.create("AmmFactory", encode(["address", "address"], [venue.vault, implementation]))
+        twap = self.create("TwapSource", encode(["address", "uint32"], [factory, 1_800]))
+        chain.do(ADMIN, factory, AmmFactory.create_pair.encode(self.btc))
+        asked = {"to": factory, "data": "0x" + AmmFactory.pair_of.encode(self.btc).hex()}
+        pair = Address("0x" + chain.rpc("eth_call", asked, "latest")[-40:])
+        chain.fund(venue.vault)
+        chain.do(venue.vault, self.btc, Token.mint.encode(pair, 10**19))
+        chain.do(ADMIN, venue.usdc, Token.mint.encode(pair, 600_000 * 10**6))
+        chain.do(ADMIN, pair, Function("mint(address)").encode(ADMIN))
+        chain.do(ADMIN, self.oracle, PriceOracle.configure.encode(self.btc, (1, 600, 10_000, (twap,))))
+        contracts = self.registry.contracts | {"TwapSource": Contract(address=twap)}
+        self.registry = msgspec.structs.replace(self.registry, contracts=contracts)
+        return twap
+
+    def create(self, name: str, arguments: bytes = b"") -> Address:
+        code = bytes.fromhex(artifact(name)["bytecode"]["object"][2:]) + arguments
+        return Address(self.chain.do(ADMIN, None, code, CREATION_GAS)["contractAddress"].lower())
+
+    def updates(self, twap: Address) -> int:
+        """How often the poster told TwapSource to look."""
+        head = self.chain.head()
+        blocks = [self.chain.rpc("eth_getBlockByNumber", hex(number), True) for number in range(head + 1)]
+        sent = [entry for block in blocks if block for entry in block["transactions"]]
+        return sum(entry["to"] == twap and entry["from"] == address_of("poster") for entry in sent)
 
     def grant(self, role: str, holder: Address) -> None:
         grant = Function("grantRole(bytes32,address)")
@@ -381,6 +417,28 @@ async def test_a_late_post_reverts_by_its_deadline(bench: Bench) -> None:
     stage.chain.mine()
     assert stage.chain.rpc("eth_getTransactionReceipt", sent)["status"] == "0x0"
     assert stage.price(stage.btc) == 0
+
+
+async def test_pools_are_looked_at_where_a_feed_counts_on_it(
+    chain: LocalChain, venue: Venue, ops: Ops, tmp_path: Path
+) -> None:
+    stage = OracleVenue(chain, venue)
+    twap = stage.add_pool(venue)
+    bench = Bench(stage, ops, tmp_path / "prices.json", SETTINGS)
+    await bench.pricer.prepare()
+    await bench.steps(4)
+    assert stage.updates(twap) == 1, "not again before half a window is over"
+    for seconds, expected in ((800, 1), (100, 2), (900, 3)):
+        chain.rpc("evm_increaseTime", seconds)
+        chain.mine()
+        await bench.steps(4)
+        assert stage.updates(twap) == expected
+    asked = {"to": twap, "data": "0x" + Function("read(address)").encode(stage.btc).hex()}
+    price, _ = Function("read(address)", "uint256", "uint40").decode(
+        bytes.fromhex(chain.rpc("eth_call", asked, "latest")[2:])
+    )
+    assert abs(price - PRICE) <= 1
+    await bench.pricer.close()
 
 
 # --- as a process ---

@@ -24,6 +24,7 @@ COMPILED = {
     contracts.OrderbookCommitment: "OrderbookCommitment",
     contracts.SynthIssuer: "SynthIssuer",
     contracts.PriceOracle: "PriceOracle",
+    contracts.TwapSource: "TwapSource",
     contracts.SynthFactory: "SynthFactory",
     contracts.AmmFactory: "AmmFactory",
     contracts.AmmPair: "AmmPair",
