@@ -11,7 +11,7 @@ from local_chain import LocalChain, Venue, address_of, key_of
 
 from offchain.chain.contracts import Token
 from offchain.chain.registry import write_registry
-from offchain.cli.amm import amm as group
+from offchain.cli.program import hooats
 from offchain.domain import amm
 from offchain.domain.errors import InvalidInput, TransactionFailed
 from offchain.domain.market import format_atoms, parse_atoms
@@ -44,7 +44,7 @@ def command(wallet_chain: LocalChain, venue: Venue, tmp_path: Path) -> Command:
         access = ["--rpc", wallet_chain.url, "--registry", str(tmp_path / "998.json")]
         access += [] if name in ("pools", "quote") else ["--key", str(key)]
         access += [] if is_plain else ["--json"]
-        result = CliRunner().invoke(group, [name, *arguments, *access], catch_exceptions=False)
+        result = CliRunner().invoke(hooats, ["amm", name, *arguments, *access], catch_exceptions=False)
         assert result.exit_code == 0, result.output
         return result.output if is_plain else json.loads(result.output)
 
