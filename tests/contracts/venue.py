@@ -30,7 +30,7 @@ from scripts._artifacts import load_artifacts
 
 ROOT = Path(__file__).resolve().parents[2]
 CONTRACTS = (
-    *("TestUSDC", "CXPT", "SynthERC20", "SynthFactory", "Vault", "VaultProxy", "AmmPair", "AmmFactory"),
+    *("TestUSDC", "CXPT", "SynthERC20", "SynthFactory", "Vault", "VaultProxy", "AmmPair", "AmmFactory", "AmmRouter"),
     *("Settlement", "OrderbookCommitment", "SynthIssuer", "SettableOracle", "Timelock"),
 )
 PEOPLE = (
