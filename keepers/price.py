@@ -44,6 +44,8 @@ CHAIN_SECONDS = 5.0
 """What the oracle holds is read so often, and after every post of ours."""
 FEEDS_SECONDS = 15.0
 """Synths without a feed, or not created yet, are looked for so often."""
+LAG_SECONDS = 60
+"""The oracle's speed is bounded, and it moves only when somebody posts: so often we do while it has not arrived."""
 RETRY_SECONDS = 10
 """After a trial that reverted, by the chain's time: the poster's role may be on its way."""
 
@@ -175,6 +177,9 @@ def _urgency(feed: Feed, price: int, observation: Observation, settings: PriceSe
     if known == 0:
         return PPM
     heartbeat = settings.heartbeat_seconds or feed.max_age // 3
+    is_lagging = feed.accepted and _is_apart(price, feed.accepted, settings.deviation_ppm)
+    if is_lagging:
+        heartbeat = min(heartbeat, LAG_SECONDS)
     is_due = _is_apart(price, known, settings.deviation_ppm) or observation.now - at >= heartbeat
     return 1 + abs(price - known) * PPM // known if is_due else 0
 

@@ -234,7 +234,7 @@ class Sender:
         newest = versions[-1]
         since_broadcast = now - self._broadcast_at.get(row.id, 0)
         if row.id in self._impossible and not self._is_filler(row, newest):
-            await self._withdraw(chain, row)
+            await self._replace_by_nothing(chain, row, newest)
             return
         age = now - newest.signed_at / 1000
         is_first = _nonce(row) == chain.mined
@@ -263,9 +263,11 @@ class Sender:
         await self._broadcast(row, signed.raw)
         return True
 
-    async def _withdraw(self, chain: Chain, row: Transaction) -> None:
-        """No node takes these bytes, and later nonces wait behind them: nothing is sent to ourselves instead."""
+    async def _replace_by_nothing(self, chain: Chain, row: Transaction, newest: Attempt) -> None:
+        """Later nonces wait behind it: nothing is sent to ourselves instead, for more than a node may have it for."""
         fees = first_fees(self._fees, chain.head.base_fee)
+        if row.state is TransactionState.SENT:
+            fees = bumped_fees(self._fees, chain.head.base_fee, Fees(newest.max_fee, newest.priority_fee)) or fees
         if fees is not None:
             self._check_lease()
             signed = self._key.sign(_nonce(row), self.address, b"", FILLER_GAS, fees)

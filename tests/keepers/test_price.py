@@ -101,6 +101,13 @@ def test_a_price_that_grows_old_is_posted() -> None:
     assert posts(seen(feed(age=30)), often) == {"hBTC": PRICE}
 
 
+def test_an_accepted_price_that_lags_is_moved_on() -> None:
+    behind = PRICE * 95 // 100
+    assert posts(seen(feed(age=59, accepted=behind))) == {}
+    assert posts(seen(feed(age=60, accepted=behind))) == {"hBTC": PRICE}
+    assert posts(seen(feed(age=60, accepted=PRICE * 998 // 1000))) == {}
+
+
 def test_the_most_urgent_comes_first() -> None:
     quotes = {"hBTC": Reading(PRICE * 101 // 100, "", 1), "hETH": Reading(PRICE * 102 // 100, "", 1)}
     (post,) = decide(seen(feed(), feed("hETH"), quotes=quotes), SETTINGS)
