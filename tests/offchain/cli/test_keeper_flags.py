@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from keepers.price import PriceSettings
-from offchain.cli.keeper_flags import OWNERS, PRICE, price_settings
+from offchain.cli.keeper_flags import LIQUIDATE, OWNERS, PRICE, price_settings
 from offchain.cli.program import hooats
 from offchain.domain.errors import ConfigurationError
 
@@ -42,7 +42,7 @@ def test_every_flag_has_its_owner() -> None:
     command = hooats.commands["keeper"]
     names = {parameter.name for parameter in command.params}
     assert set(OWNERS) <= names
-    assert len(OWNERS) == len(PRICE)
+    assert len(OWNERS) == len(PRICE) + len(LIQUIDATE)
 
 
 def test_a_flag_of_another_keeper_is_refused(tmp_path: Path) -> None:
