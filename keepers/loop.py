@@ -5,7 +5,6 @@ none of them.
 """
 
 import asyncio
-import contextlib
 import os
 from collections.abc import Callable
 from typing import Any
@@ -174,8 +173,7 @@ async def _run(name: str, settings: KeeperSettings) -> int:
         return await cycle.run()
     finally:
         balance.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await balance
+        await asyncio.gather(balance, return_exceptions=True)  # its client may have been closed under it
         if listener is not None:
             listener.close()
         ops.close()

@@ -1,6 +1,7 @@
 """Backup while trading, destruction, restore; damage, foreign files, and what the chain knows beyond a backup."""
 
 import asyncio
+import json
 import os
 import pickle
 import shutil
@@ -13,10 +14,12 @@ import threading
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from local_chain import LocalChain, Venue
-from venue_samples import CHAIN, START, chunks, flow, fund, placed, settings, until
+from venue_samples import CHAIN, START, VENUE, chunks, flow, fund, placed, settings, until
 
-from offchain.chain.registry import Registry
+from offchain.chain.registry import Registry, write_registry
+from offchain.cli.program import hooats
 from offchain.domain.chainlog import BatchSettled
 from offchain.domain.command import AdvanceTime, PlaceOrder, encode
 from offchain.domain.errors import (
@@ -65,6 +68,7 @@ def restore(source: Path, data: Path, accepts_loss: bool = False) -> restoring.R
 
 def make_journal(folder: Path, groups: int = 5, segment_bytes: int = 5_000) -> None:
     """Many small segments."""
+    folder.mkdir(exist_ok=True)
     fund(folder)
     with Journal.open(folder / "journal", chain_id=CHAIN, segment_bytes=segment_bytes) as journal:
         append(journal, groups)
@@ -320,3 +324,28 @@ async def test_replay_names_where_it_ends(tmp_path: Path) -> None:
     await serving
     found = replay(tmp_path / "journal")
     assert (found.epoch, found.fill, found.event_sequence) == (0, 0, 17)
+
+
+def test_from_the_command_line(
+    tmp_path: Path, chain: LocalChain, venue: Venue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(restoring, "known_to_chain", known_to_chain)
+    write_registry(tmp_path / "998.json", venue.registry)
+    make_journal(tmp_path / "data", groups=0)
+    with Journal.open(tmp_path / "data" / "journal", chain_id=CHAIN) as journal:
+        kind, version, payload = encode(VENUE)
+        journal.append([Record(kind, version, 1, START, payload)])
+
+    def run(*arguments: object) -> str:
+        done = CliRunner().invoke(hooats, [str(argument) for argument in arguments], catch_exceptions=False)
+        return done.output
+
+    data, copy = tmp_path / "data", tmp_path / "b.tgz"
+    made = run("backup", "--data", data, "--to", copy, "--json")
+    shutil.rmtree(data)
+    flags = ("--data", data, "--registry", tmp_path / "998.json", "--rpc", chain.url)
+    assert json.loads(run("restore", copy, *flags, "--json"))["stateHash"] == json.loads(made)["position"]["stateHash"]
+    assert "sequences 1..1" in run("backup", "--data", data, "--to", tmp_path / "again")
+    shutil.rmtree(data)
+    assert "whatever was acknowledged after sequence 1 is lost" in run("restore", tmp_path / "again", *flags)
+    assert json.loads(run("replay", "--data", data, "--json"))["sequence"] == 1
