@@ -168,10 +168,11 @@ class Stage:
         return {name: process.pid for name, process in self._processes.items()}
 
     def _start(self, name: str, command: list[str]) -> None:
+        environment = {**os.environ, "HOOATS_CONFIG": os.devnull}  # not what lies in the checkout
         self._commands[name] = command
         with (self.folder / "logs" / f"{name}.log").open("ab") as log:
             self._processes[name] = subprocess.Popen(
-                command, cwd=ROOT, stdout=log, stderr=log, stdin=subprocess.DEVNULL
+                command, cwd=ROOT, env=environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL
             )
 
     def _wait(self, name: str, is_ready: Callable[[], bool], seconds: float) -> None:

@@ -6,6 +6,7 @@ once and then counted, so that several transactions can be sent in a row before 
 
 import time
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -29,10 +30,11 @@ class Receipt(NamedTuple):
 
 
 class Endpoint:
-    """Blocking JSON-RPC on one URL."""
+    """Blocking JSON-RPC on one URL, which may hold a provider's key: messages name its `host` only."""
 
     def __init__(self, url: str) -> None:
         self._url = url
+        self.host = _host_of(url)
         self._client = httpx.Client(timeout=15)
 
     def ask(self, method: str, *params: object) -> Any:
@@ -43,7 +45,7 @@ class Endpoint:
             error = answer.get("error")
         except (httpx.HTTPError, httpx.InvalidURL, ValueError, AttributeError) as failure:
             remedy = "Check --rpc, and that the node is running"
-            raise ChainUnreachable(f"no answer from {self._url}: {failure}", remedy=remedy) from None
+            raise ChainUnreachable(f"no answer from {self.host}: {failure}", remedy=remedy) from None
         if error:
             raise TransactionFailed(f"{method} was refused: {_reason(error)}")
         return answer["result"]
@@ -100,6 +102,13 @@ class Wallet:
     def sign_digest(self, digest: bytes) -> tuple[int, bytes, bytes]:
         """(v, r, s) of an EIP-712 digest."""
         return self._key.sign_digest(digest)
+
+
+def _host_of(url: str) -> str:
+    try:
+        return urlsplit(url).netloc.rpartition("@")[2] or "an endpoint without a host"
+    except ValueError:
+        return "an endpoint whose URL is malformed"
 
 
 def _reason(error: Any) -> str:

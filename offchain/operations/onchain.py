@@ -3,7 +3,6 @@
 import time
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 from offchain.chain.abi import Function
 from offchain.chain.contracts import Vault
@@ -47,7 +46,8 @@ class Holder(NamedTuple):
 
 def look_at_endpoint(url: str, chain_id: int) -> Iterable[Finding]:
     """Does it answer, for this chain, with a young block; and do its clock and ours agree?"""
-    host, endpoint = host_of(url), Endpoint(url)
+    endpoint = Endpoint(url)
+    host = endpoint.host
     try:
         served = int(endpoint.ask("eth_chainId"), 16)
         head = endpoint.ask("eth_getBlockByNumber", "latest", False)
@@ -138,8 +138,3 @@ def _block_mode(endpoint: Endpoint, holder: Holder) -> Finding:
         remedy = "Send evmUserModify with usingBigBlocks false from that key"
         return fail("block mode", f"{holder.use} {holder.address} uses big blocks: a minute each", remedy)
     return ok("block mode", f"{holder.use} {holder.address} uses small blocks")
-
-
-def host_of(url: str) -> str:
-    """Without what may be a provider's key."""
-    return urlsplit(url).netloc.rpartition("@")[2] or url[:40]
