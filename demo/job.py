@@ -13,9 +13,10 @@ from demo import checks
 from demo.exits import Exits
 from demo.flow import MAKERS, Action
 from demo.keys import Key, derive
+from demo.markets import PRICES, NewMarket, write_prices
 from demo.report import Report, percentiles
 from demo.session import write_session
-from demo.stage import KEEPERS, Stage
+from demo.stage import KEEPERS, Stage, hooats, require
 from demo.traders import Traders
 from demo.trading import Trading
 from offchain.chain.registry import Registry, load_registry
@@ -29,6 +30,15 @@ ON_CHAIN_CANCELLER = 0
 REQUESTER = 11
 """Requests a withdrawal in the middle of the flow, and is paid by force at the end."""
 REQUEST_ATOMS = 10_000 * 10**6
+KEEPER_KEYS = {
+    "settle": "settler",
+    "commit": "committer",
+    "relay": "relay",
+    "price": "poster",
+    "list": "lister",
+    "liquidate": "liquidator",
+}
+"""Every keeper that sends transactions has a key of its own."""
 
 
 class Options(NamedTuple):
@@ -48,6 +58,7 @@ class Job:
         self._stage = Stage(options.folder)
         self._keys = {name: self._derive(name) for name in ("deployer", "settler", "committer", "cosigner", "relay")}
         self._keys |= {name: self._derive(name) for name in ("poster", "fees", "treasury", "insurance")}
+        self._keys |= {name: self._derive(name) for name in ("operator", "lister", "guardian", "liquidator")}
         self._trader_keys = [self._derive(f"trader-{number}") for number in range(TRADERS)]
         self._operators = self._keys["settler"].address, self._keys["committer"].address
         self._clients: list[HooatsClient] = []
@@ -62,6 +73,7 @@ class Job:
             await self._fund(traders)
             trading = await self._trade(flow, traders)
             await self._settle()
+            await self._list_new_market(traders)
             await self._check(registry, trading)
             exits = Exits(self._stage, self._report, registry, traders, self._clients)
             await exits.instant(TRADERS - 1)
@@ -92,6 +104,8 @@ class Job:
             "committer": keys["committer"].address,
             "cosigner": keys["cosigner"].address,
             "poster": keys["poster"].address,
+            "lister": keys["lister"].address,
+            "guardian": keys["guardian"].address,
             "feeAccount": keys["fees"].address,
             "treasuryAccount": keys["treasury"].address,
             "insuranceAccount": keys["insurance"].address,
@@ -100,14 +114,27 @@ class Job:
         seconds = self._stage.deploy(keys["deployer"], roles)
         registry = load_registry(self._stage.registry, 998)
         say(f"contracts deployed in {seconds:.0f} s: {', '.join(registry.contracts)}")
-        for name in ("settler", "committer", "relay"):
+        for name in ("settler", "committer", "relay", "poster", "lister", "liquidator"):
             self._stage.rpc("anvil_setBalance", keys[name].address, hex(10**20))
-        self._stage.start_node(keys["cosigner"])
+        write_prices(self._stage.prices, PRICES)
+        self._stage.start_node(keys["cosigner"], keys["operator"])
         for keeper in KEEPERS:
             self._start_keeper(keeper)
         self._stage.wait_ready()
         say(f"node and keepers up: {self._stage.describe()}")
+        for symbol in registry.markets:
+            await self._open_market(symbol)
+        say(f"the operator opened {' and '.join(registry.markets)}")
         return registry
+
+    async def _open_market(self, symbol: str) -> None:
+        environment = self._stage.environment() | {"HOOATS_KEY": str(self._keys["operator"].path)}
+        await self._wait(f"{symbol} listed", lambda: self._is_known(symbol))
+        require(await asyncio.to_thread(hooats, "market", "resume", symbol, environment=environment))
+
+    async def _is_known(self, symbol: str) -> bool:
+        async with HooatsClient(self._stage.api_url, self._keys["operator"].secret) as client:
+            return symbol in await client.markets()
 
     async def _fund(self, traders: Traders) -> None:
         say = self._report.say
@@ -151,6 +178,13 @@ class Job:
         went_on = last > self._settled_before >= 0 or not self._options.has_fills
         detail = f"settled up to {self._settled_before} before, {last} after"
         self._report.check("keeper_killed", unsettled == 0 and went_on, detail)
+
+    async def _list_new_market(self, traders: Traders) -> None:
+        market = NewMarket(self._stage, self._report, traders, self._clients, self._keys)
+        await market.open()
+        await market.mint()
+        await market.trade()
+        await market.liquidate(self._stage.prices)
 
     async def _check(self, registry: Registry, trading: Trading) -> None:
         self._report.say("checking")
@@ -206,7 +240,7 @@ class Job:
         self._stage.kill("node")
         begun = time.monotonic()
         self._report.say("node killed with SIGKILL")
-        self._stage.start_node(self._keys["cosigner"])
+        self._stage.start_node(self._keys["cosigner"], self._keys["operator"])
         await asyncio.to_thread(self._stage.wait_ready)
         seconds = time.monotonic() - begun
         self._report.say(f"node back after {seconds:.1f} s")
@@ -218,8 +252,7 @@ class Job:
         return derive(self._options.seed, name, self._stage.keys)
 
     def _start_keeper(self, name: str) -> None:
-        keys = {"settle": "settler", "commit": "committer", "relay": "relay"}
-        self._stage.start_keeper(name, self._keys[keys[name]] if name in keys else None)
+        self._stage.start_keeper(name, self._keys[KEEPER_KEYS[name]] if name in KEEPER_KEYS else None)
 
     async def _has_deposits(self) -> bool:
         return all(["USDC" in await client.balances() for client in self._clients])

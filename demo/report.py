@@ -8,6 +8,11 @@ import time
 from statistics import quantiles
 
 CLAIMS = {
+    "market_opened": "a market opened through the factory: synth, price, terms, pool, listing, by the list keeper",
+    "market_book": "the new market traded in the book",
+    "market_pool": "its synth traded with the AMM pool from a wallet",
+    "amm_leg": "an order filled by the pool in a batch of the exchange",
+    "liquidated": "a position below its maintenance ratio liquidated by the keeper",
     "settled": "every fill settled or refused on chain, none twice",
     "reconciled": "settled == Vault for every account and token, exactly",
     "conserved": "conservation per token",
@@ -25,6 +30,25 @@ CLAIMS = {
     "as_cxpt": "a withdrawal as CXPT",
     "forced": "a forced withdrawal with the operator stopped",
 }
+
+JOURNEYS = {
+    "contract developer": (
+        "contracts compiled and called on a chain with HyperEVM's parameters",
+        ("settled", "conserved"),
+    ),
+    "deployer": ("deployed to addresses known before, roles handed to the timelock", ("market_opened",)),
+    "operator": ("node and keepers killed and back, nothing lost", ("keeper_killed", "node_killed", "replayed")),
+    "trader": ("deposit, orders, book and pool, three ways out", ("market_pool", "amm_leg", "instant", "forced")),
+    "market maker": (
+        "quotes placed and replaced by slot, synths minted, weak debts liquidated",
+        ("market_book", "liquidated"),
+    ),
+    "verifier": (
+        "an order proved three ways, the log replayed to the root",
+        ("proof_cli", "proof_contract", "replayed"),
+    ),
+}
+"""One line for each user: what the run did for them, and the claims that it stands on."""
 
 
 class Report:
@@ -74,6 +98,10 @@ class Report:
             mark = "ok    " if claim in self._held else "FAILED"
             detail = self._held.get(claim, self._failed.get(claim, "not checked"))
             print(f"  {mark} {words}" + (f" ({detail})" if detail else ""))
+        print("-" * 78)
+        for user, (words, claims) in JOURNEYS.items():
+            held = all(claim in self._held for claim in claims)
+            print(f"  {'ok    ' if held else 'FAILED'} {user}: {words}")
         print("=" * 78)
         good = set(self._held) == set(CLAIMS)
         seconds = time.monotonic() - self._begun

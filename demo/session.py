@@ -7,21 +7,16 @@ import os
 import shlex
 from pathlib import Path
 
-from demo.stage import CHAIN_ID, ROOT, Stage
+from demo.stage import ROOT, Stage
 
 
 def write_session(stage: Stage, folder: Path) -> Path:
     """Writes `env` into the folder, whole or not at all; returns its path."""
-    values = {
-        "HOOATS_RPC": stage.rpc_url,
-        "HOOATS_API": stage.api_url,
-        "HOOATS_REGISTRY": stage.registry,
-        "HOOATS_CHAIN_ID": CHAIN_ID,
-        "HOOATS_DATA": stage.data,
-        "HOOATS_KEYS": stage.keys,
+    values = stage.environment() | {
+        "HOOATS_KEYS": str(stage.keys),
         "HOOATS_NETWORK": f"hyperliquid:testnet:{stage.rpc_url}",
     }
-    lines = [f"export {name}={shlex.quote(str(value))}" for name, value in values.items()]
+    lines = [f"export {name}={shlex.quote(value)}" for name, value in values.items()]
     lines.append(f"export PATH={shlex.quote(str(ROOT / '.venv' / 'bin'))}:$PATH")
     file, staging = folder / "env", folder / ".env.new"
     staging.write_text("\n".join(lines) + "\n")

@@ -24,7 +24,7 @@ BLOCK_GAS = 3_000_000
 BASE_FEE = 100_000_000
 EPOCH_MILLIS = 5_000
 """Short epochs, so that a run of a minute holds several."""
-KEEPERS = ("sync", "commit", "settle", "relay")
+KEEPERS = ("sync", "commit", "settle", "relay", "price", "list", "liquidate")
 
 
 class StageFailure(HooatsError):
@@ -46,6 +46,8 @@ class Stage:
         self.data = folder / "node"
         self.keys = folder / "keys"
         self.registry = folder / "deployments" / f"{CHAIN_ID}.json"
+        self.prices = folder / "prices.json"
+        """The feed of the price keeper."""
         self.rpc_url = ""
         self.api_url = ""
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
@@ -109,11 +111,22 @@ class Stage:
 
     # --- node and keepers ---
 
-    def start_node(self, attestation: Key) -> None:
+    def start_node(self, attestation: Key, operator: Key) -> None:
         port = int(self.api_url.rsplit(":", 1)[1]) if self.api_url else free_port()
         self.api_url = f"http://127.0.0.1:{port}"
         flags = ["--data", self.data, "--registry", self.registry, "--attestation-key", attestation.path]
+        flags += ["--operator", operator.address]
         self._start("node", [*_hooats("node"), *map(str, flags), f"--port={port}", f"--epoch-millis={EPOCH_MILLIS}"])
+
+    def environment(self) -> dict[str, str]:
+        """What the command line needs to know of this venue; without it, every command would take five flags."""
+        return {
+            "HOOATS_RPC": self.rpc_url,
+            "HOOATS_API": self.api_url,
+            "HOOATS_REGISTRY": str(self.registry),
+            "HOOATS_CHAIN_ID": str(CHAIN_ID),
+            "HOOATS_DATA": str(self.data),
+        }
 
     def wait_ready(self, seconds: float = 30) -> None:
         def is_ready() -> bool:
@@ -123,6 +136,11 @@ class Stage:
 
     def start_keeper(self, name: str, key: Key | None) -> None:
         flags = ["--data", self.data, "--registry", self.registry, "--rpc", self.rpc_url]
+        if name == "price":
+            # The demo writes its prices once: they count for as long as it runs.
+            flags += ["--source", f"file:{self.prices}", "--max-source-age", "86400"]
+        if name == "liquidate":
+            flags += ["--api", self.api_url]
         if key is not None:
             flags += ["--key", key.path]
         self._start(name, [*_hooats("keeper", name), *map(str, flags)])
@@ -189,9 +207,13 @@ class Stage:
         raise StageFailure(f"{name} was not ready after {seconds:.0f} s, see {log}", remedy=_tail(log))
 
 
-def hooats(*arguments: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+def hooats(
+    *arguments: str, environment: Mapping[str, str] | None = None, timeout: float = 60
+) -> subprocess.CompletedProcess[str]:
     """Runs the product's own command line, as a user would."""
-    return subprocess.run([*_hooats(), *arguments], cwd=ROOT, capture_output=True, text=True, timeout=timeout)
+    command = [*_hooats(), *arguments]
+    variables = os.environ | dict(environment or {})
+    return subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True, timeout=timeout)
 
 
 def require(done: subprocess.CompletedProcess[str]) -> str:
