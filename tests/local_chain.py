@@ -73,9 +73,9 @@ def anvil_binary() -> str:
 
 
 class LocalChain:
-    """One anvil. `block_seconds` 0: blocks only by `mine`."""
+    """One anvil. `block_seconds` 0: blocks only by `mine`. `fork_of` is the URL of a chain to fork."""
 
-    def __init__(self, *, block_seconds: float = 0, chain_id: int = CHAIN_ID, port: int = 0) -> None:
+    def __init__(self, *, block_seconds: float = 0, chain_id: int = CHAIN_ID, port: int = 0, fork_of: str = "") -> None:
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         mode = [f"--block-time={block_seconds}"] if block_seconds else ["--no-mining"]
@@ -90,6 +90,7 @@ class LocalChain:
             "--accounts=2",
             "--silent",
             *mode,
+            *([f"--fork-url={fork_of}"] if fork_of else []),
         ]
         self._client = httpx.Client(timeout=20)
         self.process: subprocess.Popen[bytes] | None = None
