@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from offchain.chain.abi import Function
-from offchain.chain.contracts import ERRORS
+from offchain.chain.explanations import explain
 from offchain.chain.signing import Fees, SigningKey
 from offchain.domain.errors import ChainUnreachable, TransactionFailed
 from offchain.domain.units import Address
@@ -117,5 +117,5 @@ def _reason(error: Any) -> str:
         return str(error)[:200]
     data = error.get("data")
     if isinstance(data, str) and data.startswith("0x") and len(data) >= 10:
-        return ERRORS.explain(bytes.fromhex(data[2:]))
+        return explain(bytes.fromhex(data[2:]))
     return str(error.get("message", error))[:200]

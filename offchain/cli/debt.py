@@ -17,9 +17,10 @@ from offchain.chain.registry import Registry, load_registry
 from offchain.chain.synths import find_synth
 from offchain.chain.wallet import Receipt, Wallet
 from offchain.cli import options
+from offchain.cli.exchange import connect
 from offchain.cli.failures import Negative
 from offchain.cli.money import QUOTE_DECIMALS, SYNTH_DECIMALS, first_url, parse_address
-from offchain.client import HooatsClient, Refused
+from offchain.client import Refused
 from offchain.domain.errors import InvalidInput
 from offchain.domain.market import format_atoms, parse_atoms
 from offchain.domain.units import Address, from_hex
@@ -70,7 +71,7 @@ class Debtor:
         return asyncio.run(self._countersigned(purpose, format_atoms(atoms, decimals)))
 
     async def _countersigned(self, purpose: str, amount: str) -> tuple[int, int, bytes]:
-        async with HooatsClient(self._api, self._secret) as client:
+        async with connect(self._api, self._secret) as client:
             token = "USDC" if purpose == "lock" else self.synth
             try:
                 granted = await client.approval(purpose, token, amount)

@@ -55,6 +55,16 @@ def exit_code(error: BaseException) -> int:
             return INTERNAL
 
 
+def usage_line(error: click.UsageError) -> str:
+    """What is wrong, and what would be right, in one line."""
+    message = " ".join(error.format_message().split()).rstrip(".") + "."
+    if error.ctx is None:
+        return f"hooats: {message}"
+    usage = " ".join(error.ctx.command.collect_usage_pieces(error.ctx))
+    path = error.ctx.command_path
+    return f"hooats: {message} Usage: {path} {usage}; `{path} --help` tells more"
+
+
 def report(error: Exception) -> int:
     """Prints the failure in one line and returns its exit code. HOOATS_DEBUG=1 adds the traceback."""
     if os.environ.get("HOOATS_DEBUG") == "1":

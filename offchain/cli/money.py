@@ -11,8 +11,9 @@ from offchain.chain.contracts import Token, Vault
 from offchain.chain.registry import Registry, load_registry
 from offchain.chain.wallet import Wallet
 from offchain.cli import options
+from offchain.cli.exchange import connect
 from offchain.cli.failures import Negative
-from offchain.client import Approval, HooatsClient, Refused
+from offchain.client import Approval, ExchangeUnreachable, Refused
 from offchain.domain.errors import InvalidInput
 from offchain.domain.limits import EXIT_DELAY_SECONDS
 from offchain.domain.market import format_atoms, parse_atoms
@@ -156,7 +157,7 @@ def withdraw(
 
 
 async def _instant(api: str, secret: bytes, token: str, amount: str, destination: str, as_cxpt: bool) -> Approval:
-    async with HooatsClient(api, secret) as client:
+    async with connect(api, secret) as client:
         target = parse_address(destination, "--to") if destination else None
         try:
             return await client.withdraw(token, amount, destination=target, as_cxpt=as_cxpt)
@@ -168,20 +169,46 @@ async def _instant(api: str, secret: bytes, token: str, amount: str, destination
 @options.key
 @options.password_file
 @options.rpc
+@options.api
 @options.registry
 @options.chain_id
 @options.as_json
-def balances(key: Path, password_file: Path | None, rpc: str, registry: Path, chain_id: int, as_json: bool) -> None:
-    """Show what the Vault holds for you, read from the chain."""
+def balances(
+    key: Path, password_file: Path | None, rpc: str, api: str, registry: Path, chain_id: int, as_json: bool
+) -> None:
+    """Show what the Vault holds for you, read from the chain, and how much of it is available.
+
+    Available is what the exchange lets you trade with: with unsettled trades, without what open orders and
+    withdrawals hold. Needs the exchange at --api; without it only the chain is shown.
+    """
     book = load_registry(registry, chain_id)
-    wallet = Wallet(first_url(rpc), load_key(key, password_file).secret)
+    secret = load_key(key, password_file).secret
+    wallet = Wallet(first_url(rpc), secret)
     vault = book.address("Vault")
     held: dict[str, object] = {"account": wallet.address}
     for name in ("USDC", *book.synths):
         address, decimals = token_of(book, name)
         (atoms,) = wallet.call(vault, Vault.balance_of, wallet.address, address)
         held[name] = format_atoms(atoms, decimals)
-    _answer(as_json, held)
+    held["available"] = available = asyncio.run(_available(api, secret))
+    if as_json:
+        _answer(as_json, held)
+        return
+    click.echo(f"account: {wallet.address}")
+    for name in ("USDC", *book.synths):
+        part = "" if available is None else f" ({available.get(name, '0')} available)"
+        click.echo(f"{name}: {held[name]}{part}")
+    if available is None:
+        click.echo(f"available: not known, the exchange at {api} does not answer")
+
+
+async def _available(api: str, secret: bytes) -> dict[str, str] | None:
+    """By symbol; None if the exchange does not answer."""
+    async with connect(api, secret) as client:
+        try:
+            return {name: balance.free for name, balance in (await client.balances()).items()}
+        except (ExchangeUnreachable, Refused):
+            return None
 
 
 def _answer(as_json: bool, answer: dict[str, object]) -> None:

@@ -6,9 +6,9 @@ from pathlib import Path
 import click
 
 from offchain import __version__
-from offchain.cli import amm, backup, config, daemons, debt, doctor, journals, money, options, orders, proofs
+from offchain.cli import amm, backup, config, daemons, debt, doctor, journals, market, money, options, orders, proofs
 from offchain.cli.configuration import load_configuration
-from offchain.cli.failures import report
+from offchain.cli.failures import report, usage_line
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -37,6 +37,8 @@ hooats.add_command(money.deposit)
 hooats.add_command(money.withdraw)
 hooats.add_command(money.balances)
 hooats.add_command(orders.order)
+hooats.add_command(market.market)
+hooats.add_command(market.quote)
 hooats.add_command(debt.debt)
 hooats.add_command(amm.amm)
 hooats.add_command(proofs.prove)
@@ -48,9 +50,12 @@ hooats.add_command(journals.journal)
 def main() -> None:
     """Entry point: runs, turns every failure into one line and an exit code."""
     try:
-        status = hooats.main(standalone_mode=False)
+        status = hooats.main(prog_name="hooats", standalone_mode=False)
     except click.exceptions.Abort:
         sys.exit(130)
+    except click.UsageError as error:
+        click.echo(usage_line(error), err=True)
+        sys.exit(error.exit_code)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)

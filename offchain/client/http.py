@@ -53,7 +53,10 @@ class Routed(NamedTuple):
 
 
 class HooatsClient:
-    """`key` (32 bytes) signs and logs in; without one only public routes work."""
+    """`key` (32 bytes) signs and logs in; without one only public routes work.
+
+    `connect_seconds`: how long it tries to get a connection at all, if not as long as other retries.
+    """
 
     def __init__(
         self,
@@ -62,6 +65,7 @@ class HooatsClient:
         *,
         timeout_seconds: float = 10.0,
         retry_seconds: float = 15.0,
+        connect_seconds: float | None = None,
         session_seconds: int = 3600,
     ) -> None:
         self.url = url.rstrip("/")
@@ -70,8 +74,10 @@ class HooatsClient:
         self._slots = Slots()
         self._are_slots_known = False
         self._retry_seconds = retry_seconds
+        self._connect_seconds = retry_seconds if connect_seconds is None else connect_seconds
         self._session_seconds = session_seconds
-        self._http = httpx.AsyncClient(base_url=self.url, timeout=timeout_seconds)
+        timeouts = httpx.Timeout(timeout_seconds, connect=connect_seconds or timeout_seconds)
+        self._http = httpx.AsyncClient(base_url=self.url, timeout=timeouts)
         self._login_lock = asyncio.Lock()
         self._session: Json | None = None
         self._clock_offset_millis = 0
@@ -382,12 +388,19 @@ class HooatsClient:
     ) -> Any:
         """The decoded answer. Retries what may be retried until `retry_seconds` are over."""
         content = msgspec.json.encode(body) if body is not None else b""
-        deadline, delay = time.monotonic() + self._retry_seconds, _BACKOFF_SECONDS[0]
+        started, delay = time.monotonic(), _BACKOFF_SECONDS[0]
         while True:
+            patience = self._retry_seconds
             try:
                 return await self._send_once(method, target, content, session)
-            except httpx.TransportError as error:
+            except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+                words = f"no exchange answers at {self.url} ({type(error).__name__})"
                 failure: Exception = ExchangeUnreachable(
+                    words, digest=digest, remedy="Nothing was sent; check the URL (--api), and that the venue runs"
+                )
+                wait, patience = delay, self._connect_seconds
+            except httpx.TransportError as error:
+                failure = ExchangeUnreachable(
                     f"{self.url} does not answer: {type(error).__name__}",
                     digest=digest,
                     remedy="The outcome may be unknown: ask for the order" if method != "GET" else "Check the URL",
@@ -400,7 +413,7 @@ class HooatsClient:
                 wait = max(delay, refused.data.get("retryAfterMs", 0) / 1000)
                 if refused.code in _UNKNOWN_CODES:
                     failure = ExchangeUnreachable(refused.message, digest=digest, remedy="Ask for the order")
-            if not retry or time.monotonic() + wait > deadline:
+            if not retry or time.monotonic() + wait > started + patience:
                 raise failure
             await asyncio.sleep(wait)
             delay = min(delay * 2, _BACKOFF_SECONDS[1])

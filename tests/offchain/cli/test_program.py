@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import click
@@ -66,7 +67,8 @@ def test_help_is_in_plain_words(path: tuple[str, ...]) -> None:
     for name in path:
         assert isinstance(command, click.Group)
         command = command.commands[name]
-    text = command.get_help(click.Context(command, info_name=" ".join(("hooats", *path))))
+    names = ["-h", "--help"]  # a command keeps its help option, once it was asked for
+    text = command.get_help(click.Context(command, info_name=" ".join(("hooats", *path)), help_option_names=names))
     assert "Usage:" in text and len(text.splitlines()) > 3
     for parameter in command.params:
         if isinstance(parameter, click.Option) and not parameter.hidden:
@@ -107,9 +109,10 @@ def test_registry_of_another_chain(key: Path, registry: Path) -> None:
 
 
 def test_unreachable_gateway(key: Path, closed_port: int) -> None:
+    started = time.monotonic()
     done = run("order", "list", "--key", key, "--api", f"http://127.0.0.1:{closed_port}")
-    assert done.returncode == 4, done.stderr
-    assert "Traceback" not in done.stderr
+    one_line(done, 4, str(closed_port), "--api")
+    assert time.monotonic() - started < 6, "a second for the answer; the rest is the interpreter on a busy machine"
 
 
 @pytest.mark.parametrize("amount", ["-1", "1e5", "1,5", "0.0000001", "NaN"])
@@ -120,7 +123,15 @@ def test_malformed_amount(key: Path, registry: Path, amount: str, closed_port: i
 
 def test_wrong_flag_names_it() -> None:
     done = run("node", "--colour")
-    assert done.returncode == 2 and "--colour" in done.stderr and "Traceback" not in done.stderr
+    one_line(done, 2, "--colour", "hooats node --help")
+
+
+def test_missing_argument_says_what_would_be_right(key: Path) -> None:
+    one_line(run("order", "place", "BTC-USDC", "up", "--key", key), 2, "'up'", "SYMBOL {buy|sell} SIZE PRICE")
+
+
+def test_an_api_that_is_no_url(key: Path) -> None:
+    one_line(run("order", "list", "--key", key, "--api", "localhost"), 2, "--api", "http://")
 
 
 def test_keeper_without_key(registry: Path, tmp_path: Path) -> None:

@@ -1,0 +1,78 @@
+"""A plain sentence for every custom error of the contracts: what happened, and what to do about it.
+
+Invariant: every error of `contracts.ERRORS` has its sentence; a test compares the two.
+"""
+
+from offchain.chain.contracts import ERRORS
+
+SENTENCES: dict[str, str] = {
+    "NotConsecutive": "the batch or epoch does not follow the last one on chain",
+    "MalformedBatch": "the batch breaks a rule of its form",
+    "UnknownMarket": "no market has this number",
+    "Mismatched": "a fill joins two orders that do not fit together",
+    "LimitCrossed": "a fill would trade at a worse price than an order allows",
+    "Overfilled": "a fill would take an order beyond its size",
+    "FeeAboveCap": "a fee is above what the order's owner signed",
+    "MalformedOrder": "an order breaks a rule of its form",
+    "MarketExists": "the market's number is taken",
+    "MalformedMarket": "the market's units are not possible",
+    "BrokenPromise": "the AMM pair gave less than was promised in the same transaction",
+    "ForeignAmmFactory": "the AMM factory belongs to another Vault",
+    "ZeroAmount": "the amount is zero; give one above zero",
+    "ZeroAddress": "an address is zero; give a real one",
+    "UnknownToken": "the Vault does not know this token; only USDC and registered synths",
+    "InsufficientBalance": "the Vault account has less than that (account, token, what it has, what is needed)",
+    "RequestPending": "a withdrawal of this token was requested already; complete or cancel it first",
+    "NoRequest": "there is no withdrawal request for this token; request one first",
+    "RequestNotMatured": "the withdrawal request is not 15 minutes old yet; try again after the time given",
+    "RequestExceeded": "that is more than the matured withdrawal request covers (covered, wanted)",
+    "InvalidSigner": "a signature was made by another key than it should be",
+    "DeadlinePassed": "the deadline is over; ask for a new signature",
+    "NonceUsed": "this withdrawal was executed already; sign another with a new nonce",
+    "NotConvertible": "only USDC can be taken as CXPT",
+    "Unbalanced": "the batch would create or destroy money of this token",
+    "NotRegistrable": "this token cannot be registered as a synth of the Vault",
+    "UpgradeDelayTooShort": "upgrades need a timelock of at least 24 hours",
+    "IsPaused": "the contract is paused until the time given; exits and cancels still work",
+    "PauseTooSoon": "the next pause is possible only after the time given",
+    "WrongParent": "the epoch names another parent than the last one on chain",
+    "WrongRange": "the epoch does not begin where the last one ended",
+    "ZeroRoot": "an epoch without a root proves nothing",
+    "MalformedTerms": "the synth's ratios or ceiling are outside their bounds",
+    "NoTerms": "no terms are set for this synth; its lister has to set them first",
+    "Undercollateralized": "the position would have too little collateral (what it has, what it needs): add some",
+    "CollateralTooSmall": "a position needs at least the collateral given",
+    "CeilingExceeded": "the synth's debt ceiling would be exceeded (ceiling, wanted): mint less",
+    "StalePrice": "the synth's price is too old; wait until one is posted",
+    "PriceResumed": "the price came back a moment ago; liquidation waits until the time given",
+    "ExceedsPosition": "that is more than the position has",
+    "NotLiquidatable": "the position has enough collateral, or the amount is above what may be liquidated",
+    "NotUnderWater": "the position's collateral still covers its debt; liquidate instead of absorbing",
+    "IsInsurance": "the insurance account's own position cannot be absorbed",
+    "TooLittleCollateral": "the liquidation would bring less collateral than you asked for (brings, asked)",
+    "IsShutDown": "the synth is shut down; positions are settled and the synth redeemed",
+    "NotShutDown": "the synth is not shut down",
+    "ShutDownTooSoon": "a synth is shut down only when it has had no price for 6 hours: after the time given",
+    "NoDebt": "nobody owes this synth",
+    "PositionsUnsettled": "redemption begins when every position is settled; this many are left",
+    "NotRedeemable": "that is more than can be redeemed (left, wanted)",
+    "UnknownFeed": "the oracle has no price feed for this synth",
+    "MalformedFeed": "the feed's settings are outside their bounds",
+    "PriceOutOfRange": "the price is zero or too big",
+    "LengthMismatch": "two lists should be equally long",
+    "TooManyPosters": "the oracle takes no more posters",
+    "InsufficientGas": "the transaction carries too little gas to read all sources; send more",
+    "AccessControlUnauthorizedAccount": "this key does not have the role that is needed (account, role)",
+    "ReentrancyGuardReentrantCall": "the contract was called again from within its own call",
+    "SafeCastOverflowedUintDowncast": "the amount is too big",
+    "SafeERC20FailedOperation": "the token refused the transfer",
+    "ERC20InsufficientAllowance": "the token's allowance is too small (spender, allowance, needed): approve more",
+    "ERC20InsufficientBalance": "the wallet has too few tokens (wallet, balance, needed)",
+}
+
+
+def explain(payload: bytes) -> str:
+    """Revert data in words: the error as the contract named it, and its sentence."""
+    text = ERRORS.explain(payload)
+    sentence = SENTENCES.get(text.partition("(")[0])
+    return f"{text}: {sentence}" if sentence else text

@@ -1,0 +1,36 @@
+"""How commands talk to the exchange: one connection per command, an answer or one line within seconds."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TypeVar
+
+from offchain.cli.failures import Negative
+from offchain.client import HooatsClient, Refused
+from offchain.domain.errors import InvalidInput
+from offchain.security.keys import load_key
+
+CONNECT_SECONDS = 1.0
+"""A person waits for it."""
+T = TypeVar("T")
+
+
+def connect(api: str, secret: bytes | None) -> HooatsClient:
+    """InvalidInput if `api` cannot be a URL."""
+    if not api.startswith(("http://", "https://")):
+        raise InvalidInput(f"--api is no URL: {api[:80]}", field="--api", remedy="Like http://127.0.0.1:8080")
+    return HooatsClient(api, secret, connect_seconds=CONNECT_SECONDS)
+
+
+def ask(api: str, key: Path | None, password_file: Path | None, question: Callable[[HooatsClient], Awaitable[T]]) -> T:
+    """What the exchange answers; `Negative` with its reason if it refuses."""
+    secret = None if key is None else load_key(key, password_file).secret
+
+    async def connected() -> T:
+        async with connect(api, secret) as client:
+            try:
+                return await question(client)
+            except Refused as refused:
+                raise Negative(refused.message, remedy=refused.remedy) from None
+
+    return asyncio.run(connected())
