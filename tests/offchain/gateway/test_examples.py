@@ -1,4 +1,4 @@
-"""The examples run against the real venue."""
+"""The examples run against the real venue; those that need an AMM pair or an operator against the real engine."""
 
 import asyncio
 import sys
@@ -7,19 +7,19 @@ from pathlib import Path
 import pytest
 from conftest import KEYS
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
 EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
 
 
-async def run(name: str, *arguments: str) -> str:
+async def run(name: str, *arguments: str, status: int = 0) -> str:
     command = (sys.executable, str(EXAMPLES / name), *arguments)
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(*command, stdout=pipe, stderr=asyncio.subprocess.STDOUT)
     output, _ = await asyncio.wait_for(process.communicate(), 30)
-    assert process.returncode == 0, output.decode()
+    assert process.returncode == status, output.decode()
     return output.decode()
 
 
+@pytest.mark.asyncio(loop_scope="module")
 async def test_examples(real, tmp_path) -> None:
     _, venue = real
     key = tmp_path / "a.key"
@@ -31,3 +31,27 @@ async def test_examples(real, tmp_path) -> None:
     assert quotes.count("open at") == 40
     assert "cancelled 2" in quotes
     assert "49999.5" in book
+    assert "999950 USDC are left" in await run("withdraw.py", str(key), "USDC", "50", venue.url)
+
+
+@pytest.mark.asyncio
+async def test_examples_with_a_pair_and_an_operator(engine_venue, tmp_path) -> None:
+    venue, key = engine_venue, tmp_path / "a.key"
+    key.write_text("0x" + KEYS[0].hex())
+    async with venue.client(KEYS[1]) as maker:
+        resting = await maker.place("BTC-USDC", "sell", "50300", "0.05")
+        assert resting.order.status == "open"
+    assert "cancelled 0" in await run("cancel.py", str(key), "all", venue.url)
+    routed = await run("route.py", str(key), "BTC-USDC", "buy", "0.2", venue.url)
+    assert "book: 0.05 of 0.05 at 50300" in routed and "amm: 0.15 of 0.15 at 50" in routed
+    terms = ("ETH-USDC", "hETH", "HOOATS Ether")
+    assert "it is REQUESTED" in await run("create_market.py", str(key), *terms, venue.url)
+    assert "POOL_BUSY" in await run("swap_amm.py", str(key), "BTC-USDC", "buy", "0.1", "60000", venue.url, status=1)
+
+
+@pytest.mark.asyncio
+async def test_a_swap(engine_venue, tmp_path) -> None:
+    key = tmp_path / "a.key"
+    key.write_text("0x" + KEYS[0].hex())
+    swapped = await run("swap_amm.py", str(key), "BTC-USDC", "sell", "0.1", "45000", engine_venue.url)
+    assert "so 50000 before fees" in swapped and "sell 0.1 for 49" in swapped and "MATCHED" in swapped
