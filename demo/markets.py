@@ -36,9 +36,9 @@ TERMS = {
     "--bonus": "5",
     "--quorum": "1",
     "--max-age": "300",
-    "--max-move": "50",
+    "--max-move": "500000",
 }
-"""`--max-move` is per cent a minute: fast, so that the demo need not wait."""
+"""`--max-move` is in millionths a minute: fast, so that the demo need not wait."""
 DEBTOR, POOL_OWNER, BUYER = 12, 13, 14
 LIQUIDATOR_USDC = 20_000 * USDC
 
