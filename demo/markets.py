@@ -71,11 +71,11 @@ class NewMarket:
         await self._wait(f"{SYMBOL} on chain", self._is_listed)
         row = await self._row()
         assert row is not None
-        self._market = int(row["market"])
-        paused = row["state"]
+        begun = row["state"]
+        self._market = (await self._clients[BUYER].markets())[SYMBOL].market
         await self._run("market", "resume", SYMBOL, key=self._keys["operator"])
         await self._wait(f"{SYMBOL} open", self._is_active)
-        self._report.check("market_opened", paused == "PAUSED", f"{SYMBOL}, market {self._market}, over {SYNTH}")
+        self._report.check("market_opened", begun == "PAUSED", f"{SYMBOL}, market {self._market}, over {SYNTH}")
         await self._wait(f"a price of {SYNTH}", self._has_price)
         self._report.say(f"{SYMBOL}: synth created, registered, priced and listed; opened by the operator")
 
@@ -133,12 +133,12 @@ class NewMarket:
     # --- what the venue says ---
 
     async def _row(self) -> dict[str, str] | None:
-        listed = json.loads(await self._run("market", "list", "--json"))
-        rows = listed["markets"] if isinstance(listed, dict) else listed
+        rows = json.loads(await self._run("market", "list", "--json"))
         return next((row for row in rows if row["symbol"] == SYMBOL), None)
 
     async def _is_listed(self) -> bool:
-        return await self._row() is not None
+        row = await self._row()
+        return row is not None and row["state"] != "REQUESTED"
 
     async def _is_active(self) -> bool:
         row = await self._row()

@@ -128,7 +128,7 @@ class Stage:
             "HOOATS_DATA": str(self.data),
         }
 
-    def wait_ready(self, seconds: float = 30) -> None:
+    def wait_ready(self, seconds: float = 90) -> None:
         def is_ready() -> bool:
             return httpx.get(f"{self.api_url}/readyz", timeout=2).status_code == 200
 
