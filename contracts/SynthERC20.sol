@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.30;
 
-import {ERC20} from "@openzeppelin/contracts/token/ERC20/ERC20.sol";
-import {ERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/ERC20Permit.sol";
+import {
+    ERC20PermitUpgradeable
+} from "@openzeppelin/contracts-upgradeable/token/ERC20/extensions/ERC20PermitUpgradeable.sol";
 import {ISynthERC20} from "./interfaces/ISynthERC20.sol";
 
 /// @title A synthetic token: 18 decimals, ERC-2612 permit, one minter for ever (the Vault)
-contract SynthERC20 is ISynthERC20, ERC20Permit {
+/// @dev The implementation behind the clones of SynthFactory, and no token itself: it is locked. The minter is in its
+/// code, so that all clones share it. Deliberately nothing can be upgraded: a clone points to one implementation.
+contract SynthERC20 is ISynthERC20, ERC20PermitUpgradeable {
     /// @inheritdoc ISynthERC20
     address public immutable override minter; // solhint-disable-line immutable-vars-naming
 
@@ -15,8 +18,15 @@ contract SynthERC20 is ISynthERC20, ERC20Permit {
         _;
     }
 
-    constructor(string memory name_, string memory symbol_, address minter_) ERC20(name_, symbol_) ERC20Permit(name_) {
+    constructor(address minter_) {
         minter = minter_;
+        _disableInitializers();
+    }
+
+    /// @inheritdoc ISynthERC20
+    function initialize(string calldata name_, string calldata symbol_) external initializer {
+        __ERC20_init(name_, symbol_);
+        __ERC20Permit_init(name_);
     }
 
     /// @inheritdoc ISynthERC20

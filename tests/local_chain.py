@@ -19,7 +19,7 @@ from eth_abi.abi import encode
 from eth_account import Account
 
 from offchain.chain.abi import Function
-from offchain.chain.contracts import Settlement, Token, Vault
+from offchain.chain.contracts import Settlement, SynthFactory, Token, Vault
 from offchain.chain.registry import Contract, MarketEntry, Registry
 from offchain.domain.batch import BatchFill, SettlementBatch, SignedOrder
 from offchain.domain.eip712 import domain_separator, order_digest
@@ -186,11 +186,17 @@ def deploy(chain: LocalChain) -> Venue:
     def create(name: str, label: str = "", kinds: Sequence[str] = (), *arguments: object) -> Address:
         code = bytes.fromhex(artifact(name)["bytecode"]["object"][2:])
         receipt = chain.do(ADMIN, None, code + encode(list(kinds), list(arguments)), CREATION_GAS)
-        address = Address(receipt["contractAddress"].lower())
+        return record(label or name, Address(receipt["contractAddress"].lower()), receipt)
+
+    def record(label: str, address: Address, receipt: Any) -> Address:
         found = "0x" + keccak(bytes.fromhex(chain.rpc("eth_getCode", address, "latest")[2:])).hex()
-        block = int(receipt["blockNumber"], 16)
-        contracts[label or name] = Contract(address=address, bytecode_hash=found, block=block)
+        contracts[label] = Contract(address=address, bytecode_hash=found, block=int(receipt["blockNumber"], 16))
         return address
+
+    def create_synth(name: str, symbol: str) -> Address:
+        receipt = chain.do(ADMIN, synth_factory, SynthFactory.create_synth.encode(name, symbol))
+        created = receipt["logs"][0]["topics"][1]
+        return record(f"SynthERC20:{symbol}", Address("0x" + created[-40:]), receipt)
 
     usdc = create("TestUSDC")
     cxpt = create("CXPT", "", ["address"], ADMIN)
@@ -199,7 +205,8 @@ def deploy(chain: LocalChain) -> Venue:
         ADMIN, usdc, cxpt, *(address_of(name) for name in ("cosigner", "fees", "treasury", "insurance"))
     )
     vault = create("VaultProxy", "Vault", ["address", "bytes"], implementation, initialize)
-    synth = create("SynthERC20", "SynthERC20:hBTC", ["string", "string", "address"], "Bitcoin", "hBTC", vault)
+    synth_implementation = create("SynthERC20", "SynthImplementation", ["address"], vault)
+    synth_factory = create("SynthFactory", "", ["address", "address"], ADMIN, synth_implementation)
     pair = create("AmmPair", "AmmPairImplementation")
     factory = create("AmmFactory", "", ["address", "address"], vault, pair)
     settlement = create("Settlement", "", ["address", "address", "address"], ADMIN, vault, factory)
@@ -213,8 +220,10 @@ def deploy(chain: LocalChain) -> Venue:
         (settlement, "SETTLER_ROLE", address_of("settler")),
         (settlement, "LISTER_ROLE", ADMIN),
         (commitment, "COMMITTER_ROLE", address_of("committer")),
+        (synth_factory, "CREATOR_ROLE", ADMIN),
     ):
         chain.do(ADMIN, contract, grant.encode(keccak(role.encode()), holder))
+    synth = create_synth("Bitcoin", "hBTC")
     chain.do(ADMIN, vault, Function("registerSynth(address)").encode(synth))
     chain.do(ADMIN, settlement, Settlement.list_market.encode(MARKET, synth, BASE_PER_LOT, 1, "hBTC-USDC"))
     chain.do(ADMIN, usdc, Token.mint.encode(ADMIN, 10**18))

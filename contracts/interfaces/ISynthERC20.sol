@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.30;
 
-/// @title A synthetic token: what its one minter needs of it
+/// @title A synthetic token: what its factory and its one minter need of it
 interface ISynthERC20 {
     /// @notice Thrown when anyone but the minter mints or burns.
     error NotMinter(address caller);
+
+    /// @notice Names a clone, once. Whoever creates a clone calls it in the same transaction.
+    function initialize(string calldata name, string calldata symbol) external;
 
     /// @notice Mints `amount` atoms to `to` (minter only).
     function mint(address to, uint256 amount) external;

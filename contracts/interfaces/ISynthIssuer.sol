@@ -5,8 +5,24 @@ import {Authorization} from "./Types.sol";
 
 /// @title Debt positions: the only origin of a synth
 ///
-/// The minter is the account that opens a position; nobody goes into debt by an operator's key.
-/// `totalSupply == sum of debts` for every synth.
+/// The minter is the account that opens a position; nobody goes into debt by an operator's key. Collateral is units of
+/// the settlement token, locked in the Vault; a price is units per 1e18 synth atoms, from the PriceOracle.
+///
+/// PROMISES, per synth
+/// - `totalSupply == sum of debts`; once shut down, the debts that were settled and not yet redeemed come on top.
+/// - What the Vault has locked is the collateral of all positions and the pools of all synths that were shut down.
+/// - Whoever stays at or above the maintenance ratio is never liquidated. Below it, anyone may bring the position back
+///   to the initial ratio, paid with its collateral.
+/// - Paying back needs neither price nor operator: a matured request of the Vault authorizes as well as a
+///   countersignature. After a shutdown the same holds for leaving altogether.
+/// - Every division is against whoever moves: a liquidator and a redeemer get less, a debtor owes more.
+///
+/// WARNINGS
+/// - A debt worth more than its collateral goes to the Vault's insurance account, collateral and all. What that account
+///   does not pay back is missing from that synth's redemption if it is ever shut down, and from nothing else.
+/// - A countersignature holds for one exact amount: a liquidator who asks for as much as `liquidatableDebt` says finds
+///   it used in vain when the price, or the debtor, has moved meanwhile. Ask for a little less.
+/// - Changed terms (behind the timelock) bind open positions, too.
 interface ISynthIssuer {
     /// @param collateral Units of the settlement token, locked in the Vault.
     /// @param debt Atoms of the synth.
@@ -15,27 +31,128 @@ interface ISynthIssuer {
         uint128 debt;
     }
 
-    event PositionChanged(address indexed account, address indexed synth, uint128 collateral, uint128 debt);
-    event PricePosted(address indexed synth, uint256 price, uint40 postedAt);
+    /// @param ceiling Synth atoms that may be in debt altogether; binds new debt only.
+    /// @param initialPercent Least ratio of collateral to the debt's value after new debt, or after collateral was
+    /// taken out; at most 1000.
+    /// @param maintenancePercent Below this ratio anyone may liquidate; at least 110 and below `initialPercent`.
+    /// @param bonusPercent What a liquidator gets above the value of what was paid back, from 1;
+    /// `100 + bonusPercent < maintenancePercent`, so that every liquidation above that ratio raises it.
+    struct Terms {
+        uint128 ceiling;
+        uint16 initialPercent;
+        uint16 maintenancePercent;
+        uint16 bonusPercent;
+    }
 
+    event TermsConfigured(
+        address indexed synth, uint128 ceiling, uint16 initialPercent, uint16 maintenancePercent, uint16 bonusPercent
+    );
+    /// @notice Every change of a position, whatever its reason.
+    event PositionChanged(address indexed account, address indexed synth, uint128 collateral, uint128 debt);
+    event Liquidated(
+        address indexed liquidator, address indexed account, address indexed synth, uint128 debt, uint128 collateral
+    );
+    event Absorbed(address indexed account, address indexed synth, uint128 collateral, uint128 debt);
+    event ShutDown(address indexed synth, uint256 price);
+    event PositionSettled(address indexed account, address indexed synth, uint128 toPool, uint128 returned);
+    event Redeemed(address indexed account, address indexed synth, uint256 amount, uint256 units);
+
+    /// @notice Thrown when terms are out of their bounds.
+    error MalformedTerms();
+    /// @notice Thrown when a synth has no terms.
+    error NoTerms(address synth);
     /// @notice Thrown when a position would be below the initial ratio.
     error Undercollateralized(uint256 collateral, uint256 required);
-    /// @notice Thrown when there is no price young enough.
-    error StalePrice(uint40 postedAt);
+    /// @notice Thrown when a position in debt would be left with less collateral than MIN_COLLATERAL.
+    error CollateralTooSmall(uint256 collateral);
+    /// @notice Thrown when all debts together would be above the ceiling.
+    error CeilingExceeded(uint256 debt, uint256 ceiling);
+    /// @notice Thrown when there is no price young enough; `at` is when the last one was accepted.
+    error StalePrice(uint40 at);
+    /// @notice Thrown when a price came back too lately for anything to be liquidated.
+    error PriceResumed(uint256 until);
     /// @notice Thrown when more is closed than the position holds.
     error ExceedsPosition();
-    /// @notice Thrown when a posted price is zero or does not fit 128 bits.
-    error PriceOutOfRange(uint256 price);
+    /// @notice Thrown when a position at or above the maintenance ratio is liquidated.
+    error NotLiquidatable(uint256 collateral, uint256 required);
+    /// @notice Thrown when a position is absorbed whose collateral is worth its debt.
+    error NotUnderWater(uint256 collateral, uint256 value);
+    /// @notice Thrown when the insurance account's position is liquidated or absorbed.
+    error IsInsurance(address account);
+    /// @notice Thrown when a liquidation would bring less than the liquidator wants.
+    error TooLittleCollateral(uint256 collateral, uint256 wanted);
+    /// @notice Thrown when something is asked of a synth that it can no longer do.
+    error IsShutDown(address synth);
+    /// @notice Thrown when something is asked of a synth that must be shut down first.
+    error NotShutDown(address synth);
+    /// @notice Thrown when a synth's price has not been missing for long enough.
+    error ShutDownTooSoon(uint256 from);
+    /// @notice Thrown when a synth is shut down in which nobody is in debt.
+    error NoDebt(address synth);
+    /// @notice Thrown when somebody redeems before every position was settled.
+    error PositionsUnsettled(uint256 count);
+    /// @notice Thrown when nothing is redeemed, or more than there is.
+    error NotRedeemable(uint256 amount, uint256 supply);
+
+    /* TERMS */
+
+    /// @notice Sets a synth's terms. LISTER_ROLE may set those of a synth that has none; only DEFAULT_ADMIN_ROLE may
+    /// change them.
+    function configure(address synth, Terms calldata terms) external;
+
+    /* POSITIONS */
 
     /// @notice Locks `collateral` units of the caller and mints `debt` atoms of `synth` to the caller's Vault account.
+    /// New debt needs a fresh price, the initial ratio, room below the ceiling, MIN_COLLATERAL, and that a guardian has
+    /// not paused it.
     function open(address synth, uint128 collateral, uint128 debt, Authorization calldata authorization) external;
 
-    /// @notice Burns `debt` atoms from the caller's Vault account and unlocks `collateral` units to it.
+    /// @notice Burns `debt` atoms from the caller's Vault account and unlocks `collateral` units to it. While debt is
+    /// left, collateral goes out only at a fresh price, down to the initial ratio and MIN_COLLATERAL. After a shutdown
+    /// a position in debt is settled instead.
     function close(address synth, uint128 collateral, uint128 debt, Authorization calldata authorization) external;
 
-    /// @notice Posts the price of 1e18 synth atoms in quote units (POSTER_ROLE).
-    function postPrice(address synth, uint256 price) external;
+    /* LIQUIDATION */
 
+    /// @notice Pays back up to `debt` atoms of a position below the maintenance ratio, out of the caller's Vault
+    /// account, and credits the caller with collateral of that value and the bonus. Anyone may, also the debtor.
+    /// No more is paid back than brings the position to the initial ratio; all of it may be if the collateral does not
+    /// cover debt and bonus (the bonus is then what there is, in proportion), or if the rest would be too small.
+    /// @param authorization For a debit of exactly what is paid back.
+    /// @return repaid Atoms.
+    /// @return collateral Units; never less than `minCollateral`.
+    function liquidate(
+        address account,
+        address synth,
+        uint128 debt,
+        uint128 minCollateral,
+        Authorization calldata authorization
+    ) external returns (uint128 repaid, uint128 collateral);
+
+    /// @notice Moves a position whose collateral is worth less than its debt to the Vault's insurance account. Anyone
+    /// may.
+    function absorb(address account, address synth) external;
+
+    /* SHUTDOWN */
+
+    /// @notice Ends a synth for ever at the price that was accepted last, once that has been SHUTDOWN_DELAY ago.
+    /// Anyone may.
+    function shutDown(address synth) external;
+
+    /// @notice After a shutdown: the value of each position's debt goes from its collateral to the pool, as far as it
+    /// reaches; the rest returns to its owner's Vault account. Positions without anything are passed over. Anyone may.
+    function settlePositions(address synth, address[] calldata accounts) external;
+
+    /// @notice After all positions were settled: burns `amount` atoms from the caller's Vault account for its share of
+    /// the pool, rounded down; the last one gets the rest.
+    /// @return units Credited to the caller's Vault account.
+    function redeem(address synth, uint256 amount, Authorization calldata authorization)
+        external
+        returns (uint256 units);
+
+    /* VIEWS */
+
+    function termsOf(address synth) external view returns (Terms memory);
     function positionOf(address account, address synth) external view returns (Position memory);
     /// @return count Accounts with a position, of collateral or debt, in `synth`.
     function positionCount(address synth) external view returns (uint256 count);
@@ -45,5 +162,15 @@ interface ISynthIssuer {
         external
         view
         returns (address[] memory accounts, Position[] memory positions);
-    function priceOf(address synth) external view returns (uint256 price, uint40 postedAt);
+    /// @return debt Sum of all debts that were not settled.
+    function debtOf(address synth) external view returns (uint256 debt);
+    /// @notice Whether `liquidate` would be let now.
+    function isLiquidatable(address account, address synth) external view returns (bool);
+    /// @return debt The most that `liquidate` would pay back now, 0 if nothing.
+    function liquidatableDebt(address account, address synth) external view returns (uint256 debt);
+    /// @return price At which the synth was shut down.
+    /// @return at When; 0 if it was not.
+    /// @return unsettled Positions in debt that still must be settled.
+    /// @return pool Units that are left for redemption.
+    function shutdownOf(address synth) external view returns (uint256 price, uint40 at, uint256 unsettled, uint256 pool);
 }

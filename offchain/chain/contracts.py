@@ -184,7 +184,26 @@ COMMITMENT_ERRORS = ErrorTable(
     "NotConsecutive(uint64,uint64)", "WrongParent(bytes32,bytes32)", "WrongRange(uint64,uint64)", "ZeroRoot()"
 )
 ISSUER_ERRORS = ErrorTable(
-    "Undercollateralized(uint256,uint256)", "StalePrice(uint40)", "ExceedsPosition()", "PriceOutOfRange(uint256)"
+    "MalformedTerms()",
+    "NoTerms(address)",
+    "Undercollateralized(uint256,uint256)",
+    "CollateralTooSmall(uint256)",
+    "CeilingExceeded(uint256,uint256)",
+    "StalePrice(uint40)",
+    "PriceResumed(uint256)",
+    "ExceedsPosition()",
+    "NotLiquidatable(uint256,uint256)",
+    "NotUnderWater(uint256,uint256)",
+    "IsInsurance(address)",
+    "TooLittleCollateral(uint256,uint256)",
+    "IsShutDown(address)",
+    "NotShutDown(address)",
+    "ShutDownTooSoon(uint256)",
+    "NoDebt(address)",
+    "PositionsUnsettled(uint256)",
+    "NotRedeemable(uint256,uint256)",
+    "IsPaused(uint256)",
+    "PauseTooSoon(uint256)",
 )
 ORACLE_ERRORS = ErrorTable(
     "UnknownFeed(address)",

@@ -4,7 +4,6 @@ import pytest
 from venue import EXIT_DELAY, HOUR, LOT, NO_APPROVAL, Venue, only, reverts
 
 from offchain.domain.eip712 import PURPOSE_BURN, PURPOSE_LOCK
-from offchain.domain.keccak import keccak
 
 PRICE = 50_000_000_000
 """Units for one whole hBTC."""
@@ -17,7 +16,7 @@ REQUIRED = 7_500_000_000
 def priced(venue: Venue) -> Venue:
     """Alice has 10,000 USDC; the price is fresh."""
     venue.give_units(venue.alice, 10_000_000_000)
-    venue.issuer.postPrice(venue.btc, PRICE, sender=venue.poster)
+    venue.post(PRICE)
     return venue
 
 
@@ -92,9 +91,9 @@ def test_prices_age(priced: Venue) -> None:
         venue.next_at(posted + HOUR)
         venue.issuer.close(venue.btc, 1, 0, NO_APPROVAL, sender=venue.alice)
     venue.next_at(posted + HOUR + 1)
-    with reverts("StalePrice", postedAt=posted):
+    with reverts("StalePrice", at=posted):
         venue.issuer.open(venue.btc, 0, 1, approval, sender=venue.alice)
-    with reverts("StalePrice", postedAt=posted):
+    with reverts("StalePrice", at=posted):
         venue.issuer.close(venue.btc, 1, 0, NO_APPROVAL, sender=venue.alice)
     # Whoever pays everything back needs no price to get out.
     venue.issuer.close(venue.btc, REQUIRED + 1, DEBT, burn, sender=venue.alice)
@@ -103,25 +102,8 @@ def test_prices_age(priced: Venue) -> None:
 
 def test_no_debt_without_a_price(venue: Venue) -> None:
     venue.give_units(venue.alice, 10**10)
-    with reverts("StalePrice", postedAt=0):
+    with reverts("StalePrice", at=0):
         open_position(venue)
-
-
-def test_post_a_price(venue: Venue) -> None:
-    receipt = venue.issuer.postPrice(venue.btc, PRICE, sender=venue.poster)
-    posted = receipt.timestamp
-    assert only(receipt, venue.issuer.PricePosted) == {
-        "synth": venue.btc.address,
-        "price": PRICE,
-        "postedAt": posted,
-    }
-    assert tuple(venue.issuer.priceOf(venue.btc)) == (PRICE, posted)
-    for price in (0, 2**128):
-        with reverts("PriceOutOfRange", price=price):
-            venue.issuer.postPrice(venue.btc, price, sender=venue.poster)
-    role = keccak(b"POSTER_ROLE")
-    with reverts("AccessControlUnauthorizedAccount", account=venue.bob.address, neededRole=role):
-        venue.issuer.postPrice(venue.btc, PRICE, sender=venue.bob)
 
 
 def test_a_matured_request_locks_without_the_operator(priced: Venue) -> None:

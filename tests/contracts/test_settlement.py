@@ -207,12 +207,11 @@ def test_free_option_expiry(funded: Venue) -> None:
 
 def test_free_option_lock(funded: Venue) -> None:
     venue, (maker, taker) = funded, pair(funded)
-    venue.issuer.postPrice(venue.btc, 1_000_000, sender=venue.poster)
     own = venue.approve(venue.alice, venue.usdc, 1_000, PURPOSE_LOCK, signer=venue.alice)
     with reverts("InvalidSigner", recovered=venue.alice.address):
-        venue.issuer.open(venue.btc, 1_000, 1, own, sender=venue.alice)
+        venue.issuer.open(venue.btc, 1_000, 0, own, sender=venue.alice)
     with reverts("NoRequest"):
-        venue.issuer.open(venue.btc, 1_000, 1, NO_APPROVAL, sender=venue.alice)
+        venue.issuer.open(venue.btc, 1_000, 0, NO_APPROVAL, sender=venue.alice)
     assert_settles(venue, maker, taker)
 
 

@@ -307,11 +307,11 @@ def test_the_core_locks_and_unlocks(venue: Venue) -> None:
 
 def test_register_a_synth(venue: Venue) -> None:
     vault, admin = venue.vault, venue.admin
-    synth = venue.create("SynthERC20", "Second", "hTWO", vault)
+    synth = venue.create_synth("Second", "hTWO")
     logged = only(vault.registerSynth(synth, sender=admin), vault.SynthRegistered)
     assert logged == {"sequence": vault.sequence(), "token": synth.address}
     assert vault.isSynth(synth)
-    foreign = venue.create("SynthERC20", "Foreign", "hNOT", venue.bob)
+    foreign = venue.create("SynthERC20", venue.bob)
     for token in (synth, venue.usdc, foreign):
         with reverts("NotRegistrable", token=token.address):
             vault.registerSynth(token, sender=admin)

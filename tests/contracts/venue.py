@@ -29,8 +29,8 @@ from scripts._artifacts import load_artifacts
 
 ROOT = Path(__file__).resolve().parents[2]
 CONTRACTS = (
-    *("TestUSDC", "CXPT", "SynthERC20", "Vault", "VaultProxy", "AmmPair", "AmmFactory"),
-    *("Settlement", "OrderbookCommitment", "SynthIssuer", "Timelock"),
+    *("TestUSDC", "CXPT", "SynthERC20", "SynthFactory", "Vault", "VaultProxy", "AmmPair", "AmmFactory"),
+    *("Settlement", "OrderbookCommitment", "PriceOracle", "SynthIssuer", "Timelock"),
 )
 PEOPLE = (
     *("admin", "settler", "committer", "poster", "alice", "bob", "carol", "relay"),
@@ -46,6 +46,10 @@ EXIT_DELAY = 15 * 60
 UPGRADE_DELAY = 24 * 3600
 HOUR = 3600
 PERMIT_TYPE = "Permit(address owner,address spender,uint256 value,uint256 nonce,uint256 deadline)"
+TERMS = (2**128 - 1, 150, 120, 10)
+"""No ceiling, initial and maintenance ratio, bonus."""
+FEED = (1, HOUR, 1_000_000, [])
+"""One reading counts for an hour; the price may double in a minute."""
 NO_APPROVAL = (0, 0, b"")
 """Draw on the account's own matured request."""
 
@@ -102,6 +106,12 @@ class Venue:
     def create(self, name: str, *arguments: Any) -> ContractInstance:
         return self.people["admin"].deploy(self.types[name], *arguments)
 
+    def create_synth(self, name: str, symbol: str) -> ContractInstance:
+        """A clone, not yet registered with the Vault."""
+        self.synth_factory.createSynth(name, symbol, sender=self.people["admin"])
+        address = self.synth_factory.synthOf(symbol)
+        return self.types["SynthERC20"].at(address, fetch_from_explorer=False, detect_proxy=False)
+
     def _deploy(self) -> None:
         admin = self.people["admin"]
         self.usdc = self.create("TestUSDC")
@@ -111,11 +121,13 @@ class Venue:
         initialization = self.implementation.initialize.encode_input(admin, self.usdc, self.cxpt, *named)
         proxy = self.create("VaultProxy", self.implementation, initialization)
         self.vault = self.types["Vault"].at(proxy.address, fetch_from_explorer=False, detect_proxy=False)
-        self.btc = self.create("SynthERC20", "HOOATS Bitcoin", "hBTC", self.vault)
+        self.synth_implementation = self.create("SynthERC20", self.vault)
+        self.synth_factory = self.create("SynthFactory", admin, self.synth_implementation)
         self.factory = self.create("AmmFactory", self.vault, self.create("AmmPair"))
         self.settlement = self.create("Settlement", admin, self.vault, self.factory)
         self.commitment = self.create("OrderbookCommitment", admin)
-        self.issuer = self.create("SynthIssuer", admin, self.vault)
+        self.oracle = self.create("PriceOracle", admin)
+        self.issuer = self.create("SynthIssuer", admin, self.vault, self.oracle)
         self.timelock = self.create("Timelock", UPGRADE_DELAY, [admin], [admin], "0x" + "00" * 20)
 
     def _wire(self) -> None:
@@ -130,9 +142,16 @@ class Venue:
             (self.settlement, "SETTLER_ROLE", self.people["settler"]),
             (self.settlement, "LISTER_ROLE", admin),
             (self.commitment, "COMMITTER_ROLE", self.people["committer"]),
-            (self.issuer, "POSTER_ROLE", self.people["poster"]),
+            (self.synth_factory, "CREATOR_ROLE", admin),
+            (self.oracle, "LISTER_ROLE", admin),
+            (self.oracle, "POSTER_ROLE", self.people["poster"]),
+            (self.issuer, "LISTER_ROLE", admin),
+            (self.issuer, "GUARDIAN_ROLE", admin),
         ):
             contract.grantRole(keccak(role.encode()), holder, sender=admin)
+        self.btc = self.create_synth("HOOATS Bitcoin", "hBTC")
+        self.oracle.configure(self.btc, FEED, sender=admin)
+        self.issuer.configure(self.btc, TERMS, sender=admin)
         self.vault.registerSynth(self.btc, sender=admin)
         self.settlement.listMarket(MARKET, self.btc, LOT, 1, "hBTC-USDC", sender=admin)
 
@@ -161,6 +180,10 @@ class Venue:
 
     def give_lots(self, account: Any, lots: int) -> None:
         self.vault.mintSynth(self.btc, account, lots * LOT, sender=self.people["admin"])
+
+    def post(self, price: int) -> Any:
+        """A price of hBTC, in units for a whole one."""
+        return self.oracle.post([self.btc], [price], sender=self.people["poster"])
 
     def units(self, account: Any) -> int:
         return self.vault.balanceOf(account, self.usdc)

@@ -4,6 +4,7 @@ pragma solidity ^0.8.30;
 import {AmmFactory} from "../../contracts/AmmFactory.sol";
 import {AmmPair} from "../../contracts/AmmPair.sol";
 import {CXPT} from "../../contracts/CXPT.sol";
+import {ISynthIssuer} from "../../contracts/interfaces/ISynthIssuer.sol";
 import {IVault} from "../../contracts/interfaces/IVault.sol";
 import {
     Authorization,
@@ -21,8 +22,11 @@ import {VaultMessages} from "../../contracts/libraries/VaultMessages.sol";
 import {TestUSDC} from "../../contracts/mocks/TestUSDC.sol";
 import {Settlement} from "../../contracts/Settlement.sol";
 import {SynthERC20} from "../../contracts/SynthERC20.sol";
+import {SynthFactory} from "../../contracts/SynthFactory.sol";
+import {SynthIssuer} from "../../contracts/SynthIssuer.sol";
 import {Vault} from "../../contracts/Vault.sol";
 import {VaultProxy} from "../../contracts/VaultProxy.sol";
+import {SettableOracle} from "./SettableOracle.sol";
 import {Test, Vm} from "./Test.sol";
 
 /// @title A venue with one market (tBTC against USDC), and the words to trade on it
@@ -45,7 +49,11 @@ abstract contract Fixture is Test {
     Vault internal vault;
     AmmFactory internal ammFactory;
     Settlement internal settlement;
+    SynthFactory internal synthFactory;
     SynthERC20 internal btc;
+    /// @dev Only after `createIssuer`.
+    SynthIssuer internal issuer;
+    SettableOracle internal oracle;
 
     uint256 internal aliceKey = 0xA11CE;
     uint256 internal bobKey = 0xB0B;
@@ -70,7 +78,9 @@ abstract contract Fixture is Test {
         implementation = new Vault();
         vault = Vault(address(new VaultProxy(address(implementation), _initialization())));
         cxpt.grantRole(cxpt.MINTER_ROLE(), address(vault));
-        btc = new SynthERC20("Test Bitcoin", "tBTC", address(vault));
+        synthFactory = new SynthFactory(address(this), address(new SynthERC20(address(vault))));
+        synthFactory.grantRole(synthFactory.CREATOR_ROLE(), address(this));
+        btc = newSynth("Test Bitcoin", "tBTC");
         ammFactory = new AmmFactory(address(vault), address(new AmmPair()));
         settlement = new Settlement(address(this), address(vault), address(ammFactory));
 
@@ -93,6 +103,21 @@ abstract contract Fixture is Test {
             Vault.initialize,
             (address(this), address(usdc), address(cxpt), vm.addr(COSIGNER_KEY), fees, TREASURY, INSURANCE)
         );
+    }
+
+    /// @dev Created, not registered with the Vault.
+    function newSynth(string memory name, string memory symbol) internal returns (SynthERC20) {
+        return SynthERC20(synthFactory.createSynth(name, symbol));
+    }
+
+    /// @dev Debt positions in tBTC: initial ratio 150 %, maintenance 120 %, bonus 10 %, no ceiling, no price yet.
+    function createIssuer() internal {
+        oracle = new SettableOracle();
+        issuer = new SynthIssuer(address(this), address(vault), address(oracle));
+        vault.grantRole(vault.CORE_ROLE(), address(issuer));
+        issuer.grantRole(issuer.LISTER_ROLE(), address(this));
+        issuer.grantRole(issuer.GUARDIAN_ROLE(), address(this));
+        issuer.configure(address(btc), ISynthIssuer.Terms(type(uint128).max, 150, 120, 10));
     }
 
     /* MONEY */

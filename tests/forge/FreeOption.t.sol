@@ -12,7 +12,6 @@ import {
     Withdrawal
 } from "../../contracts/interfaces/Types.sol";
 import {VaultMessages} from "../../contracts/libraries/VaultMessages.sol";
-import {SynthIssuer} from "../../contracts/SynthIssuer.sol";
 import {Fixture} from "./Fixture.sol";
 
 /// @title No free option against matched fills
@@ -20,8 +19,6 @@ import {Fixture} from "./Fixture.sol";
 /// she tries each way she has to make the fill fail. Inside SETTLEMENT_WINDOW none works; afterwards each does what it
 /// was made for.
 contract FreeOptionTest is Fixture {
-    SynthIssuer internal issuer;
-
     Order internal hers;
     Order internal his;
 
@@ -32,10 +29,8 @@ contract FreeOptionTest is Fixture {
         hers = buy(alice, 100, 10);
         his = sell(bob, 100, 10);
 
-        issuer = new SynthIssuer(address(this), address(vault));
-        vault.grantRole(vault.CORE_ROLE(), address(issuer));
-        issuer.grantRole(issuer.POSTER_ROLE(), address(this));
-        issuer.postPrice(address(btc), 1_000_000);
+        createIssuer();
+        oracle.set(address(btc), 1_000_000);
     }
 
     function assertSettles() internal {
@@ -150,17 +145,17 @@ contract FreeOptionTest is Fixture {
     function test_free_option_lock_collateral() public {
         vm.startPrank(alice);
         vm.expectRevert(IVault.NoRequest.selector);
-        issuer.open(address(btc), 1_000, 1, drawOnRequest());
+        issuer.open(address(btc), 1_000, 0, drawOnRequest());
         vault.requestWithdrawal(address(usdc), 1_000, alice);
         vm.expectRevert(abi.encodeWithSelector(IVault.RequestNotMatured.selector, START + EXIT_DELAY));
-        issuer.open(address(btc), 1_000, 1, drawOnRequest());
+        issuer.open(address(btc), 1_000, 0, drawOnRequest());
         vm.stopPrank();
 
         Authorization memory own =
             approveBy(aliceKey, alice, address(usdc), 1_000, VaultMessages.PURPOSE_LOCK, 1, START + 1 days);
         vm.prank(alice);
         vm.expectRevert(abi.encodeWithSelector(IVault.InvalidSigner.selector, alice));
-        issuer.open(address(btc), 1_000, 1, own);
+        issuer.open(address(btc), 1_000, 0, own);
         vm.warp(START + SETTLEMENT_WINDOW);
         assertSettles();
     }
@@ -169,7 +164,7 @@ contract FreeOptionTest is Fixture {
         request(alice, address(usdc), 1_000);
         vm.warp(START + EXIT_DELAY);
         vm.prank(alice);
-        issuer.open(address(btc), 1_000, 1, drawOnRequest());
+        issuer.open(address(btc), 1_000, 0, drawOnRequest());
         assertRefused(0x81);
         vm.assertEq(vault.totalsOf(address(usdc)).locked, 1_000);
     }

@@ -23,7 +23,7 @@ abstract contract Pool is Fixture {
 
     function setUp() public virtual override {
         super.setUp();
-        eth = new SynthERC20("Test Ether", "tETH", address(vault));
+        eth = newSynth("Test Ether", "tETH");
         vault.registerSynth(address(eth));
         settlement.listMarket(ETH_USDC, address(eth), BASE_PER_LOT, QUOTE_PER_TICK_LOT, "ETH-USDC");
         btcPool = openPool(btc, POOL_LOTS * BASE_PER_LOT, POOL_UNITS);

@@ -27,7 +27,7 @@ contract SettlementAmmGasTest is Pool {
         super.setUp();
         giveUnits(alice, 10 ** 9);
         for (uint32 i; i < MARKETS; ++i) {
-            SynthERC20 synth = new SynthERC20("Other", "OTHER", address(vault));
+            SynthERC20 synth = newSynth("Other", string.concat("OTHER", vm.toString(i)));
             synths.push(synth);
             vault.registerSynth(address(synth));
             settlement.listMarket(OTHERS + i, address(synth), BASE_PER_LOT, QUOTE_PER_TICK_LOT, "OTHER-USDC");

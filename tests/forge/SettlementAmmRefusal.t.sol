@@ -76,7 +76,7 @@ contract SettlementAmmRefusalTest is Pool {
     }
 
     function test_refused_if_there_is_no_pool() public {
-        SynthERC20 sol = new SynthERC20("Test Sol", "tSOL", address(vault));
+        SynthERC20 sol = newSynth("Test Sol", "tSOL");
         vault.registerSynth(address(sol));
         settlement.listMarket(3, address(sol), BASE_PER_LOT, QUOTE_PER_TICK_LOT, "SOL-USDC");
         Order memory order = ammBuy(alice, 10_100, 100);

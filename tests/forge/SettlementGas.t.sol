@@ -135,7 +135,7 @@ contract SettlementGasTest is Fixture {
     function buildOnOwnMarkets(uint256 count, bool isEncumbered) internal {
         for (uint32 i; i < count; ++i) {
             uint32 market = 100 + i;
-            SynthERC20 token = new SynthERC20("Other", "OTHER", address(vault));
+            SynthERC20 token = newSynth("Other", string.concat("OTHER", vm.toString(i)));
             vault.registerSynth(address(token));
             settlement.listMarket(market, address(token), BASE_PER_LOT, QUOTE_PER_TICK_LOT, "OTHER-USDC");
             vault.mintSynth(address(token), vm.addr(sellerKey(i)), 1e24);

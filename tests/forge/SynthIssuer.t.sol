@@ -5,23 +5,18 @@ import {ISynthIssuer} from "../../contracts/interfaces/ISynthIssuer.sol";
 import {IVault} from "../../contracts/interfaces/IVault.sol";
 import {Authorization, EXIT_DELAY} from "../../contracts/interfaces/Types.sol";
 import {VaultMessages} from "../../contracts/libraries/VaultMessages.sol";
-import {SynthIssuer} from "../../contracts/SynthIssuer.sol";
 import {Fixture} from "./Fixture.sol";
 
 /// @title Debt positions
 contract SynthIssuerTest is Fixture {
-    SynthIssuer internal issuer;
-
     /// @dev 60,000 USDC for one tBTC.
     uint256 internal constant PRICE = 60_000e6;
 
     function setUp() public override {
         super.setUp();
-        issuer = new SynthIssuer(address(this), address(vault));
-        vault.grantRole(vault.CORE_ROLE(), address(issuer));
+        createIssuer();
         vault.revokeRole(vault.CORE_ROLE(), address(this));
-        issuer.grantRole(issuer.POSTER_ROLE(), address(this));
-        issuer.postPrice(address(btc), PRICE);
+        oracle.set(address(btc), PRICE);
         giveUnits(alice, 1_000_000e6);
     }
 
@@ -72,10 +67,10 @@ contract SynthIssuerTest is Fixture {
     }
 
     function testFuzz_open_is_never_below_the_initial_ratio(uint128 collateral, uint128 debt, uint256 price) public {
-        collateral = uint128(bound(collateral, 1, 1_000_000e6));
+        collateral = uint128(bound(collateral, 10e6, 1_000_000e6));
         debt = uint128(bound(debt, 1, type(uint128).max));
         price = bound(price, 1, type(uint128).max);
-        issuer.postPrice(address(btc), price);
+        oracle.set(address(btc), price);
         Authorization memory approval = lockApproval(collateral);
         vm.prank(alice);
         try issuer.open(address(btc), collateral, debt, approval) {
@@ -98,20 +93,18 @@ contract SynthIssuerTest is Fixture {
         vm.prank(alice);
         vm.expectRevert(abi.encodeWithSelector(ISynthIssuer.StalePrice.selector, START));
         issuer.open(address(btc), 90_000e6, 1e18, approval);
-        vm.prank(alice);
-        vm.expectRevert(abi.encodeWithSelector(ISynthIssuer.StalePrice.selector, 0));
-        issuer.open(address(usdc), 90_000e6, 1e18, approval);
         // More collateral alone needs none.
         open(1e6, 0);
         assertPosition(90_001e6, 1e18);
     }
 
     function test_open_of_an_unregistered_synth_is_refused() public {
-        issuer.postPrice(address(cxpt), 1);
-        Authorization memory approval = lockApproval(1e6);
+        oracle.set(address(cxpt), 1);
+        issuer.configure(address(cxpt), ISynthIssuer.Terms(type(uint128).max, 150, 120, 10));
+        Authorization memory approval = lockApproval(10e6);
         vm.prank(alice);
         vm.expectRevert(abi.encodeWithSelector(IVault.UnknownToken.selector, address(cxpt)));
-        issuer.open(address(cxpt), 1e6, 1, approval);
+        issuer.open(address(cxpt), 10e6, 1, approval);
     }
 
     function test_open_uses_each_countersignature_once() public {
@@ -161,26 +154,9 @@ contract SynthIssuerTest is Fixture {
 
     function test_close_pays_back_below_the_ratio_and_without_a_price() public {
         open(90_000e6, 1e18);
-        issuer.postPrice(address(btc), PRICE * 2);
+        oracle.set(address(btc), PRICE * 2);
         vm.warp(START + 1 days);
         close(0, 0.5e18);
         assertPosition(90_000e6, 0.5e18);
-    }
-
-    function test_postPrice() public {
-        vm.expectEmit(address(issuer));
-        emit ISynthIssuer.PricePosted(address(btc), 7, uint40(START));
-        issuer.postPrice(address(btc), 7);
-        (uint256 price, uint40 postedAt) = issuer.priceOf(address(btc));
-        vm.assertEq(price, 7);
-        vm.assertEq(postedAt, START);
-
-        vm.expectRevert(abi.encodeWithSelector(ISynthIssuer.PriceOutOfRange.selector, 0));
-        issuer.postPrice(address(btc), 0);
-        vm.expectRevert(abi.encodeWithSelector(ISynthIssuer.PriceOutOfRange.selector, uint256(1) << 128));
-        issuer.postPrice(address(btc), uint256(1) << 128);
-        vm.prank(alice);
-        vm.expectRevert();
-        issuer.postPrice(address(btc), 7);
     }
 }

@@ -17,7 +17,7 @@ contract VaultCoreTest is Fixture {
     /* SYNTHS */
 
     function test_registerSynth() public {
-        SynthERC20 eth = new SynthERC20("Test Ether", "tETH", address(vault));
+        SynthERC20 eth = newSynth("Test Ether", "tETH");
         vm.assertFalse(vault.isSynth(address(eth)));
         vm.expectEmit(address(vault));
         emit IVault.SynthRegistered(vault.sequence() + 1, address(eth));
@@ -29,7 +29,7 @@ contract VaultCoreTest is Fixture {
         vault.registerSynth(address(eth));
         vm.expectRevert(abi.encodeWithSelector(IVault.NotRegistrable.selector, address(usdc)));
         vault.registerSynth(address(usdc));
-        SynthERC20 foreign = new SynthERC20("Foreign", "F", alice);
+        SynthERC20 foreign = new SynthERC20(alice);
         vm.expectRevert(abi.encodeWithSelector(IVault.NotRegistrable.selector, address(foreign)));
         vault.registerSynth(address(foreign));
         vm.prank(alice);

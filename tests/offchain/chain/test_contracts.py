@@ -22,6 +22,7 @@ COMPILED = {
     contracts.OrderbookCommitment: "OrderbookCommitment",
     contracts.SynthIssuer: "SynthIssuer",
     contracts.PriceOracle: "PriceOracle",
+    contracts.SynthFactory: "SynthFactory",
     contracts.Token: "TestUSDC",
 }
 TABLES = {
