@@ -1,6 +1,6 @@
 """The tokens: who mints, who burns, and how they say so."""
 
-from venue import HOUR, UPGRADE_DELAY, Venue, reverts
+from venue import HOUR, UPGRADE_DELAY, Venue, only, reverts
 
 from offchain.domain.keccak import keccak
 
@@ -17,6 +17,26 @@ def test_a_synth_has_one_minter(venue: Venue) -> None:
             venue.btc.mint(sender, 1, sender=sender)
         with reverts("NotMinter", caller=sender.address):
             venue.btc.burn(1, sender=sender)
+
+
+def test_a_synth_is_a_clone_with_a_known_address(venue: Venue) -> None:
+    factory, predicted = venue.synth_factory, venue.synth_factory.predictSynth("Ether", "hETH")
+    receipt = factory.createSynth("Ether", "hETH", sender=venue.admin)
+    created = {"synth": predicted, "name": "Ether", "symbol": "hETH"}
+    assert only(receipt, factory.SynthCreated) == created
+    assert (factory.synthOf("hETH"), factory.isSynth(predicted)) == (predicted, True)
+    assert receipt.gas_used <= 300_000
+    with reverts("SymbolTaken", symbol="hETH"):
+        factory.createSynth("Another Ether", "hETH", sender=venue.admin)
+    for name, symbol in (("", "X"), ("X", ""), ("X" * 32, "X")):
+        with reverts("MalformedName"):
+            factory.createSynth(name, symbol, sender=venue.admin)
+    role = keccak(b"CREATOR_ROLE")
+    with reverts("AccessControlUnauthorizedAccount", account=venue.bob.address, neededRole=role):
+        factory.createSynth("X", "X", sender=venue.bob)
+    for synth in (venue.btc, venue.synth_implementation):
+        with reverts("InvalidInitialization"):
+            synth.initialize("Mine", "MINE", sender=venue.bob)
 
 
 def test_cxpt_is_minted_by_the_vault_only(venue: Venue) -> None:

@@ -39,11 +39,11 @@ contract DebtCrowd is Debtors {
 
     /* PRICES AND TIME */
 
-    /// @dev Up to five times as much, or down to a fifth.
+    /// @dev Mostly a step, sometimes a gap: up to five times as much, or down to a fifth.
     function move(uint256 which, uint256 factor) external {
         address synth = synthOf(which);
         (uint256 price,,,) = oracle.priceOf(synth);
-        price = price * bound(factor, 20, 500) / 100;
+        price = price * (factor % 5 == 0 ? bound(factor, 20, 500) : bound(factor, 80, 130)) / 100;
         oracle.set(synth, price < LOWEST ? LOWEST : price > HIGHEST ? HIGHEST : price);
     }
 
@@ -58,8 +58,11 @@ contract DebtCrowd is Debtors {
         vm.warp(block.timestamp + bound(time, 1, 40 minutes));
     }
 
-    function sleep(uint256 time) external {
-        if (time % 8 == 0) vm.warp(block.timestamp + bound(time, 1 hours, 8 hours));
+    /// @dev An outage of prices; a long one may be the end of a synth.
+    function sleep(uint256 time, uint256 which) external {
+        if (time % 8 != 0) return;
+        vm.warp(block.timestamp + bound(time / 8, 1 hours, 10 hours));
+        if (which % 3 == 0) shutDown_(which / 3);
     }
 
     /* POSITIONS */
@@ -72,7 +75,10 @@ contract DebtCrowd is Debtors {
         (uint256 price,) = freshPrice(synth);
         uint256 total = position.collateral + collateral;
         uint256 most = price == 0 ? 0 : total * 1e20 / (price * issuer.termsOf(synth).initialPercent);
-        debt = total < 10e6 || most <= position.debt ? 0 : bound(debt, 0, most - position.debt);
+        // Often as much as may be, so that little makes it weak.
+        debt = total < 10e6 || most <= position.debt
+            ? 0
+            : debt % 4 != 0 ? most - position.debt : bound(debt, 0, most - position.debt);
         if (issuer.debtOf(synth) + debt > issuer.termsOf(synth).ceiling) debt = 0;
         Authorization memory approval = approve(account, address(usdc), collateral, VaultMessages.PURPOSE_LOCK);
         vm.prank(account);
@@ -110,9 +116,17 @@ contract DebtCrowd is Debtors {
 
     /* LIQUIDATION */
 
-    /// @dev Tried on everybody; who is healthy, asleep or insurance must be refused.
+    /// @dev By somebody who has the synth, on somebody who is weak, if there is one; otherwise it must be refused.
     function liquidate_(uint256 by, uint256 who, uint256 which, uint256 amount, bool isWhole) external {
-        (address liquidator, address account, address synth) = (personOf(by), personOf(who), synthOf(which));
+        address synth = synthOf(which);
+        (by, who) = (by % 4, who % 4);
+        for (uint256 i; i < 3 && issuer.liquidatableDebt(personOf(who), synth) == 0; ++i) {
+            ++who;
+        }
+        for (uint256 i; i < 3 && vault.balanceOf(personOf(by), synth) == 0; ++i) {
+            ++by;
+        }
+        (address liquidator, address account) = (personOf(by), personOf(who));
         ISynthIssuer.Position memory position = issuer.positionOf(account, synth);
         uint256 most = mostRepaid(account, synth, position);
         vm.assertEq(issuer.liquidatableDebt(account, synth), most, "liquidatableDebt");
@@ -196,7 +210,7 @@ contract DebtCrowd is Debtors {
 
     /* SHUTDOWN */
 
-    function shutDown_(uint256 which) external {
+    function shutDown_(uint256 which) public {
         address synth = synthOf(which);
         (, uint40 at,,) = oracle.priceOf(synth);
         bool isDue = !isShutDown(synth) && issuer.debtOf(synth) != 0 && block.timestamp > at + 6 hours;
@@ -208,8 +222,15 @@ contract DebtCrowd is Debtors {
         }
     }
 
-    function settle_(uint256 who, uint256 which) public {
-        (address account, address synth) = (personOf(who), synthOf(which));
+    /// @dev One, or more of them.
+    function settle_(uint256 who, uint256 which, uint256 count) external {
+        for (uint256 i; i < count % 4 + 1; ++i) {
+            _settle(who % 4 + i, synthOf(which));
+        }
+    }
+
+    function _settle(uint256 who, address synth) private {
+        address account = personOf(who);
         if (!isShutDown(synth)) return;
         settled[synth] += issuer.positionOf(account, synth).debt;
         address[] memory accounts = new address[](2);
@@ -220,7 +241,7 @@ contract DebtCrowd is Debtors {
     function redeem_(uint256 who, uint256 which, uint256 amount) external {
         (address account, address synth) = (personOf(who), synthOf(which));
         (,, uint256 unsettled, uint256 pool) = issuer.shutdownOf(synth);
-        amount = bound(amount, 0, vault.balanceOf(account, synth));
+        amount = amount % 3 == 0 ? vault.balanceOf(account, synth) : bound(amount, 0, vault.balanceOf(account, synth));
         if (!isShutDown(synth) || unsettled != 0 || amount == 0) return;
         uint256 supply = SynthERC20(synth).totalSupply();
         Authorization memory approval = approve(account, synth, amount, VaultMessages.PURPOSE_BURN);
@@ -281,7 +302,7 @@ contract DebtCrowd is Debtors {
             address synth = address(synths[i]);
             if (issuer.debtOf(synth) != 0 && !isShutDown(synth)) issuer.shutDown(synth);
             for (uint256 j; j < 4; ++j) {
-                if (isShutDown(synth)) settle_(j, i);
+                if (isShutDown(synth)) _settle(j, synth);
                 else _closeAll(people[j], synth);
             }
             for (uint256 j; j < 4; ++j) {

@@ -32,7 +32,9 @@ interface Vm {
     function load(address target, bytes32 slot) external view returns (bytes32);
     function prank(address sender) external;
     function recordLogs() external;
+    function revertToState(uint256 id) external returns (bool);
     function sign(uint256 key, bytes32 digest) external pure returns (uint8 v, bytes32 r, bytes32 s);
+    function snapshotState() external returns (uint256 id);
     function toString(uint256 value) external pure returns (string memory);
     function startPrank(address sender) external;
     function stopPrank() external;

@@ -2,10 +2,14 @@
 pragma solidity ^0.8.30;
 
 import {
+    ERC20PermitUpgradeable
+} from "@openzeppelin/contracts-upgradeable/token/ERC20/extensions/ERC20PermitUpgradeable.sol";
+import {
     ReentrancyGuardTransientUpgradeable
 } from "@openzeppelin/contracts-upgradeable/utils/ReentrancyGuardTransientUpgradeable.sol";
 import {ERC20} from "@openzeppelin/contracts/token/ERC20/ERC20.sol";
 import {ISynthERC20} from "../../contracts/interfaces/ISynthERC20.sol";
+import {SynthERC20} from "../../contracts/SynthERC20.sol";
 import {Fixture} from "./Fixture.sol";
 
 /// @dev A "synth" whose transfer calls the Vault back.
@@ -50,6 +54,38 @@ contract TokensTest is Fixture {
         btc.burn(3);
         vm.stopPrank();
         vm.assertEq(btc.totalSupply(), 2);
+    }
+
+    function test_clones_share_the_minter_and_nothing_else() public {
+        SynthERC20 eth = newSynth("Test Ether", "tETH");
+        vm.prank(address(vault));
+        eth.mint(alice, 7);
+        vm.assertEq(eth.totalSupply(), 7);
+        vm.assertEq(btc.totalSupply(), 0);
+        vm.assertEq(btc.minter(), eth.minter());
+        vm.assertTrue(eth.DOMAIN_SEPARATOR() != btc.DOMAIN_SEPARATOR());
+    }
+
+    function test_synth_permit() public {
+        vm.prank(address(vault));
+        btc.mint(alice, 7);
+        bytes32 permit = keccak256("Permit(address owner,address spender,uint256 value,uint256 nonce,uint256 deadline)");
+        bytes32 hash = keccak256(abi.encode(permit, alice, bob, 7, 0, START));
+        bytes memory signature = sign(aliceKey, digestOf(btc.DOMAIN_SEPARATOR(), hash));
+        (bytes32 r, bytes32 s) = abi.decode(signature, (bytes32, bytes32));
+        btc.permit(alice, bob, 7, START, uint8(signature[64]), r, s);
+        vm.prank(bob);
+        btc.transferFrom(alice, bob, 7);
+        vm.assertEq(btc.balanceOf(bob), 7);
+        // Not twice, and not on another clone.
+        vm.expectPartialRevert(ERC20PermitUpgradeable.ERC2612InvalidSigner.selector);
+        btc.permit(alice, bob, 7, START, uint8(signature[64]), r, s);
+        SynthERC20 eth = newSynth("Test Bitcoin", "tETH");
+        vm.expectPartialRevert(ERC20PermitUpgradeable.ERC2612InvalidSigner.selector);
+        eth.permit(alice, bob, 7, START, uint8(signature[64]), r, s);
+        vm.warp(START + 1);
+        vm.expectRevert(abi.encodeWithSelector(ERC20PermitUpgradeable.ERC2612ExpiredSignature.selector, START));
+        btc.permit(alice, bob, 7, START, uint8(signature[64]), r, s);
     }
 
     function test_cxpt_is_minted_by_the_vault_only() public {
