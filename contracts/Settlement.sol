@@ -2,12 +2,10 @@
 pragma solidity 0.8.30;
 
 import {AccessControl} from "@openzeppelin/contracts/access/AccessControl.sol";
-import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {IERC20Metadata} from "@openzeppelin/contracts/token/ERC20/extensions/IERC20Metadata.sol";
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 import {Checkpoints} from "@openzeppelin/contracts/utils/structs/Checkpoints.sol";
 import {IAmmFactory} from "./interfaces/IAmmFactory.sol";
-import {IAmmPair} from "./interfaces/IAmmPair.sol";
 import {IPausable} from "./interfaces/IPausable.sol";
 import {ISettlement} from "./interfaces/ISettlement.sol";
 import {IVault} from "./interfaces/IVault.sol";
@@ -28,19 +26,20 @@ import {
     TIF_GTD,
     TIF_IOC
 } from "./interfaces/Types.sol";
-import {BatchSheet, Column, Leg, Sheet, Ticket} from "./libraries/BatchSheet.sol";
+import {AmmLegs, Leg} from "./libraries/AmmLegs.sol";
+import {BatchSheet, Column, QUOTE_COLUMN, Sheet, Ticket} from "./libraries/BatchSheet.sol";
 import {FeeMath} from "./libraries/FeeMath.sol";
 import {OrderHash} from "./libraries/OrderHash.sol";
 import {PauseRules} from "./libraries/PauseRules.sol";
 import {Standing} from "./libraries/Standings.sol";
 import {Signature65} from "./libraries/Signature65.sol";
-import {UnitIndex} from "./libraries/UnitIndex.sol";
 
 /// @title Settles matched orders between Vault accounts; see ISettlement
 /// @dev A batch goes through four steps: open (every order once: fields, signature, market, legs), evaluate (every fill
 /// against running balances in memory), write (slots as they fill, balances as one net change), log. It calls nothing
 /// but the Vault, which calls nothing back, and views of the AMM: there is no generic call and no token here.
 contract Settlement is ISettlement, IPausable, AccessControl, EIP712 {
+    using AmmLegs for Leg;
     using BatchSheet for Column;
     using BatchSheet for Sheet;
     using Checkpoints for Checkpoints.Trace208;
@@ -68,9 +67,8 @@ contract Settlement is ISettlement, IPausable, AccessControl, EIP712 {
     /// @dev Bounds the memory of a batch. Python twin: `offchain.domain.limits.FILLS_PER_BATCH_MAX`.
     uint256 public constant MAX_FILLS = 40;
 
-    /// @dev Where the fee account is in the quote column, and the quote column among the columns.
+    /// @dev Where the fee account is in the quote column.
     uint256 private constant FEE_ROW = 0;
-    uint256 private constant QUOTE_COLUMN = 0;
 
     /// @dev Reasons of a refusal; REASON_TAKER is added when the taker's order is at fault and not the maker's.
     uint8 public constant REASON_BALANCE = 1;
@@ -218,25 +216,29 @@ contract Settlement is ISettlement, IPausable, AccessControl, EIP712 {
     function _evaluateAll(Sheet memory sheet, Batch calldata batch) private returns (bytes memory refusals) {
         Order[] calldata orders = batch.orders;
         Fill[] calldata fills = batch.fills;
-        uint256 ammFills;
         for (uint256 i; i < fills.length; ++i) {
-            Fill calldata fill = fills[i];
-            uint8 reason;
-            if (fill.sizeLots == 0) {
-                // A fill that was taken back proves nothing: its orders may be the very reason.
-                reason = REASON_OPERATOR;
-            } else if (fill.taker >= orders.length) {
-                revert MalformedBatch();
-            } else if (fill.maker == AMM_MAKER) {
-                if (ammFills == batch.ammQuotes.length) revert MalformedBatch();
-                reason = _evaluateAmm(sheet, i, fill, orders[fill.taker], batch.ammQuotes[ammFills++]);
-            } else {
-                if (fill.maker >= orders.length) revert MalformedBatch();
-                reason = _evaluate(sheet, i, fill, orders[fill.maker], orders[fill.taker]);
-            }
+            uint8 reason = _evaluateNext(sheet, batch, orders, i, fills[i]);
             if (reason != 0) refusals = abi.encodePacked(refusals, uint16(i), reason);
         }
-        if (ammFills != batch.ammQuotes.length) revert MalformedBatch();
+        if (sheet.legCount != batch.ammQuotes.length) revert MalformedBatch();
+    }
+
+    function _evaluateNext(
+        Sheet memory sheet,
+        Batch calldata batch,
+        Order[] calldata orders,
+        uint256 index,
+        Fill calldata fill
+    ) private returns (uint8 reason) {
+        // A fill that was taken back proves nothing: its orders may be the very reason.
+        if (fill.sizeLots == 0) return REASON_OPERATOR;
+
+        (uint256 maker, uint256 taker) = (fill.maker, fill.taker);
+        if (taker >= orders.length) revert MalformedBatch();
+        if (maker < orders.length) return _evaluate(sheet, index, fill, orders[maker], orders[taker]);
+
+        if (maker != AMM_MAKER || sheet.legCount == batch.ammQuotes.length) revert MalformedBatch();
+        return _evaluateAmm(sheet, index, fill, orders[taker], batch.ammQuotes[sheet.legCount]);
     }
 
     /// @return reason 0 if the fill is settled, or why it is refused.
@@ -288,7 +290,9 @@ contract Settlement is ISettlement, IPausable, AccessControl, EIP712 {
             !ticket.isImmediate || taker.flags & FLAG_AMM == 0 || fill.sizeLots != ticket.sizeLots
                 || fill.makerFeePpm != 0
         ) revert Mismatched(index);
-        _useLeg(sheet.columns[ticket.baseColumn]);
+        // A second leg of a pair could not be priced before the first is exchanged.
+        (Leg memory leg, bool isFirst) = sheet.nextLeg(ticket.baseColumn);
+        if (!isFirst) revert MalformedBatch();
         _requireFeesInCaps(index, fill, 0, taker.maxFeePpm);
 
         Terms memory terms;
@@ -303,61 +307,16 @@ contract Settlement is ISettlement, IPausable, AccessControl, EIP712 {
 
         reason = _refusal(sheet, ticket, fill.taker, taker.expiry, terms, terms.takerFee);
         if (reason != 0) return reason | REASON_TAKER;
-        Leg memory leg = _legOf(sheet, ticket, terms);
-        if (!_gives(leg)) return REASON_AMM;
+        (leg.fill, leg.market, leg.isBuy) = (sheet.batch + uint64(index), taker.market, ticket.isBuy);
+        uint256 base = terms.lots * ticket.baseAtomsPerLot;
+        (leg.amountIn, leg.promised) = leg.isBuy ? (quote, base) : (base, quote);
+        address token = sheet.columns[leg.baseColumn].token;
+        leg.pair = AMM_FACTORY.pairOf(token);
+        if (!leg.isKept(token, VAULT.index())) return REASON_AMM;
 
-        (leg.fill, leg.market) = (sheet.batch + uint64(index), taker.market);
         _execute(sheet, ticket, terms, terms.takerFee);
         sheet.columns[QUOTE_COLUMN].move(FEE_ROW, terms.takerFee);
-        _take(sheet, ticket, leg);
-    }
-
-    /// @dev A second leg of a pair could not be priced before the first is exchanged.
-    function _useLeg(Column memory base) private pure {
-        if (base.hasLeg) revert MalformedBatch();
-        base.hasLeg = true;
-    }
-
-    function _legOf(Sheet memory sheet, Ticket memory ticket, Terms memory terms)
-        private
-        view
-        returns (Leg memory leg)
-    {
-        leg.base = sheet.columns[ticket.baseColumn].token;
-        leg.pair = AMM_FACTORY.pairOf(leg.base);
-        leg.isBuy = ticket.isBuy;
-        uint256 base = terms.lots * ticket.baseAtomsPerLot;
-        (leg.amountIn, leg.promised) = leg.isBuy ? (terms.notional, base) : (base, terms.notional);
-    }
-
-    /// @return Whether the pair is there and gives what was promised, in this block.
-    function _gives(Leg memory leg) private view returns (bool) {
-        if (leg.pair == address(0)) return false;
-        uint256 unitIndex = VAULT.index();
-        uint256 atoms = leg.isBuy ? UnitIndex.toAtomsDown(leg.amountIn, unitIndex) : leg.amountIn;
-        // Atoms that somebody gave to a pair must not keep it from taking more: it holds 112 bits.
-        uint256 held = IERC20(leg.base).balanceOf(leg.pair);
-        if (held + (leg.isBuy ? 0 : atoms) > type(uint112).max) return false;
-
-        try IAmmPair(leg.pair).getAmountOut(atoms, !leg.isBuy) returns (uint256 given) {
-            return (leg.isBuy ? given : UnitIndex.toUnitsDown(given, unitIndex)) >= leg.promised;
-        } catch {
-            return false;
-        }
-    }
-
-    /// @dev The pair's side, and what the exchange will need to know.
-    function _take(Sheet memory sheet, Ticket memory ticket, Leg memory leg) private pure {
-        (Column memory quote, Column memory base) = (sheet.columns[QUOTE_COLUMN], sheet.columns[ticket.baseColumn]);
-        (Column memory into, Column memory out) = leg.isBuy ? (quote, base) : (base, quote);
-        into.move(into.addPair(leg.pair), int256(leg.amountIn));
-        leg.pairRow = out.addPair(leg.pair);
-        out.move(leg.pairRow, -int256(leg.promised));
-
-        (leg.column, leg.takerRow) = leg.isBuy ? (ticket.baseColumn, ticket.baseRow) : (QUOTE_COLUMN, ticket.quoteRow);
-        base.isBought = leg.isBuy;
-        sheet.legs[sheet.legCount] = leg;
-        ++sheet.legCount;
+        sheet.take(leg, ticket);
     }
 
     /// @dev Rates that do not sum below zero make fees that do not sum below zero.
@@ -450,7 +409,7 @@ contract Settlement is ISettlement, IPausable, AccessControl, EIP712 {
 
     function _applyBases(Sheet memory sheet, bool isBought) private {
         for (uint256 i = QUOTE_COLUMN + 1; i < sheet.columnCount; ++i) {
-            if (sheet.columns[i].isBought == isBought) _apply(sheet.columns[i]);
+            if (sheet.isBought(i) == isBought) _apply(sheet.columns[i]);
         }
     }
 
@@ -458,24 +417,31 @@ contract Settlement is ISettlement, IPausable, AccessControl, EIP712 {
         VAULT.applySettlement(column.token, column.accounts, column.deltas);
     }
 
-    /// @dev The purchases or the sales; what comes out beyond the promise is the taker's.
+    /// @dev The purchases or the sales.
     function _exchange(Sheet memory sheet, bool isBuy) private {
+        Column memory quote = sheet.columns[QUOTE_COLUMN];
         for (uint256 i; i < sheet.legCount; ++i) {
             Leg memory leg = sheet.legs[i];
-            if (leg.isBuy != isBuy) continue;
+            if (!leg.isTaken || leg.isBuy != isBuy) continue;
 
-            (address tokenIn, address tokenOut) = isBuy ? (QUOTE_TOKEN, leg.base) : (leg.base, QUOTE_TOKEN);
-            uint256 amountOut = VAULT.exchange(leg.pair, tokenIn, tokenOut, leg.amountIn);
-            if (amountOut < leg.promised) revert BrokenPromise(leg.fill, leg.promised, amountOut);
-            int256 surplus = int256(amountOut - leg.promised);
-            sheet.columns[leg.column].move(leg.takerRow, surplus);
-            sheet.columns[leg.column].move(leg.pairRow, -surplus);
-
-            // Both fit: they were balances.
-            emit AmmLegSettled(
-                VAULT.takeSequence(), leg.market, leg.fill, isBuy, uint128(leg.amountIn), uint128(amountOut)
-            );
+            Column memory base = sheet.columns[leg.baseColumn];
+            if (isBuy) _exchangeLeg(leg, quote.token, base);
+            else _exchangeLeg(leg, base.token, quote);
         }
+    }
+
+    /// @dev What comes out beyond the promise is the taker's.
+    function _exchangeLeg(Leg memory leg, address tokenIn, Column memory out) private {
+        uint256 amountOut = VAULT.exchange(leg.pair, tokenIn, out.token, leg.amountIn);
+        if (amountOut < leg.promised) revert BrokenPromise(leg.fill, leg.promised, amountOut);
+        int256 surplus = int256(amountOut - leg.promised);
+        out.move(leg.takerRow, surplus);
+        out.move(leg.pairRow, -surplus);
+
+        // Both fit: they were balances.
+        emit AmmLegSettled(
+            VAULT.takeSequence(), leg.market, leg.fill, leg.isBuy, uint128(leg.amountIn), uint128(amountOut)
+        );
     }
 
     function _immediateUpdates(Sheet memory sheet) private pure returns (IVault.ImmediateUpdate[] memory updates) {

@@ -5,7 +5,6 @@ none of them.
 """
 
 import asyncio
-import contextlib
 import os
 from collections.abc import Callable
 from typing import Any
@@ -15,16 +14,22 @@ import structlog
 from keepers.commit import Committer
 from keepers.cycle import INTERNAL, Cycle, Heartbeat, Keeper, exit_code, stop_on_signals
 from keepers.lease import KeptLease
+from keepers.liquidate import Liquidator
+from keepers.list import Lister
 from keepers.metrics import KeeperMetrics, watch_balance
+from keepers.price import Pricer
+from keepers.quotes import make_source
 from keepers.relay import Relayer
 from keepers.settings import KeeperSettings
 from keepers.settle import Settler
 from keepers.sync import Syncer
 from offchain.chain.fees import FeePolicy
+from offchain.chain.reserves import PoolReader
 from offchain.chain.rpc import Rpc
 from offchain.chain.signing import SigningKey
 from offchain.chain.transactions import Sender
 from offchain.chain.watcher import Watcher
+from offchain.client import HooatsClient
 from offchain.domain.errors import ConfigurationError, HooatsError
 from offchain.storage.ops import Ops
 from offchain.telemetry.logs import configure_logs
@@ -46,7 +51,8 @@ def _make_sync(rpc: Rpc, ops: Ops, settings: KeeperSettings) -> AnyKeeper:
         confirmations=settings.confirmations,
         range_blocks=settings.range_blocks,
     )
-    return Syncer(rpc, watcher, registry, KeptLease(ops, "sync", settings.lease_seconds))
+    pools = PoolReader(rpc, ops, registry) if "AmmFactory" in registry.contracts else None
+    return Syncer(rpc, watcher, pools, registry, KeptLease(ops, "sync", settings.lease_seconds))
 
 
 def _make_settle(rpc: Rpc, ops: Ops, settings: KeeperSettings) -> AnyKeeper:
@@ -64,11 +70,44 @@ def _make_relay(rpc: Rpc, ops: Ops, settings: KeeperSettings) -> AnyKeeper:
     return Relayer(rpc, ops, sender, settings.registry, lease, gas_max=settings.gas_max)
 
 
+def _make_price(rpc: Rpc, ops: Ops, settings: KeeperSettings) -> AnyKeeper:
+    if settings.price is None:
+        raise ConfigurationError("keeper price has no source", remedy="Give --source file:PATH or hyperliquid:URL")
+    source = make_source(settings.price.source, settings.price.names)
+    sender, lease = _make_sender(rpc, ops, settings, "price")
+    return Pricer(
+        rpc,
+        ops,
+        sender,
+        settings.registry,
+        lease,
+        source=source,
+        settings=settings.price,
+        gas_max=settings.gas_max,
+    )
+
+
+def _make_list(rpc: Rpc, ops: Ops, settings: KeeperSettings) -> AnyKeeper:
+    sender, lease = _make_sender(rpc, ops, settings, "list")
+    return Lister(rpc, ops, sender, settings.registry, lease)
+
+
+def _make_liquidate(rpc: Rpc, ops: Ops, settings: KeeperSettings) -> AnyKeeper:
+    if not settings.api_url:
+        raise ConfigurationError("keeper liquidate has no exchange", remedy="Give --api")
+    sender, lease = _make_sender(rpc, ops, settings, "liquidate")
+    exchange = HooatsClient(settings.api_url, settings.key)
+    return Liquidator(rpc, ops, sender, settings.registry, lease, exchange)
+
+
 KEEPERS: dict[str, Callable[[Rpc, Ops, KeeperSettings], AnyKeeper]] = {
     "sync": _make_sync,
     "settle": _make_settle,
     "commit": _make_commit,
     "relay": _make_relay,
+    "price": _make_price,
+    "list": _make_list,
+    "liquidate": _make_liquidate,
 }
 
 
@@ -134,8 +173,7 @@ async def _run(name: str, settings: KeeperSettings) -> int:
         return await cycle.run()
     finally:
         balance.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await balance
+        await asyncio.gather(balance, return_exceptions=True)  # its client may have been closed under it
         if listener is not None:
             listener.close()
         ops.close()

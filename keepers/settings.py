@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from keepers.price import PriceSettings
 from offchain.chain.fees import GWEI
 from offchain.chain.registry import Registry
 from offchain.chain.transactions import Tally
@@ -43,3 +44,7 @@ class KeeperSettings:
     drain_seconds: float = 10.0
     tally: Tally = field(default_factory=Tally, compare=False)
     """Filled by the keeper's sender; read by its metrics."""
+    price: PriceSettings | None = None
+    """Of the price keeper alone."""
+    api_url: str = ""
+    """The exchange that countersigns the liquidate keeper's burns."""

@@ -1,7 +1,8 @@
-"""The sync keeper: final logs of Vault and Settlement into the inbox. The only process that polls heads and logs.
+"""The sync keeper: final logs of Vault and Settlement into the inbox, reserves of AMM pairs beside it. The only process
+that polls heads and logs.
 
 Invariant: the inbox grows in the contracts' own event sequence without a gap (see chain/watcher.py); this module only
-decides when to look again, and when to say that something is wrong.
+decides when to look again, and when to say that something is wrong. Pairs that cannot be read hold up no log.
 """
 
 import time
@@ -12,11 +13,17 @@ import structlog
 
 from keepers.lease import KeptLease
 from offchain.chain.registry import Registry, check_contracts
+from offchain.chain.reserves import PoolReader
 from offchain.chain.rpc import Rpc
 from offchain.chain.watcher import Progress, Watcher
+from offchain.domain.errors import ChainError
 
 STALLED_SECONDS = 30.0
 """Without a new block for so long, the chain or every endpoint stands still: that is worth a warning."""
+
+POOLS_PAUSE_SECONDS = 5.0
+"""Between two readings of the pairs: a public endpoint answers 100 questions a minute, and a pair costs one."""
+POOLS_PAUSE_SECONDS_LOCAL = 0.5
 
 _log = structlog.get_logger()
 
@@ -26,6 +33,10 @@ class Observation(NamedTuple):
 
     progress: Progress
     seconds_since_advance: float
+    pools_block: int = 0
+    """The final block at which pairs were read last."""
+    is_pools_turn: bool = False
+    """There are pairs, and the last reading is long enough ago."""
 
 
 class Report(NamedTuple):
@@ -44,7 +55,13 @@ class LookAgain(NamedTuple):
     """At once: there is more that is final."""
 
 
-Action = Report | Warn | LookAgain
+class ReadPools(NamedTuple):
+    """The reserves of the AMM pairs may be others than those that are known."""
+
+    final_block: int
+
+
+Action = Report | Warn | LookAgain | ReadPools
 
 
 def decide(observation: Observation) -> list[Action]:
@@ -56,6 +73,8 @@ def decide(observation: Observation) -> list[Action]:
         actions.append(Warn(f"no new block for {observation.seconds_since_advance:.0f} s at head {progress.head}"))
     if not progress.is_caught_up:
         actions.append(LookAgain())
+    elif observation.is_pools_turn and progress.final_block > observation.pools_block:
+        actions.append(ReadPools(progress.final_block))
     return actions
 
 
@@ -68,14 +87,20 @@ class Syncer:
         self,
         rpc: Rpc,
         watcher: Watcher,
+        pools: PoolReader | None,
         registry: Registry,
         lease: KeptLease,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._rpc, self._watcher, self._registry, self._lease, self._now = rpc, watcher, registry, lease, now
+        self._pools = pools
+        self._pools_block = 0
+        self._pools_at = -POOLS_PAUSE_SECONDS
         self._progress = Progress(0, 0, 0, 0, False)
         self._advanced_at = now()
         self._warned_at = 0.0
+        self._pools_written = 0
+        """Rows of pairs that were written, for the heartbeat."""
 
     async def prepare(self) -> None:
         await self._lease.acquire()
@@ -88,7 +113,9 @@ class Syncer:
         if progress.head != self._progress.head:
             self._advanced_at = self._now()
         self._progress = progress
-        return Observation(progress, self._now() - self._advanced_at)
+        pause = POOLS_PAUSE_SECONDS_LOCAL if self._rpc.is_local else POOLS_PAUSE_SECONDS
+        is_turn = self._pools is not None and self._now() - self._pools_at >= pause
+        return Observation(progress, self._now() - self._advanced_at, self._pools_block, is_turn)
 
     def decide(self, observation: Observation) -> Sequence[Action]:
         return decide(observation)
@@ -101,9 +128,19 @@ class Syncer:
                 if self._now() - self._warned_at > STALLED_SECONDS:
                     self._warned_at = self._now()
                     _log.warning("stalled", reason=reason)
+            case ReadPools(final_block):
+                await self._read_pools(final_block)
             case LookAgain():
                 return True
         return False
+
+    async def _read_pools(self, final_block: int) -> None:
+        assert self._pools is not None
+        self._pools_block, self._pools_at = final_block, self._now()
+        try:
+            self._pools_written += await self._pools.look()
+        except ChainError as error:
+            _log.warning("pools_not_read", reason=str(error))
 
     async def drain(self) -> int:
         return 0
@@ -118,5 +155,6 @@ class Syncer:
             "finalBlock": self._progress.final_block,
             "sequence": self._progress.sequence,
             "reorgs": self._watcher.reorgs,
+            "pools": self._pools_written,
             "requests": self._rpc.requests,
         }

@@ -55,6 +55,8 @@ class NodeSettings:
     batch_interval_millis: int = 1_000
     epoch_millis: int = 60_000
     epoch_orders: int = 10_000
+    accepts_loss: bool = False
+    """Start although the chain settled fills that the journal does not have; the venue then halts."""
     metrics_host: str = "127.0.0.1"
     metrics_port: int = 0
     """Of the sequencer's probes; the gateway answers them at `port`."""
@@ -102,6 +104,7 @@ class NodeSettings:
             attestation_key=self.attestation_key,
             epoch_millis=self.epoch_millis,
             epoch_orders=self.epoch_orders,
+            accepts_loss=self.accepts_loss,
             metrics_host=self.metrics_host,
             metrics_port=self.metrics_port,
         )

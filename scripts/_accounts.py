@@ -52,16 +52,23 @@ class ApeSigner:
         return bytes(signed.serialize_transaction())
 
 
-def find_signer(account: str | None, key_file: Path | None, password_file: Path | None, is_development: bool) -> Signer:
-    """The signer that the flags name; on a development chain, ape's first test account when they name none."""
+def find_signer(
+    account: str | None,
+    key_file: Path | None,
+    password_file: Path | None,
+    is_development: bool,
+    role: str = "deployer",
+) -> Signer:
+    """The signer that the flags name; for the deployer on a development chain, ape's first test account when they name
+    none."""
     if account and key_file:
         raise ConfigurationError("both an account and a key file are named", remedy="Name one of them")
     if key_file is not None:
         return FileSigner(key_file, password_file)
     if not account:
-        if not is_development:
-            remedy = "Name one with --account ALIAS or HOOATS_DEPLOYER_KEY_FILE"
-            raise ConfigurationError("no account to deploy from", remedy=remedy)
+        if not is_development or role != "deployer":
+            remedy = f"Name one with --account ALIAS, --key-file FILE or HOOATS_{role.upper()}_KEY_FILE"
+            raise ConfigurationError(f"no key of the {role}", remedy=remedy)
         account = "TEST::0"
     return ApeSigner(*_ape_account(account, is_development))
 

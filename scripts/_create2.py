@@ -27,6 +27,10 @@ FACTORY_CODE = (
 FACTORY_TRANSACTION = "f8a58085174876e800830186a08080b853" + FACTORY_CODE + "1ba0" + "22" * 32 + "a0" + "22" * 32
 """Creates the factory anywhere: its signature was chosen, not made, so that nobody holds the signer's key."""
 
+CLONE_CREATION = bytes.fromhex("3d602d80600a3d3981f3")
+CLONE_HEAD = bytes.fromhex("363d3d373d3d3d363d73")
+CLONE_TAIL = bytes.fromhex("5af43d82803e903d91602b57fd5bf3")
+
 TRANSACTION_GAS = 21_000
 CREATE_GAS = 32_000
 BYTE_GAS = 200
@@ -43,6 +47,16 @@ def salt_of(namespace: str, version: str, name: str, fingerprint: bytes = b"") -
 def predict(factory: Address, salt: bytes, init_code: bytes) -> Address:
     """The address of CREATE2 (EIP-1014)."""
     return to_address(keccak(b"\xff" + from_hex(factory) + salt + keccak(init_code))[12:])
+
+
+def predict_clone(factory: Address, salt: bytes, implementation: Address) -> Address:
+    """The address of an EIP-1167 clone that `factory` creates as OpenZeppelin's Clones does."""
+    return predict(factory, salt, CLONE_CREATION + clone_code(implementation))
+
+
+def clone_code(implementation: Address) -> bytes:
+    """What EIP-1167 puts at a clone's address."""
+    return CLONE_HEAD + from_hex(implementation) + CLONE_TAIL
 
 
 def init_code(creation_code: bytes, inputs: list[dict[str, Any]], arguments: list[Any], name: str) -> bytes:

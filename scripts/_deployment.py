@@ -6,19 +6,18 @@ only order that matters: what is in one wave may be mined in any order. Delibera
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
-
-from eth_abi.abi import encode
 
 from offchain.domain.errors import ConfigurationError
 from offchain.domain.keccak import keccak
 from offchain.domain.units import ZERO_ADDRESS, Address
 from scripts._artifacts import Artifact
 from scripts._create2 import FACTORY, gas_floor, init_code, predict, salt_of
-from scripts._parameters import Parameters, SynthParameters
-from scripts._roles import DEPLOYER, LASTING, hand_over
-from scripts._steps import ADMIN_ROLE, Look, Step, grant, has_role, is_true
+from scripts._listings import Clone, Listings
+from scripts._parameters import Parameters
+from scripts._roles import DEPLOYER, LASTING, LISTING, hand_over
+from scripts._steps import ADMIN_ROLE, Step, grant, has_role, is_true
 
 NAMESPACE: Final = "HOOATS"
 CONSTRUCTOR_ROLES: Final = ("cosigner", "feeAccount", "treasuryAccount", "insuranceAccount", "proposer")
@@ -31,7 +30,13 @@ ARTIFACTS: Final = (
     "VaultProxy",
     "Settlement",
     "OrderbookCommitment",
+    "SynthFactory",
+    "PriceOracle",
     "SynthIssuer",
+    "AmmPair",
+    "AmmFactory",
+    "AmmRouter",
+    "TwapSource",
 )
 
 
@@ -56,13 +61,20 @@ class Creation(NamedTuple):
 
 class Plan(NamedTuple):
     """`creations`, `steps` and `last_steps` (after which the deployer can do nothing) in waves; a wave starts when the
-    one before is mined."""
+    one before is mined. `clones` are what steps create."""
 
     creations: list[list[Creation]]
     steps: list[list[Step]]
     last_steps: list[list[Step]]
+    clones: list[Clone]
     quote_token: Address
     markets: dict[str, dict[str, Any]]
+
+    @property
+    def addresses(self) -> dict[str, Address]:
+        """Of everything, in the order of the registry."""
+        made = {creation.name: creation.address for creation in self.contracts}
+        return made | {clone.name: clone.address for clone in self.clones}
 
     @property
     def contracts(self) -> list[Creation]:
@@ -80,15 +92,18 @@ def bind(entry: dict[str, Any], values: Mapping[str, Any], where: str) -> list[A
 def make_plan(parameters: Parameters, artifacts: Mapping[str, Artifact], deployer: Address) -> Plan:
     """The whole deployment."""
     builder = Builder(parameters, artifacts, deployer)
-    first, second, third = builder.create()
-    wiring = Wiring(parameters, {creation.name: creation for creation in (*first, *second, *third)}, deployer)
+    waves = builder.create()
+    contracts = {creation.name: creation for wave in waves for creation in wave}
+    listings = Listings(parameters, {name: made.address for name, made in contracts.items()}, deployer)
+    wiring = Wiring(parameters, contracts, listings, deployer)
     return Plan(
-        creations=[first, second, third],
-        steps=[wiring.grants(), wiring.listings()],
+        creations=waves,
+        steps=[wiring.grants(), *listings.waves(), wiring.prices()],
         last_steps=list(wiring.hand_over()),
+        clones=listings.clones(artifacts),
         quote_token=builder.quote_token,
         markets={
-            market.symbol: {"market": market.market, "baseToken": wiring.address(synth_name(market.base))}
+            market.symbol: {"market": market.market, "baseToken": listings.synths[market.base]}
             for market in parameters.markets
         },
     )
@@ -105,16 +120,11 @@ def fingerprint_of(parameters: Parameters, artifacts: Mapping[str, Artifact], de
         "deployer": deployer,
         "quoteToken": parameters.quote_token.lower(),
         "timelockDelaySeconds": parameters.timelock_delay_seconds,
+        "twapWindowSeconds": parameters.twap_window_seconds,
         "roles": {role: parameters.role(role) for role in CONSTRUCTOR_ROLES},
-        "synths": [(synth.symbol, synth.name) for synth in parameters.synths],
         "code": {name: keccak(artifacts[name].creation_code).hex() for name in ARTIFACTS},
     }
     return keccak(json.dumps(said, sort_keys=True).encode())
-
-
-def synth_name(symbol: str) -> str:
-    """The registry's name of a synth."""
-    return f"SynthERC20:{symbol}"
 
 
 class Builder:
@@ -128,8 +138,8 @@ class Builder:
         self._fingerprint = fingerprint_of(parameters, artifacts, deployer)
         self.quote_token = Address(parameters.quote_token.lower())
 
-    def create(self) -> tuple[list[Creation], list[Creation], list[Creation]]:
-        """Waves: what calls nobody, the proxy (which calls its implementation), what calls the Vault."""
+    def create(self) -> list[list[Creation]]:
+        """Waves: what calls nobody; the proxy, which calls its implementation; what asks the Vault; what asks that."""
         parameters, admin = self._parameters, self._deployer
         proposer = parameters.role("proposer")
         timelock = self._creation(
@@ -146,14 +156,26 @@ class Builder:
         token = self._creation("CXPT", admin=admin)
         implementation = self._creation("VaultImplementation", artifact="Vault")
         vault = self._vault(implementation, token.address)
+        synth = self._creation("SynthImplementation", artifact="SynthERC20", minter=vault.address)
+        pair = self._creation("AmmPairImplementation", artifact="AmmPair")
+        oracle = self._creation("PriceOracle", admin=admin)
         first += [
             token,
             implementation,
             self._creation("OrderbookCommitment", admin=admin),
-            self._creation("SynthIssuer", admin=admin, vault=vault.address),
-            *(self._synth(synth, vault.address) for synth in parameters.synths),
+            synth,
+            self._creation("SynthFactory", admin=admin, implementation=synth.address),
+            oracle,
+            self._creation("SynthIssuer", admin=admin, vault=vault.address, oracle=oracle.address),
+            pair,
         ]
-        return first, [vault], [self._creation("Settlement", admin=admin, vault=vault.address)]
+        pools = self._creation("AmmFactory", vault=vault.address, implementation=pair.address)
+        last = [
+            self._creation("AmmRouter", factory=pools.address),
+            self._creation("TwapSource", factory=pools.address, window=parameters.twap_window_seconds),
+            self._creation("Settlement", admin=admin, vault=vault.address, ammFactory=pools.address),
+        ]
+        return [first, [vault], [pools], last]
 
     def _vault(self, implementation: Creation, token: Address) -> Creation:
         """The proxy, initialised by its own constructor: nobody can come between."""
@@ -181,104 +203,66 @@ class Builder:
         entry = artifact.find("function", function)
         return artifact.call_data(function, bind(entry, values, f"{artifact.name}.{function}"))
 
-    def _synth(self, synth: SynthParameters, minter: Address) -> Creation:
-        name = synth_name(synth.symbol)
-        return self._creation(name, artifact="SynthERC20", name_=synth.name, symbol_=synth.symbol, minter_=minter)
-
     def _creation(self, name: str, /, artifact: str = "", **values: Any) -> Creation:
         compiled = self._artifacts[artifact or name]
-        constructor = compiled.find("constructor")
-        arguments = bind(constructor, {key.strip("_"): value for key, value in values.items()}, compiled.name)
         salt = salt_of(NAMESPACE, self._parameters.version, name, self._fingerprint)
-        code = init_code(compiled.creation_code, constructor["inputs"], arguments, compiled.name)
-        address = predict(self._factory, salt, code)
-        return Creation(name, compiled, compiled, arguments, salt + code, address)
+        return make_creation(name, compiled, self._factory, salt, values)
+
+
+def make_creation(
+    name: str, compiled: Artifact, factory: Address, salt: bytes, values: Mapping[str, Any] = {}
+) -> Creation:
+    """A contract to create; `values` are its constructor's arguments by name."""
+    constructor = compiled.find("constructor")
+    arguments = bind(constructor, {key.strip("_"): value for key, value in values.items()}, compiled.name)
+    code = init_code(compiled.creation_code, constructor["inputs"], arguments, compiled.name)
+    return Creation(name, compiled, compiled, arguments, salt + code, predict(factory, salt, code))
 
 
 class Wiring:
-    """The calls that follow the creations."""
+    """The calls that follow the creations, but for the listings."""
 
-    def __init__(self, parameters: Parameters, contracts: Mapping[str, Creation], deployer: Address) -> None:
+    def __init__(
+        self,
+        parameters: Parameters,
+        contracts: Mapping[str, Creation],
+        listings: Listings,
+        deployer: Address,
+    ) -> None:
         self._parameters = parameters
         self._contracts = contracts
+        self._listings = listings
         self._deployer = deployer
-        self._priced = [synth for synth in parameters.synths if synth.price_units]
 
     def address(self, name: str) -> Address:
         return self._contracts[name].address
 
     def grants(self) -> list[Step]:
         """Lasting roles, and those that the deployer holds until `hand_over`."""
-        lasting = [entry for entry in LASTING if entry.contract in self._contracts]
         return [
-            *(self._grant(entry.contract, entry.role, self._holder(entry.holder), entry.holder) for entry in lasting),
-            self._lend("Vault", "REGISTRAR_ROLE", self._registrations()),
-            self._lend("Settlement", "LISTER_ROLE", self._markets()),
-            self._lend("SynthIssuer", "POSTER_ROLE", self._prices()),
+            *(self._grant(entry.contract, entry.role, self._holder(entry.holder), entry.holder) for entry in LASTING),
+            *(self._lend(contract, role, self._listings.steps_of(contract)) for contract, role in LISTING),
+            *(self._lend("PriceOracle", "POSTER_ROLE", prices) for prices in [self.prices()] if prices),
         ]
 
-    def listings(self) -> list[Step]:
-        return [*self._registrations(), *self._markets(), *self._prices()]
+    def prices(self) -> list[Step]:
+        """The first price of every synth that has one, in one call."""
+        priced = [synth for synth in self._parameters.synths if synth.price_units]
+        if not priced:
+            return []
+        oracle = self._contracts["PriceOracle"]
+        tokens = [self._listings.synths[synth.symbol] for synth in priced]
+        payload = oracle.interface.call_data("post", [tokens, [synth.price_units for synth in priced]])
+        views = [oracle.interface.call_data("priceOf", [token]) for token in tokens]
+        known = [is_true("PriceOracle.priceOf", oracle.address, view) for view in views]
+        is_allowed = has_role("PriceOracle", oracle.address, ADMIN_ROLE, self._deployer)
+        label = f"post the first price of {', '.join(synth.symbol for synth in priced)}"
+        return [Step(label, oracle.address, payload, lambda look: all(ask(look) for ask in known), is_allowed)]
 
     def hand_over(self) -> tuple[list[Step], list[Step]]:
         """The last waves: afterwards the deployer's key is worth nothing."""
         addresses = {name: creation.address for name, creation in self._contracts.items()}
         return hand_over(addresses, self._parameters.role_addresses(), self._deployer)
-
-    def _registrations(self) -> list[Step]:
-        vault = self._contracts["Vault"]
-        return [
-            self._step(
-                f"register {synth.symbol}",
-                "Vault",
-                vault.interface.call_data("registerSynth", [token := self.address(synth_name(synth.symbol))]),
-                _is_true("Vault", vault, "isSynth", [token]),
-            )
-            for synth in self._parameters.synths
-        ]
-
-    def _markets(self) -> list[Step]:
-        settlement = self._contracts["Settlement"]
-        return [
-            self._step(
-                f"list {market.symbol}",
-                "Settlement",
-                settlement.interface.call_data(
-                    "listMarket",
-                    [
-                        market.market,
-                        self.address(synth_name(market.base)),
-                        market.base_atoms_per_lot,
-                        market.quote_atoms_per_tick_lot,
-                        market.symbol,
-                    ],
-                ),
-                _is_listed(
-                    settlement,
-                    market.market,
-                    [
-                        self.address(synth_name(market.base)),
-                        market.base_atoms_per_lot,
-                        market.quote_atoms_per_tick_lot,
-                    ],
-                ),
-            )
-            for market in self._parameters.markets
-        ]
-
-    def _prices(self) -> list[Step]:
-        issuer = self._contracts["SynthIssuer"]
-        return [
-            self._step(
-                f"post the first price of {synth.symbol}",
-                "SynthIssuer",
-                issuer.interface.call_data(
-                    "postPrice", [token := self.address(synth_name(synth.symbol)), synth.price_units]
-                ),
-                _is_true("SynthIssuer", issuer, "priceOf", [token]),
-            )
-            for synth in self._priced
-        ]
 
     def _holder(self, name: str) -> Address:
         return self.address(name) if name in self._contracts else self._parameters.role(name)
@@ -291,10 +275,6 @@ class Wiring:
         step = self._grant(contract, role, self._deployer, DEPLOYER)
         return step._replace(is_done=lambda look: step.is_done(look) or all(item.is_done(look) for item in purpose))
 
-    def _step(self, label: str, contract: str, payload: bytes, is_done: Callable[[Look], bool]) -> Step:
-        is_allowed = has_role(contract, self.address(contract), ADMIN_ROLE, self._deployer)
-        return Step(label, self.address(contract), payload, is_done, is_allowed)
-
 
 def readable(value: Any) -> Any:
     """A constructor argument for JSON: integers as decimal strings, bytes as hex."""
@@ -305,26 +285,3 @@ def readable(value: Any) -> Any:
     if isinstance(value, bytes):
         return "0x" + value.hex()
     return [readable(item) for item in value]
-
-
-def _is_true(where: str, creation: Creation, function: str, arguments: list[Any]) -> Callable[[Look], bool]:
-    """Done when the first word that the view returns is not zero."""
-    payload = creation.interface.call_data(function, arguments)
-    return is_true(f"{where}.{function}", creation.address, payload)
-
-
-def _is_listed(settlement: Creation, market: int, row: list[Any]) -> Callable[[Look], bool]:
-    """Done when the row is there; a market is set once, so another row under its number is a mistake."""
-    payload = settlement.interface.call_data("marketOf", [market])
-    expected = encode(["address", "uint128", "uint64"], row)
-
-    def is_done(look: Look) -> bool:
-        answer = look(settlement.address, payload)
-        if answer == bytes(len(expected)):
-            return False
-        if answer != expected:
-            remedy = "A listed market never changes: list it under another number"
-            raise ConfigurationError(f"market {market} is listed with other parameters", remedy=remedy)
-        return True
-
-    return is_done

@@ -35,16 +35,35 @@ SEPARATE: Final = ("settler", "committer", "cosigner", "poster", "lister", "guar
 """Keys of running processes. A key that two processes send from would break both nonce sequences."""
 QUOTE_DECIMALS: Final = 6
 SYNTH_DECIMALS: Final = 18
+SOURCES_MAX: Final = 4
+"""Twin of PriceOracle's MAX_SOURCES."""
 
 _ADDRESS: Final = "0x[0-9a-fA-F]{40}"
 
 
 class SynthParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    """A synthetic token. `price` in whole quote tokens, posted once so that positions can open; empty for none."""
+    """A synthetic token: terms of debt, and of its price feed.
+
+    `ceiling` is the most debt in whole tokens; the percentages are of collateral to debt. `price` in whole quote
+    tokens is posted once, so that positions can open at once; empty to leave it to the price keeper. `sources` are
+    names of the registry, read beside the posters.
+    """
 
     symbol: str
     name: str
+    ceiling: str
+    initial_percent: int
+    maintenance_percent: int
+    bonus_percent: int
+    quorum: int
+    max_age_seconds: int
+    max_move_ppm_per_minute: int
+    sources: tuple[str, ...] = ()
     price: str = ""
+
+    @property
+    def ceiling_atoms(self) -> int:
+        return parse_atoms(self.ceiling, SYNTH_DECIMALS, f"ceiling of {self.symbol}")
 
     @property
     def price_units(self) -> int:
@@ -65,13 +84,15 @@ class MarketParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
 class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     """One deployment. `version` is part of every salt: another version is another set of addresses.
 
-    `quote_token` empty: a test USDC that anyone may mint is deployed. `factory` empty: the usual CREATE2 factory.
+    `twap_window_seconds` is the time over which TwapSource averages a pool's price. `quote_token` empty: a test USDC
+    that anyone may mint is deployed. `factory` empty: the usual CREATE2 factory.
     """
 
     version: str
     timelock_delay_seconds: int
     synths: tuple[SynthParameters, ...]
     markets: tuple[MarketParameters, ...]
+    twap_window_seconds: int = 1_800
     quote_token: str = ""
     factory: str = ""
     roles: dict[str, str] = {}
@@ -146,10 +167,23 @@ def _check(parameters: Parameters, name: str) -> None:
         if not (0 < market.market < 2**32 and market.base_atoms_per_lot > 0 and market.quote_atoms_per_tick_lot > 0):
             raise ConfigurationError(f"{name}: market {market.symbol} has a number that is out of range")
     for synth in parameters.synths:
+        _check_terms(synth, name)
         try:
-            _ = synth.price_units
+            _ = synth.price_units, synth.ceiling_atoms
         except InvalidInput as error:
             raise ConfigurationError(f"{name}: {error.message}", remedy=error.remedy) from None
+
+
+def _check_terms(synth: SynthParameters, name: str) -> None:
+    """The bounds of SynthIssuer and PriceOracle, before anything is sent."""
+    maintenance, bonus = synth.maintenance_percent, synth.bonus_percent
+    if not (110 <= maintenance < synth.initial_percent <= 1_000 and bonus >= 1 and 100 + bonus < maintenance):
+        remedy = "110 <= maintenance < initial <= 1000, and 100 + bonus < maintenance"
+        raise ConfigurationError(f"{name}: the percentages of {synth.symbol} do not fit", remedy=remedy)
+    is_feed = synth.quorum >= 1 and 0 < synth.max_age_seconds <= 3_600 and synth.max_move_ppm_per_minute > 0
+    if not is_feed or len(synth.sources) > SOURCES_MAX:
+        remedy = f"quorum from 1, maxAgeSeconds up to 3600, a speed above 0, at most {SOURCES_MAX} sources"
+        raise ConfigurationError(f"{name}: the price feed of {synth.symbol} does not fit", remedy=remedy)
 
 
 def _check_roles(parameters: Parameters, name: str) -> None:

@@ -77,6 +77,7 @@ class RegistryFile:
     def forget(self) -> None:
         """Drops everything: the file describes a chain that is gone."""
         self._contracts.clear()
+        self._content["markets"] = {}
         self._content.pop("operations", None)
         self._pending.clear()
 
@@ -93,6 +94,22 @@ class RegistryFile:
         self._contracts[name] = entry.to_json()
         self._save()
 
+    def record_operation(self, operation: Mapping[str, Any]) -> None:
+        """Adds what was scheduled on the timelock, or replaces it by id."""
+        known = [item for item in self._content.get("operations", []) if item["id"] != operation["id"]]
+        self._content["operations"] = [*known, dict(operation)]
+        self._save()
+
+    def record_market(self, symbol: str, row: Mapping[str, Any]) -> None:
+        self._content["markets"][symbol] = dict(row)
+        self._pending_path.unlink(missing_ok=True)
+        self._save()
+
+    def replace(self, name: str, entry: Mapping[str, Any]) -> None:
+        """The contract that stands under a name from now on."""
+        self._contracts[name] = dict(entry)
+        self._save()
+
     def finish(
         self,
         order: list[str],
@@ -105,7 +122,9 @@ class RegistryFile:
         """Completes the file, in the order of names given; False if it was complete."""
         before = json.dumps(self._content)
         ordered = {name: self._contracts[name] for name in order}
-        self._content |= {"quoteToken": quote_token, "contracts": ordered, "markets": dict(markets)}
+        ordered |= self._contracts  # what came later, by create_market
+        rows = self._content["markets"] | dict(markets)
+        self._content |= {"quoteToken": quote_token, "contracts": ordered, "markets": rows}
         self._content |= {"accounts": dict(accounts), "roles": dict(roles), "factory": factory}
         self._contracts = ordered
         self._pending_path.unlink(missing_ok=True)

@@ -46,7 +46,6 @@ LASTING: Final = (
     Grant("SynthFactory", "CREATOR_ROLE", "lister"),
     Grant("PriceOracle", "LISTER_ROLE", "lister"),
     Grant("PriceOracle", "POSTER_ROLE", "poster"),
-    Grant("SynthIssuer", "POSTER_ROLE", "poster"),
     Grant("SynthIssuer", "LISTER_ROLE", "lister"),
     Grant("SynthIssuer", "GUARDIAN_ROLE", "guardian"),
 )

@@ -4,8 +4,6 @@ Invariant: nothing is sent before the preflight has passed; the registry is writ
 that can be decided without a chain is in `_deployment.py`; what a chain is, in `_chain.py`.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -13,25 +11,28 @@ from typing import Any, Final, NamedTuple
 import click
 
 from offchain.domain.errors import ConfigurationError
-from offchain.domain.keccak import keccak
 from offchain.domain.units import Address
 from scripts._accounts import Signer, find_signer
 from scripts._artifacts import load_artifacts
-from scripts._chain import BIG_BLOCK_GAS, REMOTE_PAUSE_SECONDS, Chain, Mined, Sender, await_receipt, install_factory
+from scripts._blocks import choose_blocks, room_for
+from scripts._chain import REMOTE_PAUSE_SECONDS, Chain, Mined, Sender, install_factory
 from scripts._create2 import CODE_BYTES_MAX, FACTORY, FACTORY_COST, FACTORY_SIGNER, FACTORY_TRANSACTION
-from scripts._deployment import ARTIFACTS, Creation, Plan, factory_of, make_plan, readable
+from scripts._deployment import ARTIFACTS, Creation, Plan, factory_of, make_plan
+from scripts._listings import Clone
 from scripts._parameters import ROLES, SEPARATE, Parameters, load
-from scripts._registry import Entry, RegistryFile, abi_hash, commit_of
+from scripts._recording import Recorder
+from scripts._registry import RegistryFile, commit_of
 from scripts._roles import DEPLOYER
 from scripts._steps import Step
 
 WEI: Final = 10**18
-STEP_GAS: Final = 90_000
+STEP_GAS: Final = 300_000
 """More than any call of the plan needs; only for the balance that the preflight asks for."""
 TESTNET: Final = 998
 LIVE_CHAINS: Final = (TESTNET, 999)
 VENUE_ACCOUNTS: Final = ("feeAccount", "treasuryAccount", "insuranceAccount")
-KEYS: Final = tuple(role for role in ROLES if role not in VENUE_ACCOUNTS)
+SYNTH, PAIR = "SynthERC20:", "AmmPair:"
+"""Names of the registry that more may come of: markets are listed later too."""
 
 
 class Options(NamedTuple):
@@ -115,7 +116,7 @@ class Deployment:
         self._plan = plan
         self._registry = registry
         self._options = options
-        self._commit = commit
+        self._recorder = Recorder(chain, registry, commit)
         self._gas: dict[str, int] = {}
         self._missing: set[str] = set()
         self._large: set[str] = set()
@@ -133,7 +134,7 @@ class Deployment:
         self._check_balance(sender, big_blocks)
         self._check_factory(factory, sender)
         for creations in self._plan.creations:
-            with self._room_for(creations):
+            with room_for(self._chain, any(creation.name in self._large for creation in creations), self._limit):
                 for creation in creations:
                     self._create(creation, factory, sender)
                 sender.settle()
@@ -157,9 +158,10 @@ class Deployment:
         if gone or self._options.replace:
             self._registry.forget()
             return
-        planned = {creation.name: creation.address for creation in self._plan.contracts}
+        planned = self._plan.addresses
         for name, address in recorded.items():
-            if planned.get(name) != address:
+            is_later = name not in planned and name.startswith((SYNTH, PAIR))
+            if planned.get(name) != address and not is_later:
                 raise ConfigurationError(
                     f"{path} names {name} at {address}, and this would be {planned.get(name, 'none')}",
                     remedy="Deployer, parameters or sources differ: name another --registry, or --replace",
@@ -179,14 +181,8 @@ class Deployment:
     def _choose_blocks(self) -> bool:
         """True if the deployer's transactions go to big blocks. Large contracts need them, except where a development
         chain can be told to make one."""
-        if self._options.big_blocks or self._chain.uses_big_blocks(self._signer.address):
-            return True
-        if self._large and not self._chain.is_development:
-            raise ConfigurationError(
-                f"too large for blocks of {self._limit:,} gas: {self._large_contracts()}",
-                remedy=f"Switch {self._signer.address} to big blocks (evmUserModify, usingBigBlocks) and run again",
-            )
-        return False
+        large = self._large_contracts()
+        return self._options.big_blocks or choose_blocks(self._chain, self._signer.address, large, self._limit)
 
     def _large_contracts(self) -> str:
         large = (creation for creation in self._plan.contracts if creation.name in self._large)
@@ -222,17 +218,6 @@ class Deployment:
 
     # --- creations and calls ---
 
-    @contextmanager
-    def _room_for(self, creations: list[Creation]) -> Iterator[None]:
-        """On a development chain, big blocks while a large contract is created. (After a kill they stay big.)"""
-        is_needed = any(creation.name in self._large for creation in creations)
-        is_raised = is_needed and self._chain.set_block_gas(BIG_BLOCK_GAS)
-        try:
-            yield
-        finally:
-            if is_raised:
-                self._chain.set_block_gas(self._limit)
-
     def _create(self, creation: Creation, factory: Address, sender: Sender) -> None:
         if creation.name in self._missing:
             sender.send(
@@ -240,55 +225,48 @@ class Deployment:
                 factory,
                 creation.payload,
                 done=partial(self._created, creation),
-                signed=partial(self._registry.expect, creation.address),
+                signed=self._recorder.expecting(creation),
             )
-        elif self._registry.address(creation.name) is None:
-            self._record(creation, self._find(creation, factory))
+        elif not self._recorder.is_recorded(creation):
+            self._recorder.record_found(creation, factory)
 
     def _created(self, creation: Creation, mined: Mined) -> None:
         self._gas[creation.name] = mined.gas
         click.echo(f"  {creation.name:<65}{mined.gas:>12,} gas  block {mined.block}")
-        self._record(creation, mined)
-
-    def _record(self, creation: Creation, mined: Mined) -> None:
-        code = self._chain.code(creation.address)
-        if not code:
-            raise ConfigurationError(f"no code of {creation.name} at {creation.address} after {mined.transaction}")
-        entry = Entry(
-            address=creation.address,
-            abi_hash=abi_hash(creation.interface.abi),
-            bytecode_hash="0x" + keccak(code).hex(),
-            constructor_arguments=readable(creation.arguments),
-            block=mined.block,
-            transaction=mined.transaction,
-            commit=self._commit,
-            salt="0x" + creation.salt.hex(),
-        )
-        self._registry.record(creation.name, entry)
-
-    def _find(self, creation: Creation, factory: Address) -> Mined:
-        """The transaction of a contract that is there but not recorded: noted before it was sent, or searched."""
-        noted = self._registry.pending(creation.address)
-        receipt = self._chain.receipt(noted) if noted is not None else None
-        if noted is not None and receipt is not None and receipt["status"] == 1:
-            return Mined(noted, int(receipt["blockNumber"]), int(receipt["gasUsed"]))
-        return find_creation(self._chain, creation, factory)
+        self._recorder.record(creation, mined)
 
     def _perform(self, steps: list[Step], sender: Sender) -> None:
         allowed: set[Address] = set()
+        clones = {(clone.target, clone.payload): clone for clone in self._plan.clones}
         for step in steps:
+            clone = clones.get((step.target, step.payload))
             if not step.is_done(self._chain.call):
                 if step.target not in allowed and not step.is_allowed(self._chain.call):
                     remedy = "It was handed over: propose the call to the timelock, or deploy another `version`"
                     raise ConfigurationError(f"{step.label}: the deployer is not the contract's admin", remedy=remedy)
                 allowed.add(step.target)
-                sender.send(step.label, step.target, step.payload, done=partial(_performed, step))
+                sender.send(
+                    step.label,
+                    step.target,
+                    step.payload,
+                    done=partial(self._performed, step, clone),
+                    signed=self._recorder.expecting(clone) if clone else None,
+                )
+            elif clone is not None and not self._recorder.is_recorded(clone):
+                self._recorder.record_found(clone, clone.target)
         sender.settle()
 
+    def _performed(self, step: Step, clone: Clone | None, mined: Mined) -> None:
+        click.echo(f"  {step.label:<65}{mined.gas:>12,} gas  block {mined.block}")
+        if clone is not None:
+            self._recorder.record(clone, mined)
+
     def _finish(self, sender: Sender, parameters: Parameters) -> None:
-        order = [creation.name for creation in self._plan.contracts]
+        order = list(self._plan.addresses)
         accounts = {name: parameters.role(name) for name in VENUE_ACCOUNTS}
-        keys = {name: parameters.role(name) for name in KEYS} | {DEPLOYER: self._signer.address}
+        keys = {name: parameters.role(name) for name in ROLES if name not in VENUE_ACCOUNTS} | {
+            DEPLOYER: self._signer.address
+        }
         factory = factory_of(parameters)
         is_new = self._registry.finish(order, self._plan.quote_token, self._plan.markets, accounts, keys, factory)
         print_table(self._plan, self._gas, self._chain)
@@ -301,30 +279,12 @@ class Deployment:
             )
 
 
-def _performed(step: Step, mined: Mined) -> None:
-    click.echo(f"  {step.label:<65}{mined.gas:>12,} gas  block {mined.block}")
-
-
-def find_creation(chain: Chain, creation: Creation, factory: Address) -> Mined:
-    """Searches the chain's history for the transaction that created the contract; needs a node that serves it."""
-    low, high = 0, int(chain.block()["number"])
-    while low < high:
-        middle = (low + high) // 2
-        low, high = (low, middle) if chain.code(creation.address, middle) else (middle + 1, high)
-    for transaction in chain.block(low, full=True)["transactions"]:
-        to = str(transaction.get("to") or "").lower()
-        if to == factory and bytes(transaction["input"]) == creation.payload:
-            return await_receipt(chain, creation.name, "0x" + bytes(transaction["hash"]).hex(), False)
-    raise ConfigurationError(
-        f"{creation.name} is at {creation.address}, but this node does not serve the history to find its transaction",
-        remedy="Bring back the registry file of its deployment, or use an archive node",
-    )
-
-
 def print_table(plan: Plan, gas: dict[str, int], chain: Chain) -> None:
     """Names, addresses and, for what this run deployed, gas."""
     click.echo(f"{'contract':<24}{'address':<44}{'bytes':>7}{'gas':>12}")
     for creation in plan.contracts:
         used = f"{gas[creation.name]:,}" if creation.name in gas else "-"
         click.echo(f"{creation.name:<24}{creation.address:<44}{creation.artifact.runtime_bytes:>7,}{used:>12}")
+    for clone in plan.clones:
+        click.echo(f"{clone.name:<24}{clone.address:<44}{'clone':>7}{'-':>12}")
     click.echo(f"quote token {plan.quote_token} on chain {chain.id}")

@@ -1,7 +1,7 @@
 """The contracts compiled once more, with everything that a comparison with the chain needs.
 
-Invariant: the compiler gets what `ape compile` gives it, so that the result is byte for byte what was deployed, metadata
-included. Deliberately no memory: whoever verifies wants to see the compiler run.
+Invariant: the compiler gets what `ape compile` gives it, so that the result is byte for byte what was deployed,
+metadata included. Deliberately no memory: whoever verifies wants to see the compiler run.
 """
 
 import json
@@ -47,9 +47,7 @@ def standard_input(root: Path) -> dict[str, Any]:
     if project.path.resolve() != root:
         raise ConfigurationError("not in the project's folder", remedy=f"Run it in {root}")
     try:
-        inputs = compilers.registered_compilers[".sol"].get_standard_input_json(  # type: ignore[attr-defined]
-            sources_of(root), project=project
-        )
+        inputs = compilers.registered_compilers[".sol"].get_standard_input_json(sources_of(root), project=project)
     except ApeException as error:
         reason = " ".join(str(error).split())[:300]
         raise ConfigurationError(f"the contracts do not compile: {reason}", remedy="Try: ape compile") from None

@@ -19,12 +19,13 @@ from scripts._steps import HAS_ROLE, role_id
 from scripts._timelock import MIN_DELAY, PendingOperation, pending_operations
 from scripts._venue import Venue
 
-IMPLEMENTATION_SLOT: Final = int.from_bytes(keccak(b"eip1967.proxy.implementation")) - 1
+IMPLEMENTATION_SLOT: Final = 0x360894A13BA1A3210667C828492DB98DCA3E2076CC3735A920A3CA505D382BBC
+"""EIP-1967: the hash of "eip1967.proxy.implementation", less one."""
 PAUSABLE: Final = ("Vault", "Settlement", "SynthIssuer")
 SENDERS: Final = ("settler", "committer", "poster", "lister", "guardian", "proposer", DEPLOYER)
-ACCOUNT_VIEWS: Final = {name: Function(f"{name}()", "address") for name in ("feeAccount", "treasuryAccount")}
-ACCOUNT_VIEWS["insuranceAccount"] = Function("insuranceAccount()", "address")
-ACCOUNT_VIEWS["cosigner"] = Function("cosigner()", "address")
+ACCOUNT_VIEWS: Final = {
+    name: Function(f"{name}()", "address") for name in ("feeAccount", "treasuryAccount", "insuranceAccount", "cosigner")
+}
 PAUSED_UNTIL: Final = Function("pausedUntil()", "uint256")
 ROLE_GRANTED: Final = Event("RoleGranted(bytes32 indexed role, address indexed account, address indexed sender)")
 

@@ -1,12 +1,15 @@
 """The timelock: calls, and what is scheduled on it.
 
-Invariant: an operation's id is computed here as OpenZeppelin's TimelockController does, and compared with the chain's
-answer before anything is sent. Deliberately no batches: one proposal, one call.
+Invariant: an operation's id is computed as OpenZeppelin's TimelockController does; what is pending is asked of the
+chain. Deliberately no batches: one proposal, one call.
 """
 
 from typing import Final, NamedTuple
 
+from eth_abi.abi import encode
+
 from offchain.chain.abi import Function
+from offchain.domain.keccak import keccak
 from offchain.domain.units import Address
 from scripts._venue import Venue
 
@@ -14,12 +17,11 @@ CALL: Final = "address,uint256,bytes,bytes32,bytes32"
 SCHEDULE: Final = Function(f"schedule({CALL},uint256)")
 EXECUTE: Final = Function(f"execute({CALL})")
 CANCEL: Final = Function("cancel(bytes32)")
-HASH: Final = Function(f"hashOperation({CALL})", "bytes32")
 TIMESTAMP: Final = Function("getTimestamp(bytes32)", "uint256")
 MIN_DELAY: Final = Function("getMinDelay()", "uint256")
 DONE_TIMESTAMP: Final = 1
 """What getTimestamp answers for an operation that was executed."""
-NO_PREDECESSOR: Final = bytes(32)
+NO_PREDECESSOR: Final = b"\0" * 32
 
 
 class PendingOperation(NamedTuple):
@@ -48,8 +50,4 @@ def pending_operations(venue: Venue) -> list[PendingOperation]:
 
 def operation_id(target: Address, payload: bytes, predecessor: bytes, salt: bytes) -> bytes:
     """TimelockController.hashOperation."""
-    from eth_abi.abi import encode
-
-    from offchain.domain.keccak import keccak
-
     return keccak(encode(CALL.split(","), [target, 0, payload, predecessor, salt]))

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 from offchain.chain.registry import Registry, load_registry
 from offchain.domain.units import Address
 from scripts._chain import Chain
-from scripts._run import pause_for, registry_path
+from scripts._run import PAIR, SYNTH, pause_for, registry_path
 
-SYNTH, PAIR = "SynthERC20:", "AmmPair:"
+__all__ = ["PAIR", "SYNTH", "Venue", "artifact_of", "open_venue"]
 
 
 class Venue(NamedTuple):

@@ -13,12 +13,10 @@ from eth_abi.exceptions import EncodingError
 
 from offchain.chain.registry import Contract
 from offchain.domain.errors import ConfigurationError
-from scripts._create2 import predict, type_of
+from scripts._create2 import clone_code, predict, type_of
 from scripts._sources import Compiled
 from scripts._venue import PAIR, SYNTH, Venue, artifact_of
 
-CLONE_HEAD: Final = bytes.fromhex("363d3d373d3d3d363d73")
-CLONE_TAIL: Final = bytes.fromhex("5af43d82803e903d91602b57fd5bf3")
 IMPLEMENTATIONS: Final = {SYNTH: "SynthImplementation", PAIR: "AmmPairImplementation"}
 
 
@@ -42,9 +40,10 @@ def _verify(venue: Venue, name: str, contract: Contract, compiled: Mapping[str, 
     if not contract.salt and (expected := _clone_of(venue, name)):
         finding = "clone of " + expected[0] if code == expected[1] else f"is no clone of {expected[0]}"
         return Verdict(name, contract, None, b"", code == expected[1], finding)
-    made = compiled.get(artifact_of(name))
+    artifact = contract.artifact or artifact_of(name)
+    made = compiled.get(artifact)
     if made is None:
-        return Verdict(name, contract, None, b"", False, f"contracts/ has no {artifact_of(name)}")
+        return Verdict(name, contract, None, b"", False, f"contracts/ has no {artifact}")
     arguments = arguments_of(made, contract.constructor_arguments, name)
     problems = [
         *([] if _equal(code, made) else [_difference(code, made)]),
@@ -60,11 +59,6 @@ def _clone_of(venue: Venue, name: str) -> tuple[str, bytes] | None:
         if name.startswith(prefix) and implementation in venue.contracts:
             return implementation, clone_code(venue.contracts[implementation])
     return None
-
-
-def clone_code(implementation: str) -> bytes:
-    """What EIP-1167 puts at a clone's address."""
-    return CLONE_HEAD + bytes.fromhex(implementation[2:]) + CLONE_TAIL
 
 
 def _origin(venue: Venue, contract: Contract, init_code: bytes) -> list[str]:
@@ -102,10 +96,10 @@ def _without_metadata(code: bytes) -> bytes:
 
 def arguments_of(made: Compiled, readable: list[Any], name: str) -> bytes:
     """Constructor arguments of the registry, ABI-encoded."""
-    inputs = next((entry["inputs"] for entry in made.abi if entry["type"] == "constructor"), [])
+    inputs: list[dict[str, Any]] = next((entry["inputs"] for entry in made.abi if entry["type"] == "constructor"), [])
     if len(inputs) != len(readable):
         raise ConfigurationError(
-            f"the constructor of {made.name} takes {len(inputs)} arguments, and the registry has {len(readable)} of {name}",
+            f"the constructor of {made.name} takes {len(inputs)} arguments, the registry has {len(readable)} of {name}",
             remedy="Check out the commit that the registry names",
         )
     kinds = [type_of(item) for item in inputs]

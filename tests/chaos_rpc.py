@@ -1,7 +1,8 @@
 """A JSON-RPC proxy that behaves as badly as real endpoints do, and as strictly as HyperEVM's: seeded, on its own port.
 
 Faults are fields of `Faults` and may be changed while it runs. Some are HyperEVM's rules, which anvil does not enforce:
-at most `range_blocks` in eth_getLogs, a window of pending nonces, a replacement must pay 10 % more in both fees.
+at most `range_blocks` in eth_getLogs, a window of pending nonces, a replacement must pay 10 % more in both fees, and
+two kinds of blocks: a transaction of more than `small_block_gas` is for those only whom `big_block_users` names.
 """
 
 import json
@@ -19,6 +20,8 @@ import rlp
 from eth_account import Account
 
 from offchain.domain.keccak import keccak
+
+BIG_BLOCK_GAS = 30_000_000
 
 
 @dataclass
@@ -50,6 +53,10 @@ class Faults:
     delay_seconds: float = 0
     lose_transactions: float = 0
     """Accepted, hash returned, never seen again."""
+    small_block_gas: int = 0
+    """The gas limit of small blocks, where there are two kinds; 0 for one kind."""
+    client_version: str = ""
+    """What the node says it is; "" for what it is."""
 
 
 @dataclass
@@ -71,6 +78,12 @@ class ChaosRpc:
         self.record = Record()
         self.before_send: Callable[[str], None] | None = None
         """Called with each raw transaction before it goes to the node."""
+        self.after_send: Callable[[int], None] | None = None
+        """Called with the number of raw transactions that the node has taken, before the caller is answered."""
+        self.big_block_users: set[str] = set()
+        """Lower-case addresses whose transactions go to big blocks."""
+        self._taken = 0
+        self._mining = threading.RLock()
         self._random = random.Random(seed)
         self._client = httpx.Client(timeout=20)
         self._lock = threading.Lock()
@@ -137,7 +150,7 @@ class ChaosRpc:
         requests = asked if isinstance(asked, list) else [asked]
         if self._happens("http_429") or self._is_over_limit(len(requests)):
             return 429, b"slow down"
-        answers = [self._answer(request) for request in requests]
+        answers = [self.answer(request) for request in requests]
         if self._happens("drop_after"):
             return None
         if self._happens("wrong_id"):
@@ -157,7 +170,8 @@ class ChaosRpc:
             self.record.faults["over_limit"] += is_over
             return is_over
 
-    def _answer(self, request: dict[str, Any]) -> dict[str, Any]:
+    def answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        """One JSON-RPC request, also for callers in this process."""
         method, params = request["method"], request["params"]
         with self._lock:
             self.record.methods[method] += 1
@@ -174,7 +188,13 @@ class ChaosRpc:
         if method == "eth_getBlockByNumber" and params[0] == "latest" and self.faults.lag_blocks:
             head = int(self._forward("eth_blockNumber", [])["result"], 16)
             params = [hex(max(0, head - self.faults.lag_blocks)), *params[1:]]
-        answer = self._forward(method, params) | {"id": request["id"]}
+        answer = self._carry_out(method, params) | {"id": request["id"]}
+        if method == "eth_sendRawTransaction" and "result" in answer:
+            with self._lock:
+                self._taken += 1
+                taken = self._taken
+            if self.after_send is not None:
+                self.after_send(taken)
         if method == "eth_getLogs" and isinstance(answer.get("result"), list):
             answer["result"] = self._spoil(answer["result"])
         if method == "eth_getTransactionReceipt" and self._happens("null_receipts"):
@@ -200,12 +220,44 @@ class ChaosRpc:
 
     # --- HyperEVM's rules ---
 
+    def _carry_out(self, method: str, params: list[Any]) -> dict[str, Any]:
+        """As the node does, or as HyperEVM would."""
+        if method == "web3_clientVersion" and self.faults.client_version:
+            return {"jsonrpc": "2.0", "result": self.faults.client_version}
+        if not self.faults.small_block_gas:
+            return self._forward(method, params)
+        if method == "eth_usingBigBlocks":
+            return {"jsonrpc": "2.0", "result": params[0].lower() in self.big_block_users}
+        if method == "eth_bigBlockGasPrice":
+            return self._forward("eth_gasPrice", [])
+        if method == "eth_sendRawTransaction" and gas_of(params[0]) > self.faults.small_block_gas:
+            return self._in_a_big_block(method, params)
+        answer = self._forward(method, params)
+        if method == "eth_estimateGas" and "error" in answer and params[0]["from"].lower() in self.big_block_users:
+            return self._in_a_big_block(method, params)
+        return answer
+
+    def _in_a_big_block(self, method: str, params: list[Any]) -> dict[str, Any]:
+        """anvil has one kind of block: a big one is made around the request, and empty ones show their limits."""
+        with self._mining:
+            self._forward("evm_setBlockGasLimit", [hex(BIG_BLOCK_GAS)])
+            self._forward("evm_mine", [])
+            answer = self._forward(method, params)
+            self._forward("evm_mine", [])
+            self._forward("evm_setBlockGasLimit", [hex(self.faults.small_block_gas)])
+            self._forward("evm_mine", [])
+        return answer
+
     def _refuse(self, method: str, params: list[Any]) -> str | None:
         if method == "eth_getLogs":
             blocks = int(params[0]["toBlock"], 16) - int(params[0]["fromBlock"], 16) + 1
             self.record.ranges.append(blocks)
             if self.faults.range_blocks and blocks > self.faults.range_blocks:
                 return f"query exceeds max block range {self.faults.range_blocks}"
+        limit = self.faults.small_block_gas
+        is_large = method == "eth_sendRawTransaction" and limit and gas_of(params[0]) > limit
+        if is_large and sender_of(params[0])[0] not in self.big_block_users:
+            return "exceeds block gas limit"
         if method == "eth_sendRawTransaction" and (self.faults.nonce_window or self.faults.replacement_percent):
             return self._refuse_transaction(params[0])
         return None
@@ -226,6 +278,11 @@ class ChaosRpc:
             return "replacement transaction underpriced"
         self._pending[sender, nonce] = fees
         return None
+
+
+def gas_of(raw: str) -> int:
+    """The gas limit of a signed type-2 transaction; 0 of any other."""
+    return int.from_bytes(rlp.decode(bytes.fromhex(raw[4:]))[4], "big") if raw[2:4] == "02" else 0
 
 
 def hash_of(raw: str) -> str:

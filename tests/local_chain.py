@@ -19,12 +19,12 @@ from eth_abi.abi import encode
 from eth_account import Account
 
 from offchain.chain.abi import Function
-from offchain.chain.contracts import Settlement, SynthFactory, Token, Vault
+from offchain.chain.contracts import AmmFactory, Settlement, SynthFactory, Token, Vault
 from offchain.chain.registry import Contract, MarketEntry, Registry
-from offchain.domain.batch import BatchFill, SettlementBatch, SignedOrder
+from offchain.domain.batch import AMM_MAKER, BatchFill, SettlementBatch, SignedOrder
 from offchain.domain.eip712 import domain_separator, order_digest
 from offchain.domain.keccak import keccak
-from offchain.domain.order import Kind, Order, Side, TimeInForce, make_nonce
+from offchain.domain.order import Flags, Kind, Order, Side, TimeInForce, make_nonce
 from offchain.domain.units import Address, Lots, Ticks
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -209,6 +209,7 @@ def deploy(chain: LocalChain) -> Venue:
     synth_factory = create("SynthFactory", "", ["address", "address"], ADMIN, synth_implementation)
     pair = create("AmmPair", "AmmPairImplementation")
     factory = create("AmmFactory", "", ["address", "address"], vault, pair)
+    create("AmmRouter", "", ["address"], factory)
     settlement = create("Settlement", "", ["address", "address", "address"], ADMIN, vault, factory)
     commitment = create("OrderbookCommitment", "", ["address"], ADMIN)
     grant = Function("grantRole(bytes32,address)")
@@ -241,6 +242,21 @@ def deploy(chain: LocalChain) -> Venue:
     return Venue(registry, chain.rpc("anvil_dumpState"))
 
 
+def open_pool(chain: LocalChain, venue: Venue) -> Address:
+    """The AMM pair of the venue's market, with 10**8 lots at 10,000 units each."""
+    factory = venue.registry.address("AmmFactory")
+    chain.do(ADMIN, factory, AmmFactory.create_pair.encode(venue.synth))
+    answer = chain.rpc(
+        "eth_call", {"to": factory, "data": "0x" + AmmFactory.pair_of.encode(venue.synth).hex()}, "latest"
+    )
+    pair = Address("0x" + answer[-40:])
+    chain.fund(venue.vault)
+    chain.do(venue.vault, venue.synth, Token.mint.encode(pair, 10**8 * BASE_PER_LOT))
+    chain.do(ADMIN, venue.usdc, Token.mint.encode(pair, 10**12))
+    chain.do(ADMIN, pair, Function("mint(address)").encode(ADMIN))
+    return pair
+
+
 class Matcher:
     """Stands in for the engine: batches of real, signed orders that the contract settles."""
 
@@ -265,13 +281,35 @@ class Matcher:
         made = tuple(BatchFill(0, 1 + number, 1, 0, 0) for number in range(fills))
         return SettlementBatch(self._batch, first, (maker, *takers), made)
 
+    def amm_batch(self, quote: int, *, price: int = 11_000, fills: int = 1) -> SettlementBatch:
+        """A batch of `fills` fills of the book, and trader 17, who buys 100 lots from the pool for `quote` units."""
+        book = self.batch(fills)
+        self._fill += 1
+        taker = self._sign(17, Side.BUY, TimeInForce.IOC, price, 100, make_nonce(0, self._next()), Flags.AMM)
+        leg = BatchFill(AMM_MAKER, len(book.orders), 100, 0, 0)
+        return SettlementBatch(book.batch, book.first, (*book.orders, taker), (*book.fills, leg), (quote,))
+
     def _next(self) -> int:
         self._sequence += 1
         return self._sequence
 
-    def _sign(self, trader: int, side: Side, tif: TimeInForce, price: int, size: int, nonce: int) -> SignedOrder:
+    def _sign(
+        self, trader: int, side: Side, tif: TimeInForce, price: int, size: int, nonce: int, flags: int = 0
+    ) -> SignedOrder:
         name = f"trader {trader}"
         order = Order(
-            address_of(name), 0, MARKET, side, Kind.LIMIT, tif, 0, Ticks(price), Lots(size), Ticks(0), 10_000, nonce, 0
+            address_of(name),
+            0,
+            MARKET,
+            side,
+            Kind.LIMIT,
+            tif,
+            flags,
+            Ticks(price),
+            Lots(size),
+            Ticks(0),
+            10_000,
+            nonce,
+            0,
         )
         return SignedOrder(order, sign_digest(order_digest(self._separator, order), name))

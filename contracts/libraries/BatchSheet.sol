@@ -1,18 +1,15 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.30;
 
+import {Leg} from "./AmmLegs.sol";
 import {BatchIndex} from "./BatchIndex.sol";
 import {Standing} from "./Standings.sol";
 
 /// @dev The balances of one token during a batch: what each account can still be debited, and its net change.
 /// Only the first `count` rows are in use.
-/// @param hasLeg Whether an AMM fill of the batch names this base token.
-/// @param isBought Whether its pair will bring atoms of it: they are there only after the exchange.
 struct Column {
     address token;
     uint256 count;
-    bool hasLeg;
-    bool isBought;
     address[] accounts;
     int256[] available;
     int256[] deltas;
@@ -37,30 +34,14 @@ struct Ticket {
     uint256 quoteAtomsPerTickLot;
 }
 
-/// @dev One AMM fill that will be exchanged.
-/// @param column Of the token that comes out.
-/// @param takerRow Where the taker is in it.
-/// @param pairRow Where the pair is in it.
-/// @param amountIn What the pair gets: units or atoms.
-/// @param promised What the taker has been given in advance: units or atoms.
-struct Leg {
-    uint64 fill;
-    uint32 market;
-    bool isBuy;
-    address pair;
-    address base;
-    uint256 column;
-    uint256 takerRow;
-    uint256 pairRow;
-    uint256 amountIn;
-    uint256 promised;
-}
+/// @dev Where the quote column is among the columns.
+uint256 constant QUOTE_COLUMN = 0;
 
 /// @dev A batch under evaluation.
 /// @param columns The quote column first; its first row is the fee account's.
 /// @param standings Of the rows of the quote column.
 /// @param immediates Highest immediate sequence used, by row of the quote column.
-/// @param legs Only the first `legCount` are in use.
+/// @param legCount AMM fills examined so far; as many of `legs` are in use.
 struct Sheet {
     uint64 batch;
     uint256 columnCount;
@@ -75,7 +56,7 @@ struct Sheet {
 /// @title The working memory of a batch: running balances, netted per account and token
 library BatchSheet {
     /// @param batch First fill of the batch.
-    /// @param legs Most AMM fills that there can be.
+    /// @param legs AMM fills of the batch.
     function open(uint64 batch, uint256 orders, uint256 legs) internal pure returns (Sheet memory sheet) {
         sheet.batch = batch;
         sheet.legs = new Leg[](legs);
@@ -115,8 +96,42 @@ library BatchSheet {
         }
     }
 
+    /// @return leg The next one, of the base token in `baseColumn`.
+    /// @return isFirst Whether no leg before has this base token.
+    function nextLeg(Sheet memory sheet, uint256 baseColumn) internal pure returns (Leg memory leg, bool isFirst) {
+        uint256 count = sheet.legCount;
+        isFirst = true;
+        for (uint256 i; i < count; ++i) {
+            if (sheet.legs[i].baseColumn == baseColumn) isFirst = false;
+        }
+        leg = sheet.legs[count];
+        leg.baseColumn = baseColumn;
+        sheet.legCount = count + 1;
+    }
+
+    /// @dev Enters the pair's side of a leg that is not refused: what it gets, and what it owes.
+    function take(Sheet memory sheet, Leg memory leg, Ticket memory ticket) internal pure {
+        (Column memory quote, Column memory base) = (sheet.columns[QUOTE_COLUMN], sheet.columns[leg.baseColumn]);
+        (Column memory into, Column memory out) = leg.isBuy ? (quote, base) : (base, quote);
+        move(into, addPair(into, leg.pair), int256(leg.amountIn));
+        leg.pairRow = addPair(out, leg.pair);
+        move(out, leg.pairRow, -int256(leg.promised));
+
+        leg.takerRow = leg.isBuy ? ticket.baseRow : ticket.quoteRow;
+        leg.isTaken = true;
+    }
+
+    /// @return Whether a pair brings atoms of the base token in `baseColumn`.
+    function isBought(Sheet memory sheet, uint256 baseColumn) internal pure returns (bool) {
+        for (uint256 i; i < sheet.legs.length; ++i) {
+            Leg memory leg = sheet.legs[i];
+            if (leg.baseColumn == baseColumn) return leg.isTaken && leg.isBuy;
+        }
+        return false;
+    }
+
     /// @dev A row for a pair, behind the orders' rows. Not in the index: a pair has one leg in a batch.
-    function addPair(Column memory column, address pair) internal pure returns (uint256 row) {
+    function addPair(Column memory column, address pair) private pure returns (uint256 row) {
         row = column.count;
         column.count = row + 1;
         trim(column);

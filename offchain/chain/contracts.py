@@ -23,6 +23,7 @@ AUTHORIZATION = "(uint256,uint256,bytes)"
 WITHDRAWAL = "(address,address,uint256,address,bool,uint256,uint256)"
 SYNTH_TERMS = "(uint128,uint16,uint16,uint16)"
 FEED = "(uint8,uint32,uint32,address[])"
+PERMIT = "(uint256,uint256,uint8,bytes32,bytes32)"
 TOTALS = "(uint256,uint256,uint256,uint256,uint256,uint256)"
 
 
@@ -128,21 +129,59 @@ class PriceOracle:
     posters = Function("posters()", "address[]")
 
 
+class TwapSource:
+    """Twin: ITwapSource.sol."""
+
+    update = Function("update(address)", "bool")
+    last_update = Function("lastUpdate(address)", "uint32")
+    window = Function("WINDOW()", "uint32")
+
+
 class AmmFactory:
     """Twin: IAmmFactory.sol."""
 
     create_pair = Function("createPair(address)", "address")
     pair_of = Function("pairOf(address)", "address")
     predict_pair = Function("predictPair(address)", "address")
+    pair_at = Function("pairAt(uint256)", "address")
+    pair_count = Function("pairCount()", "uint256")
+
+
+class AmmPair:
+    """Twin: IAmmPair.sol. Its shares are a `Token`."""
+
+    base = Function("base()", "address")
+    reserves = Function("reserves()", "uint112", "uint112", "uint32")
+    cumulative_prices = Function("cumulativePrices()", "uint256", "uint256", "uint32")
+    get_amount_out = Function("getAmountOut(uint256,bool)", "uint256")
+    get_amount_in = Function("getAmountIn(uint256,bool)", "uint256")
+
+
+class AmmRouter:
+    """Twin: IAmmRouter.sol."""
+
+    swap_exact_in = Function(f"swapExactIn(address,address,uint256,uint256,address,uint256,{PERMIT})", "uint256")
+    swap_exact_out = Function(f"swapExactOut(address,address,uint256,uint256,address,uint256,{PERMIT})", "uint256")
+    add_liquidity = Function(
+        "addLiquidity(address,uint256,uint256,uint256,uint256,address,uint256)", "uint256", "uint256", "uint256"
+    )
+    remove_liquidity = Function(
+        f"removeLiquidity(address,uint256,uint256,uint256,address,uint256,{PERMIT})", "uint256", "uint256"
+    )
+    quote_exact_in = Function("quoteExactIn(address,address,uint256)", "uint256")
+    quote_exact_out = Function("quoteExactOut(address,address,uint256)", "uint256")
 
 
 class Token:
-    """ERC-20, and the open mint of TestUSDC."""
+    """ERC-20 with ERC-2612, and the open mint of TestUSDC."""
 
     balance_of = Function("balanceOf(address)", "uint256")
     allowance = Function("allowance(address,address)", "uint256")
     approve = Function("approve(address,uint256)")
     decimals = Function("decimals()", "uint8")
+    symbol = Function("symbol()", "string")
+    nonces = Function("nonces(address)", "uint256")
+    domain_separator = Function("DOMAIN_SEPARATOR()", "bytes32")
     total_supply = Function("totalSupply()", "uint256")
     mint = Function("mint(address,uint256)")
 
@@ -214,6 +253,18 @@ ORACLE_ERRORS = ErrorTable(
     "TooManyPosters()",
     "InsufficientGas()",
 )
+AMM_FACTORY_ERRORS = ErrorTable("PairExists(address)", "NotPoolable(address)")
+AMM_PAIR_ERRORS = ErrorTable(
+    "InsufficientLiquidity()", "InsufficientInput()", "InsufficientOutput()", "InvalidReceiver()", "ReserveOverflow()"
+)
+AMM_ROUTER_ERRORS = ErrorTable(
+    "DeadlinePassed(uint256)",
+    "TooLittleOut(uint256,uint256)",
+    "TooMuchIn(uint256,uint256)",
+    "TooLittleIn(uint256,uint256)",
+    "InvalidReceiver()",
+    "UnknownPool(address)",
+)
 LIBRARY_ERRORS = ErrorTable(
     "AccessControlUnauthorizedAccount(address,bytes32)",
     "ReentrancyGuardReentrantCall()",
@@ -232,6 +283,9 @@ ERRORS = ErrorTable(
             COMMITMENT_ERRORS,
             ISSUER_ERRORS,
             ORACLE_ERRORS,
+            AMM_FACTORY_ERRORS,
+            AMM_PAIR_ERRORS,
+            AMM_ROUTER_ERRORS,
             LIBRARY_ERRORS,
         )
         for signature in table.signatures

@@ -37,6 +37,8 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     commit: str = ""
     salt: str = ""
     """Of CREATE2; "" for what another contract created."""
+    artifact: str = ""
+    """The compiled contract, where the name of the entry does not say it: after an upgrade."""
 
 
 class MarketEntry(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

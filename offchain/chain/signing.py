@@ -46,6 +46,11 @@ class SigningKey:
     def __reduce__(self) -> str | tuple[object, ...]:
         raise TypeError("a key is never pickled")
 
+    def sign_digest(self, digest: bytes) -> tuple[int, bytes, bytes]:
+        """(v, r, s) of an EIP-712 digest."""
+        signed = self._account.unsafe_sign_hash(digest)
+        return int(signed.v), signed.r.to_bytes(32, "big"), signed.s.to_bytes(32, "big")
+
     def sign(self, nonce: int, to: Address, calldata: bytes, gas: int, fees: Fees) -> Signed:
         transaction = {
             "type": 2,

@@ -101,6 +101,11 @@ class Sender:
         """Time of the latest block that was seen, unix seconds; 0 before the first look."""
         return self._chain.head.time if self._chain is not None else 0
 
+    @property
+    def chain_block(self) -> int:
+        """Number of the latest block that was seen; 0 before the first look."""
+        return self._chain.head.number if self._chain is not None else 0
+
     async def start(self) -> None:
         """Reconciles the rows with the chain. To be called once the lease is held; may be repeated."""
         for row in self._ops.transactions_of(self.keeper, (TransactionState.PLANNED,)):
@@ -133,6 +138,11 @@ class Sender:
         row = self._keep(row.id, nonce, signed, fees, revision)
         await self._broadcast(row, signed.raw)
         return self._ops.transaction(row.id)
+
+    def withdraw(self, id: int, reason: str) -> None:
+        """The row is not worth sending any more: unless a block takes it first, nothing is sent to ourselves at its
+        nonce, so that later ones need not wait, and the row FAILS for this reason. Its bytes are not sent again."""
+        self._impossible.setdefault(id, reason)
 
     async def advance(self) -> list[Transaction]:
         """One look at the chain, and whatever it makes necessary. Returns the rows that became FINAL or FAILED."""
@@ -224,7 +234,7 @@ class Sender:
         newest = versions[-1]
         since_broadcast = now - self._broadcast_at.get(row.id, 0)
         if row.id in self._impossible and not self._is_filler(row, newest):
-            await self._withdraw(chain, row)
+            await self._replace_by_nothing(chain, row, newest)
             return
         age = now - newest.signed_at / 1000
         is_first = _nonce(row) == chain.mined
@@ -253,9 +263,11 @@ class Sender:
         await self._broadcast(row, signed.raw)
         return True
 
-    async def _withdraw(self, chain: Chain, row: Transaction) -> None:
-        """No node takes these bytes, and later nonces wait behind them: nothing is sent to ourselves instead."""
+    async def _replace_by_nothing(self, chain: Chain, row: Transaction, newest: Attempt) -> None:
+        """Later nonces wait behind it: nothing is sent to ourselves instead, for more than a node may have it for."""
         fees = first_fees(self._fees, chain.head.base_fee)
+        if row.state is TransactionState.SENT:
+            fees = bumped_fees(self._fees, chain.head.base_fee, Fees(newest.max_fee, newest.priority_fee)) or fees
         if fees is not None:
             self._check_lease()
             signed = self._key.sign(_nonce(row), self.address, b"", FILLER_GAS, fees)

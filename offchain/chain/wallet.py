@@ -97,6 +97,10 @@ class Wallet:
     def call(self, to: Address, function: Function, *arguments: object) -> tuple[Any, ...]:
         return self.endpoint.call(to, function, *arguments)
 
+    def sign_digest(self, digest: bytes) -> tuple[int, bytes, bytes]:
+        """(v, r, s) of an EIP-712 digest."""
+        return self._key.sign_digest(digest)
+
 
 def _reason(error: Any) -> str:
     """A node's error in words; the contract's own error if there is one."""

@@ -179,6 +179,8 @@ class _Reader:
         where = f"{self._file}: [{place}] {key}" if place else f"{self._file}: {key}"
         if option is None:
             return value  # `_dest` says what is wrong with the key
+        if option.multiple:
+            return self._values(option, value, where)
         if isinstance(value, list) and all(isinstance(part, str) for part in value):
             value = ",".join(value)
         if isinstance(value, list | dict) or not isinstance(value, str | int | float | bool):
@@ -192,6 +194,13 @@ class _Reader:
             raise ConfigurationError(
                 f"{where}: {error.message.rstrip('.')}", remedy=f"See --help of {_flag_of(option)}"
             ) from None
+        self.values += 1
+        return value
+
+    def _values(self, option: click.Option, value: object, where: str) -> object:
+        """Of a flag that may be given several times."""
+        if not isinstance(value, list) or not all(isinstance(part, str) for part in value):
+            raise ConfigurationError(f"{where} is no list of strings", remedy=f"See --help of {_flag_of(option)}")
         self.values += 1
         return value
 

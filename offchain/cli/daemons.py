@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -9,6 +10,7 @@ from keepers.loop import KEEPERS, KeeperSettings, run_keeper
 from offchain.chain.registry import load_registry
 from offchain.cli import options
 from offchain.cli.configuration import keeper_defaults
+from offchain.cli.keeper_flags import check_owners, keeper_flags, price_settings
 from offchain.domain.errors import ConfigurationError
 from offchain.domain.units import Address
 from offchain.node import NodeSettings, run_node
@@ -49,6 +51,12 @@ from offchain.security.keys import load_key
 @options.flag("--epoch-millis", "Longest epoch, if it holds an order.", type=int, default=60_000)
 @options.flag("--epoch-orders", "Most orders of an epoch.", type=int, default=10_000)
 @options.operators
+@click.option(
+    "--accept-loss",
+    "accepts_loss",
+    is_flag=True,
+    help="Start on an old copy of the journal although the chain settled more; the venue halts, and can be wound up.",
+)
 def node(
     data: Path,
     registry: Path,
@@ -61,6 +69,7 @@ def node(
     history_url: str,
     operators: tuple[Address, ...],
     metrics_host: str,
+    accepts_loss: bool,
     **parameters: int,
 ) -> None:
     """Run a node: sequencer, gateway and projector. Stop it with SIGTERM; starting it again is recovery."""
@@ -74,6 +83,7 @@ def node(
         port=port,
         operators=operators,
         metrics_host=metrics_host,
+        accepts_loss=accepts_loss,
         **parameters,
     )
     sys.exit(run_node(settings))
@@ -104,6 +114,7 @@ def _keeper_defaults(context: click.Context, _: click.Parameter, name: str) -> s
     type=click.IntRange(min=0),
     show_default="100, and no limit for this machine's own node",
 )
+@keeper_flags
 def keeper(
     name: str,
     data: Path,
@@ -118,11 +129,13 @@ def keeper(
     metrics_port: int,
     max_fee_gwei: float,
     requests_per_minute: int | None,
+    **own: Any,
 ) -> None:
-    """Run the keeper NAME: sync reads the chain, settle and commit and relay send transactions with their own keys.
+    """Run the keeper NAME: sync reads the chain; the others send transactions, each with a key of its own.
 
     Kill it at any time; started again, it goes on.
     """
+    check_owners(click.get_current_context(), name)
     if key is None and name != "sync":
         raise ConfigurationError(f"keeper {name} needs --key", remedy="Give the file of its own private key")
     settings = KeeperSettings(
@@ -136,5 +149,7 @@ def keeper(
         max_fee_wei=int(max_fee_gwei * 1e9),
         requests_per_minute=requests_per_minute,
         folder=data,
+        price=price_settings(own) if name == "price" else None,
+        api_url=own["api"],
     )
     sys.exit(run_keeper(name, settings))

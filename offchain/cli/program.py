@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from offchain import __version__
-from offchain.cli import config, daemons, debt, journals, money, options, orders, proofs
+from offchain.cli import amm, backup, config, daemons, debt, doctor, journals, money, options, orders, proofs
 from offchain.cli.configuration import load_configuration
 from offchain.cli.failures import report
 
@@ -30,11 +30,15 @@ def hooats(context: click.Context, config: Path | None) -> None:
 hooats.add_command(daemons.node)
 hooats.add_command(daemons.keeper)
 hooats.add_command(config.config)
+hooats.add_command(doctor.doctor)
+hooats.add_command(backup.backup)
+hooats.add_command(backup.restore)
 hooats.add_command(money.deposit)
 hooats.add_command(money.withdraw)
 hooats.add_command(money.balances)
 hooats.add_command(orders.order)
 hooats.add_command(debt.debt)
+hooats.add_command(amm.amm)
 hooats.add_command(proofs.prove)
 hooats.add_command(proofs.verify)
 hooats.add_command(journals.replay)

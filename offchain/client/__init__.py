@@ -7,10 +7,10 @@ Invariant: imports only the domain; what is signed here is hashed by the same mo
 outcome is unknown is sent again unchanged, which the venue answers with the first result.
 """
 
-from offchain.client.answers import Approval, Balance, Fill, Order, Placed, Receipt
+from offchain.client.answers import Approval, Balance, Fill, Order, Placed, Pool, Quote, Receipt
 from offchain.client.book import LocalBook
 from offchain.client.failures import ExchangeUnreachable, Refused
-from offchain.client.http import HooatsClient
+from offchain.client.http import HooatsClient, Routed
 from offchain.client.orders import Nonces, SignedOrder, Signer, Ticket
 
 __all__ = [
@@ -23,8 +23,11 @@ __all__ = [
     "Nonces",
     "Order",
     "Placed",
+    "Pool",
+    "Quote",
     "Receipt",
     "Refused",
+    "Routed",
     "SignedOrder",
     "Signer",
     "Ticket",

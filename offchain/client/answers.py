@@ -46,6 +46,7 @@ class Order(Answer, frozen=True, kw_only=True):
     remaining: str
     time_in_force: str
     post_only: bool
+    amm: bool = False
     status: str
     reason: str | None
     fee: Fee | None
@@ -57,8 +58,16 @@ class Order(Answer, frozen=True, kw_only=True):
     receipt: Receipt | None = None
 
 
+class Surplus(Answer, frozen=True, kw_only=True):
+    """What the AMM pair gave beyond its promise."""
+
+    amount: str
+    currency: str
+
+
 class Fill(Answer, frozen=True, kw_only=True):
-    """One leg; `state` is MATCHED, BATCHED, SETTLED or REFUSED."""
+    """One leg; `state` is MATCHED, BATCHED, SETTLED or REFUSED. `liquidity` is book or amm; a price of amm is rounded
+    down, its cost is exact."""
 
     id: str
     order: str
@@ -74,6 +83,8 @@ class Fill(Answer, frozen=True, kw_only=True):
     reason: str | None
     batch_id: int | None
     tx_hash: str | None
+    liquidity: str = "book"
+    surplus: Surplus | None = None
 
 
 class Placed(Answer, frozen=True, kw_only=True):
@@ -113,6 +124,47 @@ class Approval(Answer, frozen=True, kw_only=True):
     signature: str | None
 
 
+class Pool(Answer, frozen=True, kw_only=True):
+    """Reserves of a market's AMM pair as of a block; `price` (rounded down, before fees) is None if it is empty."""
+
+    base: str
+    quote: str
+    price: str | None
+    fee_ppm: int
+    block_number: int
+
+
+class QuotePart(Answer, frozen=True, kw_only=True):
+    """What goes to the book, or to the AMM pair; `limit` is the price to sign."""
+
+    size: str
+    cost: str
+    fee: str
+    average: str
+    limit: str
+
+
+class Quote(Answer, frozen=True, kw_only=True):
+    """How a trade would be split now. `total`: what a buyer pays and a seller receives, with fees; `filled` is less
+    than `size` if limit or liquidity end before it. `amm_busy`: the pair is left out until its last trade settled."""
+
+    symbol: str
+    side: str
+    size: str | None = None
+    amount: str | None = None
+    state: str
+    amm_busy: bool
+    book: QuotePart | None
+    amm: QuotePart | None
+    filled: str
+    cost: str
+    fee: str
+    total: str
+    average: str | None
+    complete: bool
+    seq: int
+
+
 class MarketAnswer(Answer, frozen=True, kw_only=True):
     symbol: str
     market: int
@@ -124,6 +176,7 @@ class MarketAnswer(Answer, frozen=True, kw_only=True):
     quote_decimals: int
     base_atoms_per_lot: str
     quote_atoms_per_tick_lot: str
+    pool: Pool | None = None
 
 
 def convert(value: Any, kind: type[T]) -> T:

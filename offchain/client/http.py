@@ -10,14 +10,25 @@ import hashlib
 import hmac
 import time
 from collections.abc import AsyncGenerator, Sequence
-from typing import Any, Self
-from urllib.parse import quote
+from typing import Any, NamedTuple, Self
+from urllib.parse import quote, urlencode
 
 import httpx
 import msgspec
 
 from offchain.client import stream
-from offchain.client.answers import Approval, Balance, Fill, MarketAnswer, Order, Placed, convert
+from offchain.client.answers import (
+    Approval,
+    Balance,
+    Fill,
+    MarketAnswer,
+    Order,
+    Placed,
+    Pool,
+    Quote,
+    QuotePart,
+    convert,
+)
 from offchain.client.failures import ExchangeUnreachable, Refused
 from offchain.client.orders import Nonces, SignedOrder, Signer, Slots, Ticket, sign_order
 from offchain.domain import eip712
@@ -31,6 +42,14 @@ _UNKNOWN_CODES = ("UNKNOWN", "UNAVAILABLE")
 """Codes after which the same request is sent again."""
 
 Json = dict[str, Any]
+
+
+class Routed(NamedTuple):
+    """A quote, and what its orders came to: None for a part that the quote does not use."""
+
+    quote: Quote
+    book: Placed | Refused | None
+    amm: Placed | Refused | None
 
 
 class HooatsClient:
@@ -104,6 +123,25 @@ class HooatsClient:
         rows: list[Json] = (await self._get(f"/v1/trades/{quote(symbol)}?limit={limit}"))["trades"]
         return rows
 
+    async def pools(self) -> dict[str, Pool]:
+        """AMM pairs by the symbol of their market, asked anew; markets without one are left out."""
+        await self.markets()
+        return {symbol: row.pool for symbol, (_, row) in self._markets.items() if row.pool is not None}
+
+    async def quote(
+        self, symbol: str, side: str, size: str | None = None, *, amount: str | None = None, limit: str | None = None
+    ) -> Quote:
+        """Book, AMM pair or both, for a size of the base token or an amount of the settlement token (with fees)."""
+        given = {"side": side, "size": size, "amount": amount, "limit": limit}
+        query = urlencode({name: value for name, value in given.items() if value is not None})
+        return convert(await self._get(f"/v1/quote/{quote(symbol)}?{query}"), Quote)
+
+    async def market_states(self) -> dict[str, str]:
+        """State by symbol, and the symbols that were asked for and are not listed yet."""
+        venue = await self.venue()
+        states: dict[str, str] = venue["markets"]
+        return states | dict.fromkeys(venue["requested"], "REQUESTED")
+
     async def venue(self) -> Json:
         return await self._get("/v1/venue")
 
@@ -120,11 +158,31 @@ class HooatsClient:
     # --- trading ---
 
     async def place(self, symbol: str, side: str, price: str, size: str, **details: Any) -> Placed:
-        """Signs and places one order; `details` are the other fields of `Ticket`. `Refused` if it is not accepted."""
+        """Signs and places one order; `details` are the other fields of `Ticket`. `Refused` if it is not accepted.
+
+        With `amm=True` the order is IOC unless `details` say otherwise.
+        """
+        if details.get("amm"):
+            details = {"time_in_force": "IOC"} | details
         ticket = msgspec.convert(
             {"symbol": symbol, "side": side, "price": price, "size": size, **details}, Ticket, strict=True
         )
         return await self.place_signed(await self.sign(ticket))
+
+    async def place_routed(self, symbol: str, side: str, size: str, limit: str | None = None) -> Routed:
+        """Asks for a quote and places its orders, both immediate: one in the book, one with the AMM pair.
+
+        `limit` is the worst price. Book and pool may move in between, so a part may fill less, or be refused.
+        """
+        quoted = await self.quote(symbol, side, size, limit=limit)
+        tickets = {
+            name: _immediate(symbol, side, part, is_amm=name == "amm")
+            for name, part in (("book", quoted.book), ("amm", quoted.amm))
+            if part is not None
+        }
+        results = await self.place_all(list(tickets.values())) if tickets else []
+        placed = dict(zip(tickets, results, strict=True))
+        return Routed(quoted, placed.get("book"), placed.get("amm"))
 
     async def sign(self, ticket: Ticket) -> SignedOrder:
         """Chooses slot, nonce and fee cap, and signs."""
@@ -207,6 +265,20 @@ class HooatsClient:
         """By token symbol."""
         rows = convert((await self._get("/v1/balances", session=True))["balances"], list[Balance])
         return {row.token: row for row in rows}
+
+    # --- operators ---
+
+    async def create_market(self, symbol: str, terms: Json) -> Json:
+        """Asks for a market; `terms` are the fields of POST /v1/admin/markets. Answers with what was asked for."""
+        body = {"action": "create", "symbol": symbol, **terms}
+        requested: Json = (await self._send("POST", "/v1/admin/markets", body, session=True, retry=False))["requested"]
+        return requested
+
+    async def set_market_state(self, symbol: str, action: str) -> Json:
+        """`action` is resume, pause, post_only, cancel_only or delist (for good). Answers with the market."""
+        body = {"action": action, "symbol": symbol}
+        market: Json = (await self._send("POST", "/v1/admin/markets", body, session=True))["market"]
+        return market
 
     # --- money ---
 
@@ -382,6 +454,11 @@ class HooatsClient:
         if self.signer is None:
             raise ConfigurationError("this needs a private key", remedy="Name its file with --key")
         return self.signer
+
+
+def _immediate(symbol: str, side: str, part: QuotePart, *, is_amm: bool) -> Ticket:
+    fields = {"symbol": symbol, "side": side, "price": part.limit, "size": part.size}
+    return msgspec.convert({**fields, "time_in_force": "IOC", "amm": is_amm}, Ticket)
 
 
 def _separator_of(template: Json) -> bytes:

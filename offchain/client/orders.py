@@ -70,7 +70,10 @@ class Slots:
 
 
 class Ticket(msgspec.Struct, frozen=True, kw_only=True):
-    """What a trader wants. `slot` None picks one; naming a slot replaces the order that rests in it."""
+    """What a trader wants. `slot` None picks one; naming a slot replaces the order that rests in it.
+
+    `amm`: with the market's AMM pair only, whole or not at all; IOC, FOK or market.
+    """
 
     symbol: str
     side: Literal["buy", "sell"]
@@ -81,6 +84,7 @@ class Ticket(msgspec.Struct, frozen=True, kw_only=True):
     slot: int | None = None
     expiry: int = 0
     post_only: bool = False
+    amm: bool = False
     max_fee_ppm: int | None = None
     client_order_id: str = ""
 
@@ -108,7 +112,7 @@ def sign_order(
         side=_SIDES[ticket.side],
         kind=_KINDS[ticket.type],
         time_in_force=TimeInForce[ticket.time_in_force],
-        flags=Flags.POST_ONLY if ticket.post_only else Flags.NONE,
+        flags=(Flags.POST_ONLY if ticket.post_only else 0) | (Flags.AMM if ticket.amm else 0),
         price_ticks=market.parse_price(ticket.price),
         size_lots=market.parse_size(ticket.size),
         trigger_ticks=Ticks(0),
@@ -128,6 +132,7 @@ def sign_order(
         "nonce": str(nonce),
         "expiry": ticket.expiry,
         "postOnly": ticket.post_only,
+        "amm": ticket.amm,
         "account": by.address,
         "signature": by.sign(digest),
         "clientOrderId": ticket.client_order_id,

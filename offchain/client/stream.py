@@ -87,7 +87,7 @@ async def _subscribe(
     client: "HooatsClient", socket: ClientConnection, channels: Sequence[str], progress: Progress
 ) -> None:
     progress.reconnected()
-    if any(channel in PRIVATE_CHANNELS for channel in channels):
+    if any(channel in PRIVATE_CHANNELS or channel.startswith("admin:") for channel in channels):
         key, timestamp, sign = await client.sign_request(LOGIN_REQUEST)
         await _send(socket, {"op": "login", "key": key, "timestamp": timestamp, "sign": sign})
     for channel in channels:

@@ -15,7 +15,7 @@ GAS_PER_FILL = 14_000
 
 
 GAS_PER_AMM_FILL = 250_000
-"""On top, for a fill with an AMM pair: the same test holds it."""
+"""On top, for a fill with an AMM pair: tests/forge/SettlementAmmGas.t.sol holds it."""
 
 
 def batch_gas_estimate(orders: int, fills: int, amm_fills: int = 0) -> int:

@@ -54,6 +54,12 @@ BACKLOG_CANCEL_ONLY_MILLIS: Final = SETTLEMENT_WINDOW_SECONDS * 1000 // 2
 """Half of the settlement window is left for the backlog to settle in."""
 assert BACKLOG_POST_ONLY_MILLIS < BACKLOG_CANCEL_ONLY_MILLIS < SETTLEMENT_WINDOW_SECONDS * 1000
 
+# --- AMM ---
+POOL_AGE_SECONDS_MAX: Final = 30
+"""An AMM fill is promised from reserves that were observed this long before the latest block, at most."""
+AMM_MARGIN_PPM: Final = 1_000
+"""What a promise keeps back of the pair's price, so that it stands while others trade; the rest is the taker's."""
+
 # --- markets ---
 OPERATORS_MAX: Final = 16
 """Who may open and close markets is a handful of people; the list is part of the state hash."""

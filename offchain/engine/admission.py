@@ -6,11 +6,13 @@ it would have replaced in place.
 
 from typing import NamedTuple
 
+from offchain.domain.batch import batch_gas_estimate
 from offchain.domain.event import RejectReason, VenueState
 from offchain.domain.limits import (
     CLIENT_ORDER_ID_BYTES_MAX,
     NOTIONAL_ATOMS_MAX,
     OPEN_ORDERS_PER_ACCOUNT_MAX,
+    POOL_AGE_SECONDS_MAX,
     PRICE_TICKS_MAX,
     SEQUENCE_AHEAD_MILLIS_MAX,
     SIZE_LOTS_MAX,
@@ -26,8 +28,8 @@ EXPIRY_MAX = 2**40 - 1
 """An order's expiry is a uint40 on chain."""
 
 
-POST_ONLY = int(Flags.POST_ONLY)
-"""As a plain integer: bit operations on enumerations are slow."""
+POST_ONLY, AMM = int(Flags.POST_ONLY), int(Flags.AMM)
+"""As plain integers: bit operations on enumerations are slow."""
 
 
 class Admission(NamedTuple):
@@ -50,6 +52,8 @@ def admit(state: State, order: Order, client_order_id: str) -> Admission | Rejec
     if order.max_fee_ppm < state.maker_fee_ppm or order.max_fee_ppm < state.taker_fee_ppm:
         return RejectReason.FEE_CAP_TOO_LOW
     reason = _open_for(order, state.gate.state, book.state)
+    if reason is None and order.flags & AMM:
+        reason = _pool_for(state, book.market)
     if reason is not None:
         return reason
     account = state.accounts.get(order.account)
@@ -82,12 +86,12 @@ def hold_per_lot(order: Order, market: Market, maker_fee_ppm: int, taker_fee_ppm
 
 def _shape(order: Order, client_order_id: str) -> RejectReason | None:
     """What makes no sense in itself, or is not built yet."""
-    if order.subaccount or order.trigger_ticks or order.flags not in (0, POST_ONLY):
+    if order.subaccount or order.trigger_ticks or order.flags not in (0, POST_ONLY, AMM):
         return RejectReason.UNSUPPORTED
     is_immediate = order.is_immediate
     if order.kind == Kind.MARKET and order.time_in_force not in (TimeInForce.IOC, TimeInForce.FOK):
         return RejectReason.INVALID_PARAMETER
-    if is_immediate and order.flags:
+    if order.flags and is_immediate != (order.flags == AMM):
         return RejectReason.INVALID_PARAMETER
     if order.expiry > EXPIRY_MAX or (order.time_in_force == TimeInForce.GTD and not order.expiry):
         return RejectReason.INVALID_PARAMETER
@@ -127,6 +131,20 @@ def _open_for(order: Order, venue: VenueState, market: MarketState) -> RejectRea
     if market is MarketState.CANCEL_ONLY or market is MarketState.PAUSED:
         return RejectReason.MARKET_NOT_OPEN
     return None if order.flags & POST_ONLY else RejectReason.POST_ONLY_VENUE
+
+
+def _pool_for(state: State, market: Market) -> RejectReason | None:
+    """An order for the AMM pair needs reserves that were seen a moment ago, and no fill that may still change them.
+
+    The age is that of the chain's own time: while no block comes, the reserves do not change either.
+    """
+    pool = state.pools.get(market.market)
+    if pool is None or pool.is_empty or state.block_time - pool.block_time > POOL_AGE_SECONDS_MAX:
+        return RejectReason.NO_POOL
+    if market.base_token in state.backlog.pools:
+        return RejectReason.POOL_BUSY
+    is_too_much = batch_gas_estimate(orders=1, fills=1, amm_fills=1) > state.backlog.gas_max
+    return RejectReason.UNSUPPORTED if is_too_much else None
 
 
 def _standing(order: Order, account: Account, client_order_id: str, replaced: Ticket | None) -> RejectReason | None:

@@ -2,17 +2,19 @@
 
 Invariant: fills and batches are numbered from 1 without gaps; batches are consecutive ranges of fills and are decided
 by the chain whole and in order; the fills of one immediate order share a batch, because the chain uses such an order up
-with its batch. It moves no money.
+with its batch; a pair has one undecided fill at most, because the price of a second one would depend on the first. It
+moves no money.
 """
 
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-from offchain.domain.batch import BatchFill, SettlementBatch, SignedOrder, batch_gas_estimate
+from offchain.domain.batch import AMM_MAKER, BatchFill, SettlementBatch, SignedOrder, batch_gas_estimate
 from offchain.domain.event import BatchClosed
 from offchain.domain.limits import FILLS_PER_BATCH_MAX, SETTLEMENT_MILLIS_PER_FILL
-from offchain.engine.ledger import Legs
+from offchain.domain.units import Address
+from offchain.engine.ledger import AmmLegs, Legs
 from offchain.engine.orders import Ticket
 
 NEVER: Final = 2**63
@@ -52,11 +54,13 @@ class Terms(NamedTuple):
 
 
 class Fill:
-    """A match that the chain has not decided yet."""
+    """A match that the chain has not decided yet: of two orders (`Legs`), or one and a pair (`AmmLegs`, no maker)."""
 
     __slots__ = ("at", "is_taken_back", "legs", "maker", "number", "state", "taker", "terms")
 
-    def __init__(self, number: int, at: int, maker: Ticket, taker: Ticket, terms: Terms, legs: Legs) -> None:
+    def __init__(
+        self, number: int, at: int, maker: Ticket | None, taker: Ticket, terms: Terms, legs: Legs | AmmLegs
+    ) -> None:
         self.number = number
         self.at = at
         self.maker = maker
@@ -70,6 +74,11 @@ class Fill:
         self.state = FILL_TRANSITIONS[self.state, trigger]
         if trigger is FillTrigger.OPERATOR_TAKES_BACK:
             self.is_taken_back = True
+
+    @property
+    def tickets(self) -> tuple[Ticket, ...]:
+        """The orders that it names, the maker's first."""
+        return (self.taker,) if self.maker is None else (self.maker, self.taker)
 
 
 class Batch(NamedTuple):
@@ -90,8 +99,10 @@ class Backlog:
         "interval",
         "last_batch",
         "last_fill",
+        "open_amm_fills",
         "open_first",
         "orders",
+        "pools",
         "unsettled",
     )
 
@@ -110,6 +121,10 @@ class Backlog:
         """The first fill of the open batch, which may have none yet."""
         self.orders: dict[int, None] = {}
         """Sequences of the distinct orders of the open batch."""
+        self.open_amm_fills = 0
+        """How many fills of the open batch are with pairs."""
+        self.pools: dict[Address, int] = {}
+        """The undecided fill with the pair of a base token."""
         self.deadline = NEVER
         """When the open batch closes at the latest."""
 
@@ -132,9 +147,10 @@ class Backlog:
     def add(self, fills: Sequence[Fill]) -> list[BatchClosed]:
         """Takes fills that must share a batch, in match order; returns the batches that this closed."""
         closed = []
-        new = {ticket.sequence for fill in fills for ticket in (fill.maker, fill.taker)}.difference(self.orders)
-        open_count = fills[0].number - self.open_first
-        if open_count and not self._fits(len(self.orders) + len(new), open_count + len(fills)):
+        new = {ticket.sequence for fill in fills for ticket in fill.tickets}.difference(self.orders)
+        open_count, amm_fills = fills[0].number - self.open_first, sum(fill.maker is None for fill in fills)
+        amm_fills += self.open_amm_fills
+        if open_count and not self._fits(len(self.orders) + len(new), open_count + len(fills), amm_fills):
             closed.append(self.close(fills[0].number - 1))
             open_count = 0
         if open_count == 0:
@@ -143,10 +159,24 @@ class Backlog:
             assert fill.number == self.last_fill + 1
             self.last_fill = fill.number
             self.unsettled[fill.number] = fill
-            self.orders[fill.maker.sequence] = self.orders[fill.taker.sequence] = None
-        if not self._fits(len(self.orders), self.last_fill - self.open_first + 2):
+            self.open_up(fill)
+        if not self._fits(len(self.orders), self.last_fill - self.open_first + 2, self.open_amm_fills):
             closed.append(self.close(self.last_fill))
         return closed
+
+    def open_up(self, fill: Fill) -> None:
+        """Counts a fill to the open batch."""
+        for ticket in fill.tickets:
+            self.orders[ticket.sequence] = None
+        if fill.maker is None:
+            self.open_amm_fills += 1
+            self.occupy(fill)
+
+    def occupy(self, fill: Fill) -> None:
+        """The pair of an undecided fill is busy."""
+        if isinstance(fill.legs, AmmLegs):
+            assert fill.legs.base.token not in self.pools
+            self.pools[fill.legs.base.token] = fill.number
 
     def close(self, last: int) -> BatchClosed:
         """Closes the open batch with fill `last`."""
@@ -158,6 +188,7 @@ class Backlog:
         self.last_batch = batch.batch
         self.open_first = last + 1
         self.orders.clear()
+        self.open_amm_fills = 0
         self.deadline = NEVER
         return BatchClosed(batch=batch.batch, first=batch.first, last=batch.last)
 
@@ -166,7 +197,11 @@ class Backlog:
         assert batch.batch == self.decided_batch + 1
         self.decided_fill, self.decided_batch = batch.last, batch.batch
         del self.batches[batch.batch]
-        return [self.unsettled.pop(number) for number in range(batch.first, batch.last + 1)]
+        fills = [self.unsettled.pop(number) for number in range(batch.first, batch.last + 1)]
+        for fill in fills:
+            if isinstance(fill.legs, AmmLegs):
+                del self.pools[fill.legs.base.token]
+        return fills
 
     def settlement_batch(self, number: int) -> SettlementBatch:
         """An undecided batch as the settler sends it. KeyError if it is open, decided, or was never there.
@@ -181,23 +216,24 @@ class Backlog:
             if ticket.sequence not in places:
                 places[ticket.sequence] = len(orders)
                 orders.append(SignedOrder(ticket.order, "0x" + ticket.signature.hex()))
+        quotes = (fill.legs.quote_units for fill in fills if isinstance(fill.legs, AmmLegs) and not fill.is_taken_back)
         return SettlementBatch(
-            batch.batch, batch.first, tuple(orders), tuple(_batch_fill(fill, places) for fill in fills)
+            batch.batch, batch.first, tuple(orders), tuple(_batch_fill(fill, places) for fill in fills), tuple(quotes)
         )
 
-    def _fits(self, orders: int, fills: int) -> bool:
-        return fills <= FILLS_PER_BATCH_MAX and batch_gas_estimate(orders, fills) <= self.gas_max
+    def _fits(self, orders: int, fills: int, amm_fills: int) -> bool:
+        return fills <= FILLS_PER_BATCH_MAX and batch_gas_estimate(orders, fills, amm_fills) <= self.gas_max
 
 
 def _tickets(fills: Iterable[Fill]) -> Iterable[Ticket]:
     for fill in fills:
-        yield fill.maker
-        yield fill.taker
+        yield from fill.tickets
 
 
 def _batch_fill(fill: Fill, places: dict[int, int]) -> BatchFill:
     size, maker_fee_ppm, taker_fee_ppm = fill.terms
     if fill.is_taken_back:
         size = 0
-    maker, taker = places.get(fill.maker.sequence, 0), places.get(fill.taker.sequence, 0)
+    maker = AMM_MAKER if fill.maker is None else places.get(fill.maker.sequence, 0)
+    taker = places.get(fill.taker.sequence, 0)
     return BatchFill(maker, taker, size, maker_fee_ppm, taker_fee_ppm)

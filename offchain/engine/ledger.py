@@ -1,7 +1,8 @@
 """Who owns what, per account and token: settled, pending, held, leaving. The only place that changes them.
 
 Invariant, per token: the `settled` of all accounts and the locked collateral sum to deposits - withdrawals + minted -
-burned, and the `pending` of all accounts sum to 0. `settled` moves only by final chain logs, `pending` only by fills.
+burned, and the `pending` of all accounts sum to what undecided fills with AMM pairs bring, less what they take.
+`settled` moves only by final chain logs, `pending` only by fills.
 It deliberately knows no orders: what a hold is for, and which order goes when a balance does not cover it, is decided
 elsewhere.
 """
@@ -127,6 +128,48 @@ class Legs:
         self.fee = paid - received
 
 
+class AmmLegs:
+    """The money of one fill with an AMM pair, which is no account: the taker's two balances, and the fee."""
+
+    __slots__ = ("base", "base_atoms", "fee", "fees", "is_buy", "quote", "quote_units")
+
+    def __init__(
+        self, quote: Balance, base: Balance, fees: Balance, is_buy: bool, base_atoms: int, quote_units: int, fee: int
+    ) -> None:
+        self.quote = quote
+        self.base = base
+        self.fees = fees
+        self.is_buy = is_buy
+        self.base_atoms = base_atoms
+        self.quote_units = quote_units
+        """Before the fee, which the taker pays in either direction."""
+        self.fee = fee
+
+    @property
+    def quote_change(self) -> int:
+        """Of the taker, with the fee."""
+        return (-self.quote_units if self.is_buy else self.quote_units) - self.fee
+
+    @property
+    def base_change(self) -> int:
+        return self.base_atoms if self.is_buy else -self.base_atoms
+
+    @property
+    def given(self) -> tuple[Address, int]:
+        """Token and amount that go to the pair."""
+        return (self.quote.token, self.quote_units) if self.is_buy else (self.base.token, self.base_atoms)
+
+    @property
+    def promised(self) -> int:
+        """Least that must come back: base atoms of a buy, quote units of a sale."""
+        return self.base_atoms if self.is_buy else self.quote_units
+
+    @property
+    def bought(self) -> Balance:
+        """Where what comes back goes."""
+        return self.base if self.is_buy else self.quote
+
+
 class Ledger:
     """Changes balances and remembers which ones the running command touched, in the order of the first touch."""
 
@@ -160,7 +203,7 @@ class Ledger:
         return flow
 
     def totals(self, token: Address) -> tuple[int, int]:
-        """(settled, pending) of all accounts: `flow(token).net - locked`, and 0."""
+        """(settled, pending) of all accounts: `flow(token).net - locked`, and 0 but for AMM fills."""
         balances = [balance for balance in self.balances.values() if balance.token == token]
         return sum(balance.settled for balance in balances), sum(balance.pending for balance in balances)
 
@@ -210,6 +253,43 @@ class Ledger:
             if not balance.is_touched:
                 balance.is_touched = True
                 self.touched.append(balance)
+
+    # --- fills with an AMM pair ---
+
+    def match_amm(self, legs: AmmLegs, released: int) -> None:
+        """As `match`; `released` is the whole hold of the order."""
+        paying = legs.quote if legs.is_buy else legs.base
+        paying.held -= released
+        assert paying.held >= 0
+        self._pend_amm(legs, 1)
+
+    def settle_amm(self, legs: AmmLegs, came: int) -> int:
+        """The pair was given what was agreed and gave `came`; returns what it gave beyond the promise."""
+        self._pend_amm(legs, -1)
+        legs.quote.settled += legs.quote_change
+        legs.base.settled += legs.base_change
+        legs.fees.settled += legs.fee
+        surplus = came - legs.promised
+        assert surplus >= 0
+        legs.bought.settled += surplus
+        token, given = legs.given
+        self.flow(token).withdrawals += given
+        self.flow(legs.bought.token).deposits += came
+        return surplus
+
+    def reverse_amm(self, legs: AmmLegs) -> None:
+        self._pend_amm(legs, -1)
+
+    def _pend_amm(self, legs: AmmLegs, sign: int) -> None:
+        legs.quote.pending += sign * legs.quote_change
+        legs.base.pending += sign * legs.base_change
+        legs.fees.pending += sign * legs.fee
+        if legs.is_buy:
+            legs.quote.owed -= sign * legs.quote_change
+        else:
+            legs.base.owed -= sign * legs.base_change
+        for balance in (legs.quote, legs.base, legs.fees):
+            self.touch(balance)
 
     # --- the chain outside settlement; a settled balance below 0 is for the caller to see ---
 

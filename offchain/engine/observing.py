@@ -28,7 +28,7 @@ from offchain.engine.ledger import Balance
 from offchain.engine.markets import list_market
 from offchain.engine.pools import Pool
 from offchain.engine.promising import release
-from offchain.engine.settling import restore_cover, settle_batch
+from offchain.engine.settling import note_amm_leg, restore_cover, settle_batch
 from offchain.engine.state import State
 from offchain.engine.trading import close, kill_slot
 
@@ -100,7 +100,7 @@ def _apply(state: State, log: AnyChainLog) -> None:
         case MarketListed():
             list_market(state, log)
         case AmmLegSettled():
-            pass
+            note_amm_leg(state, log)
         case OrderCancelledOnChain():
             kill_slot(state, state.account(log.account), log.nonce, CloseReason.CANCELED_ON_CHAIN)
         case AllOrdersCancelledOnChain():

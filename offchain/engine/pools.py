@@ -7,7 +7,10 @@ no money and knows no orders.
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
+from offchain.domain.amm import amount_in, amount_out
 from offchain.domain.event import PoolChanged
+from offchain.domain.limits import AMM_MARGIN_PPM
+from offchain.domain.units import PPM, ceil_div
 
 RESERVE_MAX: Final = 2**112 - 1
 """A pair keeps its reserves in 112 bits each."""
@@ -29,6 +32,35 @@ class Pool(NamedTuple):
     @property
     def is_sane(self) -> bool:
         return 0 <= self.base_reserve <= RESERVE_MAX and 0 <= self.quote_reserve <= RESERVE_MAX
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.base_reserve and self.quote_reserve)
+
+    def promise_buy(self, base_atoms: int, limit: int) -> int | None:
+        """Quote units to give for exactly `base_atoms`: what the pair asks now and a margin, up to `limit`.
+
+        None if it asks for more than `limit`, or has not so much. Whatever it gives beyond is the taker's.
+        """
+        asked = amount_in(base_atoms, self.quote_reserve, self.base_reserve)
+        if asked is None or asked > limit:
+            return None
+        return min(ceil_div(asked * (PPM + AMM_MARGIN_PPM), PPM), limit)
+
+    def promise_sale(self, base_atoms: int, limit: int) -> int | None:
+        """Quote units that come at least for `base_atoms`: what the pair gives now less a margin, down to `limit`.
+
+        None if it gives less than `limit`, or cannot hold so much.
+        """
+        given = amount_out(base_atoms, self.base_reserve, self.quote_reserve)
+        if given < limit or self.base_reserve + base_atoms > RESERVE_MAX:
+            return None
+        return max(given * (PPM - AMM_MARGIN_PPM) // PPM, limit)
+
+    def after(self, base_change: int, quote_change: int, block: tuple[int, int]) -> "Pool":
+        """The pair after a trade of which a log tells; it is empty to us if the two do not fit together."""
+        changed = Pool(self.base_reserve + base_change, self.quote_reserve + quote_change, *block)
+        return changed if changed.is_sane else Pool(0, 0, *block)
 
     def as_event(self, market: int) -> PoolChanged:
         return PoolChanged(

@@ -4,11 +4,19 @@ Invariant: a batch is decided whole, in order; a settled fill moves from pending
 the remainders of its orders leave the book and its quantity never comes back.
 """
 
-from offchain.domain.chainlog import BatchSettled
+from offchain.domain.chainlog import AmmLegSettled, BatchSettled
 from offchain.domain.command import RefuseFill
-from offchain.domain.event import CloseReason, FillRefused, FillSettled, FillTakenBack, RejectReason
+from offchain.domain.event import (
+    AmmFillImproved,
+    CloseReason,
+    FillRefused,
+    FillSettled,
+    FillTakenBack,
+    RejectReason,
+)
 from offchain.domain.order import OrderStatus
-from offchain.engine.fills import Fill, FillTrigger
+from offchain.engine.fills import Batch, Fill, FillTrigger
+from offchain.engine.ledger import AmmLegs
 from offchain.engine.state import State
 from offchain.engine.trading import close
 
@@ -37,21 +45,72 @@ def settle_batch(state: State, log: BatchSettled) -> None:
     if len(reasons) != len(log.refusals) or any(not 0 <= offset < count for offset in reasons):
         state.diverge("refusals", f"distinct offsets below {count}", log.refusals)
         return
+    if not _do_legs_fit(state, batch, reasons):
+        return
     for offset, fill in enumerate(state.backlog.decide(batch)):
         reason = reasons.get(offset)
         if reason is None:
             fill.trigger(FillTrigger.CHAIN_SETTLES)
-            state.ledger.settle(fill.legs)
-            state.events.append(FillSettled(fill=fill.number, transaction=log.transaction))
+            _settle(state, fill, log.transaction)
         else:
             fill.trigger(FillTrigger.CHAIN_REFUSES)
             _refuse(state, fill, reason, log.transaction)
 
 
+def note_amm_leg(state: State, log: AmmLegSettled) -> None:
+    """Keeps what the pair was given and gave, until the batch's own log, which follows it."""
+    fill = state.backlog.unsettled.get(log.fill)
+    legs = fill.legs if fill is not None and fill.taker.order.market == log.market else None
+    expected = (legs.is_buy, legs.given[1]) if isinstance(legs, AmmLegs) else None
+    if not isinstance(legs, AmmLegs) or expected != (log.is_buy, log.amount_in) or log.amount_out < legs.promised:
+        state.diverge(f"AMM leg of fill {log.fill}", expected, (log.is_buy, log.amount_in, log.amount_out))
+        return
+    state.amm_legs[log.fill] = log
+    _trade_in_pools(state, legs, log)
+
+
+def _trade_in_pools(state: State, legs: AmmLegs, log: AmmLegSettled) -> None:
+    """What was observed before this trade is as if it had been observed after it."""
+    for market in sorted(state.pools):
+        pool = state.pools[market]
+        if pool.block_number >= log.block_number or state.books[market].market.base_token != legs.base.token:
+            continue
+        base, quote = (-log.amount_out, log.amount_in) if log.is_buy else (log.amount_in, -log.amount_out)
+        block = log.block_number, max(log.block_time, pool.block_time)
+        state.pools[market] = pool.after(base, quote, block)
+        state.events.append(state.pools[market].as_event(market))
+
+
+def _do_legs_fit(state: State, batch: Batch, reasons: dict[int, int]) -> bool:
+    """Every settled fill with a pair, and no other, had its leg before."""
+    fills = [state.backlog.unsettled[number] for number in range(batch.first, batch.last + 1)]
+    wanted = [f.number for f in fills if f.maker is None and f.number - batch.first not in reasons]
+    if sorted(state.amm_legs) != wanted:
+        state.diverge("AMM legs", wanted, sorted(state.amm_legs))
+        return False
+    return True
+
+
+def _settle(state: State, fill: Fill, transaction: str) -> None:
+    state.events.append(FillSettled(fill=fill.number, transaction=transaction))
+    legs = fill.legs
+    if not isinstance(legs, AmmLegs):
+        state.ledger.settle(legs)
+        return
+    surplus = state.ledger.settle_amm(legs, state.amm_legs.pop(fill.number).amount_out)
+    if surplus:
+        bought = legs.bought
+        improved = AmmFillImproved(fill=fill.number, taker=bought.account, token=bought.token, amount=surplus)
+        state.events.append(improved)
+
+
 def _refuse(state: State, fill: Fill, reason: int, transaction: str) -> None:
-    state.ledger.reverse(fill.legs)
+    if isinstance(fill.legs, AmmLegs):
+        state.ledger.reverse_amm(fill.legs)
+    else:
+        state.ledger.reverse(fill.legs)
     state.events.append(FillRefused(fill=fill.number, reason=reason, transaction=transaction))
-    for ticket in (fill.maker, fill.taker):
+    for ticket in fill.tickets:
         if ticket.status is OrderStatus.OPEN:
             close(state, ticket, CloseReason.FILL_REFUSED)
 

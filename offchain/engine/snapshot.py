@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from offchain.domain.chainlog import AmmLegSettled
 from offchain.domain.command import OpenVenue
 from offchain.domain.eip712 import domain_separator
 from offchain.domain.event import (
@@ -28,10 +29,11 @@ from offchain.domain.units import Address, fee_up, from_hex
 from offchain.engine.approvals import Spent
 from offchain.engine.book import Book
 from offchain.engine.fills import Backlog, Batch, Fill, FillState, Terms
+from offchain.engine.ledger import AmmLegs
 from offchain.engine.orders import Account, ClosedOrder, Ticket
 from offchain.engine.pools import Pool
 from offchain.engine.state import State
-from offchain.engine.trading import fill_legs
+from offchain.engine.trading import amm_legs, fill_legs
 
 VERSION = 1
 Row = tuple[Any, ...]
@@ -72,6 +74,7 @@ _ACCEPTED = [
 ]
 _APPROVAL = ["nonce", "purpose", "account", "token", "destination", "as_cxpt", "owner_signature", "deadline"]
 _APPROVAL_BIG = ["amount", "owner_nonce", "owner_deadline"]
+_LEG = ["event_sequence", "block_number", "block_time", "transaction", "market", "fill", "is_buy"]
 _REQUESTED = [
     "market",
     "symbol",
@@ -187,6 +190,8 @@ def _read(
 def _later(state: State) -> dict[str, Any]:
     """Sorted by name; only what is not as it was before."""
     found: dict[str, Any] = {}
+    if state.amm_legs:
+        found["amm_legs"] = [_leg_row(state.amm_legs[fill]) for fill in sorted(state.amm_legs)]
     if state.operators:
         found["operators"] = state.operators
     if state.pools:
@@ -201,12 +206,21 @@ def _later(state: State) -> dict[str, Any]:
 
 def _read_later(state: State, later: dict[str, Any]) -> None:
     state.operators = tuple(later.get("operators", ()))
+    for fields, amount_in, amount_out in later.get("amm_legs", ()):
+        leg = AmmLegSettled(
+            **dict(zip(_LEG, fields, strict=True)), amount_in=int(amount_in), amount_out=int(amount_out)
+        )
+        state.amm_legs[leg.fill] = leg
     for number, *row in later.get("pools", ()):
         state.pools[number] = Pool.from_row(row)
     for fields, amounts in later.get("requested", ()):
         values = dict(zip(_REQUESTED, fields, strict=True)) | dict(zip(_REQUESTED_BIG, map(int, amounts), strict=True))
         requested = MarketRequested(**values)
         state.requested[requested.market] = requested
+
+
+def _leg_row(leg: AmmLegSettled) -> Row:
+    return [getattr(leg, name) for name in _LEG], str(leg.amount_in), str(leg.amount_out)
 
 
 def _requested_row(requested: MarketRequested) -> Row:
@@ -334,8 +348,7 @@ def _hex(raw: bytes) -> Any:
 def _tickets(state: State) -> dict[int, Ticket]:
     tickets = {ticket.sequence: ticket for account in state.accounts.values() for ticket in account.open.values()}
     for fill in state.backlog.unsettled.values():
-        tickets[fill.maker.sequence] = fill.maker
-        tickets[fill.taker.sequence] = fill.taker
+        tickets.update((ticket.sequence, ticket) for ticket in fill.tickets)
     return tickets
 
 
@@ -367,23 +380,39 @@ def _read_ticket(state: State, row: Row) -> Ticket:
 
 
 def _fill_row(fill: Fill) -> Row:
-    return fill.number, fill.at, fill.maker.sequence, fill.taker.sequence, tuple(fill.terms), fill.is_taken_back
+    """With a pair: no maker, and the quote that follows from no order."""
+    maker = 0 if fill.maker is None else fill.maker.sequence
+    row = fill.number, fill.at, maker, fill.taker.sequence, tuple(fill.terms), fill.is_taken_back
+    return (*row, str(fill.legs.quote_units)) if isinstance(fill.legs, AmmLegs) else row
 
 
 def _read_fills(state: State, fills: list[Row], batches: list[Row], tickets: dict[int, Ticket]) -> None:
     backlog = state.backlog
-    for number, at, maker_sequence, taker_sequence, terms, is_taken_back in fills:
-        maker, taker = tickets[maker_sequence], tickets[taker_sequence]
-        agreed = Terms(*terms)
-        book = state.books[maker.order.market]
-        notional = book.market.notional(maker.order.price_ticks, agreed.size_lots)  # type: ignore[arg-type]
-        money = notional, fee_up(notional, agreed.maker_fee_ppm), fee_up(notional, agreed.taker_fee_ppm)
-        legs = fill_legs(state, book, maker, taker, agreed.size_lots, money)
-        fill = Fill(number, at, maker, taker, agreed, legs)
+    for number, at, maker_sequence, taker_sequence, terms, is_taken_back, *quote in fills:
+        taker, agreed = tickets[taker_sequence], Terms(*terms)
+        if quote:
+            fill = _read_amm_fill(state, (number, at), taker, agreed, int(quote[0]))
+        else:
+            fill = _read_book_fill(state, (number, at), tickets[maker_sequence], taker, agreed)
         fill.is_taken_back = is_taken_back
         backlog.unsettled[number] = fill
         if number >= backlog.open_first:
-            backlog.orders[maker_sequence] = backlog.orders[taker_sequence] = None
+            backlog.open_up(fill)
         else:
             fill.state = FillState.BATCHED
+            backlog.occupy(fill)
     backlog.batches = {batch: Batch(batch, first, last) for batch, first, last in batches}
+
+
+def _read_book_fill(state: State, place: tuple[int, int], maker: Ticket, taker: Ticket, agreed: Terms) -> Fill:
+    """`place` is number and time."""
+    book = state.books[maker.order.market]
+    notional = book.market.notional(maker.order.price_ticks, agreed.size_lots)  # type: ignore[arg-type]
+    money = notional, fee_up(notional, agreed.maker_fee_ppm), fee_up(notional, agreed.taker_fee_ppm)
+    return Fill(*place, maker, taker, agreed, fill_legs(state, book, maker, taker, agreed.size_lots, money))
+
+
+def _read_amm_fill(state: State, place: tuple[int, int], taker: Ticket, agreed: Terms, quote: int) -> Fill:
+    money = quote, fee_up(quote, agreed.taker_fee_ppm)
+    legs = amm_legs(state, state.books[taker.order.market], taker, agreed.size_lots, money)
+    return Fill(*place, None, taker, agreed, legs)

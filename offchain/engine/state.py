@@ -3,6 +3,7 @@
 Invariant: nothing here decides; the modules around it do, and only while `Engine.apply` runs.
 """
 
+from offchain.domain.chainlog import AmmLegSettled
 from offchain.domain.command import OpenVenue
 from offchain.domain.event import (
     AccountRestricted,
@@ -28,6 +29,7 @@ from offchain.engine.timers import Timers
 class State:
     __slots__ = (
         "accounts",
+        "amm_legs",
         "approvals",
         "at",
         "backlog",
@@ -72,6 +74,8 @@ class State:
         """The settlement token, and every token that a chain log has named."""
         self.operators: tuple[Address, ...] = ()
         """Who may open and close markets."""
+        self.amm_legs: dict[int, AmmLegSettled] = {}
+        """What the chain said of fills with pairs, until it says how the batch ended: in the same transaction."""
         self.pools: dict[int, Pool] = {}
         """The AMM pair of a market, as last observed."""
         self.requested: dict[int, MarketRequested] = {}

@@ -6,14 +6,22 @@ match moves the money of both sides from hold to pending at the maker's price, w
 
 from offchain.domain.command import NO_SIGNATURE, CancelAll, CancelOrder, PlaceOrder
 from offchain.domain.eip712 import order_digest
-from offchain.domain.event import CloseReason, FillMatched, OrderAccepted, OrderClosed, OrderRejected, RejectReason
+from offchain.domain.event import (
+    AmmFillMatched,
+    CloseReason,
+    FillMatched,
+    OrderAccepted,
+    OrderClosed,
+    OrderRejected,
+    RejectReason,
+)
 from offchain.domain.limits import FILLS_PER_RESTING_ORDER_MAX, SEQUENCE_AHEAD_MILLIS_MAX
 from offchain.domain.order import Side, TimeInForce
 from offchain.domain.units import Digest, fee_up
-from offchain.engine.admission import Admission, admit
+from offchain.engine.admission import AMM, Admission, admit
 from offchain.engine.book import Book
 from offchain.engine.fills import Fill, Terms
-from offchain.engine.ledger import Legs
+from offchain.engine.ledger import AmmLegs, Legs
 from offchain.engine.matching import cross, is_fillable
 from offchain.engine.orders import Account, Ticket
 from offchain.engine.state import State
@@ -153,7 +161,9 @@ def _accept(state: State, command: PlaceOrder, digest: Digest, admission: Admiss
     state.orders.add(ticket)
     state.events.append(accepted)
     is_immediate = order.is_immediate
-    if book.is_crossed_by(order.side, order.price_ticks):
+    if order.flags & AMM:
+        _trade_with_pool(state, book, ticket)
+    elif book.is_crossed_by(order.side, order.price_ticks):
         _cross(state, book, ticket, is_immediate)
     if not ticket.remaining:
         close(state, ticket, CloseReason.FILLED)
@@ -186,6 +196,38 @@ def _cross(state: State, book: Book, taker: Ticket, is_immediate: bool) -> None:
             close(state, maker, CloseReason.FILLED)
     if group:
         state.events.extend(state.backlog.add(group))
+
+
+def _trade_with_pool(state: State, book: Book, taker: Ticket) -> None:
+    """Whole or not at all, at the price that the pair is held to."""
+    market, order = book.market, taker.order
+    pool = state.pools[market.market]
+    lots, ppm = taker.remaining, taker.accepted.taker_fee_ppm
+    limit = market.notional(order.price_ticks, order.size_lots)
+    promise = pool.promise_buy if order.side == Side.BUY else pool.promise_sale
+    quote = promise(market.base_atoms(order.size_lots), limit)
+    if quote is None:
+        return
+    legs = amm_legs(state, book, taker, lots, (quote, fee_up(quote, ppm)))
+    state.ledger.match_amm(legs, taker.hold_per_lot * lots)
+    taker.remaining = 0
+    state.epoch_volume += quote
+    number = state.backlog.last_fill + 1
+    state.events.append(
+        AmmFillMatched(
+            fill=number,
+            market=market.market,
+            at=state.at,
+            taker_digest=taker.digest,
+            taker=taker.account.address,
+            taker_side=order.side,
+            size_lots=lots,
+            quote=quote,
+            taker_fee_ppm=ppm,
+            taker_fee=legs.fee,
+        )
+    )
+    state.events.extend(state.backlog.add((Fill(number, state.at, None, taker, Terms(lots, 0, ppm), legs),)))
 
 
 def _match(state: State, book: Book, maker: Ticket, taker: Ticket, lots: int, number: int) -> Fill:
@@ -239,4 +281,19 @@ def fill_legs(state: State, book: Book, maker: Ticket, taker: Ticket, lots: int,
         base_atoms=lots * book.market.base_atoms_per_lot,
         paid=notional + buyer_fee,
         received=notional - seller_fee,
+    )
+
+
+def amm_legs(state: State, book: Book, taker: Ticket, lots: int, money: tuple[int, int]) -> AmmLegs:
+    """`money` is the quote before the fee, and the fee, in quote atoms."""
+    assert state.venue is not None
+    ledger, account, quote = state.ledger, taker.account.address, state.venue.quote_token
+    return AmmLegs(
+        quote=ledger.of(account, quote),
+        base=ledger.of(account, book.market.base_token),
+        fees=ledger.of(state.venue.fee_account, quote),
+        is_buy=taker.order.side == Side.BUY,
+        base_atoms=lots * book.market.base_atoms_per_lot,
+        quote_units=money[0],
+        fee=money[1],
     )

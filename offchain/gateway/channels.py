@@ -1,6 +1,6 @@
 """Channels of the stream: what each command meant for each channel, kept for a while so that a reader can resume.
 
-    book:SYM bbo:SYM trades:SYM venue, and for a logged-in account orders fills balances
+    book:SYM bbo:SYM trades:SYM pool:SYM venue, for a logged-in account orders fills balances, for operators admin:SYM
 
 A message carries `seq`, the journal sequence of the last command it includes, and `prevSeq`, the `seq` of the channel's
 previous message; a snapshot carries the `seq` that the next delta names. Invariant: messages are functions of the
@@ -15,16 +15,18 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from offchain.domain.event import PoolChanged
+from offchain.domain.market import Market
 from offchain.domain.units import Address
 from offchain.gateway import present
 from offchain.gateway.present import CHECKSUM_LEVELS, Levels, Tokens
 from offchain.gateway.readmodel import Changes, MarketView, ReadModel, best_prices
 
-BOOK, BBO, TRADES, VENUE = "book", "bbo", "trades", "venue"
+BOOK, BBO, TRADES, POOL, VENUE, ADMIN = "book", "bbo", "trades", "pool", "venue", "admin"
 ORDERS, FILLS, BALANCES = "orders", "fills", "balances"
-MARKET_CHANNELS = (BOOK, BBO, TRADES)
+MARKET_CHANNELS = (BOOK, BBO, TRADES, POOL)
 PRIVATE_CHANNELS = (ORDERS, FILLS, BALANCES)
-CONFLATED = (BOOK, BBO)
+CONFLATED = (BOOK, BBO, POOL)
 """A slow reader gets the present state of these instead of every step."""
 SNAPSHOT_TRADES = 50
 SNAPSHOT_FILLS = 100
@@ -133,11 +135,16 @@ class ChannelLog:
             return present.venue_json(model)
         if channel.account is not None:
             return self._private_state(kind, channel.account)
-        view = model.symbols[channel.name.partition(":")[2]]
+        symbol = channel.name.partition(":")[2]
+        if kind == ADMIN:
+            return present.life_json(symbol, model)
+        view = model.symbols[symbol]
         if kind == BOOK:
             return present.book_json(view, BOOK_DEPTH)
         if kind == BBO:
             return _bbo(view, best_prices(view))
+        if kind == POOL:
+            return _pool(view.market, view.pool)
         trades = list(view.trades)[-SNAPSHOT_TRADES:]
         return {"symbol": view.market.symbol, "trades": [present.trade_json(trade, view.market) for trade in trades]}
 
@@ -165,6 +172,13 @@ class ChannelLog:
         for number, trades in changes.trades.items():
             view = model.markets[number]
             found.append((Channel(f"{TRADES}:{view.market.symbol}"), _Later(_trades, view, trades)))
+        for number, pool in changes.pools.items():
+            market = model.markets[number].market
+            found.append((Channel(f"{POOL}:{market.symbol}"), _Later(_pool, market, pool)))
+        for number, life in changes.life.items():
+            symbol = present.symbol_of(number, model)
+            state = present.life_json(symbol, model) | {"events": [present.life_event_json(event) for event in life]}
+            found.append((Channel(f"{ADMIN}:{symbol}"), _Later(dict, state)))
         if changes.venue:
             venue = present.venue_json(model)
             found.append((Channel(VENUE), lambda: venue))
@@ -172,7 +186,7 @@ class ChannelLog:
         for order in changes.orders.values():
             private.setdefault(Channel(ORDERS, order.account), []).append(order)
         for fill in changes.fills.values():
-            for account in {fill.maker, fill.taker}:
+            for account in fill.accounts:
                 private.setdefault(Channel(FILLS, account), []).append(fill)
         for balance in changes.balances.values():
             private.setdefault(Channel(BALANCES, balance.account), []).append(balance)
@@ -223,6 +237,10 @@ def _book_delta(view: MarketView, levels: list[tuple[int, int, int]], top: tuple
         "asks": present.level_strings(market, sides[1].items()),
         "checksum": checksum,
     }
+
+
+def _pool(market: Market, pool: PoolChanged | None) -> dict[str, Any]:
+    return {"symbol": market.symbol, "pool": present.pool_json(market, pool)}
 
 
 def _bbo(view: MarketView, best: tuple[tuple[int, int] | None, tuple[int, int] | None]) -> dict[str, Any]:

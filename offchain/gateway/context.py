@@ -5,6 +5,7 @@ import gc
 import logging
 import sys
 
+from offchain.gateway.administration import Administration
 from offchain.gateway.channels import ChannelLog
 from offchain.gateway.hub import Hub
 from offchain.gateway.ingress import Ingress
@@ -37,6 +38,7 @@ class Gateway:
         self.verifier = Verifier()
         self.upstream = Upstream(settings.sequencer_socket, settings.chain_id, self.model, self._changed)
         self.trading = Trading(settings, self.model, self.upstream, self.verifier, self.ingress, self.metrics)
+        self.administration = Administration(self.model, self.trading, settings.quote_decimals)
         self.past = Past(settings.history_url, settings.journal_folder)
         self.connections: dict[str, int] = {}
         self.is_draining = False

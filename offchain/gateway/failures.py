@@ -54,12 +54,17 @@ _CONFLICTS = (
     RejectReason.CANCEL_ONLY_ACCOUNT,
     RejectReason.ORDER_NOT_OPEN,
     RejectReason.NOTHING_TO_CLOSE,
+    RejectReason.MARKET_EXISTS,
+    RejectReason.MARKET_DELISTED,
+    RejectReason.NO_POOL,
+    RejectReason.POOL_BUSY,
 )
 
 STATUS: dict[str, int] = {
     **{reason.value: 422 for reason in RejectReason},
     **{reason.value: 409 for reason in _CONFLICTS},
     RejectReason.WRONG_SIGNER.value: 401,
+    RejectReason.NOT_AN_OPERATOR.value: 403,
     RejectReason.UNKNOWN_MARKET.value: 404,
     RejectReason.UNKNOWN_TOKEN.value: 404,
     RejectReason.INVALID_PRICE.value: 400,
@@ -104,6 +109,10 @@ CCXT: dict[str, str] = {
     "NONCE_TOO_FAR_AHEAD": "InvalidNonce",
     "UNKNOWN_MARKET": "BadSymbol",
     "MARKET_NOT_OPEN": "MarketClosed",
+    "MARKET_DELISTED": "MarketClosed",
+    "NOT_AN_OPERATOR": "PermissionDenied",
+    "NO_POOL": "MarketClosed",
+    "POOL_BUSY": "RateLimitExceeded",
     "INSUFFICIENT_BALANCE": "InsufficientFunds",
     "POST_ONLY_WOULD_CROSS": "OrderImmediatelyFillable",
     "DUPLICATE_CLIENT_ORDER_ID": "DuplicateOrderId",

@@ -1,6 +1,6 @@
 """An order as its own acknowledgement tells it, before the feed does."""
 
-from offchain.domain.event import FillMatched, OrderAccepted, OrderClosed, OrderRejected
+from offchain.domain.event import AmmFillMatched, FillMatched, OrderAccepted, OrderClosed, OrderRejected
 from offchain.domain.market import Market
 from offchain.domain.units import Digest, Lots
 from offchain.gateway.records import FillRecord, OrderRecord
@@ -28,6 +28,10 @@ def fold_order(digest: Digest, ack: Ack, market: Market) -> tuple[OrderRecord | 
                 fill = FillRecord.matched(event, market)
                 fee = fill.taker_fee if fill.taker_digest == digest else fill.maker_fee
                 order.move(Lots(fill.size_lots), fill.notional, fee, ack.at)
+                fills.append(fill)
+            case AmmFillMatched() if order is not None and event.taker_digest == digest:
+                fill = FillRecord.matched_by_pair(event, market)
+                order.move(Lots(fill.size_lots), fill.notional, fill.taker_fee, ack.at)
                 fills.append(fill)
             case OrderClosed() if order is not None and event.digest == digest:
                 order.close(event, ack.at)

@@ -1,20 +1,25 @@
 """The wire's words for what the domain holds: ccxt's keys, decimals as canonical strings, times in milliseconds.
 
-Invariant: pure functions of records; every number is exact, except `average`, which is floored at 18 decimals.
+Invariant: pure functions of records; every number is exact, except `average` and a price of an AMM pair, which are
+rounded down at 18 decimals (`priceRounding` says so beside the price, and the exact amounts are there too).
 """
 
 import zlib
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from offchain.domain.event import BalanceChanged, FillMatched
+from offchain.domain.amm import FEE_PPM
+from offchain.domain.event import BalanceChanged, MarketRequested, MarketStateChanged, PoolChanged
 from offchain.domain.market import Market, format_atoms
 from offchain.domain.order import Flags, Kind, Side, TimeInForce, make_nonce
 from offchain.domain.units import Address, Lots, Ticks
-from offchain.gateway.readmodel import MarketView, ReadModel
+from offchain.gateway.readmodel import LifeEvent, MarketView, ReadModel, Trade
 from offchain.gateway.records import FillRecord, OrderRecord
 
 CHECKSUM_LEVELS = 10
+ROUNDED_DOWN = {"priceRounding": "down"}
+REQUESTED = "REQUESTED"
+"""State of a market that is not on chain yet."""
 _AVERAGE_SCALE = 10**18
 
 Levels = list[tuple[int, int]]
@@ -85,6 +90,7 @@ def market_json(view: MarketView, model: ReadModel) -> dict[str, Any]:
         "base": base,
         "quote": quote,
         "state": view.state,
+        "pool": pool_json(market, view.pool),
         "tickSize": market.tick_size,
         "lotSize": market.lot_size,
         "minNotional": "0",
@@ -120,6 +126,7 @@ def order_json(order: OrderRecord, market: Market) -> dict[str, Any]:
         "remaining": market.format_size(Lots(order.remaining_lots)),
         "timeInForce": TimeInForce(order.time_in_force).name,
         "postOnly": bool(order.flags & Flags.POST_ONLY),
+        "amm": bool(order.flags & Flags.AMM),
         "reduceOnly": bool(order.flags & Flags.REDUCE_ONLY),
         "triggerPrice": None,
         "takeProfitPrice": None,
@@ -138,9 +145,77 @@ def order_json(order: OrderRecord, market: Market) -> dict[str, Any]:
 def average_price(order: OrderRecord, market: Market) -> str | None:
     if order.cost_atoms is None or order.filled_lots <= 0:
         return None
-    numerator, denominator = market.tick_fraction
-    lots = order.filled_lots * market.quote_atoms_per_tick_lot
-    return format_atoms(order.cost_atoms * numerator * _AVERAGE_SCALE // (lots * denominator), 18)
+    return price_down(order.cost_atoms, order.filled_lots * market.base_atoms_per_lot, market)
+
+
+def price_down(quote_units: int, base_atoms: int, market: Market) -> str:
+    """Quote per base in whole tokens, rounded down at 18 decimals."""
+    scale = 10**market.base_decimals * _AVERAGE_SCALE
+    return format_atoms(quote_units * scale // (base_atoms * 10**market.quote_decimals), 18)
+
+
+def pool_json(market: Market, pool: PoolChanged | None) -> dict[str, Any] | None:
+    """Reserves as of `blockNumber`, and the price of an infinitely small trade before fees."""
+    if pool is None:
+        return None
+    is_empty = not (pool.base_reserve and pool.quote_reserve)
+    return {
+        "base": format_atoms(pool.base_reserve, market.base_decimals),
+        "quote": format_atoms(pool.quote_reserve, market.quote_decimals),
+        "price": None if is_empty else price_down(pool.quote_reserve, pool.base_reserve, market),
+        **ROUNDED_DOWN,
+        "feePpm": FEE_PPM,
+        "blockNumber": pool.block_number,
+    }
+
+
+def symbol_of(number: int, model: ReadModel) -> str:
+    """Of a listed or a requested market."""
+    view = model.markets.get(number)
+    return model.requested[number].symbol if view is None else view.market.symbol
+
+
+def life_json(symbol: str, model: ReadModel) -> dict[str, Any]:
+    """Where a market stands: asked for, listed, its state."""
+    requested = next((row for row in model.requested.values() if row.symbol == symbol), None)
+    view = model.symbols.get(symbol)
+    return {
+        "symbol": symbol,
+        "state": REQUESTED if view is None else view.state,
+        "listed": view is not None,
+        "requested": None if requested is None else requested_json(requested),
+    }
+
+
+def requested_json(requested: MarketRequested) -> dict[str, Any]:
+    """The terms that an operator asked for, in atoms where the chain has atoms."""
+    return {
+        "symbol": requested.symbol,
+        "market": requested.market,
+        "synth": requested.synth_symbol,
+        "name": requested.synth_name,
+        "baseAtomsPerLot": str(requested.base_atoms_per_lot),
+        "quoteAtomsPerTickLot": str(requested.quote_atoms_per_tick_lot),
+        "ceilingAtoms": str(requested.ceiling),
+        "initialPercent": requested.initial_percent,
+        "maintenancePercent": requested.maintenance_percent,
+        "bonusPercent": requested.bonus_percent,
+        "quorum": requested.quorum,
+        "maxAgeSeconds": requested.max_age_seconds,
+        "maxMovePpmPerMinute": requested.max_move_ppm_per_minute,
+        "by": requested.by,
+    }
+
+
+def life_event_json(event: LifeEvent) -> dict[str, Any]:
+    """`by` is null for what the chain or the process itself did."""
+    match event:
+        case MarketRequested(by=by):
+            return {"kind": "requested", "state": REQUESTED, "by": by}
+        case MarketStateChanged(state=state, by=by):
+            return {"kind": "state", "state": state, "by": by or None}
+        case _:
+            return {"kind": "listed", "state": None, "by": None}
 
 
 def fill_json(fill: FillRecord, account: Address, market: Market) -> list[dict[str, Any]]:
@@ -163,10 +238,11 @@ def fill_json(fill: FillRecord, account: Address, market: Market) -> list[dict[s
                 "symbol": market.symbol,
                 "side": side.name.lower(),
                 "takerOrMaker": "taker" if is_taker else "maker",
-                "price": market.format_price(Ticks(fill.price_ticks)),
+                **_price(fill, market),
                 "amount": market.format_size(Lots(fill.size_lots)),
                 "cost": format_atoms(fill.notional, market.quote_decimals),
                 "fee": fee,
+                "surplus": _surplus(fill, market),
                 "state": str(fill.state),
                 "reason": fill.reason or None,
                 "batchId": fill.batch,
@@ -176,15 +252,36 @@ def fill_json(fill: FillRecord, account: Address, market: Market) -> list[dict[s
     return legs
 
 
-def trade_json(trade: FillMatched | FillRecord, market: Market) -> dict[str, Any]:
-    """The public side of a fill: no account, no order id."""
+def trade_json(trade: Trade, market: Market) -> dict[str, Any]:
+    """The public side of a fill: no account, no order id. `cost` is exact."""
+    notional = trade.price_ticks * trade.size_lots * market.quote_atoms_per_tick_lot
+    if isinstance(trade, FillRecord):
+        notional = trade.notional
     return {
         "id": str(trade.fill),
         "timestamp": trade.at,
         "side": Side(trade.taker_side).name.lower(),
-        "price": market.format_price(Ticks(trade.price_ticks)),
+        **_price(trade, market),
         "amount": market.format_size(Lots(trade.size_lots)),
+        "cost": format_atoms(notional, market.quote_decimals),
     }
+
+
+def _price(trade: Trade, market: Market) -> dict[str, Any]:
+    if isinstance(trade, FillRecord) and trade.is_amm:
+        price = price_down(trade.notional, trade.size_lots * market.base_atoms_per_lot, market)
+        return {"price": price, **ROUNDED_DOWN, "liquidity": "amm"}
+    return {"price": market.format_price(Ticks(trade.price_ticks)), "liquidity": "book"}
+
+
+def _surplus(fill: FillRecord, market: Market) -> dict[str, str] | None:
+    """What an AMM pair gave beyond the promise, known once the fill has settled."""
+    if not fill.surplus_atoms:
+        return None
+    base, _, quote = market.symbol.partition("-")
+    is_buy = fill.taker_side == Side.BUY
+    decimals = market.base_decimals if is_buy else market.quote_decimals
+    return {"amount": format_atoms(fill.surplus_atoms, decimals), "currency": base if is_buy else quote}
 
 
 def balance_json(balance: BalanceChanged, token: Token) -> dict[str, Any]:
@@ -216,6 +313,7 @@ def venue_json(model: ReadModel) -> dict[str, Any]:
         "makerFeePpm": model.maker_fee_ppm,
         "takerFeePpm": model.taker_fee_ppm,
         "markets": {view.market.symbol: view.state for view in model.markets.values()},
+        "requested": [row.symbol for number, row in model.requested.items() if number not in model.markets],
     }
 
 

@@ -15,6 +15,8 @@ import msgspec
 
 from offchain.domain.event import (
     AccountRestricted,
+    AmmFillImproved,
+    AmmFillMatched,
     AnyEvent,
     ApprovalGranted,
     ApprovalReleased,
@@ -27,9 +29,12 @@ from offchain.domain.event import (
     FillTakenBack,
     LevelChanged,
     MarketOpened,
+    MarketRequested,
     MarketStateChanged,
+    OperatorsChanged,
     OrderAccepted,
     OrderClosed,
+    PoolChanged,
     VenueState,
     VenueStateChanged,
 )
@@ -43,6 +48,11 @@ CLOSED_ORDERS_MAX = 20_000
 FILLS_MAX = 20_000
 """Recent closed orders and fills of all accounts; the history has the others."""
 TRADES_PER_MARKET_MAX = 1_000
+
+
+Trade = FillMatched | FillRecord
+"""A fill of the book as its event, a fill of a pair as its record."""
+LifeEvent = MarketRequested | MarketOpened | MarketStateChanged
 
 
 class BookSide:
@@ -74,14 +84,16 @@ class BookSide:
 
 
 class MarketView:
-    """A market, its state and its book."""
+    """A market, its state, its book and its AMM pair. `undecided`: AMM fills that neither settled nor were refused."""
 
     def __init__(self, market: Market) -> None:
         self.market = market
         self.state: str = MarketState.ACTIVE
         self.bids = BookSide(is_bid=True)
         self.asks = BookSide(is_bid=False)
-        self.trades: deque[FillMatched] = deque(maxlen=TRADES_PER_MARKET_MAX)
+        self.trades: deque[Trade] = deque(maxlen=TRADES_PER_MARKET_MAX)
+        self.pool: PoolChanged | None = None
+        self.undecided: set[int] = set()
 
     def side(self, side: int) -> BookSide:
         return self.bids if side == Side.BUY else self.asks
@@ -92,10 +104,13 @@ class Changes(msgspec.Struct):
 
     levels: dict[int, list[tuple[int, int, int]]] = msgspec.field(default_factory=dict)
     """market -> (side, price, size)"""
-    trades: dict[int, list[FillMatched]] = msgspec.field(default_factory=dict)
+    trades: dict[int, list[Trade]] = msgspec.field(default_factory=dict)
     orders: dict[Digest, OrderRecord] = msgspec.field(default_factory=dict)
     fills: dict[int, FillRecord] = msgspec.field(default_factory=dict)
     balances: dict[tuple[Address, Address], BalanceChanged] = msgspec.field(default_factory=dict)
+    pools: dict[int, PoolChanged] = msgspec.field(default_factory=dict)
+    life: dict[int, list[LifeEvent]] = msgspec.field(default_factory=dict)
+    """market -> what was asked for, listed or changed of it"""
     venue: bool = False
 
 
@@ -113,6 +128,9 @@ class ReadModel:
     def _clear(self) -> None:
         self.markets: dict[int, MarketView] = {}
         self.symbols: dict[str, MarketView] = {}
+        self.requested: dict[int, MarketRequested] = {}
+        """Asked for by operators, also those that have been listed since."""
+        self.operators: tuple[Address, ...] = ()
         self.venue_state: VenueState = VenueState.ACTIVE
         self.venue_reason = ""
         self.maker_fee_ppm = 0
@@ -200,11 +218,13 @@ class ReadModel:
                 changes.balances[event.account, event.token] = event
             case OrderAccepted():
                 self._accept(event, changes)
-            case FillMatched():
+            case FillMatched() | AmmFillMatched():
                 self._match(event, at, changes)
+            case PoolChanged(market=market):
+                self.markets[market].pool = changes.pools[market] = event
             case OrderClosed():
                 self._close(event, at, changes)
-            case BatchClosed() | FillSettled() | FillRefused() | FillTakenBack():
+            case BatchClosed() | FillSettled() | FillRefused() | FillTakenBack() | AmmFillImproved():
                 self._settle(event, at, changes)
             case ApprovalGranted():
                 self._approvals[event.nonce] = event
@@ -214,14 +234,22 @@ class ReadModel:
                     self._account_approvals[event.account].discard(event.nonce)
             case AccountRestricted(account=account, cancel_only=cancel_only):
                 (self.restricted.add if cancel_only else self.restricted.discard)(account)
-            case MarketOpened() | MarketStateChanged() | VenueStateChanged() | FeesChanged():
+            case MarketRequested() | MarketOpened() | MarketStateChanged():
+                self._venue(event)
+                changes.life.setdefault(event.market, []).append(event)
+                changes.venue = True
+            case OperatorsChanged(operators=operators):
+                self.operators = operators
+            case VenueStateChanged() | FeesChanged():
                 self._venue(event)
                 changes.venue = True
             case _:
                 pass
 
-    def _venue(self, event: MarketOpened | MarketStateChanged | VenueStateChanged | FeesChanged) -> None:
+    def _venue(self, event: LifeEvent | VenueStateChanged | FeesChanged) -> None:
         match event:
+            case MarketRequested():
+                self.requested[event.market] = event
             case MarketOpened():
                 market = Market(
                     market=event.market,
@@ -250,13 +278,18 @@ class ReadModel:
             self.client_orders[event.account, event.client_order_id] = event.digest
         changes.orders[event.digest] = order
 
-    def _match(self, event: FillMatched, at: int, changes: Changes) -> None:
+    def _match(self, event: FillMatched | AmmFillMatched, at: int, changes: Changes) -> None:
         view = self.markets[event.market]
-        view.trades.append(event)
-        changes.trades.setdefault(event.market, []).append(event)
-        fill = FillRecord.matched(event, view.market)
+        trade: Trade
+        if isinstance(event, FillMatched):
+            fill, trade = FillRecord.matched(event, view.market), event
+        else:
+            fill = trade = FillRecord.matched_by_pair(event, view.market)
+            view.undecided.add(event.fill)
+        view.trades.append(trade)
+        changes.trades.setdefault(event.market, []).append(trade)
         self.fills[event.fill] = fill
-        for account in {event.maker, event.taker}:
+        for account in fill.accounts:
             self.account_fills.setdefault(account, deque()).append(event.fill)
         self._forget_fills()
         changes.fills[event.fill] = fill
@@ -265,7 +298,7 @@ class ReadModel:
     def _move(self, fill: FillRecord, sign: int, at: int, changes: Changes) -> None:
         """Adds the fill to both orders, or takes it back."""
         for digest, fee in ((fill.maker_digest, fill.maker_fee), (fill.taker_digest, fill.taker_fee)):
-            order = self.orders.get(digest)
+            order = self.orders.get(digest)  # a pair has none
             if order is not None:
                 order.move(Lots(sign * fill.size_lots), sign * fill.notional, sign * fee, at)
                 changes.orders[digest] = order
@@ -281,7 +314,10 @@ class ReadModel:
         changes.orders[event.digest] = order
 
     def _settle(
-        self, event: BatchClosed | FillSettled | FillRefused | FillTakenBack, at: int, changes: Changes
+        self,
+        event: BatchClosed | FillSettled | FillRefused | FillTakenBack | AmmFillImproved,
+        at: int,
+        changes: Changes,
     ) -> None:
         numbers = range(event.first, event.last + 1) if isinstance(event, BatchClosed) else (event.fill,)
         for number in numbers:
@@ -290,13 +326,16 @@ class ReadModel:
                 continue
             fill.advance(event)
             changes.fills[number] = fill
+            if isinstance(event, FillSettled | FillRefused):
+                self.markets[fill.market].undecided.discard(number)
             if isinstance(event, FillRefused):
                 self._move(fill, -1, at, changes)
 
     def _forget_fills(self) -> None:
         while len(self.fills) > FILLS_MAX:
             number, fill = self.fills.popitem(last=False)
-            for account in {fill.maker, fill.taker}:
+            self.markets[fill.market].undecided.discard(number)
+            for account in fill.accounts:
                 numbers = self.account_fills[account]
                 assert numbers.popleft() == number
                 if not numbers:

@@ -10,6 +10,8 @@ import msgspec
 
 from offchain.domain.event import (
     REFUSAL_TAKER_BIT,
+    AmmFillImproved,
+    AmmFillMatched,
     AnyEvent,
     BatchClosed,
     CloseReason,
@@ -24,6 +26,7 @@ from offchain.domain.event import (
 from offchain.domain.market import Market
 from offchain.domain.order import OrderStatus
 from offchain.domain.units import Address, Atoms, Digest, Lots, Ticks
+from offchain.storage.history import AMM
 
 STATUS_OF: dict[str, OrderStatus] = {
     CloseReason.FILLED: OrderStatus.CLOSED,
@@ -116,7 +119,10 @@ class FillState(StrEnum):
 
 
 class FillRecord(msgspec.Struct, kw_only=True):
-    """Both legs of a fill. `reason` is that of a refusal, or why the operator takes it back."""
+    """Both legs of a fill. `reason` is that of a refusal, or why the operator takes it back.
+
+    With an AMM pair there is only the taker's leg: `maker` is AMM, `price_ticks` the nearest tick, `notional` exact.
+    """
 
     fill: int
     market: int
@@ -137,6 +143,8 @@ class FillRecord(msgspec.Struct, kw_only=True):
     batch: int | None = None
     transaction: str = ""
     reason: str = ""
+    surplus_atoms: int = 0
+    """What the pair gave the taker beyond the promise: base of a buy, quote of a sale. 0 also where it is not known."""
 
     @classmethod
     def matched(cls, event: FillMatched, market: Market) -> "FillRecord":
@@ -159,6 +167,36 @@ class FillRecord(msgspec.Struct, kw_only=True):
             taker_fee=event.taker_fee,
         )
 
+    @classmethod
+    def matched_by_pair(cls, event: AmmFillMatched, market: Market) -> "FillRecord":
+        per_tick = event.size_lots * market.quote_atoms_per_tick_lot
+        return cls(
+            fill=event.fill,
+            market=event.market,
+            at=event.at,
+            maker_digest=Digest(""),
+            taker_digest=event.taker_digest,
+            maker=AMM,
+            taker=event.taker,
+            taker_side=event.taker_side,
+            price_ticks=(2 * event.quote + per_tick) // (2 * per_tick),
+            size_lots=event.size_lots,
+            notional=event.quote,
+            maker_fee_ppm=0,
+            taker_fee_ppm=event.taker_fee_ppm,
+            maker_fee=0,
+            taker_fee=event.taker_fee,
+        )
+
+    @property
+    def is_amm(self) -> bool:
+        return self.maker == AMM
+
+    @property
+    def accounts(self) -> set[Address]:
+        """Whose fill it is."""
+        return {self.taker} if self.is_amm else {self.maker, self.taker}
+
     def advance(self, event: AnyEvent) -> None:
         """MATCHED -> BATCHED -> SETTLED | REFUSED."""
         match event:
@@ -170,12 +208,16 @@ class FillRecord(msgspec.Struct, kw_only=True):
                 self.state, self.transaction, self.reason = FillState.REFUSED, transaction, refusal_words(reason)
             case FillTakenBack(reason=text):
                 self.reason = text
+            case AmmFillImproved(amount=amount):
+                self.surplus_atoms += amount
             case _:
                 pass
 
 
 def refusal_words(reason: int) -> str:
-    """`MAKER_BALANCE`: who is at fault, and the cause."""
+    """`MAKER_BALANCE`: who is at fault, and the cause; `AMM`, of which nobody is."""
+    if reason == RefusalCause.AMM:
+        return RefusalCause.AMM.name
     party = "TAKER" if reason & REFUSAL_TAKER_BIT else "MAKER"
     cause = reason & ~REFUSAL_TAKER_BIT
     try:

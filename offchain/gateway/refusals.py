@@ -27,5 +27,10 @@ WORDS: dict[RejectReason, str] = {
     RejectReason.UNKNOWN_FILL: "no such fill",
     RejectReason.TOO_MANY_APPROVALS: "too many countersignatures of the account are outstanding",
     RejectReason.INVALID_PARAMETER: "a parameter is not acceptable",
+    RejectReason.NOT_AN_OPERATOR: "only an operator of the venue may do this",
+    RejectReason.MARKET_EXISTS: "there is a market with this symbol, or over this synth",
+    RejectReason.MARKET_DELISTED: "the market is delisted for good",
+    RejectReason.NO_POOL: "the market has no AMM pair, or its reserves are not known well enough now",
+    RejectReason.POOL_BUSY: "another trade with the market's AMM pair is not settled yet",
 }
 """A test checks that every reason has its words."""

@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from itertools import islice
 from typing import Any, NamedTuple
 
-from offchain.domain.event import FillMatched
 from offchain.domain.units import Address
 from offchain.gateway import present, schema
-from offchain.gateway.channels import BOOK, TRADES, Channel
+from offchain.gateway.channels import BOOK, POOL, TRADES, Channel
 from offchain.gateway.context import Gateway
 from offchain.gateway.failures import ApiError, Code
+from offchain.gateway.quoting import quote_json
+from offchain.gateway.readmodel import Trade
 from offchain.gateway.records import FillRecord, OrderRecord
 from offchain.gateway.sessions import Session
 
@@ -65,7 +66,7 @@ async def book(gateway: Gateway, call: Call) -> Answer:
 async def trades(gateway: Gateway, call: Call) -> Answer:
     view = loaded(gateway).trading.market(call.path["symbol"])
     limit = schema.parse_limit(call.query.get("limit"))
-    recent: list[FillMatched | FillRecord] = [*islice(reversed(view.trades), limit)]
+    recent: list[Trade] = [*islice(reversed(view.trades), limit)]
     sequence = gateway.log.last(Channel(f"{TRADES}:{view.market.symbol}"))
     if len(recent) < limit:
         before = recent[-1].fill if recent else _NEWEST
@@ -80,6 +81,23 @@ async def trades(gateway: Gateway, call: Call) -> Answer:
 async def venue(gateway: Gateway, call: Call) -> Answer:
     model = loaded(gateway).model
     return present.venue_json(model) | {"seq": model.sequence, "timestamp": model.at}
+
+
+async def pool(gateway: Gateway, call: Call) -> Answer:
+    view = loaded(gateway).trading.market(call.path["symbol"])
+    sequence = gateway.log.last(Channel(f"{POOL}:{view.market.symbol}"))
+    return {
+        "symbol": view.market.symbol,
+        "pool": present.pool_json(view.market, view.pool),
+        "busy": bool(view.undecided),
+        "seq": sequence,
+    }
+
+
+async def quote(gateway: Gateway, call: Call) -> Answer:
+    model = loaded(gateway).model
+    view = gateway.trading.market(call.path["symbol"])
+    return quote_json(view, model, call.query) | {"seq": model.sequence, "timestamp": model.at}
 
 
 async def epoch(gateway: Gateway, call: Call) -> Answer:
@@ -224,6 +242,13 @@ async def withdraw(gateway: Gateway, call: Call) -> Answer:
 
 async def approve(gateway: Gateway, call: Call) -> Answer:
     return await gateway.trading.approve(call.account, call.body)
+
+
+# --- operators ---
+
+
+async def administer(gateway: Gateway, call: Call) -> Answer:
+    return await gateway.administration.change(call.account, call.body)
 
 
 # --- shared ---

@@ -15,10 +15,18 @@ from offchain.domain.eip712 import Withdrawal
 from offchain.domain.errors import InvalidInput
 from offchain.domain.event import RejectReason
 from offchain.domain.keccak import keccak
-from offchain.domain.limits import CLIENT_ORDER_ID_BYTES_MAX, ORDERS_PER_REQUEST_MAX, PAGE_LIMIT_MAX
+from offchain.domain.limits import (
+    CLIENT_ORDER_ID_BYTES_MAX,
+    COLLATERAL_PERCENT_MAX,
+    COLLATERAL_PERCENT_MIN,
+    ORDERS_PER_REQUEST_MAX,
+    PAGE_LIMIT_MAX,
+    PRICE_AGE_SECONDS_MAX,
+    QUORUM_MAX,
+)
 from offchain.domain.market import Market, parse_atoms, parse_decimal
 from offchain.domain.order import Flags, Kind, Order, Side, TimeInForce
-from offchain.domain.units import Address, Digest, Ticks
+from offchain.domain.units import PPM, Address, Digest, Ticks
 from offchain.gateway.failures import ApiError, Code, invalid, undecodable
 
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
@@ -53,6 +61,8 @@ class OrderRequest(Wire, frozen=True, kw_only=True):
     nonce: str | int
     expiry: Uint40 = 0
     post_only: bool = False
+    amm: bool = False
+    """With the market's AMM pair only, whole or not at all; IOC, FOK or market."""
     account: str
     signature: str
     client_order_id: str = ""
@@ -106,6 +116,38 @@ class ApprovalRequest(Wire, frozen=True, kw_only=True):
     as_cxpt: bool = False
 
 
+class MarketRequest(Wire, frozen=True, kw_only=True):
+    """An operator's word on a market. `create` needs every field, the others take `action` and `symbol` only.
+
+    `lotSize`, `tickSize` and `ceiling` (most synth in debt) are decimal strings of whole tokens.
+    """
+
+    action: Literal["create", "resume", "pause", "delist", "cancel_only", "post_only"]
+    symbol: str
+    synth: str | None = None
+    name: str | None = None
+    lot_size: str | None = None
+    tick_size: str | None = None
+    ceiling: str | None = None
+    initial_percent: Annotated[int, msgspec.Meta(ge=COLLATERAL_PERCENT_MIN, le=COLLATERAL_PERCENT_MAX)] | None = None
+    maintenance_percent: Annotated[int, msgspec.Meta(ge=COLLATERAL_PERCENT_MIN, le=COLLATERAL_PERCENT_MAX)] | None = (
+        None
+    )
+    bonus_percent: Annotated[int, msgspec.Meta(ge=1, le=COLLATERAL_PERCENT_MAX)] | None = None
+    quorum: Annotated[int, msgspec.Meta(ge=1, le=QUORUM_MAX)] | None = None
+    max_age_seconds: Annotated[int, msgspec.Meta(ge=1, le=PRICE_AGE_SECONDS_MAX)] | None = None
+    max_move_ppm_per_minute: Annotated[int, msgspec.Meta(ge=1, le=PPM)] | None = None
+
+
+NEW_MARKET_FIELDS = tuple(name for name in MarketRequest.__struct_fields__ if name not in ("action", "symbol"))
+
+
+def wire_name(field: str) -> str:
+    """camelCase of a field's name."""
+    first, *rest = field.split("_")
+    return first + "".join(word.capitalize() for word in rest)
+
+
 class Submission(NamedTuple):
     """An order in the words of the domain."""
 
@@ -115,10 +157,19 @@ class Submission(NamedTuple):
 
 
 Request = TypeVar("Request", bound=Wire)
+Value = TypeVar("Value")
 _decode_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _DECODERS: dict[type[Wire], Callable[[bytes], Any]] = {
     kind: msgspec.json.Decoder(kind).decode
-    for kind in (OrderRequest, CancelRequest, CancelAllRequest, SessionRequest, WithdrawRequest, ApprovalRequest)
+    for kind in (
+        OrderRequest,
+        CancelRequest,
+        CancelAllRequest,
+        SessionRequest,
+        WithdrawRequest,
+        ApprovalRequest,
+        MarketRequest,
+    )
 }
 
 
@@ -145,6 +196,9 @@ def decode_items(body: bytes) -> list[msgspec.Raw]:
 
 def parse_order(request: OrderRequest, market: Market) -> Submission:
     """Exact conversion; a price off tick or a size off lot is refused with the nearest valid value."""
+    if request.amm and (request.post_only or (request.type == "limit" and request.time_in_force not in ("IOC", "FOK"))):
+        data = {"field": "amm", "remedy": "IOC, FOK or market, and not postOnly"}
+        raise ApiError(Code.INVALID_FIELD, "an order for the AMM pair does not rest", data)
     order = Order(
         account=parse_address(request.account, "account"),
         subaccount=0,
@@ -152,9 +206,9 @@ def parse_order(request: OrderRequest, market: Market) -> Submission:
         side=SIDES[request.side],
         kind=KINDS[request.type],
         time_in_force=TIMES_IN_FORCE[request.time_in_force],
-        flags=Flags.POST_ONLY if request.post_only else Flags.NONE,
-        price_ticks=_decimal(market.parse_price, request.price, "price", RejectReason.INVALID_PRICE),
-        size_lots=_decimal(market.parse_size, request.size, "size", RejectReason.INVALID_SIZE),
+        flags=(Flags.POST_ONLY if request.post_only else 0) | (Flags.AMM if request.amm else 0),
+        price_ticks=parse_grid(market.parse_price, request.price, "price", RejectReason.INVALID_PRICE),
+        size_lots=parse_grid(market.parse_size, request.size, "size", RejectReason.INVALID_SIZE),
         trigger_ticks=Ticks(0),
         max_fee_ppm=request.max_fee_ppm,
         nonce=parse_integer(request.nonce, 64, "nonce"),
@@ -162,6 +216,14 @@ def parse_order(request: OrderRequest, market: Market) -> Submission:
     )
     client_order_id = parse_client_order_id(request.client_order_id)
     return Submission(order, parse_signature(request.signature), client_order_id)
+
+
+def checked(parse: Callable[[], Value]) -> Value:
+    """INVALID_FIELD where the domain says InvalidInput."""
+    try:
+        return parse()
+    except InvalidInput as error:
+        raise invalid(error) from None
 
 
 def parse_withdrawal(request: WithdrawRequest, token: Address, decimals: int) -> Withdrawal:
@@ -251,7 +313,7 @@ def parse_limit(text: str | None, default: int = 100) -> int:
     return int(text)
 
 
-def _decimal(parse: Callable[[object, str], Any], value: object, field: str, off_grid: RejectReason) -> Any:
+def parse_grid(parse: Callable[[object, str], Value], value: object, field: str, off_grid: RejectReason) -> Value:
     """Tells a wrong type or form (INVALID_FIELD) from a value off tick, off lot or out of range."""
     try:
         parse_decimal(value, field)

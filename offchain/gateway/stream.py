@@ -20,7 +20,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from offchain.domain.limits import FRAME_BYTES_MAX, ORDERS_PER_REQUEST_MAX, SUBSCRIPTIONS_PER_CONNECTION_MAX
 from offchain.gateway import schema
-from offchain.gateway.channels import MARKET_CHANNELS, PRIVATE_CHANNELS, VENUE, Channel
+from offchain.gateway.channels import ADMIN, MARKET_CHANNELS, PRIVATE_CHANNELS, VENUE, Channel
 from offchain.gateway.context import Gateway
 from offchain.gateway.failures import ApiError, Code, undecodable
 from offchain.gateway.hub import CLOSE_TRY_LATER, Message, Outbox
@@ -226,6 +226,10 @@ class Connection:
             return Channel(name, self._account().account)
         if name == VENUE or (kind in MARKET_CHANNELS and symbol in self._gateway.model.symbols):
             return Channel(name)
+        if kind == ADMIN:
+            self._gateway.administration.require_operator(self._account().account)
+            if self._gateway.administration.knows(symbol):
+                return Channel(name)
         data = {"channels": [*(f"{kind}:SYMBOL" for kind in MARKET_CHANNELS), VENUE, *PRIVATE_CHANNELS]}
         raise ApiError(Code.NOT_FOUND, f"no channel {name[:60]}", data)
 

@@ -3,8 +3,10 @@
 from typing import Any
 
 from offchain.domain import eip712, limits
+from offchain.domain.amm import FEE_PPM
 from offchain.domain.order import TimeInForce
 from offchain.gateway import failures
+from offchain.gateway.channels import ADMIN, MARKET_CHANNELS, PRIVATE_CHANNELS, VENUE
 from offchain.gateway.sessions import WINDOW_MILLIS
 from offchain.gateway.settings import GatewaySettings
 
@@ -17,7 +19,7 @@ _FIELDS: dict[str, dict[str, str]] = {
         "side": "0 buy, 1 sell",
         "kind": "0 limit, 1 market (an immediate order whose price is the worst that is acceptable)",
         "timeInForce": "0 GTC, 1 IOC, 2 FOK, 3 GTD",
-        "flags": "1 post-only",
+        "flags": "1 post-only; 4 trades with the market's AMM pair only, whole or not at all (IOC, FOK and market)",
         "priceTicks": "price / tickSize",
         "sizeLots": "size / lotSize",
         "triggerTicks": "0",
@@ -124,7 +126,8 @@ def capabilities_json(settings: GatewaySettings) -> dict[str, Any]:
             for name in ("address", "account", "cancel", "connection")
             for rate in (getattr(settings.rates, name),)
         },
-        "channels": ["book:SYMBOL", "bbo:SYMBOL", "trades:SYMBOL", "venue", "orders", "fills", "balances"],
+        "channels": [*(f"{kind}:SYMBOL" for kind in MARKET_CHANNELS), VENUE, *PRIVATE_CHANNELS, f"{ADMIN}:SYMBOL"],
+        "amm": {"orderFlag": "amm", "poolFeePpm": FEE_PPM, "marginPpm": limits.AMM_MARGIN_PPM},
         "errors": {
             code: {"status": status, "ccxt": failures.CCXT.get(code)} for code, status in failures.STATUS.items()
         },

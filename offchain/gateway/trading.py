@@ -302,6 +302,12 @@ class Trading:
 
     # --- shared ---
 
+    async def submit_one(self, command: Command) -> Ack:
+        """A durable ack of a command that was not rejected."""
+        (ack,) = await self._submit([command])
+        self._require_done(ack, {})
+        return ack
+
     def market(self, symbol: str) -> MarketView:
         view = self._model.symbols.get(symbol)
         if view is None:

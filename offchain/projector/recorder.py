@@ -14,6 +14,8 @@ from offchain.domain.batch import EpochHeader
 from offchain.domain.command import Command, ObserveLog, PlaceOrder
 from offchain.domain.event import (
     AccountRestricted,
+    AmmFillImproved,
+    AmmFillMatched,
     AnyEvent,
     ApprovalGranted,
     ApprovalReleased,
@@ -38,13 +40,14 @@ from offchain.domain.event import (
 )
 from offchain.domain.order import OrderStatus
 from offchain.domain.units import Digest
-from offchain.storage.history import Effects, FillRow, History, OrderRow
+from offchain.storage.history import AMM, Effects, FillRow, History, OrderRow
 
 ROWS_AT_HAND_MAX = 50_000
 """Orders, and fills: tens of megabytes. What is not at hand costs a query."""
 
 _VENUE_EVENTS = (
     AccountRestricted,
+    AmmFillImproved,
     ApprovalGranted,
     ApprovalReleased,
     Diverged,
@@ -164,6 +167,8 @@ class Recorder:
         match event:
             case FillMatched():
                 self._note_match(sequence, at, event)
+            case AmmFillMatched():
+                self._note_amm_match(sequence, at, event)
             case OrderClosed():
                 order = self._order(event.digest)
                 order.status = _STATUS.get(event.reason, OrderStatus.CANCELED)
@@ -221,12 +226,46 @@ class Recorder:
             transaction="",
             updated_at=at,
         )
-        self._fills[event.fill] = self._changed_fills[event.fill] = fill
+        self._add_fill(fill, at)
+
+    def _note_amm_match(self, sequence: int, at: int, event: AmmFillMatched) -> None:
+        """There is no maker's order; the price is the nearest tick, the notional is exact."""
+        per_tick = event.size_lots * self._quote_per_tick_lot[event.market]
+        fill = FillRow(
+            fill=event.fill,
+            sequence=sequence,
+            at=event.at,
+            market=event.market,
+            maker_digest=Digest(""),
+            taker_digest=event.taker_digest,
+            maker=AMM,
+            taker=event.taker,
+            taker_side=event.taker_side,
+            price_ticks=(2 * event.quote + per_tick) // (2 * per_tick),
+            size_lots=event.size_lots,
+            notional=event.quote,
+            maker_fee_ppm=0,
+            taker_fee_ppm=event.taker_fee_ppm,
+            maker_fee=0,
+            taker_fee=event.taker_fee,
+            state="MATCHED",
+            batch=None,
+            refusal=None,
+            reason="",
+            transaction="",
+            updated_at=at,
+        )
+        self._add_fill(fill, at)
+
+    def _add_fill(self, fill: FillRow, at: int) -> None:
+        self._fills[fill.fill] = self._changed_fills[fill.fill] = fill
         self._move_orders(fill, 1, at)
 
     def _move_orders(self, fill: FillRow, sign: int, at: int) -> None:
-        """Adds a fill to both of its orders (1), or takes a refused one out of them (-1)."""
+        """Adds a fill to its orders (1), or takes a refused one out of them (-1)."""
         for digest, fee in ((fill.maker_digest, fill.maker_fee), (fill.taker_digest, fill.taker_fee)):
+            if not digest:
+                continue
             order = self._order(digest)
             order.filled_lots += sign * fill.size_lots
             order.cost_atoms += sign * fill.notional

@@ -10,7 +10,15 @@ from offchain.domain.batch import EpochHeader
 from offchain.domain.command import OpenVenue, PlaceOrder, decode
 from offchain.domain.eip712 import domain_separator, order_digest
 from offchain.domain.errors import InvalidInput
-from offchain.domain.event import AnyEvent, BalanceChanged, EpochClosed, FillMatched, FillRefused, FillSettled
+from offchain.domain.event import (
+    AmmFillMatched,
+    AnyEvent,
+    BalanceChanged,
+    EpochClosed,
+    FillMatched,
+    FillRefused,
+    FillSettled,
+)
 from offchain.domain.units import Digest
 from offchain.engine.engine import Engine
 from offchain.projector.epochs import NO_PARENT, build_epoch
@@ -31,7 +39,7 @@ class Replay(NamedTuple):
 
     def fills(self) -> tuple[list[int], list[int], list[int]]:
         """(matched, settled, refused) fill ids, in order of their events."""
-        matched = [event.fill for event in self.events if isinstance(event, FillMatched)]
+        matched = [event.fill for event in self.events if isinstance(event, FillMatched | AmmFillMatched)]
         settled = [event.fill for event in self.events if isinstance(event, FillSettled)]
         refused = [event.fill for event in self.events if isinstance(event, FillRefused)]
         return matched, settled, refused

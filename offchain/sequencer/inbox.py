@@ -1,4 +1,4 @@
-"""The sequencer's errands to the ops database: final logs in, countersignatures out.
+"""The sequencer's errands to the ops database: final logs and pools in, countersignatures out.
 
 Invariant: a log is submitted only after the ones before it are in the engine, and a block only after all its logs; a
 countersignature is written only when its approval is durable. A database that does not answer delays both, and nothing
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import structlog
 
-from offchain.domain.command import Command, ObserveBlock, ObserveLog
+from offchain.domain.command import Command, ObserveBlock, ObserveLog, ObservePool
 from offchain.domain.errors import SequencerUnavailable, StorageError
 from offchain.sequencer.sequencer import Sequencer
 from offchain.storage.ops import Ops
@@ -57,15 +57,26 @@ class Inbox:
         commands: list[Command] = [ObserveLog(log=found) for found in logs]
         if number > engine.chain_block[0]:
             commands.append(ObserveBlock(block_number=number, block_time=time))
+        commands.extend(pool for pool in self._ops.pools() if self._is_news(pool))
         return commands
+
+    def _is_news(self, seen: ObservePool) -> bool:
+        """Of a listed market, from a later block than what is known."""
+        engine = self._sequencer.engine
+        known = engine.pools.get(seen.market)
+        return seen.market in engine.books and (known is None or known.block_number < seen.block_number)
+
+    def _place(self) -> tuple[object, ...]:
+        """How far the engine has come."""
+        engine = self._sequencer.engine
+        return engine.last_event_sequence, engine.chain_block, sorted(engine.pools.items())
 
     async def _submit(self, commands: Sequence[Command]) -> float:
         """Seconds to wait before the next poll."""
-        engine = self._sequencer.engine
-        before = engine.last_event_sequence, engine.chain_block
+        before = self._place()
         await self._sequencer.submit(commands)
-        if (engine.last_event_sequence, engine.chain_block) == before:
-            log.error("the engine takes no chain logs", event_sequence=before[0])
+        if self._place() == before:
+            log.error("the engine takes nothing from the chain", event_sequence=before[0])
             return PAUSE_AFTER_REFUSAL_SECONDS
         return self._pause if len(commands) < LOGS_PER_SUBMISSION else 0.0
 

@@ -16,9 +16,11 @@ from pathlib import Path
 import structlog
 import uvloop
 
+from offchain.domain.chainlog import BatchSettled
 from offchain.domain.command import SetOperators, record_bytes
 from offchain.domain.errors import ConfigurationError, DiskFailure
 from offchain.domain.keccak import keccak
+from offchain.engine.engine import Engine
 from offchain.sequencer.inbox import Inbox
 from offchain.sequencer.metrics import SequencerMetrics
 from offchain.sequencer.recovery import recover
@@ -92,6 +94,8 @@ async def serve(
                 _freeze()
             try:
                 _bind(ops, folder)
+                if not settings.accepts_loss:
+                    _check_not_older_than_chain(sequencer.engine, ops)
                 await _work(sequencer, Server(sequencer, settings.socket, folder), ops, settings, stop, ready, drain)
             finally:
                 ops.close()
@@ -172,6 +176,22 @@ def _bind(ops: Ops, folder: Path) -> None:
     first = JournalReader(folder).record(1)
     assert first is not None
     ops.bind_journal(keccak(record_bytes(*first)).hex())
+
+
+def _check_not_older_than_chain(engine: Engine, ops: Ops) -> None:
+    """ConfigurationError if the chain settled fills that this journal never matched: it lost its end.
+
+    Orders that were taken now would get sequences for which receipts exist.
+    """
+    after, last = engine.last_event_sequence, engine.batches.last_fill
+    while logs := ops.inbox_after(after):
+        settled = max((log.last for log in logs if isinstance(log, BatchSettled)), default=0)
+        if settled > last:
+            raise ConfigurationError(
+                f"the chain settled fill {settled}, this journal ends with fill {last}: it is an old copy",
+                remedy="Restore the newest copy of the journal that exists; or start it to wind up, with --accept-loss",
+            )
+        after = logs[-1].event_sequence
 
 
 def _report_tail(journal: Journal) -> None:

@@ -42,6 +42,8 @@ class SequencerSettings:
     epoch_millis: int = 60_000
     epoch_orders: int = 10_000
     inbox_poll_millis: int = 100
+    accepts_loss: bool = False
+    """Start although the chain settled fills that the journal does not have."""
     metrics_host: str = "127.0.0.1"
     metrics_port: int = OFF
     """Of /livez, /readyz and /metrics; 0 lets the system choose and writes it to `data/sequencer.port`."""

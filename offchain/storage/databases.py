@@ -8,6 +8,7 @@ import contextlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -77,6 +78,40 @@ class Database:
         self.engine.dispose()
 
 
+def schema_version(url: str, name: str) -> int | None:
+    """Of the schema `name` in a database that is there; None if there is no such database or schema. Creates nothing.
+
+    StorageError if it does not answer, ConfigurationError for a URL that is none.
+    """
+    path = sqlite_path(url)
+    if path is not None and not path.is_file():
+        return None
+    engine = _engine(url, "FULL")
+    try:
+        with _translated(name), engine.connect() as connection, connection.begin():
+            if not sa.inspect(connection).has_table("schema_versions"):
+                return None
+            query = sa.text("SELECT version FROM schema_versions WHERE name = :name")
+            found = connection.execute(query, {"name": name}).scalar()
+        return None if found is None else int(found)
+    finally:
+        engine.dispose()
+
+
+def sqlite_path(url: str) -> Path | None:
+    """The file of a SQLite URL; None for other databases, and for one in memory."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise _bad_url(error) from error
+    is_file = parsed.get_backend_name() == "sqlite" and parsed.database not in (None, "", ":memory:")
+    return Path(str(parsed.database)) if is_file else None
+
+
+def _bad_url(error: Exception) -> ConfigurationError:
+    return ConfigurationError(f"database URL: {error}", remedy="Like sqlite:////var/lib/hooats/ops.sqlite")
+
+
 def _engine(url: str, synchronous: str) -> Engine:
     try:
         parsed = make_url(url)
@@ -87,9 +122,7 @@ def _engine(url: str, synchronous: str) -> Engine:
             return engine
         return sa.create_engine(parsed, pool_pre_ping=True)
     except (ArgumentError, NoSuchModuleError, ImportError) as error:
-        raise ConfigurationError(
-            f"database URL: {error}", remedy="Like sqlite:////var/lib/hooats/ops.sqlite"
-        ) from error
+        raise _bad_url(error) from error
 
 
 def _create_private(name: str | None) -> None:
@@ -124,11 +157,14 @@ def _create(connection: Connection, schema: sa.MetaData, name: str, version: int
     if found is None:
         schema.create_all(connection)
         connection.execute(versions.insert().values(name=name, version=version))
-    elif found != version:
+        return
+    if found != version:
         raise ConfigurationError(
             f"the {name} database has schema version {found}, this program needs {version}",
             remedy="Run the hooats version that wrote it, or migrate it as CHANGELOG says",
         )
+    for table in schema.sorted_tables:
+        table.create(connection, checkfirst=True)  # one that the version which wrote it did not need
 
 
 @contextmanager

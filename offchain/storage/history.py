@@ -60,8 +60,16 @@ class OrderRow(msgspec.Struct, kw_only=True):
     updated_at: int
 
 
+AMM = Address("amm")
+"""The maker of a fill with an AMM pair, which has no account and no order."""
+
+
 class FillRow(msgspec.Struct, kw_only=True):
-    """`state` is MATCHED, BATCHED, SETTLED or REFUSED; `refusal` as on chain."""
+    """`state` is MATCHED, BATCHED, SETTLED or REFUSED; `refusal` as on chain.
+
+    With an AMM pair: `maker` is AMM, `maker_digest` empty, `price_ticks` the nearest tick; `notional` is exact, and
+    what the pair gave beyond it is a venue event.
+    """
 
     fill: int
     sequence: int

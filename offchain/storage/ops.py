@@ -11,13 +11,16 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from offchain.domain.chainlog import AnyChainLog
+from offchain.domain.chainlog import AnyChainLog, MarketListed
+from offchain.domain.command import ObservePool
 from offchain.domain.errors import ConfigurationError, ReorgBeyondInbox, StorageError
 from offchain.storage import ops_schema as t
 from offchain.storage.databases import Database
 from offchain.storage.transactions import LIVE_STATES, Transactions
 
 _encode = msgspec.json.Encoder().encode
+_LISTED = '{"log":"market_listed"'
+"""How the JSON of a listing begins."""
 _decode_log = msgspec.json.Decoder(AnyChainLog).decode
 
 
@@ -121,6 +124,29 @@ class Ops(Transactions):
         with self.database.reading() as connection:
             logs = self._inbox_after(connection, event_sequence, limit)
             return logs, _cursor(connection, "blocks") if len(logs) < limit else (0, 0)
+
+    def markets_after(self, event_sequence: int) -> list[MarketListed]:
+        """The listings among the logs after this one."""
+        column = t.inbox.c.event_sequence
+        query = sa.select(t.inbox.c.log).where(column > event_sequence, t.inbox.c.log.startswith(_LISTED))
+        with self.database.reading() as connection:
+            logs = [_decode_log(text) for text in connection.execute(query.order_by(column)).scalars()]
+        return [log for log in logs if isinstance(log, MarketListed)]
+
+    # --- pools ---
+
+    def put_pools(self, pools: Sequence[ObservePool]) -> None:
+        """Overwrites what was known of these markets' pairs."""
+        with self.database.writing() as connection:
+            self.database.upsert(connection, t.pools, [msgspec.structs.asdict(pool) for pool in pools])
+
+    def pools(self) -> list[ObservePool]:
+        """The latest of every pair, by market."""
+        with self.database.reading() as connection:
+            rows = connection.execute(sa.select(t.pools).order_by(t.pools.c.market)).mappings().all()
+        return [ObservePool(**{str(name): value for name, value in row.items()}) for row in rows]
+
+    # --- the end of the inbox ---
 
     def last_event(self) -> int:
         """Event sequence of the last inbox row, 0 if there is none."""

@@ -1,7 +1,7 @@
 """Tables of the ops database: what keepers and the exchange process tell each other.
 
-`chain_logs` and `heads` may be rewritten (reorgs); `inbox` is append-only and holds final logs; `outbox` rows are
-functions of the journal; `transactions` and `attempts` are the keepers' memory of what they signed.
+`chain_logs`, `heads` and `pools` may be rewritten (reorgs, news); `inbox` is append-only and holds final logs; `outbox`
+rows are functions of the journal; `transactions` and `attempts` are the keepers' memory of what they signed.
 """
 
 import sqlalchemy as sa
@@ -36,6 +36,17 @@ journals = sa.Table(
     sa.Column("identity", sa.Text, nullable=False),
 )
 """One row: which journal inbox and outbox belong to."""
+
+pools = sa.Table(
+    "pools",
+    SCHEMA,
+    sa.Column("market", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("base_reserve", Amount, nullable=False),
+    sa.Column("quote_reserve", Amount, nullable=False),
+    sa.Column("block_number", sa.BigInteger, nullable=False),
+    sa.Column("block_time", sa.BigInteger, nullable=False),
+)
+"""The AMM pair of a market as the syncer saw it last: base atoms and quote units, at a block that need not be final."""
 
 outbox = sa.Table(
     "outbox",

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from venue import CAP, EXIT_DELAY, LOT, MARKET, NO_APPROVAL, WINDOW, Fill, Venue, only, reverts
+from venue import CAP, EXIT_DELAY, HOUR, LOT, MARKET, NO_APPROVAL, WINDOW, AmmFill, Fill, Venue, only, reverts
 
 from offchain.domain import eip712
 from offchain.domain.eip712 import PURPOSE_LOCK
@@ -139,6 +139,74 @@ def test_the_operator_takes_a_fill_back(funded: Venue) -> None:
     receipt = funded.settlement.settle((1, [], [], [(0, 0, 0, 0, 0)], []), sender=funded.settler)
     assert only(receipt, funded.settlement.BatchSettled)["refusals"] == bytes((0, 0, 5))
     assert_settles(funded, maker, taker)
+
+
+# Fills with the AMM's pair
+
+
+def test_a_purchase_from_the_pool(venue: Venue) -> None:
+    pair = venue.open_pool(10_000, 1_000_000)
+    venue.give_units(venue.alice, 2_000)
+    taker = venue.immediate(venue.alice, Side.BUY, 105, 10, flags=Flags.AMM)
+    before = venue.vault.sequence()
+    given = pair.getAmountOut(1_020, False)
+    receipt = venue.settlement.settle(venue.batch([AmmFill(taker, 1_020, taker_ppm=500)]), sender=venue.settler)
+    assert only(receipt, venue.settlement.AmmLegSettled) == {
+        "sequence": before + 1,
+        "market": MARKET,
+        "fill": 1,
+        "isBuy": True,
+        "amountIn": 1_020,
+        "amountOut": given,
+    }
+    assert only(receipt, venue.settlement.BatchSettled)["sequence"] == before + 2
+    assert venue.units(venue.alice) == 2_000 - 1_020 - fee_up(1_020, 500)
+    assert venue.vault.balanceOf(venue.alice, venue.btc) == given > 10 * LOT
+    assert venue.vault.balanceOf(pair, venue.usdc) == venue.vault.balanceOf(pair, venue.btc) == 0
+    venue.assert_conserved()
+
+
+def test_a_sale_to_the_pool_pays_for_a_fill_of_the_book(funded: Venue) -> None:
+    venue = funded
+    pair = venue.open_pool(10_000, 1_000_000)
+    given = pair.getAmountOut(10 * LOT, True)
+    taker = venue.immediate(venue.bob, Side.SELL, 90, 10, flags=Flags.AMM)
+    venue.give_lots(venue.carol, 9)
+    back = Fill(venue.sell(venue.carol, 100, 9), venue.buy(venue.bob, 100, 9), 9)
+    assert venue.settle(AmmFill(taker, 950), back) == b""
+    assert (venue.units(venue.bob), venue.lots(venue.bob)) == (given - 900, 9)
+    venue.assert_conserved()
+
+
+def test_a_pool_that_gives_less_refuses_and_nobody_is_at_fault(venue: Venue) -> None:
+    venue.open_pool(10_000, 1_000_000)
+    venue.give_units(venue.alice, 2_000)
+    taker = venue.immediate(venue.alice, Side.BUY, 105, 10, flags=Flags.AMM)
+    assert venue.settle(AmmFill(taker, 1_000)) == bytes((0, 0, 6))
+    assert venue.units(venue.alice) == 2_000
+    with reverts("LimitCrossed", fill=0):
+        venue.settle(AmmFill(venue.immediate(venue.alice, Side.BUY, 100, 10, 2, flags=Flags.AMM), 1_001))
+    with reverts("Mismatched", fill=0):
+        venue.settle(AmmFill(venue.immediate(venue.alice, Side.BUY, 105, 10, 2), 1_020))
+
+
+# The guardian
+
+
+def test_a_pause_of_settlement_ends_by_itself(funded: Venue) -> None:
+    venue, (maker, taker) = funded, pair(funded)
+    receipt = venue.settlement.pause(sender=venue.admin)
+    until = receipt.timestamp + 24 * HOUR
+    assert venue.settlement.pausedUntil() == until
+    venue.next_at(until - 1)
+    with reverts("IsPaused", until=until):
+        venue.settle(Fill(maker, taker, 10))
+    venue.next_at(until)
+    assert_settles(venue, maker, taker)
+    with reverts("PauseTooSoon"):
+        venue.settlement.pause(sender=venue.admin)
+    with reverts("AccessControlUnauthorizedAccount", account=venue.settler.address):
+        venue.settlement.pause(sender=venue.settler)
 
 
 # No free option

@@ -402,3 +402,35 @@ def test_the_domain_is_the_one_that_is_published(venue: Venue) -> None:
     for contract in (venue.vault, venue.settlement, venue.commitment):
         assert bytes(contract.domainSeparator()) == venue.separator(contract)
     assert Account.from_key(venue.cosigner.private_key).address == venue.vault.cosigner()
+
+
+# The guardian
+
+
+def test_a_pause_stops_deposits_and_no_way_out(venue: Venue) -> None:
+    vault, alice, admin = venue.vault, venue.alice, venue.admin
+    venue.give_units(alice, 1_000)
+    vault.requestWithdrawal(venue.usdc, 400, alice, sender=alice)
+    venue.mine_at(venue.now + EXIT_DELAY)
+    receipt = vault.pause(sender=admin)
+    until = receipt.timestamp + 24 * HOUR
+    venue.usdc.mint(alice, 10, sender=admin)
+    venue.usdc.approve(vault, 10, sender=alice)
+    with reverts("IsPaused", until=until):
+        vault.deposit(10, sender=alice)
+    with reverts("IsPaused", until=until):
+        vault.depositFor(venue.bob, 10, sender=alice)
+    with reverts("IsPaused", until=until):
+        vault.depositSynth(venue.btc, 10, sender=alice)
+
+    vault.completeWithdrawal(alice, venue.usdc, sender=venue.bob)
+    withdrawal = venue.withdrawal(alice, 600)
+    approval = venue.approve_withdrawal(withdrawal)
+    vault.withdrawApproved(tuple(withdrawal.values()), b"", approval, sender=alice)
+    assert venue.usdc.balanceOf(alice) == 1_010
+
+    vault.unpause(sender=admin)
+    vault.deposit(10, sender=alice)
+    assert venue.units(alice) == 10
+    with reverts("PauseTooSoon"):
+        vault.pause(sender=admin)

@@ -21,6 +21,7 @@ from eth_utils import to_checksum_address
 from ethpm_types import ContractType
 
 from offchain.domain import eip712
+from offchain.domain.batch import AMM_MAKER
 from offchain.domain.keccak import keccak
 from offchain.domain.limits import SETTLEMENT_WINDOW_SECONDS
 from offchain.domain.order import Kind, Order, Side, TimeInForce, make_nonce
@@ -29,7 +30,7 @@ from scripts._artifacts import load_artifacts
 
 ROOT = Path(__file__).resolve().parents[2]
 CONTRACTS = (
-    *("TestUSDC", "CXPT", "SynthERC20", "SynthFactory", "Vault", "VaultProxy", "AmmPair", "AmmFactory"),
+    *("TestUSDC", "CXPT", "SynthERC20", "SynthFactory", "Vault", "VaultProxy", "AmmPair", "AmmFactory", "AmmRouter"),
     *("Settlement", "OrderbookCommitment", "PriceOracle", "SynthIssuer", "Timelock"),
 )
 PEOPLE = (
@@ -60,6 +61,18 @@ class Fill(NamedTuple):
     lots: int
     maker_ppm: int = 0
     taker_ppm: int = 0
+
+
+class AmmFill(NamedTuple):
+    """All of `taker` with its market's pair for `quote` units."""
+
+    taker: Order
+    quote: int
+    taker_ppm: int = 0
+
+
+def orders_of(fill: Fill | AmmFill) -> tuple[Order, ...]:
+    return (fill.taker,) if isinstance(fill, AmmFill) else (fill.maker, fill.taker)
 
 
 @cache
@@ -141,6 +154,8 @@ class Venue:
             (self.vault, "UPGRADER_ROLE", self.timelock),
             (self.settlement, "SETTLER_ROLE", self.people["settler"]),
             (self.settlement, "LISTER_ROLE", admin),
+            (self.settlement, "GUARDIAN_ROLE", admin),
+            (self.vault, "GUARDIAN_ROLE", admin),
             (self.commitment, "COMMITTER_ROLE", self.people["committer"]),
             (self.synth_factory, "CREATOR_ROLE", admin),
             (self.oracle, "LISTER_ROLE", admin),
@@ -203,6 +218,19 @@ class Venue:
             assert custody == totals.deposits - totals.withdrawals + totals.minted - totals.burned
             assert custody <= token.balanceOf(self.vault)
 
+    def open_pool(self, lots: int, units: int) -> ContractInstance:
+        """The AMM pair of hBTC, with this much of both; the shares are the admin's."""
+        admin = self.people["admin"]
+        self.factory.createPair(self.btc, sender=admin)
+        pair = self.types["AmmPair"].at(self.factory.pairOf(self.btc), fetch_from_explorer=False, detect_proxy=False)
+        withdrawal = self.withdrawal(admin, lots * LOT, token=self.btc.address, destination=pair.address)
+        self.give_lots(admin, lots)
+        consent, approval = self.sign_withdrawal(withdrawal, admin), self.approve_withdrawal(withdrawal)
+        self.vault.withdrawApproved(tuple(withdrawal.values()), consent, approval, sender=admin)
+        self.usdc.mint(pair, units, sender=admin)
+        pair.mint(admin, sender=admin)
+        return pair
+
     # Orders
 
     def order(self, account: Any, side: Side, price: int, size: int, nonce: int, **changes: Any) -> Order:
@@ -238,22 +266,24 @@ class Venue:
         return eip712.domain_separator(self.chain.chain_id, Address(contract.address.lower()))
 
     def batch(
-        self, fills: Sequence[Fill], *, first: int | None = None, signer: Any = None
+        self, fills: Sequence[Fill | AmmFill], *, first: int | None = None, signer: Any = None
     ) -> tuple[int, list[Any], list[bytes], list[Any], list[int]]:
         """The batch of these fills, each order once. All are signed by `signer`, or by the account that each names."""
-        orders = list(dict.fromkeys(order for fill in fills for order in (fill.maker, fill.taker)))
+        orders = list(dict.fromkeys(order for fill in fills for order in orders_of(fill)))
         return (
             self.settlement.lastFill() + 1 if first is None else first,
             [tuple(eip712.order_message(order).values()) for order in orders],
             [self.sign_order(order, signer) for order in orders],
             [
-                (orders.index(fill.maker), orders.index(fill.taker), fill.lots, fill.maker_ppm, fill.taker_ppm)
+                (AMM_MAKER, orders.index(fill.taker), int(fill.taker.size_lots), 0, fill.taker_ppm)
+                if isinstance(fill, AmmFill)
+                else (orders.index(fill.maker), orders.index(fill.taker), fill.lots, fill.maker_ppm, fill.taker_ppm)
                 for fill in fills
             ],
-            [],
+            [fill.quote for fill in fills if isinstance(fill, AmmFill)],
         )
 
-    def settle(self, *fills: Fill) -> bytes:
+    def settle(self, *fills: Fill | AmmFill) -> bytes:
         """Settles these fills as the next batch. Returns the refusals that it logged."""
         receipt = self.settlement.settle(self.batch(fills), sender=self.people["settler"])
         return bytes(only(receipt, self.settlement.BatchSettled)["refusals"])

@@ -3,16 +3,19 @@ pragma solidity ^0.8.30;
 
 import {AmmFactory} from "../../contracts/AmmFactory.sol";
 import {AmmPair} from "../../contracts/AmmPair.sol";
+import {AmmRouter} from "../../contracts/AmmRouter.sol";
 import {Fixture} from "./Fixture.sol";
 
 /// @title The venue with an empty pool of tBTC, and the words to use it
 abstract contract AmmFixture is Fixture {
     AmmFactory internal factory;
     AmmPair internal pair;
+    AmmRouter internal router;
 
     function setUp() public virtual override {
         super.setUp();
         factory = new AmmFactory(address(vault), address(new AmmPair()));
+        router = new AmmRouter(address(factory));
         pair = AmmPair(factory.createPair(address(btc)));
     }
 

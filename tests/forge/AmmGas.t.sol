@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.30;
 
+import {IAmmRouter} from "../../contracts/interfaces/IAmmRouter.sol";
 import {AmmFactory} from "../../contracts/AmmFactory.sol";
 import {AmmFixture} from "./AmmFixture.sol";
 
@@ -8,6 +9,7 @@ import {AmmFixture} from "./AmmFixture.sol";
 /// @dev Every call is a transaction of its own, as on chain. forge-config: default.isolate = true
 contract AmmGasTest is AmmFixture {
     uint256 internal constant SWAP_MOST = 80_000;
+    uint256 internal constant ROUTER_SWAP_MOST = 130_000;
     uint256 internal constant CREATE_MOST = 300_000;
 
     function setUp() public override {
@@ -31,6 +33,15 @@ contract AmmGasTest is AmmFixture {
         out = pair.getAmountOut(1e6, false);
         pair.swap(out, 0, bob);
         vm.assertLe(vm.lastCallGas().gasTotalUsed, SWAP_MOST);
+    }
+
+    function test_gas_swap_through_the_router() public {
+        IAmmRouter.Permit memory none;
+        vm.prank(bob);
+        btc.approve(address(router), type(uint256).max);
+        vm.prank(bob);
+        router.swapExactIn(address(btc), address(usdc), 1e17, 0, bob, START + 2, none);
+        vm.assertLe(vm.lastCallGas().gasTotalUsed, ROUTER_SWAP_MOST);
     }
 
     function test_gas_mint_and_burn() public {

@@ -185,7 +185,8 @@ contract AmmPairTest is AmmFixture {
         baseAtoms = bound(baseAtoms, 1e6, 1e30);
         quoteAtoms = bound(quoteAtoms, 1e6, 1e30);
         addLiquidity(alice, baseAtoms, quoteAtoms);
-        amount = bound(amount, 1, (isBaseIn ? quoteAtoms : baseAtoms) - 1);
+        // All but a thousandth: for the last atoms a pool asks for more than a reserve can hold.
+        amount = bound(amount, 1, (isBaseIn ? quoteAtoms : baseAtoms) * 999 / 1000);
         uint256 needed = pair.getAmountIn(amount, !isBaseIn);
         vm.assertGe(pair.getAmountOut(needed, isBaseIn), amount);
 

@@ -12,13 +12,16 @@ import {
     TIF_GTD,
     Withdrawal
 } from "../../contracts/interfaces/Types.sol";
+import {IPausable} from "../../contracts/interfaces/IPausable.sol";
+import {PAUSE_MAX, PAUSE_REST} from "../../contracts/libraries/PauseRules.sol";
 import {VaultMessages} from "../../contracts/libraries/VaultMessages.sol";
-import {Fixture} from "./Fixture.sol";
+import {Pool} from "./Pool.sol";
 
 /// @title Four accounts that do whatever they like, and a ghost that keeps the books in the plainest way
 /// @dev The ghost knows one balance per account and token and applies one fill after the other: no netting, no packing,
-/// no transient index. Every action is bounded so that it must succeed; the fee account trades, too.
-contract Crowd is Fixture {
+/// no transient index. Every action is bounded so that it must succeed; the fee account trades, too. A stranger trades
+/// with the pool behind everyone's back, and a guardian pauses.
+contract Crowd is Pool {
     struct GhostRequest {
         uint256 amount;
         uint256 maturesAt;
@@ -43,7 +46,15 @@ contract Crowd is Fixture {
         int256 fee;
     }
 
+    /// @dev What the pool gave beyond its promise.
+    struct Surplus {
+        address account;
+        address token;
+        uint256 amount;
+    }
+
     address[4] public actors;
+    Surplus internal surplus;
 
     mapping(address account => mapping(address token => uint256)) public balances;
     mapping(address account => mapping(address token => GhostRequest)) public requests;
@@ -55,6 +66,9 @@ contract Crowd is Fixture {
     uint256 public fillCount;
     uint256 public refusalCount;
     uint256 internal withdrawalNonce;
+    uint256 public legCount;
+    uint256 internal product;
+    uint256 internal lastPause;
 
     constructor() {
         setUp();
@@ -63,8 +77,10 @@ contract Crowd is Fixture {
             depositUnits(i, 1_000_000);
             mintLots(i, 10_000);
         }
-        // The registration of the synth and the listing of the market came first.
-        events += 2;
+        // The registration of the synths and the listing of their markets came first.
+        events += 4;
+        vault.grantRole(vault.GUARDIAN_ROLE(), address(this));
+        settlement.grantRole(settlement.GUARDIAN_ROLE(), address(this));
     }
 
     function actor(uint256 seed) internal view returns (address) {
@@ -211,15 +227,52 @@ contract Crowd is Fixture {
         return false;
     }
 
+    /* POOL AND GUARDIAN */
+
+    function moveThePool(uint256 amount, bool isSale) public {
+        if (isSale) sellTo(btcPool, btc, bound(amount, 1, 50_000) * BASE_PER_LOT);
+        else buyFrom(btcPool, bound(amount, 1, 500_000_000));
+        checkProduct();
+    }
+
+    /// @dev A pause from its beginning to its end, early or by itself; or one that comes too soon.
+    function pauseBoth(uint256 time, bool isEnded) public {
+        if (lastPause != 0 && block.timestamp < lastPause + PAUSE_REST) {
+            vm.expectRevert(abi.encodeWithSelector(IPausable.PauseTooSoon.selector, lastPause + PAUSE_REST));
+            vault.pause();
+            return;
+        }
+        vault.pause();
+        settlement.pause();
+        lastPause = block.timestamp + PAUSE_MAX;
+        vm.warp(block.timestamp + bound(time, 0, PAUSE_MAX - 1));
+        bytes memory reason = abi.encodeWithSelector(IPausable.IsPaused.selector, lastPause);
+        vm.expectRevert(reason);
+        vault.depositFor(alice, 1);
+        Batch memory empty;
+        vm.expectRevert(reason);
+        settlement.settle(empty);
+
+        if (isEnded) {
+            vault.unpause();
+            settlement.unpause();
+            lastPause = block.timestamp;
+        } else {
+            vm.warp(lastPause);
+        }
+    }
+
     /* SETTLEMENT */
 
-    /// @dev Up to four fills of orders that may be dead, cancelled, expired or not covered.
+    /// @dev Up to four fills of orders that may be dead, cancelled, expired or not covered; one of them with the pool.
     function settleSome(uint256 seed) public {
         uint256 count = 1 + seed % 4;
+        uint256 legAt = seed >> 8 & 1 == 0 ? (seed >> 16) % count : count;
         bytes memory expected;
+        delete surplus;
         for (uint256 i; i < count; ++i) {
             seed = uint256(keccak256(abi.encode(seed)));
-            uint8 reason = planFill(seed);
+            uint8 reason = i == legAt ? planLeg(seed) : planFill(seed);
             if (reason != 0) {
                 expected = abi.encodePacked(expected, uint16(i), reason);
                 ++refusalCount;
@@ -229,6 +282,52 @@ contract Crowd is Fixture {
         vm.assertEq(settle(batch), expected);
         fillCount += count;
         ++events;
+        // It came when the batch was over.
+        if (surplus.account == address(0)) return;
+        balances[surplus.account][surplus.token] += surplus.amount;
+        ++legCount;
+        ++events;
+        checkProduct();
+    }
+
+    /// @return reason What the ghost expects of the AMM fill that was added to the batch.
+    function planLeg(uint256 seed) internal returns (uint8 reason) {
+        (address account, uint64 lots) = (actor(seed >> 24), uint64(1 + (seed >> 64) % 200));
+        bool isBuy = seed >> 32 & 1 == 0;
+        uint256 quote = isBuy ? cost(btc, btcPool, lots) : proceeds(btc, btcPool, lots);
+        quote = quote * (995 + (seed >> 128) % 10) / 1_000;
+        // A sale's limit is one unit a lot.
+        if (quote < lots) return planFill(seed);
+
+        Order memory order =
+            amm(account, isBuy ? SIDE_BUY : SIDE_SELL, isBuy ? 10 ** 12 : 1, lots, ++immediates[account]);
+        leg(order, quote, 2_500);
+        if (isCancelled(account, uint48(order.nonce))) return 0x82;
+        return isBuy ? buyLeg(account, lots * BASE_PER_LOT, quote) : sellLeg(account, lots, quote);
+    }
+
+    function buyLeg(address account, uint256 atoms, uint256 quote) internal returns (uint8) {
+        uint256 fee = uint256(feeOf(quote, 2_500));
+        if (debitable(account, address(usdc)) < quote + fee) return 0x81;
+        uint256 given = bought(btc, btcPool, quote);
+        if (given < atoms) return 6;
+        balances[account][address(usdc)] -= quote + fee;
+        balances[account][address(btc)] += atoms;
+        balances[fees][address(usdc)] += fee;
+        surplus = Surplus(account, address(btc), given - atoms);
+        return 0;
+    }
+
+    function sellLeg(address account, uint256 lots, uint256 quote) internal returns (uint8) {
+        uint256 fee = uint256(feeOf(quote, 2_500));
+        if (debitable(account, address(btc)) < lots * BASE_PER_LOT) return 0x81;
+        uint256 given = proceeds(btc, btcPool, lots);
+        if (given < quote) return 6;
+        balances[account][address(btc)] -= lots * BASE_PER_LOT;
+        balances[account][address(usdc)] += quote - fee;
+        balances[fees][address(usdc)] += fee;
+        surplus = Surplus(account, address(usdc), given - quote);
+        return 0;
     }
 
     /// @return reason What the ghost expects of the fill that was added to the batch.
@@ -355,6 +454,18 @@ contract Crowd is Fixture {
         vm.assertEq(btc.balanceOf(address(vault)), vault.totalsOf(address(btc)).internalTotal, "custody of synths");
         vm.assertEq(vault.totalsOf(address(usdc)).locked, locked, "locked");
         vm.assertEq(cxpt.totalSupply(), balances[TREASURY][address(usdc)] * 10 ** 12, "cxpt");
+    }
+
+    /// @dev Trading with a pool never costs it.
+    function checkProduct() internal {
+        uint256 held = usdc.balanceOf(address(btcPool)) * btc.balanceOf(address(btcPool));
+        vm.assertGe(held, product);
+        product = held;
+    }
+
+    function checkPool() external view {
+        vm.assertEq(units(address(btcPool)), 0);
+        vm.assertEq(vault.balanceOf(address(btcPool), address(btc)), 0);
     }
 
     function checkSequences() external view {

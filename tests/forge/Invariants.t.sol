@@ -24,7 +24,7 @@ contract InvariantsTest is Test {
 
     /// @dev Settling and waiting come up more often than the rest.
     function targetSelectors() external view returns (Selectors[] memory targets) {
-        bytes4[14] memory actions = [
+        bytes4[16] memory actions = [
             crowd.settleSome.selector,
             crowd.settleSome.selector,
             crowd.settleSome.selector,
@@ -38,20 +38,23 @@ contract InvariantsTest is Test {
             crowd.cancelRequest.selector,
             crowd.complete.selector,
             crowd.withdrawSome.selector,
-            crowd.withdrawAtOnce.selector
+            crowd.withdrawAtOnce.selector,
+            crowd.moveThePool.selector,
+            crowd.pauseBoth.selector
         ];
         targets = new Selectors[](1);
         targets[0].target = address(crowd);
-        targets[0].selectors = new bytes4[](15);
-        for (uint256 i; i < 14; ++i) {
+        targets[0].selectors = new bytes4[](17);
+        for (uint256 i; i < 16; ++i) {
             targets[0].selectors[i] = actions[i];
         }
-        targets[0].selectors[14] = crowd.cancelSome.selector;
+        targets[0].selectors[16] = crowd.cancelSome.selector;
     }
 
     function invariant_contracts_agree_with_the_ghost() public view {
         crowd.checkBalances();
         crowd.checkConservation();
         crowd.checkSequences();
+        crowd.checkPool();
     }
 }

@@ -38,6 +38,7 @@ interface Vm {
     function toString(uint256 value) external pure returns (string memory);
     function startPrank(address sender) external;
     function stopPrank() external;
+    function store(address target, bytes32 slot, bytes32 value) external;
     function warp(uint256 time) external;
 
     function assertEq(uint256 left, uint256 right) external pure;

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from keepers.loop import KeeperSettings, run_keeper
+from keepers.price import PriceSettings
 from offchain.chain.registry import load_registry
 
 
@@ -21,6 +22,7 @@ def main() -> int:
         resend_millis=1_000,
         lease_seconds=10,
         drain_seconds=5,
+        price=PriceSettings(**given["price"]) if "price" in given else None,
     )
     return run_keeper(name, settings)
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import msgspec
 import pytest
 from chaos_rpc import ChaosRpc
@@ -183,3 +184,23 @@ def test_an_address_without_code_ends_it_at_once(stage: Stage) -> None:
         assert "there is no code at" in stage.log("settle")
     finally:
         empty.stop()
+
+
+def test_probes_of_a_keeper(stage: Stage) -> None:
+    """Ready once it holds its lease and sees the chain; not ready, but alive, while no endpoint answers."""
+    stage.start("settle")
+    beat = stage.folder / "keepers" / "settle.json"
+
+    def ask(path: str) -> httpx.Response:
+        port = json.loads(beat.read_text())["metricsPort"]
+        return httpx.get(f"http://127.0.0.1:{port}{path}", timeout=5)
+
+    stage.until(lambda: beat.exists() and ask("/readyz").status_code == 200)
+    metrics = ask("/metrics").text
+    assert "hooats_keeper_is_leader 1.0" in metrics and "hooats_keeper_head_block " in metrics
+    assert 'hooats_keeper_rpc_requests_total{method="eth_chainId",outcome="ok"} 1.0' in metrics
+    stage.proxy.faults.is_down = True
+    stage.until(lambda: "no endpoint answers" in ask("/readyz").json()["reasons"].get("working", ""))
+    assert ask("/readyz").status_code == 503
+    assert ask("/livez").status_code == 200
+    assert key_of("settler").hex() not in stage.log("settle")

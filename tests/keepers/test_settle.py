@@ -7,18 +7,20 @@ from collections.abc import AsyncIterator, Callable
 import msgspec
 import pytest
 from chaos_rpc import ChaosRpc, Faults
-from local_chain import CHAIN_ID, LocalChain, Matcher, Venue, address_of, key_of
+from local_chain import ADMIN, CHAIN_ID, LocalChain, Matcher, Venue, address_of, key_of, open_pool
 
 from keepers.lease import KeptLease
 from keepers.settle import Blame, Candidate, Halt, Observation, Send, Settler, Tried, TryOut, Wait, decide, gas_of
 from keepers.trial import Trial
-from offchain.chain.contracts import Settlement
+from offchain.chain.abi import Function
+from offchain.chain.contracts import Pausable, Settlement
 from offchain.chain.fees import FeePolicy
 from offchain.chain.rpc import Rpc
 from offchain.chain.signing import SigningKey
 from offchain.chain.transactions import Sender
-from offchain.domain.batch import BatchFill, SettlementBatch, batch_gas_estimate
+from offchain.domain.batch import AMM_MAKER, BatchFill, SettlementBatch, batch_gas_estimate
 from offchain.domain.errors import ChainError, TransactionFailed
+from offchain.domain.keccak import keccak
 from offchain.storage.ops import Ops, OutboxRow
 from offchain.storage.transactions import TransactionState as S
 
@@ -68,6 +70,14 @@ class TestDecide:
         assert decide(seen(row(1, 1), tried=Tried(1, 0, FAILS, 0))) == [TryOut(row(1, 1))]
         assert decide(seen(row(1, 1), tried=Tried(1, 0, FAILS, 3))) == [Blame(row(1, 1), "Overfilled(0)")]
 
+    def test_a_pause_is_waited_out(self) -> None:
+        paused = Trial(reason="IsPaused(1800000000)", error="IsPaused")
+        for repeats in (0, 3, 1_000):
+            tries, waits = decide(seen(row(1, 1), tried=Tried(1, 0, paused, repeats), reverts=3))
+            assert tries == TryOut(row(1, 1))
+            assert isinstance(waits, Wait)
+            assert "paused" in waits.reason
+
     def test_a_batch_that_keeps_reverting_on_chain_only(self) -> None:
         (action,) = decide(seen(row(1, 1), tried=Tried(1, 0, SUCCEEDS, 0), reverts=3))
         assert isinstance(action, Halt)
@@ -95,6 +105,11 @@ class TestDecide:
         assert gas_of(batch(1, 1), None, 10**7) == bound
         assert gas_of(batch(1, 1), Trial(gas=bound), 10**7) == bound * 115 // 100
         assert gas_of(batch(1, 1), Trial(gas=10**8), 2_900_000) == 2_900_000
+
+    def test_gas_of_an_amm_fill(self) -> None:
+        leg = BatchFill(AMM_MAKER, 0, 1, 0, 0)
+        with_leg = SettlementBatch(1, 1, (), (BatchFill(0, 1, 1, 0, 0), leg), (5,))
+        assert gas_of(with_leg, None, 10**7) == batch_gas_estimate(0, 2, 1) == batch_gas_estimate(0, 2) + 250_000
 
 
 class Bench:
@@ -198,6 +213,38 @@ async def test_the_taken_back_fill_lets_the_batch_through(
     await again.steps(chain, 5)
     assert last_fill(chain, venue) == 3
     await again.settler.close()
+
+
+async def test_batches_with_amm_fills_settle(bench: Bench, chain: LocalChain, venue: Venue, ops: Ops) -> None:
+    open_pool(chain, venue)
+    matcher = Matcher(venue)
+    put(ops, matcher.amm_batch(1_010_000), matcher.batch(2), matcher.amm_batch(1_000, fills=3))
+    await bench.steps(chain, 6)
+    assert last_fill(chain, venue) == 2 + 2 + 4  # the last leg is refused: nobody's fault
+
+
+async def test_the_amm_fill_that_sinks_its_batch_is_named(
+    bench: Bench, chain: LocalChain, venue: Venue, ops: Ops
+) -> None:
+    open_pool(chain, venue)
+    put(ops, Matcher(venue).amm_batch(1_010_000, price=10_000, fills=4))
+    with pytest.raises(TransactionFailed, match=r"fill 5 sinks batch 1 \(fills 1 to 5\): LimitCrossed\(4\)"):
+        await bench.steps(chain, 20)
+
+
+async def test_a_pause_halts_nothing(bench: Bench, chain: LocalChain, venue: Venue, ops: Ops) -> None:
+    grant = Function("grantRole(bytes32,address)").encode(keccak(b"GUARDIAN_ROLE"), ADMIN)
+    chain.do(ADMIN, venue.settlement, grant)
+    chain.do(ADMIN, venue.settlement, Pausable.pause.encode())
+    matcher = Matcher(venue)
+    put(ops, matcher.batch(2), matcher.batch())
+    await bench.steps(chain, 20)
+    assert last_fill(chain, venue) == 0
+    assert "paused by the guardian" in str(bench.settler.describe()["waitingFor"])
+    chain.do(ADMIN, venue.settlement, Pausable.unpause.encode())
+    await bench.steps(chain, 6)
+    assert last_fill(chain, venue) == 3
+    assert bench.settler.describe()["waitingFor"] == ""
 
 
 async def test_a_settler_without_its_role_says_so(chain: LocalChain, venue: Venue, ops: Ops) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from offchain.domain.batch import SettlementBatch
 from offchain.domain.chainlog import (
     AllOrdersCancelledOnChain,
+    AmmLegSettled,
     AnyChainLog,
     BatchSettled,
     CollateralLocked,
@@ -28,7 +29,8 @@ from offchain.domain.event import ApprovalGranted
 from offchain.domain.limits import EXIT_DELAY_SECONDS, SETTLEMENT_WINDOW_SECONDS
 from offchain.domain.order import Order
 
-BALANCE, CANCELLED, EXPIRED, DEAD, OPERATOR, TAKER = 1, 2, 3, 4, 5, 0x80
+BALANCE, CANCELLED, EXPIRED, DEAD, OPERATOR, AMM, TAKER = 1, 2, 3, 4, 5, 6, 0x80
+PAIR = 2**16 - 1
 SEQUENCES = 2**48
 
 
@@ -75,6 +77,8 @@ class Chain:
         self.immediate: dict[Any, int] = {}
         self.used: set[int] = set()
         self.markets: dict[int, tuple[Any, int, int]] = {}
+        self.pairs: dict[Any, list[int]] = {}
+        """Base token: reserves of base and quote, outside the Vault."""
         self.last_fill = 0
         self.outside: dict[Any, int] = {}
         """Per token: deposits - withdrawals + minted - burned."""
@@ -247,14 +251,26 @@ class Chain:
         before = dict(running)
         filled = [0] * len(orders)
         refusals = []
+        quotes, legs = list(batch.amm_quotes), []
         for offset, fill in enumerate(batch.fills):
             reason = OPERATOR
-            if fill.size_lots:
+            if fill.size_lots and fill.maker == PAIR:
+                order, quote = orders[fill.taker], quotes.pop(0)
+                if self.markets[order.market][0] in [self.markets[one.market][0] for _, one, _ in legs]:
+                    raise Reverted("MalformedBatch")
+                reason = self._amm_fill(running, filled, fill, order, quote)
+                if not reason:
+                    legs.append((batch.first + offset, order, quote))
+            elif fill.size_lots:
                 reason = self._fill(running, filled, orders, fill)
             if reason:
                 refusals.append((offset, reason))
+        if quotes:
+            raise Reverted("MalformedBatch")
         for key, amount in running.items():
             self._move(*key, amount - before[key])
+        for leg in sorted(legs, key=lambda leg: leg[1].side == 0):
+            self._exchange(*leg)
         self.immediate.update(used)
         self.last_fill += len(batch.fills)
         self._log(BatchSettled, first=batch.first, last=self.last_fill, refusals=tuple(refusals))
@@ -278,7 +294,7 @@ class Chain:
         base, base_atoms, quote_atoms = self.markets[maker.market]
         if maker.market != taker.market or maker.side == taker.side or maker.account == taker.account:
             raise Reverted("Mismatched")
-        if maker.nonce < SEQUENCES or taker.flags & 1:
+        if maker.nonce < SEQUENCES or taker.flags & 5 or maker.flags & 4:
             raise Reverted("Mismatched")
         price = maker.price_ticks
         if price > taker.price_ticks if taker.side == 0 else price < taker.price_ticks:
@@ -306,6 +322,56 @@ class Chain:
             else:
                 filled[place] += fill.size_lots
         return 0
+
+    # --- AMM ---
+
+    def give(self, base: Any, amount: int, is_base_in: bool) -> int:
+        """What the pair gives for so much, at most."""
+        inside, out = self.pairs[base] if is_base_in else reversed(self.pairs[base])
+        return amount * 997 * out // (inside * 1000 + amount * 997)
+
+    def trade(self, base: Any, amount: int, is_base_in: bool) -> int:
+        """Somebody trades with the pair, or the Vault does."""
+        out = self.give(base, amount, is_base_in)
+        into, outof = (0, 1) if is_base_in else (1, 0)
+        self.pairs[base][into] += amount
+        self.pairs[base][outof] -= out
+        return out
+
+    def _amm_fill(self, running: dict[Any, int], filled: list[int], fill: Any, order: Order, quote: int) -> int:
+        base, base_atoms, quote_atoms = self.markets[order.market]
+        if order.nonce >= SEQUENCES or not order.flags & 4 or fill.size_lots != order.size_lots or fill.maker_fee_ppm:
+            raise Reverted("Mismatched")
+        if not 0 <= fill.taker_fee_ppm <= min(order.max_fee_ppm, 10_000):
+            raise Reverted("FeeAboveCap")
+        limit, atoms = order.price_ticks * order.size_lots * quote_atoms, order.size_lots * base_atoms
+        if quote > limit if order.side == 0 else quote < limit:
+            raise Reverted("LimitCrossed")
+        fee, is_buy = fee_up(quote, fill.taker_fee_ppm), order.side == 0
+        reason = self._refusal(running, order, fill.size_lots, (self.quote, quote + fee) if is_buy else (base, atoms))
+        if reason:
+            return reason | TAKER
+        given = self.give(base, quote if is_buy else atoms, not is_buy) if base in self.pairs else 0
+        if given < (atoms if is_buy else quote):
+            return AMM
+        sign = 1 if is_buy else -1
+        running[order.account, self.quote] -= sign * quote + fee
+        running[order.account, base] += sign * atoms
+        running[self.fees, self.quote] += fee
+        filled[fill.taker] += fill.size_lots
+        return 0
+
+    def _exchange(self, number: int, order: Order, quote: int) -> None:
+        """The promised amounts are in the balances already; the surplus follows."""
+        base, base_atoms, _ = self.markets[order.market]
+        is_buy, atoms = order.side == 0, order.size_lots * base_atoms
+        inside, promised, token = (quote, atoms, base) if is_buy else (atoms, quote, self.quote)
+        out = self.trade(base, inside, not is_buy)
+        self._move(order.account, token, out - promised)
+        self._outside(self.quote if is_buy else base, -inside)
+        self._outside(token, out)
+        fields = {"market": order.market, "fill": number, "is_buy": is_buy, "amount_in": inside, "amount_out": out}
+        self._log(AmmLegSettled, **fields)
 
     def _refusal(self, running: dict[Any, int], order: Order, ticket_filled: int, need: tuple[Any, int]) -> int:
         slot, sequence = self._slot(order.account, order.nonce), order.nonce % SEQUENCES

@@ -22,6 +22,12 @@ def told(event: AnyEvent) -> tuple[Any, ...] | None:
         case ev.FillMatched():
             digests = event.maker_digest, event.taker_digest
             return "fill", event.fill, *digests, event.price_ticks, event.size_lots, event.maker_fee, event.taker_fee
+        case ev.AmmFillMatched():
+            return "amm", event.fill, event.taker_digest, event.quote, event.size_lots, event.taker_fee
+        case ev.AmmFillImproved():
+            return "improved", event.fill, event.token, event.amount
+        case ev.PoolChanged():
+            return "pool", event.market, event.base_reserve, event.quote_reserve
         case ev.BatchClosed():
             return "batch", event.batch, event.first, event.last
         case ev.FillSettled():
@@ -79,5 +85,7 @@ def agree(engine: Engine, twin: Naive) -> None:
     locked = sum(twin.locked.values())
     for token in twin.tokens:
         settled, pending = engine.ledger.totals(token)  # type: ignore[arg-type]
-        assert pending == 0
+        assert pending == sum(
+            amount for fill in twin.fills[twin.decided :] for _, what, amount in fill.moves if what == token
+        )
         assert settled + (locked if token == QUOTE else 0) == engine.flows.get(token, 0)  # type: ignore[call-overload]

@@ -8,6 +8,7 @@ import random
 from collections.abc import Iterator
 
 from chain import Chain, Reverted
+from laws import moves_of
 from scene import (
     ALICE,
     BASE,
@@ -34,6 +35,7 @@ from offchain.domain.command import (
     Command,
     ObserveBlock,
     ObserveLog,
+    ObservePool,
     PlaceOrder,
     RefuseFill,
     RequestApproval,
@@ -101,6 +103,7 @@ class History:
         for number, base in MARKETS:
             self.chain.register(base)
             self.chain.list_market(number, base, BASE_ATOMS, QUOTE_ATOMS, f"M{number}-USDC")
+            self.chain.pairs[base] = [2_000 * BASE_ATOMS, 2_000 * 1_000 * QUOTE_ATOMS]
         for trader in TRADERS[:5]:
             self.chain.deposit(trader, QUOTE, 12_000_000)
             for _, base in MARKETS:
@@ -109,7 +112,13 @@ class History:
     def _draw(self) -> Command:
         if self.seen < len(self.chain.logs) and self.random.random() < 0.3:
             return self._next_log()
-        weights = ((self._place, 60), (self._cancel, 12), (self._chain_acts, 22), (self._operator_acts, 6))
+        weights = (
+            (self._place, 60),
+            (self._cancel, 12),
+            (self._chain_acts, 22),
+            (self._operator_acts, 6),
+            (self._see_pool, 6),
+        )
         draw = self.random.choices([act for act, _ in weights], [weight for _, weight in weights])[0]
         return draw()
 
@@ -127,8 +136,10 @@ class History:
             tif, expiry = GTD, max(self.at // 1000, self.chain.time) + pick.randrange(-1, 25)
         elif shape < 0.4:
             flags = 1
+        elif shape < 0.46:
+            flags, tif, slot = 4, pick.choice((IOC, FOK)), 0
         if pick.random() < 0.02:
-            flags, slot, tif = pick.randrange(4), pick.randrange(3), pick.choice(tuple(TimeInForce))
+            flags, slot, tif = pick.randrange(7), pick.randrange(3), pick.choice(tuple(TimeInForce))
         self.sequences[trader] += pick.choice((0, 1, 1, 1, 50))
         sequence = self.sequences[trader] + (2 * 10**8 if pick.random() < 0.003 else 0)
         order = Order(
@@ -258,6 +269,23 @@ class History:
             return ObserveBlock(block_number=self.chain.block, block_time=self.chain.time)
         return self._next_log()
 
+    def _see_pool(self) -> Command:
+        """The pair as it is, or (while somebody trades with it) as it was."""
+        pick = self.random
+        market, base = pick.choice(MARKETS)
+        base_reserve, quote_reserve = self.chain.pairs[base]
+        if pick.random() < 0.3:
+            is_base_in = pick.random() < 0.5
+            amount = (base_reserve if is_base_in else quote_reserve) * pick.randrange(1, 9) // 1_000
+            self.chain.trade(base, amount, is_base_in)
+        return ObservePool(
+            market=market if pick.random() < 0.98 else 3,
+            base_reserve=base_reserve,
+            quote_reserve=quote_reserve,
+            block_number=self.chain.block - (pick.random() < 0.05),
+            block_time=self.chain.time,
+        )
+
     def _next_log(self) -> Command:
         self.seen += 1
         return ObserveLog(log=self.chain.logs[self.seen - 1])
@@ -296,7 +324,7 @@ class History:
     def _run_away(self) -> None:
         """A withdrawal matures and is completed while fills wait: some of them cannot be paid any more."""
         fill = self.random.choice(list(self.engine.batches.unsettled.values()))
-        payer = self.random.choice((fill.legs.buyer_quote, fill.legs.seller_base))
+        payer = self.random.choice([balance for balance, amount in moves_of(fill.legs) if amount < 0])
         trader, token = payer.account, payer.token
         if (trader, token) not in self.chain.requests:
             balance = self.chain.balance(trader, token)

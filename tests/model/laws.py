@@ -7,6 +7,7 @@ from scene import QUOTE
 from offchain.domain.order import OrderStatus
 from offchain.engine.engine import Engine
 from offchain.engine.fills import FillState
+from offchain.engine.ledger import AmmLegs, Balance, Legs
 from offchain.engine.orders import ClosedOrder, Ticket
 
 
@@ -24,18 +25,13 @@ def _check_money(engine: Engine) -> None:
             key = (account.address, ticket.balance.token)
             held[key] = held.get(key, 0) + ticket.hold_per_lot * ticket.remaining
     pending: dict[tuple[str, str], int] = {}
+    in_transit: dict[str, int] = {}
     for fill in engine.batches.unsettled.values():
-        legs = fill.legs
-        for balance, amount in (
-            (legs.buyer_quote, -legs.paid),
-            (legs.buyer_base, legs.base_atoms),
-            (legs.seller_quote, legs.received),
-            (legs.seller_base, -legs.base_atoms),
-            (legs.fees, legs.fee),
-        ):
+        for balance, amount in moves_of(fill.legs):
             key = (balance.account, balance.token)
             pending[key] = pending.get(key, 0) + amount
-        assert legs.fee >= 0
+            in_transit[balance.token] = in_transit.get(balance.token, 0) + amount
+        assert fill.legs.fee >= 0
     uncovered: dict[str, int] = {}
     for (address, token), balance in engine.ledger.balances.items():
         assert balance.held == held.pop((address, token), 0)
@@ -54,7 +50,20 @@ def _check_money(engine: Engine) -> None:
         settled, pending_sum = engine.ledger.totals(token)
         locked = sum(engine.locked.values()) if token == QUOTE else 0
         assert locked >= 0
-        assert (settled + locked, pending_sum) == (net, 0)
+        assert (settled + locked, pending_sum) == (net, in_transit.get(token, 0))
+
+
+def moves_of(legs: Legs | AmmLegs) -> list[tuple[Balance, int]]:
+    """What a fill does to balances; between accounts it sums to nothing, with a pair to what that brings and takes."""
+    if isinstance(legs, AmmLegs):
+        return [(legs.quote, legs.quote_change), (legs.base, legs.base_change), (legs.fees, legs.fee)]
+    return [
+        (legs.buyer_quote, -legs.paid),
+        (legs.buyer_base, legs.base_atoms),
+        (legs.seller_quote, legs.received),
+        (legs.seller_base, -legs.base_atoms),
+        (legs.fees, legs.fee),
+    ]
 
 
 def _check_books(engine: Engine) -> None:
@@ -93,16 +102,20 @@ def _check_fills(engine: Engine) -> None:
         assert batch.first == expected and batch.last >= batch.first
         expected = batch.last + 1
     assert expected == backlog.open_first
+    _check_pools(engine)
     homes: dict[int, set[int]] = {}
     matched: dict[int, int] = {}
     tickets: dict[int, Ticket] = {}
     for fill in backlog.unsettled.values():
         is_open = fill.number >= backlog.open_first
         assert fill.state is (FillState.MATCHED if is_open else FillState.BATCHED)
-        price, taker = fill.maker.order.price_ticks, fill.taker.order
-        assert price <= taker.price_ticks if taker.side == 0 else price >= taker.price_ticks
+        taker = fill.taker.order
+        if fill.maker is not None:
+            price = fill.maker.order.price_ticks
+            assert price <= taker.price_ticks if taker.side == 0 else price >= taker.price_ticks
         assert fill.terms.maker_fee_ppm + fill.terms.taker_fee_ppm >= 0
-        for ticket, ppm in ((fill.maker, fill.terms.maker_fee_ppm), (fill.taker, fill.terms.taker_fee_ppm)):
+        rates = (fill.terms.taker_fee_ppm, fill.terms.maker_fee_ppm)
+        for ticket, ppm in zip(reversed(fill.tickets), rates, strict=False):
             assert ppm <= ticket.order.max_fee_ppm
             matched[ticket.sequence] = matched.get(ticket.sequence, 0) + fill.terms.size_lots
             tickets[ticket.sequence] = ticket
@@ -111,6 +124,20 @@ def _check_fills(engine: Engine) -> None:
     assert all(len(home) == 1 for home in homes.values()), "an immediate order's fills share a batch"
     for sequence, lots in matched.items():
         assert lots <= tickets[sequence].filled <= tickets[sequence].order.size_lots
+
+
+def _check_pools(engine: Engine) -> None:
+    """A pair is named by one undecided fill at most; that fill is a whole order, within its limit."""
+    busy = {}
+    for fill in engine.batches.unsettled.values():
+        if isinstance(fill.legs, AmmLegs):
+            order, legs = fill.taker.order, fill.legs
+            assert legs.base.token not in busy and order.is_immediate and order.flags == 4
+            assert fill.terms.size_lots == order.size_lots == fill.taker.filled and fill.terms.maker_fee_ppm == 0
+            limit = engine.books[order.market].market.notional(order.price_ticks, order.size_lots)
+            assert legs.quote_units <= limit if legs.is_buy else legs.quote_units >= limit
+            busy[legs.base.token] = fill.number
+    assert engine.batches.pools == busy
 
 
 def check_memory(engine: Engine, limit: int) -> None:

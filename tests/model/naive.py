@@ -44,13 +44,19 @@ class Placed:
 class Match:
     number: int
     at: int
-    maker: Placed
+    maker: Placed | None
     taker: Placed
     lots: int
     moves: list[tuple[str, str, int]]
     batch: int = 0
     state: str = "MATCHED"
     taken_back: bool = False
+    quote: int = 0
+    """With a pair: its price."""
+
+    @property
+    def orders(self) -> list[Placed]:
+        return [placed for placed in (self.maker, self.taker) if placed is not None]
 
 
 @dataclass
@@ -81,6 +87,10 @@ class Naive:
     asked: dict[int, tuple[str, str]] = field(default_factory=dict)
     """Requested markets: symbol and synth's symbol"""
     operators: tuple[str, ...] = ()
+    pools: dict[int, tuple[int, int, int, int]] = field(default_factory=dict)
+    """Market: base, quote, block, time"""
+    came: dict[int, int] = field(default_factory=dict)
+    """Fills with pairs: what the chain said came out."""
     accounts: set[str] = field(default_factory=set)
     tokens: set[str] = field(default_factory=set)
     restricted: set[str] = field(default_factory=set)
@@ -200,7 +210,7 @@ class Naive:
         self.orders.append(placed)
         self.resting.append(placed)
         self.out.append(("accepted", digest, order.size_lots))
-        self.cross(placed)
+        (self.swap if order.flags & 4 else self.cross)(placed)
         if placed.left == 0:
             self.close(placed, "FILLED")
         elif order.is_immediate:
@@ -224,9 +234,13 @@ class Naive:
             return "WRONG_SIGNER"
         if market is None:
             return "UNKNOWN_MARKET"
-        if order.subaccount or order.trigger_ticks or order.flags > 1:
+        if order.subaccount or order.trigger_ticks or order.flags not in (0, 1, 4):
             return "UNSUPPORTED"
-        if (immediate and post_only) or (order.kind == 1 and order.time_in_force not in (1, 2)):
+        if (
+            (immediate and post_only)
+            or (order.flags & 4 and not immediate)
+            or (order.kind == 1 and order.time_in_force not in (1, 2))
+        ):
             return "INVALID_PARAMETER"
         if order.time_in_force == 3 and order.expiry == 0:
             return "INVALID_PARAMETER"
@@ -255,6 +269,8 @@ class Naive:
             return "MARKET_NOT_OPEN"
         if "POST_ONLY" in (self.venue_state()[0], state) and not post_only:
             return "POST_ONLY_VENUE"
+        if order.flags & 4 and self.pool_trouble(order):
+            return self.pool_trouble(order)
         if order.account not in self.accounts:
             return "INSUFFICIENT_BALANCE"
         for account, slot, sequence in self.dead:
@@ -275,6 +291,45 @@ class Naive:
         if self.cover(order.account, token) + freed < per_lot * order.size_lots:
             return "INSUFFICIENT_BALANCE"
         return ""
+
+    def pool_trouble(self, order: Order) -> str:
+        base, quote, _, time = self.pools.get(order.market, (0, 0, 0, 0))
+        if not base or not quote or self.block[1] - time > 30:
+            return "NO_POOL"
+        token = self.markets[order.market].base_token
+        undecided = [fill for fill in self.fills[self.decided :] if fill.maker is None]
+        return "POOL_BUSY" if token in [self.markets[f.taker.order.market].base_token for f in undecided] else ""
+
+    def swap(self, taker: Placed) -> None:
+        """The whole order at the pool's price, 0.1 % worse if the limit allows."""
+        order, market = taker.order, self.markets[taker.order.market]
+        base, quote, _, _ = self.pools[order.market]
+        limit = order.price_ticks * order.size_lots * market.quote_atoms_per_tick_lot
+        atoms = order.size_lots * market.base_atoms_per_lot
+        if order.side == 0:
+            if atoms >= base:
+                return
+            price = (quote * atoms * 1000) // ((base - atoms) * 997) + 1
+            if price > limit:
+                return
+            price = min(limit, ceil(price * 1_001_000, 10**6))
+        else:
+            price = (atoms * 997 * quote) // (base * 1000 + atoms * 997)
+            if price < limit or base + atoms >= 2**112:
+                return
+            price = max(limit, price * 999_000 // 10**6)
+        fee, sign = ceil(price * taker.taker_ppm, 10**6), 1 if order.side == 0 else -1
+        moves = [
+            (order.account, self.venue.quote_token, -sign * price - fee),
+            (order.account, market.base_token, sign * atoms),
+            (self.venue.fee_account, self.venue.quote_token, fee),
+        ]
+        fill = Match(len(self.fills) + 1, self.at, None, taker, order.size_lots, moves, quote=price)
+        taker.filled = order.size_lots
+        self.epoch[2] += price
+        self.fills.append(fill)
+        self.out.append(("amm", fill.number, taker.digest, price, order.size_lots, fee))
+        self.batch([fill])
 
     def crossing(self, order: Order) -> list[Placed]:
         """Resting orders that it may meet, best price first, then oldest first."""
@@ -341,9 +396,9 @@ class Naive:
             self.close_batch(before + group)
 
     def fits(self, fills: list[Match], more: int) -> bool:
-        orders = {placed.number for fill in fills for placed in (fill.maker, fill.taker)}
-        count = len(fills) + more
-        return count <= 40 and batch_gas_estimate(len(orders), count) <= self.venue.batch_gas_max
+        orders = {placed.number for fill in fills for placed in fill.orders}
+        count, pools = len(fills) + more, len([fill for fill in fills if fill.maker is None])
+        return count <= 40 and batch_gas_estimate(len(orders), count, pools) <= self.venue.batch_gas_max
 
     def close_batch(self, fills: list[Match] | None = None) -> None:
         fills = fills or [fill for fill in self.fills if fill.state == "MATCHED"]
@@ -534,6 +589,8 @@ class Naive:
             self.tokens.add(log.base_token)
         elif isinstance(log, chainlog.BatchSettled):
             self.settle(log)
+        elif isinstance(log, chainlog.AmmLegSettled):
+            self.leg(log)
         elif isinstance(log, chainlog.OrderCancelledOnChain):
             slot, sequence = divmod(log.nonce, SEQUENCES)
             for placed in self.reached(log.account, slot, sequence):
@@ -579,9 +636,46 @@ class Naive:
                 self.out.append(("settled", fill.number))
                 for account, token, amount in fill.moves:
                     self.settled[account, token] = self.settled.get((account, token), 0) + amount
+                if fill.maker is None:
+                    self.improve(fill)
             else:
                 fill.state = "REFUSED"
                 self.out.append(("refused", fill.number, reason))
-                for placed in (fill.maker, fill.taker):
+                for placed in fill.orders:
                     if not placed.closed:
                         self.close(placed, "FILL_REFUSED")
+        assert not self.came
+
+    def improve(self, fill: Match) -> None:
+        order, market = fill.taker.order, self.markets[fill.taker.order.market]
+        promised, token = order.size_lots * market.base_atoms_per_lot, market.base_token
+        if order.side == 1:
+            promised, token = fill.quote, self.venue.quote_token
+        more = self.came.pop(fill.number) - promised
+        assert more >= 0
+        if more:
+            self.settled[order.account, token] = self.settled.get((order.account, token), 0) + more
+            self.out.append(("improved", fill.number, token, more))
+
+    def on_ObservePool(self, what: command.ObservePool) -> None:
+        place = (what.block_number, what.block_time)
+        if what.market not in self.markets:
+            self.no("UNKNOWN_MARKET")
+        elif place < self.pools.get(what.market, (0, 0, 0, 0))[2:]:
+            self.no("INVALID_PARAMETER")
+        else:
+            self.pools[what.market] = (what.base_reserve, what.quote_reserve, *place)
+            self.out.append(("pool", what.market, what.base_reserve, what.quote_reserve))
+
+    def leg(self, log: chainlog.AmmLegSettled) -> None:
+        self.came[log.fill] = log.amount_out
+        token = self.markets[log.market].base_token
+        for number in sorted(self.pools):
+            base, quote, block, time = self.pools[number]
+            if self.markets[number].base_token == token and block < log.block_number:
+                base += -log.amount_out if log.is_buy else log.amount_in
+                quote += log.amount_in if log.is_buy else -log.amount_out
+                if base < 0 or quote < 0 or max(base, quote) >= 2**112:
+                    base = quote = 0
+                self.pools[number] = (base, quote, log.block_number, max(time, log.block_time))
+                self.out.append(("pool", number, base, quote))

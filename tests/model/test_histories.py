@@ -103,6 +103,16 @@ class Read:
                     self.orders[event.digest] = event.filled_lots
                 case ev.OrderClosed():
                     del self.orders[event.digest]
+                case ev.AmmFillMatched():
+                    self.orders[event.taker_digest] += event.size_lots
+                case ev.PoolChanged():
+                    self.words[f"pool {event.market}"] = (event.base_reserve, event.quote_reserve)
+                case ev.OperatorsChanged():
+                    self.words["operators"] = event.operators
+                    if not event.operators:
+                        del self.words["operators"]
+                case ev.MarketRequested():
+                    self.words[f"asked {event.market}"] = event.symbol
                 case ev.FillMatched():
                     self.orders[event.maker_digest] += event.size_lots
                     self.orders[event.taker_digest] += event.size_lots

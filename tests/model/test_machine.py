@@ -19,6 +19,7 @@ from offchain.domain.command import (
     Command,
     ObserveBlock,
     ObserveLog,
+    ObservePool,
     PlaceOrder,
     RefuseFill,
     RequestApproval,
@@ -57,10 +58,12 @@ class Venue(RuleBasedStateMachine):
         self.do(VENUE)
         self.chain.register(BASE)
         self.chain.list_market(1, BASE, BASE_ATOMS, QUOTE_ATOMS, "BASE-USDC")
+        self.chain.pairs[BASE] = [1_000 * BASE_ATOMS, 1_000 * 1_000 * QUOTE_ATOMS]
         for trader in (ALICE, BOB):
             self.chain.deposit(trader, QUOTE, QUOTE_START)
             self.chain.deposit(trader, BASE, BASE_START * BASE_ATOMS)
         self.hear(100)
+        self.see_pool(0)
 
     @rule(
         who=WHO,
@@ -82,6 +85,23 @@ class Venue(RuleBasedStateMachine):
         flags = int(post_only and not is_immediate)
         terms = (who, 0, 1, side, Kind.LIMIT, tif, flags, Ticks(price), Lots(size), Ticks(0), 10_000)
         self.do(PlaceOrder(Order(*terms, nonce, expiry), bytes(65), who))
+
+    @rule(who=WHO, side=st.sampled_from(Side), far=st.integers(-3, 20), size=st.integers(1, 6))
+    def swap(self, who: Any, side: Side, far: int, size: int) -> None:
+        """An order for the pair, whose limit is `far` from 1000 ticks."""
+        self.number += 1
+        price = 1_000 + far if side is Side.BUY else 1_000 - far
+        terms = (who, 0, 1, side, Kind.LIMIT, TimeInForce.IOC, 4, Ticks(price), Lots(size), Ticks(0), 10_000)
+        self.do(PlaceOrder(Order(*terms, make_nonce(0, START + self.number), 0), bytes(65), who))
+
+    @rule(percent=st.integers(-2, 2))
+    def see_pool(self, percent: int) -> None:
+        """The pair is observed, and then somebody trades with it."""
+        base, quote = self.chain.pairs[BASE]
+        place = {"block_number": self.chain.block, "block_time": self.chain.time}
+        self.do(ObservePool(market=1, base_reserve=base, quote_reserve=quote, **place))
+        if percent:
+            self.chain.trade(BASE, abs(percent) * (base if percent > 0 else quote) // 100, percent > 0)
 
     @rule(who=WHO, slot=SLOT, back=st.integers(0, 3))
     def cancel(self, who: Any, slot: int, back: int) -> None:

@@ -36,4 +36,5 @@ def test_ten_thousand_steps(seed: int) -> None:
                     assert read.get((account, token), (0, 0, 0, 0)) == twin.money(account, token)
     agree(history.engine, twin)
     assert history.engine.gate.is_diverged is False
+    assert counts["amm"] > 25 and counts["improved"] > 15 and counts["asked"] > 3, counts
     assert counts["fill"] > 400 and counts["refused"] > 15 and counts["restricted"] > 10, counts

@@ -1,8 +1,9 @@
-"""One anvil with the harness contract, for a few calls that each carry a batch of cases."""
+"""One anvil with the harness contracts, for a few calls that each carry a batch of cases."""
 
 import json
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,18 +14,30 @@ import pytest
 
 from offchain.chain.abi import Function
 
+sys.path.insert(0, str(Path(__file__).parent))
+
 ROOT = Path(__file__).parents[2]
-HARNESS = "0x" + "00" * 18 + "cafe"
-ARTIFACT = ROOT / ".build" / "forge" / "out" / "ParityHarness.sol" / "ParityHarness.json"
+HARNESSES = {"ParityHarness": "0x" + "00" * 18 + "cafe", "AmmHarness": "0x" + "00" * 18 + "caff"}
+ARTIFACTS = ROOT / ".build" / "forge" / "out"
 
 Ask = Callable[..., Any]
 
 
 @pytest.fixture(scope="session")
-def ask() -> Iterator[Ask]:
-    """`ask(function, *arguments)`: the harness's answer, decoded."""
+def ask(harnesses: Callable[[str], Ask]) -> Ask:
+    """`ask(function, *arguments)`: ParityHarness's answer, decoded."""
+    return harnesses("ParityHarness")
+
+
+@pytest.fixture(scope="session")
+def ask_pool(harnesses: Callable[[str], Ask]) -> Ask:
+    """The same of AmmHarness."""
+    return harnesses("AmmHarness")
+
+
+@pytest.fixture(scope="session")
+def harnesses() -> Iterator[Callable[[str], Ask]]:
     subprocess.run([ROOT / "toolchain" / "forge", "build", "--skip", "*.t.sol"], cwd=ROOT, check=True, timeout=300)
-    code = json.loads(ARTIFACT.read_text())["deployedBytecode"]["object"]
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -37,21 +50,27 @@ def ask() -> Iterator[Ask]:
         assert "error" not in answer, answer["error"]
         return answer["result"]
 
-    def call(function: Function, *arguments: object) -> Any:
-        data = "0x" + function.encode(*arguments).hex()
-        raw = rpc("eth_call", {"to": HARNESS, "data": data, "gas": hex(90_000_000_000)}, "latest")
-        return function.decode(bytes.fromhex(raw[2:]))[0]
+    def caller(name: str) -> Ask:
+        code = json.loads((ARTIFACTS / f"{name}.sol" / f"{name}.json").read_text())["deployedBytecode"]["object"]
+        rpc("anvil_setCode", HARNESSES[name], code)
+
+        def call(function: Function, *arguments: object) -> Any:
+            data = "0x" + function.encode(*arguments).hex()
+            raw = rpc("eth_call", {"to": HARNESSES[name], "data": data, "gas": hex(90_000_000_000)}, "latest")
+            return function.decode(bytes.fromhex(raw[2:]))[0]
+
+        return call
 
     try:
         deadline = time.monotonic() + 20
         while True:
             try:
-                rpc("anvil_setCode", HARNESS, code)
+                rpc("eth_chainId")
                 break
             except httpx.HTTPError:
                 assert time.monotonic() < deadline
                 time.sleep(0.05)
-        yield call
+        yield caller
     finally:
         anvil.kill()
         anvil.wait()

@@ -24,9 +24,11 @@ KEY = keccak(b"HOOATS test deployer").hex()
 CHAIN_ID = 998
 BLOCK_GAS = 3_000_000
 SYNTHS = ("SynthERC20:hBTC", "SynthERC20:hETH")
+PAIRS = ("AmmPair:hBTC", "AmmPair:hETH")
 CONTRACTS = {
-    *("Timelock", "TestUSDC", "CXPT", "VaultImplementation", "Vault", "Settlement"),
-    *("OrderbookCommitment", "SynthIssuer", *SYNTHS),
+    *("Timelock", "TestUSDC", "CXPT", "VaultImplementation", "Vault", "Settlement", "OrderbookCommitment"),
+    *("SynthImplementation", "SynthFactory", "PriceOracle", "SynthIssuer"),
+    *("AmmPairImplementation", "AmmFactory", "AmmRouter", "TwapSource", *SYNTHS, *PAIRS),
 }
 
 pytestmark = pytest.mark.timeout(300)
@@ -144,7 +146,7 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[float]
 def deployed(start: Callable[[float], Chain]) -> Chain:
     chain = start(1)
     output = chain.deploy_well()
-    assert "44 transactions" in output
+    assert "68 transactions" in output
     return chain
 
 
@@ -159,9 +161,8 @@ def test_the_registry_says_who_is_where(deployed: Chain) -> None:
         "ETH-USDC": {"market": 2, "baseToken": contracts["SynthERC20:hETH"]["address"]},
     }
     for name, entry in contracts.items():
-        assert list(entry) == [
-            *("address", "abiHash", "bytecodeHash", "constructorArguments", "block", "transaction", "commit", "salt")
-        ], name
+        fields = ["address", "abiHash", "bytecodeHash", "constructorArguments", "block", "transaction", "commit"]
+        assert list(entry) == fields + ([] if name in (*SYNTHS, *PAIRS) else ["salt"]), name
         code = bytes.fromhex(deployed.rpc("eth_getCode", entry["address"], "latest")[2:])
         assert entry["bytecodeHash"] == "0x" + keccak(code).hex(), name
         receipt = deployed.rpc("eth_getTransactionReceipt", entry["transaction"])
@@ -196,7 +197,7 @@ def test_roles_are_wired_and_the_deployer_keeps_none(deployed: Chain) -> None:
 
 def test_markets_and_first_prices_are_there(deployed: Chain) -> None:
     contracts = deployed.registry()["contracts"]
-    prices = {name: deployed.word("SynthIssuer", "priceOf(address)", contracts[name]["address"]) for name in SYNTHS}
+    prices = {name: deployed.word("PriceOracle", "priceOf(address)", contracts[name]["address"]) for name in SYNTHS}
     assert prices == {"SynthERC20:hBTC": 61_500_000_000, "SynthERC20:hETH": 2_500_000_000}
     for number, name in enumerate(SYNTHS, start=1):
         assert deployed.word("Settlement", "marketOf(uint32)", hex(number)) == int(contracts[name]["address"], 16)
@@ -221,7 +222,7 @@ def test_a_lost_registry_is_made_again_from_the_chain(deployed: Chain) -> None:
 
 def test_killed_three_times_it_ends_as_if_never_killed(deployed: Chain, start: Callable[[float], Chain]) -> None:
     chain = start(0.5)
-    for transactions in (3, 13, 31):
+    for transactions in (3, 13, 43):
         chain.deploy_until(transactions)
     chain.deploy_well()
     assert [*chain.folder.glob(".*.pending")] == []

@@ -7,13 +7,24 @@ import msgspec
 import pytest
 from eth_abi.abi import decode, encode
 
+from offchain.chain.abi import Function
+from offchain.chain.contracts import (
+    FEED,
+    SYNTH_TERMS,
+    AmmFactory,
+    PriceOracle,
+    Settlement,
+    SynthFactory,
+    SynthIssuer,
+    Vault,
+)
 from offchain.domain.errors import ConfigurationError
-from offchain.domain.keccak import keccak
 from offchain.domain.units import Address
 from scripts._artifacts import Artifact
 from scripts._deployment import ARTIFACTS, Plan, make_plan, readable
 from scripts._parameters import Parameters, load
-from scripts._steps import Step, role_id
+from scripts._roles import GOVERNED, UNGOVERNED
+from scripts._steps import GRANT_ROLE, HAS_ROLE, RENOUNCE_ROLE, Step, role_id
 
 LOCAL = Path(__file__).resolve().parents[2] / "deployment" / "local.yaml"
 DEPLOYER = Address("0x" + "d0" * 20)
@@ -21,25 +32,26 @@ DEPLOYER = Address("0x" + "d0" * 20)
 CONSTRUCTORS = {
     "Timelock": "uint256 minDelay,address[] proposers,address[] executors,address admin",
     "CXPT": "address admin",
-    "SynthERC20": "string name_,string symbol_,address minter_",
+    "SynthERC20": "address minter_",
     "VaultProxy": "address implementation,bytes initialization",
-    "Settlement": "address admin,address vault",
+    "Settlement": "address admin,address vault,address ammFactory",
     "OrderbookCommitment": "address admin",
-    "SynthIssuer": "address admin,address vault",
+    "SynthFactory": "address admin,address implementation",
+    "PriceOracle": "address admin",
+    "SynthIssuer": "address admin,address vault,address oracle",
+    "AmmFactory": "address vault,address implementation",
+    "AmmRouter": "address factory",
+    "TwapSource": "address factory,uint32 window",
 }
 INITIALIZE = (
     "address admin,address quoteToken_,address cxpt,address cosigner_,address feeAccount_,"
     "address treasuryAccount_,address insuranceAccount_"
 )
-ROLES = {"grantRole": "bytes32 role,address who", "renounceRole": "bytes32 role,address who"}
-ROLES |= {"hasRole": "bytes32 role,address who"}
 FUNCTIONS = {
-    "Vault": ROLES | {"initialize": INITIALIZE, "registerSynth": "address token", "isSynth": "address token"},
-    "Settlement": ROLES | {"listMarket": "uint32 a,address b,uint128 c,uint64 d,string e", "marketOf": "uint32 market"},
-    "SynthIssuer": ROLES | {"postPrice": "address synth,uint256 price", "priceOf": "address synth"},
-    "CXPT": ROLES,
-    "OrderbookCommitment": ROLES,
+    "Vault": {"initialize": INITIALIZE},
+    "PriceOracle": {"post": "address[] synths,uint256[] prices", "priceOf": "address synth"},
 }
+LISTED = (SynthFactory, Vault, PriceOracle, SynthIssuer, AmmFactory, Settlement)
 
 
 def inputs(text: str) -> list[dict[str, Any]]:
@@ -50,7 +62,7 @@ def inputs(text: str) -> list[dict[str, Any]]:
 def artifacts(initialize: str = INITIALIZE) -> dict[str, Artifact]:
     made = {}
     for name in ARTIFACTS:
-        functions = FUNCTIONS.get(name, {}) | ({"initialize": initialize} if name == "Vault" else {})
+        functions = {"initialize": initialize} if name == "Vault" else FUNCTIONS.get(name, {})
         abi = [{"type": "function", "name": key, "inputs": inputs(text)} for key, text in functions.items()]
         abi.append({"type": "constructor", "inputs": inputs(CONSTRUCTORS.get(name, ""))})
         made[name] = Artifact(name, abi, name.encode(), 1_000)
@@ -75,6 +87,8 @@ def addresses(plan: Plan) -> dict[str, Address]:
 
 
 def test_two_deployments_share_nothing_or_everything(parameters: Parameters, plan: Plan) -> None:
+    everything = len(addresses(plan))
+
     def overlap(changed: Parameters, deployer: Address = DEPLOYER, code: bytes = b"") -> int:
         made = artifacts()
         made["Settlement"] = made["Settlement"]._replace(creation_code=made["Settlement"].creation_code + code)
@@ -83,9 +97,9 @@ def test_two_deployments_share_nothing_or_everything(parameters: Parameters, pla
     def with_role(name: str) -> Parameters:
         return msgspec.structs.replace(parameters, roles=parameters.roles | {name: "0x" + "77" * 20})
 
-    assert overlap(parameters) == 10
-    for wired_later in ("settler", "committer", "poster"):
-        assert overlap(with_role(wired_later)) == 10
+    assert overlap(parameters) == everything
+    for wired_later in ("settler", "committer", "poster", "lister", "guardian"):
+        assert overlap(with_role(wired_later)) == everything
     for constructed in ("cosigner", "feeAccount", "treasuryAccount", "insuranceAccount", "proposer"):
         assert overlap(with_role(constructed)) == 0
     assert overlap(msgspec.structs.replace(parameters, version="2")) == 0
@@ -134,40 +148,72 @@ class FakeContracts:
     """Roles, synths, markets and prices: what the calls of the plan change and ask."""
 
     def __init__(self, plan: Plan) -> None:
-        governed = [creation for creation in plan.contracts if creation.name in FUNCTIONS]
-        self.names = {creation.address: creation.artifact.name for creation in governed}
-        self.names |= {creation.address: "Vault" for creation in governed if creation.name == "Vault"}
-        self.roles = {(creation.address, bytes(32), DEPLOYER) for creation in governed}
-        self.rows: dict[tuple[Address, Any], bytes] = {}
-
-    def split(self, target: Address, payload: bytes) -> tuple[str, tuple[Any, ...]]:
-        for function, text in FUNCTIONS[self.names[target]].items():
-            kinds = [item["type"] for item in inputs(text)]
-            if keccak(f"{function}({','.join(kinds)})".encode())[:4] == payload[:4]:
-                return function, decode(kinds, payload[4:])
-        raise AssertionError("no such function")
+        self.names = {creation.address: creation.name for creation in plan.contracts}
+        self.roles = {(address, bytes(32), DEPLOYER) for address, name in self.names.items() if name in GOVERNED}
+        self.roles |= {(address, bytes(32), DEPLOYER) for address, name in self.names.items() if name in UNGOVERNED}
+        self.done: dict[tuple[str, Any], bytes] = {}
+        self.clones = {(clone.target, clone.payload): clone for clone in plan.clones}
+        self.synths: set[Address] = set()
 
     def look(self, target: Address, payload: bytes) -> bytes:
-        function, arguments = self.split(target, payload)
-        if function == "hasRole":
-            return int((target, *arguments) in self.roles).to_bytes(32)
-        return self.rows.get((target, arguments[0]), bytes(96))
+        if payload[:4] == HAS_ROLE.selector:
+            return int((target, *HAS_ROLE.arguments(payload)) in self.roles).to_bytes(32)
+        function = self._function(payload)
+        (asked,) = function.arguments(payload)
+        empty = {"feedOf": encode([FEED], [(0, 0, 0, [])]), "termsOf": bytes(128)}
+        return self.done.get((function.name, asked), empty.get(function.name, bytes(96)))
+
+    def _function(self, payload: bytes) -> Function:
+        for contract in LISTED:
+            for function in vars(contract).values():
+                if isinstance(function, Function) and function.selector == payload[:4]:
+                    return function
+        raise AssertionError("no such function")
 
     def perform(self, step: Step) -> None:
-        function, arguments = self.split(step.target, step.payload)
-        needed = {"registerSynth": "REGISTRAR_ROLE", "listMarket": "LISTER_ROLE", "postPrice": "POSTER_ROLE"}
-        if function == "renounceRole":
-            assert arguments[1] == DEPLOYER
-            self.roles.discard((step.target, *arguments))
-            return
-        role = role_id(needed.get(function, "DEFAULT_ADMIN_ROLE"))
-        assert (step.target, role, DEPLOYER) in self.roles, f"{step.label} is not allowed"
-        if function == "grantRole":
-            self.roles.add((step.target, *arguments))
-        elif function == "listMarket":
-            self.rows[(step.target, arguments[0])] = encode(["address", "uint128", "uint64"], arguments[1:4])
+        if step.payload[:4] == RENOUNCE_ROLE.selector:
+            role, holder = RENOUNCE_ROLE.arguments(step.payload)
+            assert holder == DEPLOYER
+            self.roles.discard((step.target, role, holder))
+        elif step.payload[:4] == GRANT_ROLE.selector:
+            self._require(step, "DEFAULT_ADMIN_ROLE")
+            self.roles.add((step.target, *GRANT_ROLE.arguments(step.payload)))
         else:
-            self.rows[(step.target, arguments[0])] = encode(["uint256"], [1])
+            self._list(step)
+
+    def _require(self, step: Step, role: str) -> None:
+        assert (step.target, role_id(role), DEPLOYER) in self.roles, f"{step.label} is not allowed"
+
+    def _list(self, step: Step) -> None:
+        function = self._function(step.payload)
+        arguments = function.arguments(step.payload)
+        clone = self.clones.get((step.target, step.payload))
+        match function.name:
+            case "createSynth":
+                self._require(step, "CREATOR_ROLE")
+                self.done["synthOf", arguments[1]] = encode(["address"], [clone.address])
+            case "registerSynth":
+                self._require(step, "REGISTRAR_ROLE")
+                self.synths.add(arguments[0])
+                self.done["isSynth", arguments[0]] = encode(["bool"], [True])
+            case "configure" if self.names[step.target] == "PriceOracle":
+                self._require(step, "LISTER_ROLE")
+                self.done["feedOf", arguments[0]] = encode([FEED], [arguments[1]])
+            case "configure":
+                self._require(step, "LISTER_ROLE")
+                assert arguments[0] in self.synths
+                self.done["termsOf", arguments[0]] = encode([SYNTH_TERMS], [arguments[1]])
+            case "createPair":
+                assert arguments[0] in self.synths
+                self.done["pairOf", arguments[0]] = encode(["address"], [clone.address])
+            case "listMarket":
+                self._require(step, "LISTER_ROLE")
+                assert arguments[1] in self.synths
+                self.done["marketOf", arguments[0]] = encode(["address", "uint128", "uint64"], arguments[1:4])
+            case "post":
+                self._require(step, "POSTER_ROLE")
+                for synth in arguments[0]:
+                    self.done["priceOf", synth] = encode(["uint256"] * 4, [1, 1, 0, 1])
 
     def run(self, plan: Plan, at_most: int = 1_000) -> int:
         """Performs what is not done, in order; returns how many calls that took."""
@@ -180,21 +226,24 @@ class FakeContracts:
         return count
 
 
+STEPS = 53
+
+
 def test_the_deployer_ends_with_no_role(plan: Plan) -> None:
     contracts = FakeContracts(plan)
-    assert contracts.run(plan) == 34
+    assert contracts.run(plan) == STEPS
     assert not [role for role in contracts.roles if role[2] == DEPLOYER]
     timelock = addresses(plan)["Timelock"]
     assert (addresses(plan)["Vault"], role_id("UPGRADER_ROLE"), timelock) in contracts.roles
 
 
-@pytest.mark.parametrize("cut", range(34))
+@pytest.mark.parametrize("cut", range(STEPS))
 def test_interrupted_after_any_call_it_ends_in_the_same_state(plan: Plan, cut: int) -> None:
     whole, interrupted = FakeContracts(plan), FakeContracts(plan)
     whole.run(plan)
     assert interrupted.run(plan, cut) == cut
-    assert interrupted.run(plan) == 34 - cut
-    assert (interrupted.roles, interrupted.rows) == (whole.roles, whole.rows)
+    assert interrupted.run(plan) == STEPS - cut
+    assert (interrupted.roles, interrupted.done) == (whole.roles, whole.done)
     assert interrupted.run(plan) == 0
 
 
@@ -204,7 +253,7 @@ def test_calls_of_one_wave_may_be_mined_in_any_order(plan: Plan) -> None:
     reversed_waves.run(
         plan._replace(steps=[wave[::-1] for wave in plan.steps], last_steps=[wave[::-1] for wave in plan.last_steps])
     )
-    assert (reversed_waves.roles, reversed_waves.rows) == (whole.roles, whole.rows)
+    assert (reversed_waves.roles, reversed_waves.done) == (whole.roles, whole.done)
 
 
 def test_after_the_hand_over_a_new_market_is_the_timelocks(parameters: Parameters, plan: Plan) -> None:
@@ -223,7 +272,7 @@ def test_a_market_under_a_taken_number_is_a_mistake(parameters: Parameters, plan
     first, *rest = parameters.markets
     changed = (msgspec.structs.replace(first, quote_atoms_per_tick_lot=99), *rest)
     other = make_plan(msgspec.structs.replace(parameters, markets=changed), artifacts(), DEPLOYER)
-    with pytest.raises(ConfigurationError, match="market 1 is listed with other parameters"):
+    with pytest.raises(ConfigurationError, match="market 1 is listed with other terms"):
         contracts.run(other)
 
 

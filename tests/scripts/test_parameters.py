@@ -50,6 +50,10 @@ def test_a_flag_wins_over_the_roles_file_which_wins_over_the_parameters(tmp_path
     assert parameters.role("cosigner") == load(LOCAL, {}).role("cosigner")
 
 
+def synth(**fields: Any) -> dict[str, Any]:
+    return yaml.safe_load(LOCAL.read_text())["synths"][0] | fields
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
@@ -60,9 +64,13 @@ def test_a_flag_wins_over_the_roles_file_which_wins_over_the_parameters(tmp_path
         ({"factory": address(0)}, "factory is not an address"),
         ({"roles": {"settler": 0x12}}, "Expected `str`, got `int`"),
         ({"roles": {"janitor": address(1)}}, "unknown role janitor"),
-        ({"synths": [{"symbol": "hBTC", "name": "x", "price": "1e5"}], "markets": []}, "not a plain decimal"),
+        ({"synths": [synth(price="1e5")], "markets": []}, "not a plain decimal"),
+        ({"synths": [synth(ceiling="many")], "markets": []}, "ceiling of hBTC"),
+        ({"synths": [synth(initialPercent=130)], "markets": []}, "the percentages of hBTC do not fit"),
+        ({"synths": [synth(bonusPercent=30)], "markets": []}, "the percentages of hBTC do not fit"),
+        ({"synths": [synth(maxAgeSeconds=3_601)], "markets": []}, "the price feed of hBTC does not fit"),
         ({"synths": []}, "market BTC-USDC trades hBTC"),
-        ({"synths": [{"symbol": "a", "name": "a"}, {"symbol": "a", "name": "b"}], "markets": []}, "a synth is listed"),
+        ({"synths": [synth(), synth(name="b")], "markets": []}, "a synth is listed"),
     ],
 )
 def test_a_mistake_is_named(tmp_path: Path, fields: dict[str, Any], message: str) -> None:

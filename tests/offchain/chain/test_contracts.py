@@ -2,16 +2,18 @@
 
 from typing import Any, get_args
 
+import msgspec
 import pytest
 from eth_abi.abi import decode
-from local_chain import LocalChain, Matcher, Venue, address_of, artifact
+from local_chain import LocalChain, Matcher, Venue, address_of, artifact, open_pool
 
-from offchain.chain import contracts, logs
+from offchain.chain import contracts, logs, replies
 from offchain.chain.abi import ErrorTable, Event, Function
 from offchain.chain.contracts import cut_batch, settle_calldata
 from offchain.chain.replies import MalformedReply
+from offchain.domain.amm import amount_out
 from offchain.domain.batch import EpochHeader
-from offchain.domain.chainlog import AnyChainLog
+from offchain.domain.chainlog import AmmLegSettled, AnyChainLog, BatchSettled
 from offchain.domain.eip712 import domain_separator, order_digest
 from offchain.domain.errors import InvalidInput
 
@@ -22,7 +24,11 @@ COMPILED = {
     contracts.OrderbookCommitment: "OrderbookCommitment",
     contracts.SynthIssuer: "SynthIssuer",
     contracts.PriceOracle: "PriceOracle",
+    contracts.TwapSource: "TwapSource",
     contracts.SynthFactory: "SynthFactory",
+    contracts.AmmFactory: "AmmFactory",
+    contracts.AmmPair: "AmmPair",
+    contracts.AmmRouter: "AmmRouter",
     contracts.Token: "TestUSDC",
 }
 TABLES = {
@@ -31,6 +37,9 @@ TABLES = {
     "OrderbookCommitment": contracts.COMMITMENT_ERRORS,
     "SynthIssuer": contracts.ISSUER_ERRORS,
     "PriceOracle": contracts.ORACLE_ERRORS,
+    "AmmFactory": contracts.AMM_FACTORY_ERRORS,
+    "AmmPair": contracts.AMM_PAIR_ERRORS,
+    "AmmRouter": contracts.AMM_ROUTER_ERRORS,
 }
 
 
@@ -113,6 +122,40 @@ def test_a_part_of_a_batch_keeps_only_the_orders_it_needs(venue: Venue) -> None:
     assert part.fills == batch.fills[:2]
     assert part.orders == batch.orders[:3]
     assert cut_batch(batch, 3) == batch
+
+
+def test_a_batch_with_an_amm_fill_settles(chain: LocalChain, venue: Venue) -> None:
+    pair = open_pool(chain, venue)
+    batch = Matcher(venue).amm_batch(1_010_000)
+    calldata = settle_calldata(batch)
+    *_, quotes = decode([contracts.BATCH], calldata[4:])[0]
+    assert quotes == (1_010_000,)
+    receipt = chain.do(address_of("settler"), venue.settlement, calldata, 2_000_000)
+    decoder = logs.LogDecoder(venue.vault, venue.settlement)
+    leg, settled = filter(None, (decoder.decode(raw, 1) for raw in replies.logs(receipt["logs"])))
+    assert isinstance(leg, AmmLegSettled)
+    assert isinstance(settled, BatchSettled)
+    assert (leg.market, leg.fill, leg.is_buy, leg.amount_in) == (1, 2, True, 1_010_000)
+    assert leg.amount_out == amount_out(1_010_000, 10**12, 10**21) > 100 * 10**13
+    assert (settled.event_sequence, settled.refusals) == (leg.event_sequence + 1, ())
+    asked = "0x" + contracts.Vault.balance_of.encode(pair, venue.usdc).hex()
+    assert int(chain.rpc("eth_call", {"to": venue.vault, "data": asked}, "latest"), 16) == 0
+
+
+def test_a_part_of_a_batch_with_an_amm_fill(venue: Venue) -> None:
+    batch = Matcher(venue).amm_batch(1_010_000, fills=2)
+    assert cut_batch(batch, 3) == batch
+    part = cut_batch(batch, 2)
+    assert (len(part.orders), len(part.fills), part.amm_quotes) == (3, 2, ())
+
+    taken_back = msgspec.structs.replace(batch.fills[2], taker=0, size_lots=0)
+    mended = msgspec.structs.replace(
+        batch, orders=batch.orders[:3], fills=(taken_back, *batch.fills[:2]), amm_quotes=()
+    )
+    assert cut_batch(mended, 3) == mended
+    alone = cut_batch(mended, 1)
+    assert (alone.orders, alone.amm_quotes) == ((), ())
+    assert alone.fills == (taken_back,)
 
 
 def test_a_header_hashes_as_it_is_encoded(chain: LocalChain, venue: Venue) -> None:

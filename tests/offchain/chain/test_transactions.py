@@ -262,6 +262,40 @@ async def test_bytes_that_no_node_takes_do_not_hold_up_the_rest(bench: Bench) ->
     assert bench.minted() == 110
 
 
+async def test_a_withdrawn_transaction_is_replaced_in_the_pool_and_the_next_follows(bench: Bench) -> None:
+    await bench.mint(1)
+    await bench.mint(2)
+    row = bench.sender.open()[0]
+    bench.sender.withdraw(row.id, "too old")
+    bench.clock.now += 1
+    await bench.sender.advance()  # the node has the first version, and wants to be paid more for another
+    await bench.until_final(2)
+    assert bench.minted() == 100
+    failed = bench.ops.transaction(row.id)
+    assert failed is not None and (failed.state, failed.error) == (TransactionState.FAILED, "too old")
+
+
+async def test_a_withdrawn_transaction_that_a_block_took_first_is_final(bench: Bench) -> None:
+    await bench.mint(1)
+    bench.chain.mine()
+    bench.sender.withdraw(bench.sender.open()[0].id, "too old")
+    await bench.until_final(1)
+    assert bench.minted() == 10
+
+
+async def test_what_is_withdrawn_before_the_start_is_never_sent(bench: Bench) -> None:
+    """Kept by a process that was killed before it sent it."""
+    await bench.mint(1)
+    row = bench.sender.open()[0]
+    bench.chain.rpc("anvil_dropTransaction", row.hash)
+    bench.restart().withdraw(row.id, "too old")
+    await bench.sender.start()
+    await bench.mint(2)
+    await bench.until_final(2)
+    assert bench.minted() == 100
+    assert bench.state(1) is TransactionState.FAILED
+
+
 async def test_killed_between_keeping_and_sending(bench: Bench) -> None:
     """The bytes are kept, no node has them: the next process sends these, and nothing else."""
 

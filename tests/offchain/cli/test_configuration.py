@@ -157,3 +157,34 @@ def test_every_variable_has_one_meaning() -> None:
 )
 def test_redacted(url: str, expected: str) -> None:
     assert redacted(url) == expected
+
+
+ONE, TWO = "0x" + "Ab" * 20, "0x" + "11" * 20
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variable", "text"),
+    [
+        (["--operator", ONE, "--operator", TWO], "", ""),
+        (["--operator", f"{ONE}, {TWO}"], "0x" + "22" * 20, ""),
+        ([], f"{ONE},{TWO},{ONE}", ""),
+        ([], "", f"operator = ['{ONE}', '{TWO}']"),
+        ([], "", f"operator = '{ONE},{TWO}'"),
+    ],
+)
+def test_operators_by_flag_environment_and_file(tmp_path: Path, arguments: list[str], variable: str, text: str) -> None:
+    seen: dict[str, object] = {}
+    path = tmp_path / "hooats.toml"
+    path.write_text(f"[node]\n{text}\n")
+    with pytest.MonkeyPatch.context() as patch:
+        if variable:
+            patch.setenv("HOOATS_OPERATORS", variable)
+        patch.setattr(hooats.commands["node"], "callback", lambda **given: seen.update(given))
+        words = ["--config", str(path), "node", "--attestation-key", "k", *arguments]
+        assert CliRunner().invoke(hooats, words, catch_exceptions=False).exit_code == 0
+    assert seen["operators"] == (ONE.lower(), TWO)
+
+
+def test_an_operator_that_is_no_address() -> None:
+    done = CliRunner().invoke(hooats, ["node", "--attestation-key", "k", "--operator", "0x12"])
+    assert done.exit_code == 2 and "'0x12' is no address" in done.output

@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import gateway_stub as stub_module
 import real_venue
+from engine_venue import EngineSequencer
 
 from offchain.client import HooatsClient
 from offchain.client.orders import Signer
@@ -96,9 +97,9 @@ async def run_gateway_here(settings: GatewaySettings) -> AsyncIterator[tuple[Gat
 
 
 @contextlib.asynccontextmanager
-async def run_stub_venue(**changes) -> AsyncIterator[Running]:
+async def run_stub_venue(sequencer_type=stub_module.StubSequencer, **changes) -> AsyncIterator[Running]:
     folder = Path(tempfile.mkdtemp(prefix="hooats-"))
-    sequencer = stub_module.StubSequencer(folder / "s", [Signer(key).address for key in KEYS[:3]])
+    sequencer = sequencer_type(folder / "s", [Signer(key).address for key in KEYS[:3]])
     await sequencer.start()
     try:
         async with run_gateway_here(settings_for(folder, **changes)) as (gateway, url):
@@ -121,6 +122,13 @@ async def venue() -> AsyncIterator[Running]:
 async def shared_venue() -> AsyncIterator[Running]:
     """One for all tests of a module; they must not depend on what the others left."""
     async with run_stub_venue() as running:
+        yield running
+
+
+@pytest_asyncio.fixture
+async def engine_venue() -> AsyncIterator[Running]:
+    """Over the real engine, with an AMM pair; the first key is the operator's."""
+    async with run_stub_venue(EngineSequencer) as running:
         yield running
 
 

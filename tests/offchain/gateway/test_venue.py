@@ -59,7 +59,7 @@ async def test_a_trade(real) -> None:
         assert (trades[0]["id"], trades[0]["side"], set(trades[0])) == (
             fill.id,
             "sell",
-            {"id", "timestamp", "side", "price", "amount"},
+            {"id", "timestamp", "side", "price", "liquidity", "amount", "cost"},
         )
         after = (await alice.balances())["USDC"], (await bob.balances())["BTC"]
         assert float(after[0].pending) == pytest.approx(float(before[0].pending) - 307.5005 - 0.307501)

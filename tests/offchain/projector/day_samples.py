@@ -21,7 +21,7 @@ from offchain.domain.command import (
     encode,
 )
 from offchain.domain.eip712 import domain_separator, order_digest
-from offchain.domain.event import BatchClosed, FillMatched
+from offchain.domain.event import AnyEvent, BatchClosed, FillMatched
 from offchain.domain.order import Side, TimeInForce
 from offchain.engine.engine import Engine
 from offchain.security.signatures import address_of, sign
@@ -37,13 +37,16 @@ class Day:
         self.events_by_chain = 0
         self.batches: list[BatchClosed] = []
         self.fills: list[FillMatched] = []
+        self.seen: list[AnyEvent] = []
         self._group = group
         self._waiting: list[Record] = []
 
     def do(self, command: Command, later: int = 3) -> None:
         sequence, at = self.engine.sequence + 1, max(self.engine.at + later, START)
         kind, version, payload = encode(command)
-        for event in self.engine.apply(sequence, at, command):
+        events = self.engine.apply(sequence, at, command)
+        self.seen.extend(events)
+        for event in events:
             if isinstance(event, BatchClosed):
                 self.batches.append(event)
             elif isinstance(event, FillMatched):

@@ -1,15 +1,18 @@
 """Golden journals: what an earlier version wrote still reads, replays and hashes to the same.
 
-`HOOATS_REWRITE_GOLDEN=1` writes them anew: right before the first release, and never for a journal that is out there.
+`HOOATS_REWRITE_GOLDEN=day-2` writes that one anew: right before its first release, and never for a journal that is out
+there.
 """
 
 import json
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from amm_day_samples import write_amm_day
 from day_samples import write_day
 from venue_samples import CHAIN
 
@@ -21,7 +24,11 @@ from offchain.storage.journal import Journal
 from offchain.storage.reader import JournalReader
 
 GOLDEN = Path(__file__).parents[2] / "golden"
-REWRITE = os.environ.get("HOOATS_REWRITE_GOLDEN") == "1"
+REWRITE = os.environ.get("HOOATS_REWRITE_GOLDEN", "")
+DAYS: dict[str, Callable[[Path], object]] = {
+    "day-1": lambda folder: write_day(folder, orders=48),
+    "day-2": write_amm_day,
+}
 
 
 def summary(folder: Path) -> dict[str, Any]:
@@ -40,30 +47,35 @@ def rewritten(tmp_path_factory: pytest.TempPathFactory) -> None:
     if not REWRITE:
         return
     folder = tmp_path_factory.mktemp("golden")
-    write_day(folder, orders=48)
+    DAYS[REWRITE](folder)
     GOLDEN.mkdir(exist_ok=True)
     ((_, segment),) = scan.segments(folder / "journal")
-    shutil.copy(segment, GOLDEN / "day-1.journal")
-    (GOLDEN / "day-1.jsonl").write_text("\n".join(json_lines(folder / "journal")) + "\n")
-    (GOLDEN / "day-1.expected.json").write_text(json.dumps(summary(folder / "journal"), indent=2) + "\n")
+    shutil.copy(segment, GOLDEN / f"{REWRITE}.journal")
+    (GOLDEN / f"{REWRITE}.jsonl").write_text("\n".join(json_lines(folder / "journal")) + "\n")
+    (GOLDEN / f"{REWRITE}.expected.json").write_text(json.dumps(summary(folder / "journal"), indent=2) + "\n")
+
+
+@pytest.fixture(params=DAYS)
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
 @pytest.fixture
-def opened(tmp_path: Path) -> Path:
-    shutil.copy(GOLDEN / "day-1.journal", scan.segment_path(tmp_path, 1))
+def opened(tmp_path: Path, name: str) -> Path:
+    shutil.copy(GOLDEN / f"{name}.journal", scan.segment_path(tmp_path, 1))
     return tmp_path
 
 
-def test_the_segment_still_reads_and_replays(opened: Path) -> None:
+def test_the_segment_still_reads_and_replays(opened: Path, name: str) -> None:
     with Journal.open(opened, chain_id=CHAIN) as journal:
         assert journal.torn_bytes == 0
-    expected = json.loads((GOLDEN / "day-1.expected.json").read_text())
+    expected = json.loads((GOLDEN / f"{name}.expected.json").read_text())
     assert summary(opened) == expected
     assert all(count > 0 for count in expected["fills"]) and len(expected["headers"]) >= 2
 
 
-def test_the_lines_are_the_segments_records(opened: Path) -> None:
-    lines = (GOLDEN / "day-1.jsonl").read_text().splitlines()
+def test_the_lines_are_the_segments_records(opened: Path, name: str) -> None:
+    lines = (GOLDEN / f"{name}.jsonl").read_text().splitlines()
     records = list(JournalReader(opened).read())
     assert list(records_of(lines)) == records
     for record in records:

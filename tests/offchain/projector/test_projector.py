@@ -16,9 +16,10 @@ from typing import Any
 import msgspec
 import pytest
 from day_samples import rows, write_day
-from venue_samples import CHAIN, TRADERS, VENUE, chunks, flow, fund, running, until
+from venue_samples import CHAIN, QUOTE, TRADERS, VENUE, chunks, flow, fund, running, until
 from venue_samples import settings as sequencer_settings
 
+from offchain.chain.registry import Registry
 from offchain.domain.batch import EpochHeader, SettlementBatch
 from offchain.domain.command import PlaceOrder, decode, record_bytes
 from offchain.domain.eip712 import domain_separator, order_digest
@@ -35,6 +36,8 @@ from offchain.domain.keccak import keccak
 from offchain.domain.order import OrderStatus
 from offchain.engine.engine import Engine
 from offchain.engine.merkle import indexed_leaf, indexed_root, standard_root
+from offchain.operations import restore as restoring
+from offchain.operations.backup import back_up
 from offchain.projector.epochs import epoch_path
 from offchain.projector.projector import Projector, ProjectorSettings
 from offchain.storage import scan
@@ -100,6 +103,26 @@ def same_as(day: Path, folder: Path) -> None:
     assert rows(folder / "ops.sqlite", lagging) == rows(day / "ops.sqlite", lagging)
     for path in (day / "epochs").iterdir():
         assert (folder / "epochs" / path.name).read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize("at", ["in the middle", "at the end"])
+def test_a_restored_backup_is_projected_to_the_same(
+    day: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: str
+) -> None:
+    """History and epoch files are not in a backup. In the middle: the ops database is older than the journal."""
+    source, registry = tmp_path / "source", Registry(chain_id=CHAIN, quote_token=QUOTE, contracts={})
+    if at == "at the end":
+        shutil.copytree(day, source)
+    else:
+        shutil.copytree(day / "journal", source / "journal")
+    back_up(source, tmp_path / "backup.tar", f"sqlite:///{source / 'ops.sqlite'}")
+    monkeypatch.setattr(restoring, "known_to_chain", lambda url, registry: restoring.Known(0, 0, 0))
+    restored = tmp_path / "restored"
+    restoring.restore(tmp_path / "backup.tar", restored, registry, "", accepts_loss=False)
+    assert not (restored / "history.sqlite").exists() and not (restored / "epochs").exists()
+    Journal.open(restored / "journal", chain_id=CHAIN).close()  # as the node does first
+    project(configure(restored))
+    same_as(day, restored)
 
 
 def replayed(folder: Path) -> list[tuple[int, Any, tuple[Any, ...], Engine]]:

@@ -27,7 +27,16 @@ from venue_samples import (
     until,
 )
 
-from offchain.domain.command import AdvanceTime, CancelOrder, CloseEpoch, PlaceOrder, RequestApproval, SetFees, decode
+from offchain.domain.command import (
+    AdvanceTime,
+    CancelOrder,
+    CloseEpoch,
+    ObservePool,
+    PlaceOrder,
+    RequestApproval,
+    SetFees,
+    decode,
+)
 from offchain.domain.eip712 import domain_separator, receipt_digest
 from offchain.domain.errors import ConfigurationError, InvalidInput, JournalLocked, SequencerUnavailable, StorageError
 from offchain.domain.event import BatchClosed, EpochClosed, FeesChanged, OrderAccepted, OrderRejected, RejectReason
@@ -457,3 +466,42 @@ async def test_a_slow_disk_holds_the_senders_back(tmp_path: Path, monkeypatch: p
         assert len({ack.sequence for ack in acks}) == len(orders)
         for link in links:
             await link.close()
+
+
+async def test_the_nodes_operators_replace_the_journals(tmp_path: Path) -> None:
+    """Whoever starts the node decides; nothing is written while they are the same."""
+    names = [(), (TRADERS[0],), (TRADERS[0],), (TRADERS[1], TRADERS[0]), ()]
+    sequences = []
+    for operators in names:
+        configured = settings(tmp_path, venue=msgspec.structs.replace(VENUE, operators=operators))
+        async with running(configured) as run:
+            await until(lambda: run.sequencer.engine.operators == operators)  # noqa: B023
+            await run.sequencer.submit([AdvanceTime()])
+            sequences.append(run.sequencer.durable_sequence)
+    assert sequences == [2, 4, 5, 7, 9]
+    assert replay(tmp_path).operators == ()
+
+
+async def test_pools_reach_the_engine_once(tmp_path: Path) -> None:
+    """The latest row of a listed market; a row that says nothing new, or of no market, is no command."""
+    fund(tmp_path)
+    ops = Ops(f"sqlite:///{tmp_path}/ops.sqlite")
+
+    def seen(block: int, market: int = 1) -> ObservePool:
+        time = START // 1000
+        return ObservePool(market=market, base_reserve=block, quote_reserve=7, block_number=block, block_time=time)
+
+    async with running(settings(tmp_path)) as run:
+        await run.funded()
+        engine = run.sequencer.engine
+        ops.put_pools([seen(20), seen(20, market=9)])
+        await until(lambda: 1 in engine.pools)
+        sequence = engine.sequence
+        ops.put_pools([seen(19)])
+        await asyncio.sleep(0.1)
+        assert engine.sequence == sequence
+        ops.put_pools([seen(21)])
+        await until(lambda: engine.pools[1].block_number == 21)
+        assert engine.sequence == sequence + 1 and list(engine.pools) == [1]
+    ops.close()
+    assert replay(tmp_path).pools == run.sequencer.engine.pools

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from offchain.domain.chainlog import Deposited
+from offchain.domain.chainlog import Deposited, MarketListed
+from offchain.domain.command import ObservePool
 from offchain.domain.errors import ConfigurationError, ReorgBeyondInbox, StorageError
 from offchain.domain.units import Address
 from offchain.storage.databases import Database
@@ -221,3 +222,39 @@ def test_amounts_of_any_size_are_kept(ops: Ops, tmp_path: Path) -> None:
     raw = sqlite3.connect(tmp_path / "ops.sqlite")
     assert raw.execute("select typeof(max_fee) from attempts").fetchone() == ("text",)
     raw.close()
+
+
+def test_of_a_pair_only_the_latest_is_kept(ops: Ops) -> None:
+    def seen(market: int, block: int, reserve: int = 2**112 - 1) -> ObservePool:
+        return ObservePool(
+            market=market, base_reserve=reserve, quote_reserve=5, block_number=block, block_time=1_700_000_000
+        )
+
+    assert ops.pools() == []
+    ops.put_pools([seen(2, 8), seen(1, 8)])
+    ops.put_pools([seen(2, 9, reserve=0)])
+    assert ops.pools() == [seen(1, 8), seen(2, 9, reserve=0)]
+
+
+def test_listings_are_found_among_the_logs(ops: Ops) -> None:
+    fields = {"base_atoms_per_lot": 1, "quote_atoms_per_tick_lot": 1, "base_decimals": 18, "quote_decimals": 6}
+    place = {"block_number": 7, "block_time": 100, "transaction": "0x01"}
+    markets = [
+        MarketListed(event_sequence=n, market=n, base_token=ACCOUNT, symbol=f"M{n}", **place, **fields)  # type: ignore[arg-type]
+        for n in (2, 4)
+    ]
+    ops.append_inbox([deposit(1), markets[0], deposit(3), markets[1]], 7, 100)
+    assert ops.markets_after(0) == markets
+    assert ops.markets_after(2) == markets[1:]
+    assert ops.markets_after(4) == []
+
+
+def test_a_database_of_an_earlier_program_gets_the_new_table(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/ops.sqlite"
+    before = Ops(url)
+    before.append_inbox([deposit(1)], 7, 100)
+    with before.database.writing() as connection:
+        connection.exec_driver_sql("drop table pools")
+    before.close()
+    after = Ops(url)
+    assert after.pools() == [] and after.inbox_after(0) == [deposit(1)]

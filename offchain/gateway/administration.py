@@ -1,0 +1,114 @@
+"""What an operator asks of the venue over HTTP: new markets, and the state of those that there are.
+
+Invariant: the gateway says who asks, as the session proves, and converts exactly; the engine decides. An account that
+is no operator writes nothing into the journal.
+"""
+
+from typing import Any, Final
+
+from offchain.domain.command import RequestMarket, SetMarketState
+from offchain.domain.event import MarketRequested, RejectReason
+from offchain.domain.market import MarketState, parse_decimal
+from offchain.domain.units import Address
+from offchain.gateway import present, schema
+from offchain.gateway.failures import ApiError, Code
+from offchain.gateway.readmodel import ReadModel
+from offchain.gateway.refusals import WORDS
+from offchain.gateway.trading import Trading
+
+STATES: Final = {
+    "resume": MarketState.ACTIVE,
+    "pause": MarketState.PAUSED,
+    "cancel_only": MarketState.CANCEL_ONLY,
+    "post_only": MarketState.POST_ONLY,
+    "delist": MarketState.DELISTED,
+}
+SYNTH_DECIMALS: Final = 18
+
+
+class Administration:
+    """Behind POST /v1/admin/markets and the admin channels."""
+
+    def __init__(self, model: ReadModel, trading: Trading, quote_decimals: int) -> None:
+        self._model = model
+        self._trading = trading
+        self._quote_decimals = quote_decimals
+
+    def require_operator(self, account: Address) -> None:
+        if account not in self._model.operators:
+            raise ApiError(RejectReason.NOT_AN_OPERATOR, WORDS[RejectReason.NOT_AN_OPERATOR], {"account": account})
+
+    def knows(self, symbol: str) -> bool:
+        """Listed or asked for."""
+        model = self._model
+        return symbol in model.symbols or any(row.symbol == symbol for row in model.requested.values())
+
+    async def change(self, account: Address, body: bytes) -> dict[str, Any]:
+        """The market after the change; a new one is REQUESTED until the list keeper has brought it on chain."""
+        self._trading.require_live()
+        self.require_operator(account)
+        request = schema.decode(schema.MarketRequest, body)
+        if request.action == "create":
+            ack = await self._trading.submit_one(self._request(account, request))
+            (requested,) = (event for event in ack.events if isinstance(event, MarketRequested))
+            return {"ok": True, "seq": ack.sequence, "requested": present.requested_json(requested)}
+        given = [name for name in schema.NEW_MARKET_FIELDS if getattr(request, name) is not None]
+        if given:
+            message = f"{request.action} takes a symbol only"
+            raise ApiError(Code.INVALID_FIELD, message, {"field": schema.wire_name(given[0]), "remedy": "Leave it out"})
+        view = self._trading.market(request.symbol)
+        command = SetMarketState(market=view.market.market, state=STATES[request.action], by=account)
+        ack = await self._trading.submit_one(command)
+        return {"ok": True, "seq": ack.sequence, "market": present.market_json(view, self._model)}
+
+    def _request(self, account: Address, request: schema.MarketRequest) -> RequestMarket:
+        missing = [name for name in schema.NEW_MARKET_FIELDS if getattr(request, name) is None]
+        if missing:
+            message = f"{missing[0]} is missing"
+            raise ApiError(Code.MISSING_FIELD, message, {"field": schema.wire_name(missing[0])})
+        assert request.initial_percent is not None and request.maintenance_percent is not None
+        assert request.bonus_percent is not None
+        if not request.maintenance_percent < request.initial_percent:
+            _refuse("initialPercent", "is not above maintenancePercent", "For example 150 and 130")
+        if not 100 + request.bonus_percent < request.maintenance_percent:
+            _refuse("bonusPercent", "leaves nothing to liquidate with", "100 + bonusPercent < maintenancePercent")
+        lot = _atoms(request.lot_size, SYNTH_DECIMALS, "lotSize")
+        return RequestMarket(
+            symbol=request.symbol,
+            synth_symbol=request.synth or "",
+            synth_name=request.name or "",
+            base_atoms_per_lot=lot,
+            quote_atoms_per_tick_lot=self._tick_lot(request.tick_size, lot),
+            ceiling=_atoms(request.ceiling, SYNTH_DECIMALS, "ceiling"),
+            initial_percent=request.initial_percent,
+            maintenance_percent=request.maintenance_percent,
+            bonus_percent=request.bonus_percent,
+            quorum=request.quorum or 0,
+            max_age_seconds=request.max_age_seconds or 0,
+            max_move_ppm_per_minute=request.max_move_ppm_per_minute or 0,
+            by=account,
+        )
+
+    def _tick_lot(self, tick: object, lot: int) -> int:
+        """Quote units of one tick of one lot, which must come out whole."""
+        numerator, places = schema.checked(lambda: parse_decimal(tick, "tickSize"))
+        # Typed by name: 10**n is Any to a type checker, which cannot see that n >= 0.
+        scale: int = 10 ** (places + SYNTH_DECIMALS)
+        quote_scale: int = 10**self._quote_decimals
+        units, rest = divmod(numerator * lot * quote_scale, scale)
+        if rest or not units:
+            words = f"times lotSize is not a whole number of 10^-{self._quote_decimals} of the settlement token"
+            _refuse("tickSize", words, "Make tick or lot coarser")
+        return units
+
+
+def _atoms(value: object, decimals: int, field: str) -> int:
+    numerator, places = schema.checked(lambda: parse_decimal(value, field))
+    atoms, rest = divmod(numerator * 10**decimals, 10**places)
+    if rest or not 0 < atoms < 2**128:
+        _refuse(field, "is out of range", f"Above 0, with at most {decimals} decimals")
+    return int(atoms)
+
+
+def _refuse(field: str, words: str, remedy: str) -> None:
+    raise ApiError(Code.INVALID_FIELD, f"{field} {words}", {"field": field, "remedy": remedy})

@@ -1,0 +1,145 @@
+"""Looks at the chain: endpoints, head, clock, contracts, and what each key may do and pay for. Only reads."""
+
+import time
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from offchain.chain.abi import Function
+from offchain.chain.contracts import Vault
+from offchain.chain.registry import Registry
+from offchain.chain.wallet import Endpoint
+from offchain.domain.errors import ChainError, TransactionFailed
+from offchain.domain.keccak import keccak
+from offchain.domain.units import Address
+from offchain.operations.findings import Finding, fail, ok, warn
+
+HEAD_AGE_WARN = 15
+HEAD_AGE_FAIL = 60
+CLOCK_AHEAD_MAX = 3
+"""Seconds that a block may be ahead of this machine's clock."""
+BALANCE_LOW_WEI = 10**16
+"""About a thousand settlements at the base fee that HyperEVM has shown."""
+HAS_ROLE = Function("hasRole(bytes32,address)", "bool")
+COSIGNER = "cosigner"
+
+ROLES: Mapping[str, tuple[tuple[str, str], ...]] = {
+    "settle": (("Settlement", "SETTLER_ROLE"),),
+    "commit": (("OrderbookCommitment", "COMMITTER_ROLE"),),
+    "price": (("PriceOracle", "POSTER_ROLE"),),
+    "list": (
+        ("SynthFactory", "CREATOR_ROLE"),
+        ("Vault", "REGISTRAR_ROLE"),
+        ("Settlement", "LISTER_ROLE"),
+        ("PriceOracle", "LISTER_ROLE"),
+        ("SynthIssuer", "LISTER_ROLE"),
+    ),
+}
+"""What a keeper's key must have been granted; keepers that are not here need no role."""
+
+
+class Holder(NamedTuple):
+    """A key by its use: a keeper's name, or COSIGNER."""
+
+    use: str
+    address: Address
+
+
+def look_at_endpoint(url: str, chain_id: int) -> Iterable[Finding]:
+    """Does it answer, for this chain, with a young block; and do its clock and ours agree?"""
+    host, endpoint = host_of(url), Endpoint(url)
+    try:
+        served = int(endpoint.ask("eth_chainId"), 16)
+        head = endpoint.ask("eth_getBlockByNumber", "latest", False)
+        number, at = int(head["number"], 16), int(head["timestamp"], 16)
+    except (ChainError, ValueError, TypeError, KeyError):
+        yield fail("rpc", f"no answer from {host}", "Check --rpc, and that the node is running")
+        return
+    if served != chain_id:
+        yield fail("rpc", f"{host} serves chain {served}, not {chain_id}", "Check --rpc and --chain-id")
+        return
+    yield ok("rpc", f"{host} serves chain {served}")
+    age = time.time() - at
+    words = f"block {number} is {age:.0f} s old by this machine's clock ({host})"
+    if age < -CLOCK_AHEAD_MAX:
+        yield fail("clock", f"block {number} is {-age:.0f} s in the future", "Set the clock: run chrony or timesyncd")
+    elif age > HEAD_AGE_FAIL:
+        yield fail("head", words, "The endpoint lags or this clock is ahead: compare both with another source")
+    elif age > HEAD_AGE_WARN:
+        yield warn("head", words, "Look again in a minute")
+    else:
+        yield ok("head", words)
+
+
+def look_at_contracts(url: str, registry: Registry) -> Iterable[Finding]:
+    """Code where the registry says, with the hash it says."""
+    endpoint, wrong = Endpoint(url), 0
+    for name, contract in registry.contracts.items():
+        code = bytes.fromhex(endpoint.ask("eth_getCode", contract.address, "latest")[2:])
+        found = "0x" + keccak(code).hex()
+        if not code:
+            yield fail(
+                "contracts",
+                f"no code at {contract.address} ({name})",
+                "Deploy, or name another --registry",
+            )
+        elif contract.bytecode_hash and contract.bytecode_hash.lower() != found:
+            yield fail(
+                "contracts", f"the code at {contract.address} is not the {name} that was deployed", "Check --registry"
+            )
+        else:
+            continue
+        wrong += 1
+    if not wrong:
+        yield ok("contracts", f"{len(registry.contracts)} have the code that was deployed")
+
+
+def look_at_holder(url: str, registry: Registry, holder: Holder) -> Iterable[Finding]:
+    """Roles, balance and block mode of one key."""
+    endpoint, who = Endpoint(url), f"{holder.use} {holder.address}"
+    if holder.use == COSIGNER:
+        (found,) = endpoint.call(registry.address("Vault"), Vault.cosigner)
+        if found.lower() == holder.address:
+            yield ok("key", f"{who} is the Vault's cosigner")
+        else:
+            yield fail(
+                "key", f"the Vault's cosigner is {found.lower()}, not {holder.address}", "Check --attestation-key"
+            )
+        return
+    for contract, role in ROLES.get(holder.use, ()):
+        yield _role(endpoint, registry, holder, contract, role)
+    balance = int(endpoint.ask("eth_getBalance", holder.address, "latest"), 16)
+    words = f"{who} has {balance / 10**18:.6f} HYPE"
+    if balance == 0:
+        yield fail("balance", words, "Send it some: it cannot pay for gas")
+    elif balance < BALANCE_LOW_WEI:
+        yield warn("balance", words, "Send it some soon")
+    else:
+        yield ok("balance", words)
+    yield _block_mode(endpoint, holder)
+
+
+def _role(endpoint: Endpoint, registry: Registry, holder: Holder, contract: str, role: str) -> Finding:
+    (has,) = endpoint.call(registry.address(contract), HAS_ROLE, keccak(role.encode()), holder.address)
+    words = f"{role} of {contract}"
+    if has:
+        return ok("role", f"{holder.use} {holder.address} has {words}")
+    return fail("role", f"{holder.use} {holder.address} lacks {words}", "Use the key that has it, or have it granted")
+
+
+def _block_mode(endpoint: Endpoint, holder: Holder) -> Finding:
+    """A keeper in big-block mode waits a minute for every transaction."""
+    try:
+        uses_big = bool(endpoint.ask("eth_usingBigBlocks", holder.address))
+    except TransactionFailed:
+        what = f"the endpoint does not say whether {holder.use} {holder.address} uses big blocks"
+        return warn("block mode", what, "Ask another endpoint, or watch how long its transactions take")
+    if uses_big:
+        remedy = "Send evmUserModify with usingBigBlocks false from that key"
+        return fail("block mode", f"{holder.use} {holder.address} uses big blocks: a minute each", remedy)
+    return ok("block mode", f"{holder.use} {holder.address} uses small blocks")
+
+
+def host_of(url: str) -> str:
+    """Without what may be a provider's key."""
+    return urlsplit(url).netloc.rpartition("@")[2] or url[:40]

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: MIT
+pragma solidity ^0.8.30;
+
+import {AmmCrowd} from "./AmmCrowd.sol";
+import {Test} from "./Test.sol";
+
+/// @title Whatever an actor does to a pool, it does what the twin says, and he gains nothing by rounding
+abstract contract AmmInvariants is Test {
+    struct Selectors {
+        address target;
+        bytes4[] selectors;
+    }
+
+    AmmCrowd internal crowd = new AmmCrowd();
+
+    function targetContracts() external view returns (address[] memory targets) {
+        targets = new address[](1);
+        targets[0] = address(crowd);
+    }
+
+    function targetSelectors() external view returns (Selectors[] memory targets) {
+        bytes4[9] memory actions = [
+            crowd.add.selector,
+            crowd.add.selector,
+            crowd.remove.selector,
+            crowd.trade.selector,
+            crowd.barter.selector,
+            crowd.donate.selector,
+            crowd.skim.selector,
+            crowd.sync.selector,
+            crowd.wait_.selector
+        ];
+        targets = new Selectors[](1);
+        targets[0].target = address(crowd);
+        targets[0].selectors = new bytes4[](actions.length);
+        for (uint256 i; i < actions.length; ++i) {
+            targets[0].selectors[i] = actions[i];
+        }
+    }
+}
+
+/// @dev 128 x 100 operations of any size, on a clock that passes 2^32. The laws are asked after each one.
+/// forge-config: default.invariant.depth = 100
+contract AmmTwinTest is AmmInvariants {
+    function setUp() public {
+        crowd.found(4e18, 1e6, 0, 2 ** 32 - 1_000_000);
+    }
+
+    function invariant_pair_is_its_twin() public view {}
+}
+
+/// @dev Reserves so small that every rounding is a fortune.
+/// forge-config: default.invariant.depth = 100
+contract AmmSmallestPoolTest is AmmInvariants {
+    function setUp() public {
+        crowd.found(1_001, 1_002, 100, 1);
+    }
+
+    function invariant_atoms_gain_nothing() public view {}
+}
+
+/// forge-config: default.invariant.depth = 100
+contract AmmSkewedPoolTest is AmmInvariants {
+    function setUp() public {
+        crowd.found(1e9, 3, 100, 1);
+    }
+
+    function invariant_atoms_gain_nothing() public view {}
+}
+
+/// forge-config: default.invariant.depth = 100
+contract AmmOrdinaryPoolTest is AmmInvariants {
+    function setUp() public {
+        crowd.found(2e18, 130_000e6, 100, 1);
+    }
+
+    function invariant_atoms_gain_nothing() public view {}
+}
