@@ -18,7 +18,7 @@ GRACE = 20 * 60
 def priced(venue: Venue) -> Venue:
     """Alice has 10,000 USDC; the price is fresh."""
     venue.give_units(venue.alice, 10_000_000_000)
-    venue.oracle.set(venue.btc, PRICE, sender=venue.poster)
+    venue.post(PRICE)
     return venue
 
 

@@ -31,7 +31,7 @@ from scripts._artifacts import load_artifacts
 ROOT = Path(__file__).resolve().parents[2]
 CONTRACTS = (
     *("TestUSDC", "CXPT", "SynthERC20", "SynthFactory", "Vault", "VaultProxy", "AmmPair", "AmmFactory", "AmmRouter"),
-    *("Settlement", "OrderbookCommitment", "SynthIssuer", "SettableOracle", "Timelock"),
+    *("Settlement", "OrderbookCommitment", "PriceOracle", "SynthIssuer", "Timelock"),
 )
 PEOPLE = (
     *("admin", "settler", "committer", "poster", "alice", "bob", "carol", "relay"),
@@ -49,6 +49,8 @@ HOUR = 3600
 PERMIT_TYPE = "Permit(address owner,address spender,uint256 value,uint256 nonce,uint256 deadline)"
 TERMS = (2**128 - 1, 150, 120, 10)
 """No ceiling, initial and maintenance ratio, bonus."""
+FEED = (1, HOUR, 1_000_000, [])
+"""One reading counts for an hour; the price may double in a minute."""
 NO_APPROVAL = (0, 0, b"")
 """Draw on the account's own matured request."""
 
@@ -137,7 +139,7 @@ class Venue:
         self.factory = self.create("AmmFactory", self.vault, self.create("AmmPair"))
         self.settlement = self.create("Settlement", admin, self.vault, self.factory)
         self.commitment = self.create("OrderbookCommitment", admin)
-        self.oracle = self.create("SettableOracle")
+        self.oracle = self.create("PriceOracle", admin)
         self.issuer = self.create("SynthIssuer", admin, self.vault, self.oracle)
         self.timelock = self.create("Timelock", UPGRADE_DELAY, [admin], [admin], "0x" + "00" * 20)
 
@@ -156,11 +158,14 @@ class Venue:
             (self.vault, "GUARDIAN_ROLE", admin),
             (self.commitment, "COMMITTER_ROLE", self.people["committer"]),
             (self.synth_factory, "CREATOR_ROLE", admin),
+            (self.oracle, "LISTER_ROLE", admin),
+            (self.oracle, "POSTER_ROLE", self.people["poster"]),
             (self.issuer, "LISTER_ROLE", admin),
             (self.issuer, "GUARDIAN_ROLE", admin),
         ):
             contract.grantRole(keccak(role.encode()), holder, sender=admin)
         self.btc = self.create_synth("HOOATS Bitcoin", "hBTC")
+        self.oracle.configure(self.btc, FEED, sender=admin)
         self.issuer.configure(self.btc, TERMS, sender=admin)
         self.vault.registerSynth(self.btc, sender=admin)
         self.settlement.listMarket(MARKET, self.btc, LOT, 1, "hBTC-USDC", sender=admin)
@@ -190,6 +195,10 @@ class Venue:
 
     def give_lots(self, account: Any, lots: int) -> None:
         self.vault.mintSynth(self.btc, account, lots * LOT, sender=self.people["admin"])
+
+    def post(self, price: int) -> Any:
+        """A price of hBTC, in units for a whole one."""
+        return self.oracle.post([self.btc], [price], sender=self.people["poster"])
 
     def units(self, account: Any) -> int:
         return self.vault.balanceOf(account, self.usdc)

@@ -19,7 +19,6 @@ import {
     Withdrawal
 } from "../../contracts/interfaces/Types.sol";
 import {VaultMessages} from "../../contracts/libraries/VaultMessages.sol";
-import {SettableOracle} from "../../contracts/mocks/SettableOracle.sol";
 import {TestUSDC} from "../../contracts/mocks/TestUSDC.sol";
 import {Settlement} from "../../contracts/Settlement.sol";
 import {SynthERC20} from "../../contracts/SynthERC20.sol";
@@ -27,6 +26,7 @@ import {SynthFactory} from "../../contracts/SynthFactory.sol";
 import {SynthIssuer} from "../../contracts/SynthIssuer.sol";
 import {Vault} from "../../contracts/Vault.sol";
 import {VaultProxy} from "../../contracts/VaultProxy.sol";
+import {SettableOracle} from "./SettableOracle.sol";
 import {Test, Vm} from "./Test.sol";
 
 /// @title A venue with one market (tBTC against USDC), and the words to trade on it

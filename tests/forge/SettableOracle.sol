@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-pragma solidity 0.8.30;
+pragma solidity ^0.8.30;
 
 /// @title For tests: an oracle whose answers anyone sets. Of IPriceOracle it has `priceOf` only.
 contract SettableOracle {
