@@ -18,7 +18,8 @@ import {Batch, Market, Order} from "./Types.sol";
 /// running balances like any other. If the pair would give less in this block, the fill is refused for nobody's fault;
 /// what it gives more is the taker's, to the atom. One such fill per base token and batch.
 ///
-/// A guardian may pause `settle`, and nothing else (see IPausable): cancels always work.
+/// A guardian may pause `settle`, and nothing else (see IPausable): cancels always work. Clocks do not stop: in a pause
+/// longer than SETTLEMENT_WINDOW, cancels, expiries and withdrawals overtake fills that were matched before it.
 ///
 /// @dev Warning: not a proxy. A new version is a new address, for which old signatures mean nothing.
 interface ISettlement {
