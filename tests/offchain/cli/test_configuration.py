@@ -169,7 +169,6 @@ ONE, TWO = "0x" + "Ab" * 20, "0x" + "11" * 20
         (["--operator", f"{ONE}, {TWO}"], "0x" + "22" * 20, ""),
         ([], f"{ONE},{TWO},{ONE}", ""),
         ([], "", f"operator = ['{ONE}', '{TWO}']"),
-        ([], "", f"operator = '{ONE},{TWO}'"),
     ],
 )
 def test_operators_by_flag_environment_and_file(tmp_path: Path, arguments: list[str], variable: str, text: str) -> None:
