@@ -177,13 +177,16 @@ class Chain:
         except (Web3Exception, OSError, ValueError) as error:
             raise TransactionFailed(f"the node refused a transaction: {reason_of(error)}") from None
 
-    def _raw(self, method: str, *params: Any) -> Any | None:
+    def ask(self, method: str, *params: Any) -> dict[str, Any]:
+        """One request as it is, never repeated: {"result": …} or {"error": …}, also if nobody answers."""
         self._wait_turn()
         try:
-            answer = self.web3.provider.make_request(method, params)  # type: ignore[arg-type]
-        except (Web3Exception, OSError, ValueError, NotImplementedError):
-            return None
-        return answer.get("result")
+            return dict(self.web3.provider.make_request(method, params))  # type: ignore[arg-type]
+        except (Web3Exception, OSError, ValueError, NotImplementedError) as error:
+            return {"error": {"message": reason_of(error)}}
+
+    def _raw(self, method: str, *params: Any) -> Any | None:
+        return self.ask(method, *params).get("result")
 
     def _read(self, ask: Callable[[], Result]) -> Result:
         for attempt in range(READ_ATTEMPTS):

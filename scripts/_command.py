@@ -34,8 +34,9 @@ class Command(ConnectedProviderCommand):
         try:
             return super().make_context(info_name, args, parent, **extra)
         except click.UsageError as error:
-            message = error.format_message().rstrip(".")
-            raise Refusal(f"{message}. Try: ape run {info_name} --help", USAGE_STATUS) from None
+            message = error.format_message()
+            end = "" if message.endswith((".", "?")) else "."
+            raise Refusal(f"{message}{end} Try: ape run {info_name} --help", USAGE_STATUS) from None
         except ProviderError as error:
             raise Refusal(unreachable(error)) from None
         except ApeException as error:

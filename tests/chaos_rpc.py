@@ -249,7 +249,7 @@ class ChaosRpc:
         return answer
 
     def _refuse(self, method: str, params: list[Any]) -> str | None:
-        if method == "eth_getLogs":
+        if method == "eth_getLogs" and "toBlock" in params[0]:
             blocks = int(params[0]["toBlock"], 16) - int(params[0]["fromBlock"], 16) + 1
             self.record.ranges.append(blocks)
             if self.faults.range_blocks and blocks > self.faults.range_blocks:
