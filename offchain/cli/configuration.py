@@ -89,7 +89,9 @@ def settings_of(
 
 def shown(option: click.Option, value: Any) -> str:
     """The value as text; of a URL what may hold a provider's key or a password is left out."""
-    if value is None:
+    if isinstance(value, tuple | list):
+        value = ",".join(map(str, value))
+    if value in (None, ""):
         return "(none)"
     if isinstance(value, bool):
         return str(value).lower()
@@ -198,9 +200,15 @@ class _Reader:
         return value
 
     def _values(self, option: click.Option, value: object, where: str) -> object:
-        """Of a flag that may be given several times."""
+        """Of a flag that may be given several times; one string is a list of one."""
+        value = [value] if isinstance(value, str) else value
         if not isinstance(value, list) or not all(isinstance(part, str) for part in value):
             raise ConfigurationError(f"{where} is no list of strings", remedy=f"See --help of {_flag_of(option)}")
+        try:
+            option.type_cast_value(click.Context(click.Command(None)), value)
+        except click.UsageError as error:
+            reason = error.message.rstrip(".")
+            raise ConfigurationError(f"{where}: {reason}", remedy=f"See --help of {_flag_of(option)}") from None
         self.values += 1
         return value
 

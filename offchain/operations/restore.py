@@ -112,7 +112,12 @@ def _ask(url: str, registry: Registry, manifest: Manifest, position: Position, a
     try:
         found = beyond(known_to_chain(url, registry), manifest.last_sequence, position)
     except ChainError as error:
-        found = f"it cannot be asked: {error.message}"
+        if accepts_loss:
+            return f"unknown, the chain cannot be asked: {error.message}"
+        raise ConfigurationError(
+            f"whether the chain knows of more than this backup cannot be asked: {error.message}",
+            remedy="Give another --rpc; or --accept-loss",
+        ) from None
     if found and not accepts_loss:
         raise ConfigurationError(
             f"the chain knows of more than this backup: {found}",

@@ -100,6 +100,8 @@ def test_nothing_secret_is_shown(file: Path) -> None:
         ("[node]\nport = [1, 2]", ("[node] port", "no plain value")),
         ("[balances]\njson = 1", ("[balances] json", "true or false")),
         ("[order]\napi = 'x'", ("[order] api",)),
+        ("[node]\noperator = ['0x12']", ("[node] operator", "'0x12' is no address")),
+        ("[doctor]\nkeeper-key = 3", ("[doctor] keeper-key", "no list")),
         ("node = 3", ("node",)),
         ("port = ", ("not TOML",)),
     ],
