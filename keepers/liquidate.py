@@ -31,6 +31,7 @@ POSITIONS_PER_CALL = 100
 RETRY_SECONDS = 15
 """After a refusal, by the chain's time: the price, the grace or the countersignature may change."""
 MARKETS_SECONDS = 10
+ASKED_PERCENT = 95
 
 _log = structlog.get_logger()
 
@@ -125,6 +126,12 @@ def value_up(book: Book, debt: int) -> int:
 def is_weak(book: Book, collateral: int, debt: int) -> bool:
     """Below the maintenance ratio."""
     return debt > 0 and collateral * 100 < value_up(book, debt) * book.maintenance_percent
+
+
+def repayable(debt: int, most: int) -> int:
+    """What to ask a countersignature for: it covers one exact amount, and until it is mined the most that may be repaid
+    can fall with the price. So somewhat less, unless all of the debt may be."""
+    return min(debt, most) if most >= debt else most * ASKED_PERCENT // 100
 
 
 class Liquidator:
@@ -242,26 +249,27 @@ class Liquidator:
             for account, (collateral, debt) in zip(accounts, positions, strict=True):
                 if is_weak(book, collateral, debt):
                     is_under_water = collateral < value_up(book, debt)
-                    found = await self._confirm(book, Address(str(account).lower()), is_under_water)
+                    owner = Address(str(account).lower())
+                    found = await self._confirm(book, owner, 0 if is_under_water else debt)
                     weak += [found] if found is not None else []
             start += len(accounts)
             if len(accounts) < POSITIONS_PER_CALL:
                 return weak
 
-    async def _confirm(self, book: Book, account: Address, is_under_water: bool) -> Weak | None:
-        """The contract's own word: no grace after an outage, no insurance account, no shut-down synth."""
+    async def _confirm(self, book: Book, account: Address, debt: int) -> Weak | None:
+        """The contract's own word: no grace after an outage, no insurance account, no shut-down synth. `debt`: the
+        position's, 0 for one under water."""
         job = _job(book.synth, account)
         if self._retry_at.get(job, 0) > self._sender.chain_time:
             return None
-        may, debt = await self._rpc.read_both(
+        may, most = await self._rpc.read_both(
             _asked(self._issuer, SynthIssuer.is_liquidatable, account, book.synth),
             _asked(self._issuer, SynthIssuer.liquidatable_debt, account, book.synth),
         )
         if not may[0]:
             return None
         is_busy = any(row.job.startswith(job) for row in self._sender.open())
-        repaid = 0 if is_under_water else int(debt[0])
-        return Weak(book.synth, book.token, account, repaid, book.decimals, is_busy)
+        return Weak(book.synth, book.token, account, repayable(debt, int(most[0])), book.decimals, is_busy)
 
     async def _read(self, target: Address, function: Function, *arguments: object) -> tuple[Any, ...]:
         return await self._rpc.read(_asked(target, function, *arguments))

@@ -141,6 +141,17 @@ class Pools:
         return Pool(base, pair, base_reserve, quote_reserve, supply)
 
 
+def all_coins(endpoint: Endpoint, registry: Registry) -> tuple[Coin, ...]:
+    """USDC, the registry's synths, and those with a pool that were created later; only the first two of a venue without
+    pools."""
+    coins = [Coin("USDC", registry.quote_token, QUOTE_DECIMALS)]
+    coins += [Coin(symbol, registry.synth(symbol), SYNTH_DECIMALS) for symbol in registry.synths]
+    if "AmmFactory" in registry.contracts and "AmmRouter" in registry.contracts:
+        known = {coin.address for coin in coins}
+        coins += [pool.base for pool in Pools(endpoint, registry).all() if pool.base.address not in known]
+    return tuple(coins)
+
+
 class PoolTrader:
     """One wallet at the router. `seconds` of every call is how long it may wait to be mined."""
 

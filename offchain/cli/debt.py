@@ -168,7 +168,10 @@ def liquidate_debt(synth: str, account: str, burned: str, forced: bool, as_json:
         raise Negative(
             f"{owner} cannot be liquidated now", remedy=f"See its ratio: hooats debt show {synth} --account {owner}"
         )
-    paid = min(most, parse_atoms(burned, SYNTH_DECIMALS, "--burn")) if burned else most
+    # A countersignature covers one exact amount, and what may be repaid falls with the price: not all of it.
+    _, owed = debtor.position(owner)
+    enough = most if most >= owed else most * 95 // 100
+    paid = min(most, parse_atoms(burned, SYNTH_DECIMALS, "--burn")) if burned else enough
     authorization = debtor.authorization("burn", paid, forced)
     receipt = debtor.wallet.transact(debtor.issuer, SynthIssuer.liquidate, owner, debtor.synth, paid, 0, authorization)
     _print(as_json, {"transaction": receipt.transaction} | debtor.describe(owner))

@@ -8,8 +8,10 @@ import click
 import msgspec
 
 from offchain.chain.contracts import Token, Vault
+from offchain.chain.pools import all_coins
 from offchain.chain.registry import Registry, load_registry
-from offchain.chain.wallet import Wallet
+from offchain.chain.synths import find_synth
+from offchain.chain.wallet import Endpoint, Wallet
 from offchain.cli import options
 from offchain.cli.exchange import connect
 from offchain.cli.failures import Negative
@@ -39,14 +41,14 @@ def parse_address(text: str, field: str) -> Address:
     return Address(text.lower())
 
 
-def token_of(registry: Registry, name: str) -> tuple[Address, int]:
-    """(address, decimals) of USDC, of a synth by symbol, or of a registered address."""
+def token_of(endpoint: Endpoint, registry: Registry, name: str) -> tuple[Address, int]:
+    """(address, decimals) of USDC, of a synth by symbol, or of an address."""
     if name.upper() in ("USDC", ""):
         return registry.quote_token, QUOTE_DECIMALS
     if name.startswith("0x"):
         address = parse_address(name, "token")
         return address, QUOTE_DECIMALS if address == registry.quote_token else SYNTH_DECIMALS
-    return registry.synth(name), SYNTH_DECIMALS
+    return find_synth(endpoint, registry, name), SYNTH_DECIMALS
 
 
 @click.command()
@@ -71,7 +73,7 @@ def deposit(
     """Deposit AMOUNT whole tokens from your wallet into your Vault account (approves first where needed)."""
     book = load_registry(registry, chain_id)
     wallet = Wallet(first_url(rpc), load_key(key, password_file).secret)
-    address, decimals = token_of(book, token)
+    address, decimals = token_of(wallet.endpoint, book, token)
     atoms = parse_atoms(amount, decimals, "amount")
     vault = book.address("Vault")
     (allowance,) = wallet.call(address, Token.allowance, wallet.address, vault)
@@ -126,11 +128,11 @@ def withdraw(
     """
     book = load_registry(registry, chain_id)
     secret = load_key(key, password_file).secret
-    address, decimals = token_of(book, token)
+    address, decimals = token_of(Endpoint(first_url(rpc)), book, token)
     vault = book.address("Vault")
     if mode == "instant":
         parse_atoms(amount, decimals, "amount")
-        approval = asyncio.run(_instant(api, secret, token, amount, destination, as_cxpt))
+        approval = asyncio.run(_instant(api, secret, address, amount, destination, as_cxpt))
         words = "countersigned; the venue's relay sends it within seconds, see `hooats balances`"
         _answer(as_json, {**msgspec.to_builtins(approval), "next": words})
         return
@@ -156,7 +158,7 @@ def withdraw(
     _answer(as_json, answer)
 
 
-async def _instant(api: str, secret: bytes, token: str, amount: str, destination: str, as_cxpt: bool) -> Approval:
+async def _instant(api: str, secret: bytes, token: Address, amount: str, destination: str, as_cxpt: bool) -> Approval:
     async with connect(api, secret) as client:
         target = parse_address(destination, "--to") if destination else None
         try:
@@ -186,27 +188,29 @@ def balances(
     wallet = Wallet(first_url(rpc), secret)
     vault = book.address("Vault")
     held: dict[str, object] = {"account": wallet.address}
-    for name in ("USDC", *book.synths):
-        address, decimals = token_of(book, name)
-        (atoms,) = wallet.call(vault, Vault.balance_of, wallet.address, address)
-        held[name] = format_atoms(atoms, decimals)
-    held["available"] = available = asyncio.run(_available(api, secret))
+    coins = all_coins(wallet.endpoint, book)
+    for coin in coins:
+        (atoms,) = wallet.call(vault, Vault.balance_of, wallet.address, coin.address)
+        held[coin.symbol] = coin.text(atoms)
+    free = asyncio.run(_available(api, secret))
+    available = None if free is None else {coin.symbol: free.get(coin.address, "0") for coin in coins}
+    held["available"] = available
     if as_json:
         _answer(as_json, held)
         return
     click.echo(f"account: {wallet.address}")
-    for name in ("USDC", *book.synths):
-        part = "" if available is None else f" ({available.get(name, '0')} available)"
-        click.echo(f"{name}: {held[name]}{part}")
+    for coin in coins:
+        part = "" if available is None else f" ({available[coin.symbol]} available)"
+        click.echo(f"{coin.symbol}: {held[coin.symbol]}{part}")
     if available is None:
         click.echo(f"available: not known, the exchange at {api} does not answer")
 
 
 async def _available(api: str, secret: bytes) -> dict[str, str] | None:
-    """By symbol; None if the exchange does not answer."""
+    """By token address; None if the exchange does not answer."""
     async with connect(api, secret) as client:
         try:
-            return {name: balance.free for name, balance in (await client.balances()).items()}
+            return {balance.address: balance.free for balance in (await client.balances()).values()}
         except (ExchangeUnreachable, Refused):
             return None
 
