@@ -39,7 +39,8 @@ TERMS = {
     "--max-move": "500000",
 }
 """`--max-move` is in millionths a minute: fast, so that the demo need not wait."""
-DEBTOR, POOL_OWNER, BUYER = 12, 13, 14
+DEBTOR, POOL_OWNER, BUYER = 14, 15, 16
+MAINTENANCE = int(TERMS["--maintenance-ratio"])
 LIQUIDATOR_USDC = 20_000 * USDC
 
 
@@ -128,7 +129,7 @@ class NewMarket:
         await self._wait("the liquidation", is_liquidated)
         after = await self._position(debtor)
         detail = f"debt {before['debt']} -> {after['debt']} {SYNTH}, ratio now {after['ratioPercent']} %"
-        self._report.check("liquidated", int(after["ratioPercent"]) >= 149, detail)
+        self._report.check("liquidated", int(after["ratioPercent"]) >= MAINTENANCE, detail)
 
     # --- what the venue says ---
 
@@ -168,8 +169,8 @@ class NewMarket:
         return self._traders.token_balance(token, owner.address) >= atoms
 
     async def _knows_pool(self) -> bool:
-        done = await self._try("quote", SYMBOL, "--side", "buy", "--size", "1", "--json")
-        return done.returncode == 0 and float(json.loads(done.stdout).get("amm", {}).get("size", "0")) > 0
+        pool = (await self._clients[BUYER].pools()).get(SYMBOL)
+        return pool is not None and pool.price not in (None, "")
 
     # --- small things ---
 
