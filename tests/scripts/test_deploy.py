@@ -15,6 +15,10 @@ from typing import Any
 import httpx
 import pytest
 
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+
+from chaos_rpc import ChaosRpc, Faults
+
 from offchain.chain.registry import load_registry
 from offchain.domain.keccak import keccak
 
@@ -51,6 +55,7 @@ class Chain:
                 *("--order=fifo", "--slots-in-an-epoch=1", "--silent"),
             ]
         )
+        self.proxy: ChaosRpc | None = None
         self.registry_path = folder / "registry.json"
         self.key_path = folder / "deployer.key"
         self.key_path.write_text(f"0x{KEY}\n")
@@ -72,6 +77,15 @@ class Chain:
     def stop(self) -> None:
         self.process.terminate()
         self.process.wait()
+        if self.proxy is not None:
+            self.proxy.stop()
+
+    def behind_hyperevms_rules(self) -> ChaosRpc:
+        """From now on the chain is no development chain: it has small blocks, and big ones for the deployer."""
+        rules = Faults(small_block_gas=BLOCK_GAS, client_version="HyperEVM/v1", nonce_window=8)
+        self.proxy = ChaosRpc(self.url, rules).start()
+        self.url = self.proxy.url
+        return self.proxy
 
     def command(self, *flags: str) -> list[str]:
         ape = str(Path(sys.executable).parent / "ape")
@@ -79,7 +93,11 @@ class Chain:
 
     def environment(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("HOOATS_")}
-        return kept | {"HOOATS_DEPLOYER_KEY_FILE": str(self.key_path), "HOOATS_REGISTRY": str(self.registry_path)}
+        return kept | {
+            "HOOATS_DEPLOYER_KEY_FILE": str(self.key_path),
+            "HOOATS_REGISTRY": str(self.registry_path),
+            "HOOATS_PARAMETERS": str(ROOT / "deployment" / "local.yaml"),
+        }
 
     def deploy(self, *flags: str) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
@@ -144,7 +162,7 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[float]
 
 @pytest.fixture(scope="module")
 def deployed(start: Callable[[float], Chain]) -> Chain:
-    chain = start(1)
+    chain = start(0.5)
     output = chain.deploy_well()
     assert "68 transactions" in output
     return chain
@@ -221,7 +239,12 @@ def test_a_lost_registry_is_made_again_from_the_chain(deployed: Chain) -> None:
 
 
 def test_killed_three_times_it_ends_as_if_never_killed(deployed: Chain, start: Callable[[float], Chain]) -> None:
-    chain = start(0.5)
+    """With SIGKILL, and with transactions in flight; test_kills.py does it after each transaction."""
+    chain = start(0.25)
+    proxy = chain.behind_hyperevms_rules()
+    assert "to big blocks" in chain.deploy().stderr
+    assert proxy.record.raw_transactions == []
+    proxy.big_block_users.add(DEPLOYER)
     for transactions in (3, 13, 43):
         chain.deploy_until(transactions)
     chain.deploy_well()

@@ -7,66 +7,25 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from web3 import HTTPProvider, Web3
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 
-from local_chain import CHAIN_ID, ROOT, LocalChain, address_of, key_of
+from local_chain import ROOT, address_of, key_of
 
-from offchain.chain.registry import load_registry
 from offchain.domain.errors import ConfigurationError
 from scripts._accounts import FileSigner
-from scripts._artifacts import load_artifacts
-from scripts._chain import Chain
-from scripts._deployment import ARTIFACTS, make_plan
 from scripts._handover import perform, powers, waves_of
-from scripts._parameters import load
-from scripts._registry import RegistryFile
-from scripts._run import Deployment, Options
 from scripts._sources import Compiled, compile_all, compile_input
 from scripts._status import Status, look
 from scripts._status_page import print_status
 from scripts._steps import GRANT_ROLE, role_id
 from scripts._venue import Venue
 from scripts._verify import verify_all
+from tests.scripts.deployed import Stage
 
-OPTIONS = Options(None, None, None, None, None, None, False, False, False, False, True, {})
 STRANGER = address_of("stranger")
 
 pytestmark = pytest.mark.timeout(300)
-
-
-class Stage:
-    """A deployment without its last waves, on an anvil that mines at once; set back after every test."""
-
-    def __init__(self, folder: Path) -> None:
-        self.anvil = LocalChain().start()
-        self.anvil.rpc("evm_setAutomine", True)
-        key = folder / "deployer.key"
-        key.write_text(key_of("deployer").hex())
-        self.signer = FileSigner(key, None)
-        self.anvil.fund(self.signer.address)
-        self.path = folder / f"{CHAIN_ID}.json"
-        chain = Chain(Web3(HTTPProvider(self.anvil.url)))
-        parameters = load(ROOT / "deployment" / "local.yaml", {})
-        plan = make_plan(parameters, load_artifacts(ROOT, ARTIFACTS), self.signer.address)
-        registry = RegistryFile(self.path, chain.id)
-        Deployment(chain, self.signer, plan, registry, OPTIONS, "unknown").run(parameters)
-
-    def venue(self) -> Venue:
-        return Venue(Chain(Web3(HTTPProvider(self.anvil.url))), load_registry(self.path, CHAIN_ID), self.path)
-
-    def hand_over(self) -> Venue:
-        venue = self.venue()
-        perform(venue, self.signer, waves_of(venue, self.signer.address))
-        return venue
-
-    def as_contract(self, name: str, target: str, payload: bytes) -> None:
-        """A call that only this contract may make."""
-        venue = self.venue()
-        sender = venue.contracts[name]
-        self.anvil.fund(sender)
-        self.anvil.do(sender, venue.contracts[target], payload)
 
 
 @pytest.fixture(scope="module")
