@@ -1,17 +1,21 @@
 """Run the parts of `make test`, `make lint` or `make fuzz`, all of them also when one fails, and print what each took.
 
+The parts of `make test` run in two lanes at once, one for each core that CI has; what a part prints then comes whole,
+when it ends.
+
 The exit code is 0 only if every part ended well and, where a part counts tests, executed at least one: a part that
 finds nothing to run is a failure, since nothing would tell otherwise that the tests went missing.
 """
 
+import dataclasses
 import os
 import random
 import re
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,12 +28,14 @@ class Counts(NamedTuple):
     skipped: int = 0
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Part:
     name: str
     command: Sequence[str]
     counts_tests: bool = True
-    environment: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    lane: int = 0
+    """Parts of one lane run one after the other."""
 
 
 class Result(NamedTuple):
@@ -44,22 +50,26 @@ GAS = ("--match-contract", "Gas", "--snap", "tests/forge/gas.snapshot")
 """What `make gas-update` writes; a growth, or a fall that is not written down, is red."""
 
 
+JOURNEYS = ("tests/scripts", "tests/chainfork", "tests/docs", "tests/system")
+"""Tests that deploy, or run a whole venue: long, and mostly waiting."""
+
+
 def python(*arguments: str) -> tuple[str, ...]:
     return (sys.executable, "-m", *arguments)
 
 
 def test_parts() -> list[Part]:
     # ape's pytest plugin takes seconds to load, and nothing outside tests/contracts needs it.
-    plain = python(
-        "pytest", "-p", "no:ape_test", "--durations=8", "--durations-min=5", "tests", "--ignore=tests/contracts"
-    )
+    plain = python("pytest", "-p", "no:ape_test", "--durations=8", "--durations-min=5")
+    others = [f"--ignore={folder}" for folder in ("tests/contracts", *JOURNEYS)]
     ape = (str(ROOT / ".venv" / "bin" / "ape"), "test", "tests/contracts", "--network")
     return [
         Part("forge", ("toolchain/forge", "test")),
         Part("gas", ("toolchain/forge", "snapshot", *GAS, "--check"), counts_tests=False),
         Part("ape-embedded", (*ape, "ethereum:local:test")),
         Part("ape-foundry", (*ape, "ethereum:local:foundry")),
-        Part("python", plain),
+        Part("journeys", (*plain, *JOURNEYS)),
+        Part("python", (*plain, "tests", *others), lane=1),
     ]
 
 
@@ -106,8 +116,8 @@ def counts_in(line: str) -> Counts | None:
     return Counts(words.get("passed", 0), failed, skipped)
 
 
-def run(part: Part) -> Result:
-    print(f"\n--- {part.name}: {' '.join(part.command)}", flush=True)
+def run(part: Part, say: Callable[[str], None] = lambda text: print(text, end="", flush=True)) -> Result:
+    say(f"\n--- {part.name}: {' '.join(part.command)}\n")
     start = time.monotonic()
     counts = Counts()
     try:
@@ -123,11 +133,11 @@ def run(part: Part) -> Result:
         ) as process:
             assert process.stdout is not None
             for line in process.stdout:
-                print(line, end="", flush=True)
+                say(line)
                 counts = counts_in(line.strip()) or counts
         code = process.returncode
     except FileNotFoundError as missing:
-        print(missing)
+        say(f"{missing}\n")
         code = 127
     verdict = "ok" if code == 0 else f"FAILED (exit {code})"
     if part.counts_tests and code == 0 and counts.passed + counts.failed == 0:
@@ -155,10 +165,34 @@ def report(results: Sequence[Result]) -> str:
 
 
 def run_all(parts: Sequence[Part]) -> int:
-    """Run `parts` one after the other; return the exit code."""
-    results = [run(part) for part in parts]
+    """Run `parts`, each lane one after the other; return the exit code."""
+    lanes = [[part for part in parts if part.lane == lane] for lane in sorted({part.lane for part in parts})]
+    results = [run(part) for part in parts] if len(lanes) <= 1 else _run_lanes(lanes)
     print(report(results), flush=True)
     return 0 if results and all(result.ok for result in results) else 1
+
+
+def _run_lanes(lanes: Sequence[Sequence[Part]]) -> list[Result]:
+    """Lanes side by side; results in the order of the parts."""
+    found: dict[str, Result] = {}
+    printing = threading.Lock()
+
+    def run_lane(lane: Sequence[Part]) -> None:
+        for part in lane:
+            lines: list[str] = []
+            result = run(part, lines.append)
+            with printing:
+                found[part.name] = result
+                print("".join(lines), end="", flush=True)
+
+    names = ", ".join(lane[0].name for lane in lanes)
+    print(f"--- side by side, beginning with {names}; each part is printed when it ends", flush=True)
+    threads = [threading.Thread(target=run_lane, args=(lane,)) for lane in lanes]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return [found[part.name] for lane in lanes for part in lane]
 
 
 SUITES = {"test": test_parts, "lint": lint_parts, "fuzz": fuzz_parts}

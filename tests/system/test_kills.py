@@ -40,7 +40,8 @@ class KillingJob(Job):
             30: lambda: self._kill_child("projector"),
             80: lambda: self._kill_child("gateway"),
         }
-        for share, keeper in ((20, "sync"), (40, "commit"), (55, "relay"), (90, "sync")):
+        shares = {20: "sync", 40: "commit", 55: "relay", 60: "price", 70: "list", 75: "liquidate", 90: "sync"}
+        for share, keeper in shares.items():
             kills[share] = lambda keeper=keeper: self._kill_and_restart(keeper)  # type: ignore[misc]
         return kept | kills
 

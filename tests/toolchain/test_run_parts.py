@@ -65,6 +65,29 @@ def test_a_command_that_does_not_exist_fails() -> None:
     assert runner.run_all([runner.Part("absent", ("no-such-command-anywhere",))]) == 1
 
 
+def test_two_lanes_run_side_by_side_and_each_is_printed_whole(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    meet = "import pathlib, time\ndef test_a():\n    mine, other = map(pathlib.Path, {!r})\n    mine.touch()\n"
+    meet += "    end = time.time() + 30\n    while not other.exists():\n        assert time.time() < end\n"
+    left, right = str(tmp_path / "left"), str(tmp_path / "right")
+    parts = [
+        pytest_part(tmp_path, "left", meet.format((left, right))),
+        runner.dataclasses.replace(pytest_part(tmp_path, "right", meet.format((right, left))), lane=1),
+    ]
+    assert runner.run_all(parts) == 0
+    output = capfd.readouterr().out
+    assert output.splitlines()[-1] == "2 passed, 0 failed, 0 skipped"
+    first, second = (output.index(f"--- {name}: ") for name in ("left", "right"))
+    between = output[min(first, second) : max(first, second)]
+    assert between.count("1 passed") == 1, "one part's lines are between the other's"
+
+
+def test_a_failure_in_a_lane_fails_the_whole(tmp_path: Path) -> None:
+    bad = runner.dataclasses.replace(pytest_part(tmp_path, "bad", FAILING), lane=1)
+    assert runner.run_all([pytest_part(tmp_path, "good", PASSING), bad]) == 1
+
+
 def test_a_check_needs_no_tests() -> None:
     assert runner.run_all([runner.Part("check", ("true",), counts_tests=False)]) == 0
     assert runner.run_all([runner.Part("check", ("false",), counts_tests=False)]) == 1
