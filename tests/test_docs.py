@@ -1,17 +1,57 @@
-"""The docs say what is true: the command line page, the names of commands and of files."""
+"""The docs say what is true: commands, flags, variables, files, tests and pages that they name exist."""
 
+import importlib
 import re
+import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 
 from offchain import __version__
 from offchain.cli.program import hooats
 
 ROOT = Path(__file__).parent.parent
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+FOLDERS = ("docs", "deployment", "packaging")
+PAGES = sorted([*ROOT.glob("*.md"), *(page for folder in FOLDERS for page in (ROOT / folder).rglob("*.md"))])
+MADE = ("cli.md", "metrics.md")
+OTHER_VARIABLES = {
+    "HOOATS_DEBUG": "offchain/cli/failures.py",
+    "HOOATS_KEYS": "demo/session.py",
+    "HOOATS_NETWORK": "demo/session.py",
+    "HOOATS_REWRITE_GOLDEN": "tests/offchain/projector/test_golden.py",
+    "HOOATS_SOLC": "toolchain/solc/solc-v0.8.30",
+}
+"""Variables that are no flag's twin, and where they are read or written."""
+GENERAL = {"--help", "-h", "--version", "--network"}
+"""Flags of every command; the last one is ape's."""
+
+
+def name_of(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+def command_lines(text: str) -> Iterator[str]:
+    """Every line of a fence, and every `span`, continued lines joined."""
+    joined = text.replace("\\\n", " ")
+    for block in re.findall(r"^```\w*\n(.*?)^```$", joined, flags=re.MULTILINE | re.DOTALL):
+        yield from block.splitlines()
+    prose = re.sub(r"^```.*?^```$", "", joined, flags=re.MULTILINE | re.DOTALL)
+    for span in re.findall(r"`([^`]+)`", prose):
+        yield " ".join(span.split())
+
+
+def calls(text: str, program: str) -> Iterator[list[str]]:
+    """The words after `program`, up to whatever ends a command in a shell."""
+    for line in command_lines(text):
+        for rest in re.findall(rf"(?:^|[|;&(] ?|\.venv/bin/){program} ([^|;&)#>]+)", line):
+            try:
+                yield shlex.split(rest)
+            except ValueError:
+                yield rest.split()
 
 
 @pytest.mark.parametrize("page", ["cli", "metrics"])
@@ -21,24 +61,107 @@ def test_generated_pages_say_what_is(page: str) -> None:
     assert (ROOT / "docs" / f"{page}.md").read_text() == made, "run `make docs`"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_commands_named_in_docs_exist(page: Path) -> None:
-    for name in re.findall(r"`hooats ([a-z]+)", page.read_text()):
-        assert name in hooats.commands, f"{page.name} names `hooats {name}`"
+    if page.name in MADE:
+        return
+    for words in calls(page.read_text(), "hooats"):
+        check_call(f"{name_of(page)}: hooats {' '.join(words)}", words)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def check_call(where: str, words: list[str]) -> None:
+    """Subcommand by subcommand, then the flags of the last one."""
+    command: click.Command = hooats
+    rest = list(words)
+    while isinstance(command, click.Group) and rest and re.fullmatch(r"[a-z][a-z-]*", rest[0].rstrip(",.")):
+        word = rest.pop(0).rstrip(",.")
+        assert word in command.commands, f"{where}: there is no {word}"
+        command = command.commands[word]
+    if command.name == "keeper" and rest and rest[0].islower():
+        (argument,) = (one for one in command.params if isinstance(one, click.Argument))
+        assert isinstance(argument.type, click.Choice)
+        assert rest[0].rstrip(",.") in argument.type.choices, f"{where}: there is no such keeper"
+    check_flags(where, command, rest)
+
+
+def check_flags(where: str, command: click.Command, words: list[str]) -> None:
+    known = {option for parameter in command.params for option in parameter.opts} | GENERAL
+    for flag in (word.split("=")[0].rstrip(",.") for word in words if word.startswith("--")):
+        assert flag in known, f"{where}: there is no {flag}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_scripts_named_in_docs_exist(page: Path) -> None:
+    for words in calls(page.read_text(), "ape run"):
+        name, where = words[0].rstrip(",."), f"{name_of(page)}: ape run {' '.join(words)}"
+        if not re.fullmatch(r"[a-z_]+", name):
+            continue
+        assert not name.startswith("_") and (ROOT / "scripts" / f"{name}.py").exists(), where
+        check_flags(where, importlib.import_module(f"scripts.{name}").cli, words[1:])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_make_targets_named_in_docs_exist(page: Path) -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
-    for name in re.findall(r"`make ([a-z-]+)", page.read_text()):
-        assert name in targets, f"{page.name} names `make {name}`"
+    for words in calls(page.read_text(), "make"):
+        assert words[0].rstrip(",.") in targets, f"{name_of(page)} names `make {words[0]}`"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_variables_named_in_docs_exist(page: Path) -> None:
+    known = twins() | set(OTHER_VARIABLES)
+    for name in re.findall(r"\bHOOATS_[A-Z][A-Z_]*[A-Z]\b", page.read_text()):
+        assert name in known, f"{name_of(page)} names {name}"
+
+
+def test_the_other_variables_are_where_they_are_said_to_be() -> None:
+    for name, place in OTHER_VARIABLES.items():
+        assert name in (ROOT / place).read_text(), f"{name} is not in {place}"
+
+
+def twins() -> set[str]:
+    """The variables of every flag of `hooats` and of the scripts."""
+    scripts = [path.stem for path in (ROOT / "scripts").glob("[a-z]*.py")]
+    waiting: list[click.Command] = [hooats, *(importlib.import_module(f"scripts.{name}").cli for name in scripts)]
+    found: set[str] = set()
+    while waiting:
+        command = waiting.pop()
+        waiting += command.commands.values() if isinstance(command, click.Group) else []
+        for parameter in command.params:
+            names = parameter.envvar or ()
+            found |= {names} if isinstance(names, str) else set(names)
+    return found
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_links_lead_somewhere(page: Path) -> None:
-    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()):
         if "://" not in target:
-            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+            assert (page.parent / target).exists(), f"{name_of(page)} links to {target}"
+
+
+def test_every_journey_is_on_the_list() -> None:
+    folder = ROOT / "docs" / "journeys"
+    listed = set(re.findall(r"\]\(([a-z-]+\.md)\)", (folder / "README.md").read_text()))
+    assert listed == {page.name for page in folder.glob("*.md")} - {"README.md"}
+    readme = (ROOT / "README.md").read_text()
+    for name in listed:
+        assert f"docs/journeys/{name}" in readme, f"README.md does not lead to {name}"
+
+
+def test_tests_named_in_docs_exist() -> None:
+    sources = [*(ROOT / "tests").rglob("*.py"), *(ROOT / "tests").rglob("*.sol")]
+    declared = re.compile(r"\b(?:def|function) ((?:test|invariant)_?\w+)|^class (\w+)\(RuleBased", re.MULTILINE)
+    known = {one or other for path in sources for one, other in declared.findall(path.read_text())}
+    for page in PAGES:
+        for name in re.findall(r"`((?:test|invariant)_?[A-Za-z]\w*)`", page.read_text()):
+            assert name in known, f"{name_of(page)} names {name}"
+
+
+def test_every_example_is_run_by_a_test() -> None:
+    tests = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    for example in (ROOT / "examples").glob("*.py"):
+        assert f'{example.name}"' in tests, f"no test runs examples/{example.name}"
 
 
 def test_every_package_is_in_the_code_map() -> None:
