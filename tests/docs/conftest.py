@@ -3,12 +3,15 @@
 import os
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+sys.path.append(str(Path(__file__).parent))
 
 ROOT = Path(__file__).resolve().parents[2]
 READY_SECONDS = 240
