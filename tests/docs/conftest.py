@@ -1,5 +1,6 @@
 """A running venue for the pages: `make demo STAY=1`, started once, as the pages tell their reader to."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -14,7 +15,7 @@ import pytest
 sys.path.append(str(Path(__file__).parent))
 
 ROOT = Path(__file__).resolve().parents[2]
-READY_SECONDS = 240
+READY_SECONDS = 420
 
 
 @pytest.fixture(scope="session")
@@ -34,6 +35,16 @@ def session_file() -> Iterator[Path]:
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
+
+
+@pytest.fixture(scope="session")
+def shells() -> Iterator[list[int]]:
+    """Process groups of the pages' shells. What an operator starts outlives his shell, and ends here."""
+    groups: list[int] = []
+    yield groups
+    for group in groups:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(group, signal.SIGTERM)
 
 
 def wait_for(file: Path, process: subprocess.Popen[bytes], log: Path) -> Path:

@@ -9,20 +9,28 @@ from pages import PAGES, ROOT, blocks_of, is_command, script_of
 ALL = sorted({*PAGES, *ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "deployment").glob("*.md")})
 
 
-@pytest.mark.timeout(420)
+SECONDS_MAX = 400
+
+
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_commands_run(page: Path, session_file: Path, tmp_path: Path) -> None:
+def test_commands_run(page: Path, session_file: Path, shells: list[int], tmp_path: Path) -> None:
     script = tmp_path / "page.sh"
     script.write_text(script_of(page, session_file))
-    # What a page leaves running in the background ends with its shell.
-    done = subprocess.run(
-        ["bash", "-c", f"trap 'kill $(jobs -p) 2>/dev/null || true' EXIT; source {script}"],
+    # What a page leaves running as a job ends with its shell; what it disowns, with the venue.
+    command = f"trap 'kill $(jobs -p) 2>/dev/null || true' EXIT; source {script}"
+    process = subprocess.Popen(
+        ["bash", "-c", command],
         cwd=ROOT,
-        capture_output=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
-        timeout=400,
+        start_new_session=True,
     )
-    assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+    shells.append(process.pid)
+    output, _ = process.communicate(timeout=SECONDS_MAX)
+    assert process.returncode == 0, output[-6000:]
 
 
 @pytest.mark.parametrize("page", ALL, ids=lambda page: str(page.relative_to(ROOT)))
