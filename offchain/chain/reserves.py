@@ -11,9 +11,10 @@ from typing import Any, Final
 from offchain.chain import rpc as questions
 from offchain.chain.contracts import AmmFactory, AmmPair, Vault, to_checked_address
 from offchain.chain.registry import Registry
-from offchain.chain.replies import Header
+from offchain.chain.replies import Header, MalformedReply
 from offchain.chain.rpc import Query, Rpc, RpcRefused
 from offchain.domain.command import ObservePool
+from offchain.domain.limits import POOL_BLOCKS_AHEAD_MAX, POOL_SECONDS_AHEAD_MAX
 from offchain.domain.units import ZERO_ADDRESS, Address
 from offchain.storage.ops import Ops
 
@@ -50,7 +51,9 @@ class PoolReader:
         for answer in (header, index):
             if isinstance(answer, RpcRefused):
                 raise answer
-        news = self._news(header, Vault.index.decode(index)[0], dict(zip(bases, reserves, strict=True)))
+        (units,) = Vault.index.decode(index)
+        self._require_plausible(header, units)
+        news = self._news(header, units, dict(zip(bases, reserves, strict=True)))
         if news:
             self._ops.put_pools(news)
             self._written |= {pool.market: pool for pool in news}
@@ -74,6 +77,14 @@ class PoolReader:
                 pair = to_checked_address(AmmFactory.pair_of.decode(answer)[0])
                 if pair != ZERO_ADDRESS:
                     self._pairs[base] = pair
+
+    def _require_plausible(self, header: Header, index: int) -> None:
+        """One answer must not make every later one look old, nor stop the keeper."""
+        number, time = self._ops.inbox_block()
+        if header.number > number + POOL_BLOCKS_AHEAD_MAX or header.time > time + POOL_SECONDS_AHEAD_MAX:
+            raise MalformedReply(f"block {header.number} is far beyond block {number}, whose logs are known")
+        if index <= 0:
+            raise MalformedReply(f"the Vault's index is {index}")
 
     def _news(self, header: Header, index: int, reserves: dict[Address, Any]) -> Sequence[ObservePool]:
         """Changed or old rows of markets whose pair answered."""

@@ -57,6 +57,9 @@ assert BACKLOG_POST_ONLY_MILLIS < BACKLOG_CANCEL_ONLY_MILLIS < SETTLEMENT_WINDOW
 # --- AMM ---
 POOL_AGE_SECONDS_MAX: Final = 30
 """An AMM fill is promised from reserves that were observed this long before the latest block, at most."""
+POOL_BLOCKS_AHEAD_MAX: Final = 1_000
+POOL_SECONDS_AHEAD_MAX: Final = 10 * 60
+"""Reserves of a block further beyond the last one whose logs are known are refused: a node that makes numbers up."""
 AMM_MARGIN_PPM: Final = 1_000
 """What a promise keeps back of the pair's price, so that it stands while others trade; the rest is the taker's."""
 

@@ -1,7 +1,7 @@
 """Who owns what, per account and token: settled, pending, held, leaving. The only place that changes them.
 
 Invariant, per token: the `settled` of all accounts and the locked collateral sum to deposits - withdrawals + minted -
-burned, and the `pending` of all accounts sum to what undecided fills with AMM pairs bring, less what they take.
+burned, and the `pending` of all accounts sum to what undecided fills with AMM pairs take, negative.
 `settled` moves only by final chain logs, `pending` only by fills.
 It deliberately knows no orders: what a hold is for, and which order goes when a balance does not cover it, is decided
 elsewhere.
@@ -203,7 +203,7 @@ class Ledger:
         return flow
 
     def totals(self, token: Address) -> tuple[int, int]:
-        """(settled, pending) of all accounts: `flow(token).net - locked`, and 0 but for AMM fills."""
+        """(settled, pending) of all accounts: `flow(token).net - locked`, and 0 but for what goes to AMM pairs."""
         balances = [balance for balance in self.balances.values() if balance.token == token]
         return sum(balance.settled for balance in balances), sum(balance.pending for balance in balances)
 
@@ -269,6 +269,8 @@ class Ledger:
         legs.quote.settled += legs.quote_change
         legs.base.settled += legs.base_change
         legs.fees.settled += legs.fee
+        for balance in (legs.quote, legs.base, legs.fees):
+            self.touch(balance)
         surplus = came - legs.promised
         assert surplus >= 0
         legs.bought.settled += surplus
@@ -281,15 +283,12 @@ class Ledger:
         self._pend_amm(legs, -1)
 
     def _pend_amm(self, legs: AmmLegs, sign: int) -> None:
-        legs.quote.pending += sign * legs.quote_change
-        legs.base.pending += sign * legs.base_change
-        legs.fees.pending += sign * legs.fee
-        if legs.is_buy:
-            legs.quote.owed -= sign * legs.quote_change
-        else:
-            legs.base.owed -= sign * legs.base_change
-        for balance in (legs.quote, legs.base, legs.fees):
-            self.touch(balance)
+        """Only what the taker gives. What a pair is to bring covers nothing before it is there: anyone may move the
+        pair, and whoever sold its promise on would choose afterwards whether his buyer gets anything."""
+        paying, change = (legs.quote, legs.quote_change) if legs.is_buy else (legs.base, legs.base_change)
+        paying.pending += sign * change
+        paying.owed -= sign * change
+        self.touch(paying)
 
     # --- the chain outside settlement; a settled balance below 0 is for the caller to see ---
 

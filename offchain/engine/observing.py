@@ -23,6 +23,7 @@ from offchain.domain.chainlog import (
 )
 from offchain.domain.command import ObserveBlock, ObservePool
 from offchain.domain.event import CloseReason, RejectReason
+from offchain.domain.limits import POOL_BLOCKS_AHEAD_MAX, POOL_SECONDS_AHEAD_MAX
 from offchain.domain.units import Address
 from offchain.engine.ledger import Balance
 from offchain.engine.markets import list_market
@@ -58,13 +59,18 @@ def observe_block(state: State, command: ObserveBlock) -> None:
 
 
 def observe_pool(state: State, command: ObservePool) -> None:
-    """Only the latest matters: one of an older block than the last changes nothing."""
+    """Only the latest matters: one of an older block than the last changes nothing, and one far beyond the last block
+    whose logs are known is no block at all: believed, it would silence every honest one after it."""
     known = state.pools.get(command.market)
     if command.market not in state.books:
         state.reject(RejectReason.UNKNOWN_MARKET)
         return
     pool = Pool(command.base_reserve, command.quote_reserve, command.block_number, command.block_time)
-    if not pool.is_sane or (known is not None and pool.block < known.block):
+    is_far = bool(state.block_number) and (
+        command.block_number > state.block_number + POOL_BLOCKS_AHEAD_MAX
+        or command.block_time > state.block_time + POOL_SECONDS_AHEAD_MAX
+    )
+    if not pool.is_sane or is_far or (known is not None and pool.block < known.block):
         state.reject(RejectReason.INVALID_PARAMETER)
     else:
         state.pools[command.market] = pool

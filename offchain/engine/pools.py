@@ -31,7 +31,9 @@ class Pool(NamedTuple):
 
     @property
     def is_sane(self) -> bool:
-        return 0 <= self.base_reserve <= RESERVE_MAX and 0 <= self.quote_reserve <= RESERVE_MAX
+        """What a pair can hold, at a block that a snapshot can keep."""
+        are_reserves = 0 <= self.base_reserve <= RESERVE_MAX and 0 <= self.quote_reserve <= RESERVE_MAX
+        return are_reserves and 0 <= self.block_number < 2**63 and 0 <= self.block_time < 2**63
 
     @property
     def is_empty(self) -> bool:

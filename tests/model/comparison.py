@@ -86,6 +86,9 @@ def agree(engine: Engine, twin: Naive) -> None:
     for token in twin.tokens:
         settled, pending = engine.ledger.totals(token)  # type: ignore[arg-type]
         assert pending == sum(
-            amount for fill in twin.fills[twin.decided :] for _, what, amount in fill.moves if what == token
+            amount
+            for fill in twin.fills[twin.decided :]
+            for _, what, amount in fill.moves
+            if what == token and (fill.maker is not None or amount < 0)
         )
         assert settled + (locked if token == QUOTE else 0) == engine.flows.get(token, 0)  # type: ignore[call-overload]

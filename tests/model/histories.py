@@ -116,7 +116,7 @@ class History:
             (self._place, 60),
             (self._cancel, 12),
             (self._chain_acts, 22),
-            (self._operator_acts, 6),
+            (self._operator_acts, 8),
             (self._see_pool, 6),
         )
         draw = self.random.choices([act for act, _ in weights], [weight for _, weight in weights])[0]

@@ -28,6 +28,8 @@ def _check_money(engine: Engine) -> None:
     in_transit: dict[str, int] = {}
     for fill in engine.batches.unsettled.values():
         for balance, amount in moves_of(fill.legs):
+            if isinstance(fill.legs, AmmLegs) and amount > 0:
+                continue  # what a pair brings counts when it is there
             key = (balance.account, balance.token)
             pending[key] = pending.get(key, 0) + amount
             in_transit[balance.token] = in_transit.get(balance.token, 0) + amount

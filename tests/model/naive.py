@@ -114,7 +114,7 @@ class Naive:
             amount
             for fill in self.fills[self.decided :]
             for owner, what, amount in fill.moves
-            if (owner, what) == (account, token)
+            if (owner, what) == (account, token) and (fill.maker is not None or amount < 0)
         )
         held = sum(
             placed.per_lot * placed.left
@@ -659,9 +659,10 @@ class Naive:
 
     def on_ObservePool(self, what: command.ObservePool) -> None:
         place = (what.block_number, what.block_time)
+        is_far = self.block[0] and (place[0] > self.block[0] + 1_000 or place[1] > self.block[1] + 600)
         if what.market not in self.markets:
             self.no("UNKNOWN_MARKET")
-        elif place < self.pools.get(what.market, (0, 0, 0, 0))[2:]:
+        elif is_far or place < self.pools.get(what.market, (0, 0, 0, 0))[2:]:
             self.no("INVALID_PARAMETER")
         else:
             self.pools[what.market] = (what.base_reserve, what.quote_reserve, *place)

@@ -67,7 +67,7 @@ def listed(ops: Ops, market: int, base: Address) -> None:
     symbol = f"M{market}-USDC"
     log = MarketListed(event_sequence=sequence, **place, market=market, base_token=base, symbol=symbol, **units)
     money = Deposited(event_sequence=sequence + 1, **place, account=base, token=base, amount=1, balance=1)
-    ops.append_inbox([log, money], 9, 9)
+    ops.append_inbox([log, money], 9, 900)
 
 
 def reader(node: Node, ops: Ops) -> PoolReader:
@@ -133,3 +133,16 @@ async def test_a_pair_that_fails_spoils_no_other(node: Node, ops: Ops) -> None:
     node.refuses = {VAULT}
     with pytest.raises(ChainError):
         await pools.look()
+
+
+async def test_a_made_up_block_or_index_is_no_reading(node: Node, ops: Ops) -> None:
+    """One answer must not make every later one look old, and a keeper outlives it."""
+    listed(ops, 1, GOLD)
+    pools = reader(node, ops)
+    honest = node.number, node.time, node.index
+    for lie in ((2**62, 1_000, 10**18), (50, 2**31, 10**18), (2**64, 1_000, 10**18), (50, 1_000, 0)):
+        node.number, node.time, node.index = lie
+        with pytest.raises(ChainError):
+            await pools.look()
+    node.number, node.time, node.index = honest
+    assert await pools.look() == 1
