@@ -160,8 +160,10 @@ def test_tests_named_in_docs_exist() -> None:
 
 def test_every_example_is_run_by_a_test() -> None:
     tests = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    pages = "\n".join(path.read_text() for path in (ROOT / "docs" / "journeys").glob("*.md"))
     for example in (ROOT / "examples").glob("*.py"):
-        assert f'{example.name}"' in tests, f"no test runs examples/{example.name}"
+        is_run = f'{example.name}"' in tests or f"\npython examples/{example.name} " in pages
+        assert is_run, f"nothing runs examples/{example.name}"
 
 
 def test_every_package_is_in_the_code_map() -> None:
