@@ -13,6 +13,7 @@ import pytest
 
 from offchain import __version__
 from offchain.cli.program import hooats
+from offchain.gateway.routes import ROUTES
 
 ROOT = Path(__file__).parent.parent
 FOLDERS = ("docs", "deployment", "packaging")
@@ -131,6 +132,17 @@ def twins() -> set[str]:
             names = parameter.envvar or ()
             found |= {names} if isinstance(names, str) else set(names)
     return found
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_routes_and_metrics_named_in_docs_exist(page: Path) -> None:
+    shape = re.compile(r"\{\w+\}")
+    routes = {f"{route.method} {shape.sub('{}', route.path)}" for route in ROUTES}
+    for method, path in re.findall(r"`(GET|POST|PATCH|DELETE) (/v1/[^`?]+)", page.read_text()):
+        assert f"{method} {shape.sub('{}', path)}" in routes, f"{name_of(page)} names {method} {path}"
+    metrics = (ROOT / "docs" / "metrics.md").read_text()
+    for name in re.findall(r"`(hooats_[a-z_]+)", page.read_text()):
+        assert f"`{name}`" in metrics, f"{name_of(page)} names {name}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
