@@ -135,6 +135,8 @@ contract SynthIssuer is ISynthIssuer, IPausable, AccessControl {
     function _requireMayOwe(address synth, uint256 debt, Position memory position) private view {
         Book storage book = _books[synth];
         PauseRules.requireRunning(pausedUntil);
+        // It stands in for others and is never liquidated: it must not begin a debt of its own.
+        if (msg.sender == VAULT.insuranceAccount()) revert IsInsurance(msg.sender);
         if (!_hasTerms(synth)) revert NoTerms(synth);
         uint256 total = book.debt + debt;
         if (total > book.terms.ceiling) revert CeilingExceeded(total, book.terms.ceiling);
@@ -146,7 +148,7 @@ contract SynthIssuer is ISynthIssuer, IPausable, AccessControl {
     function _requireCollateralized(address synth, Position memory position) private view {
         if (position.debt == 0) return;
 
-        (uint256 price,) = _freshPrice(synth);
+        uint256 price = _cautiousPrice(synth);
         uint256 required = _valueUp(position.debt, price, _books[synth].terms.initialPercent);
         if (position.collateral < required) revert Undercollateralized(position.collateral, required);
         _requireWorthKeeping(position);
@@ -329,6 +331,15 @@ contract SynthIssuer is ISynthIssuer, IPausable, AccessControl {
     }
 
     /* VALUE */
+
+    /// @dev The accepted price moves at a bounded speed: what it lags behind would be minted unbacked. So debt is opened
+    /// at the median that it is on its way to, if that is higher, and not at all while nobody can be liquidated.
+    function _cautiousPrice(address synth) private view returns (uint256) {
+        (uint256 price, uint256 graceUntil) = _freshPrice(synth);
+        if (block.timestamp < graceUntil) revert PriceResumed(graceUntil);
+        (uint256 median, uint8 readings) = ORACLE.medianOf(synth);
+        return readings < ORACLE.feedOf(synth).quorum ? price : Math.max(price, median);
+    }
 
     /// @return price That counts now.
     /// @return graceUntil Until when nothing is liquidated at it.

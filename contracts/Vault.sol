@@ -194,13 +194,13 @@ contract Vault is
     }
 
     function _deposit(address payer, address account, uint256 atoms) private {
+        PauseRules.requireRunning(_storage().pausedUntil);
         _bring(payer, account, _storage().quoteToken, atoms, _toUnitsDown(atoms));
     }
 
     /// @param atoms What is moved.
     /// @param amount What it is worth in the account: units or atoms.
     function _bring(address payer, address account, address token, uint256 atoms, uint256 amount) private {
-        PauseRules.requireRunning(_storage().pausedUntil);
         if (amount == 0) revert ZeroAmount();
 
         _takeIn(account, token, amount);

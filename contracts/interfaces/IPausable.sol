@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.30;
 
-/// @title What a guardian may stop, and for how long: what brings money in, never what lets it out
+/// @title What a guardian may stop, and for how long: what brings new money in, never what lets any out
 ///
 /// A pause ends by itself after PAUSE_MAX (24 hours); the next one may begin PAUSE_REST (7 days) after its end.
 interface IPausable {

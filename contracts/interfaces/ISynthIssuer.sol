@@ -103,8 +103,9 @@ interface ISynthIssuer {
     /* POSITIONS */
 
     /// @notice Locks `collateral` units of the caller and mints `debt` atoms of `synth` to the caller's Vault account.
-    /// New debt needs a fresh price, the initial ratio, room below the ceiling, MIN_COLLATERAL, and that a guardian has
-    /// not paused it.
+    /// New debt needs a fresh price that is not in the grace after an outage, the initial ratio at that price or at the
+    /// median that it is on its way to, whichever is higher, room below the ceiling, MIN_COLLATERAL, and that a guardian
+    /// has not paused it. Taking collateral out of a debt needs the same price and ratio.
     function open(address synth, uint128 collateral, uint128 debt, Authorization calldata authorization) external;
 
     /// @notice Burns `debt` atoms from the caller's Vault account and unlocks `collateral` units to it. While debt is

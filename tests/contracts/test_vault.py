@@ -420,8 +420,6 @@ def test_a_pause_stops_deposits_and_no_way_out(venue: Venue) -> None:
         vault.deposit(10, sender=alice)
     with reverts("IsPaused", until=until):
         vault.depositFor(venue.bob, 10, sender=alice)
-    with reverts("IsPaused", until=until):
-        vault.depositSynth(venue.btc, 10, sender=alice)
 
     vault.completeWithdrawal(alice, venue.usdc, sender=venue.bob)
     withdrawal = venue.withdrawal(alice, 600)

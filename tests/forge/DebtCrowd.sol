@@ -72,14 +72,15 @@ contract DebtCrowd is Debtors {
         if (isShutDown(synth)) return;
         collateral = bound(collateral, 0, units(account) / 4);
         ISynthIssuer.Position memory position = issuer.positionOf(account, synth);
-        (uint256 price,) = freshPrice(synth);
+        (uint256 price, bool isForced) = freshPrice(synth);
         uint256 total = position.collateral + collateral;
-        uint256 most = price == 0 ? 0 : total * 1e20 / (price * issuer.termsOf(synth).initialPercent);
+        uint256 most = price == 0 || !isForced ? 0 : total * 1e20 / (price * issuer.termsOf(synth).initialPercent);
         // Often as much as may be, so that little makes it weak.
         debt = total < 10e6 || most <= position.debt
             ? 0
             : debt % 4 != 0 ? most - position.debt : bound(debt, 0, most - position.debt);
         if (issuer.debtOf(synth) + debt > issuer.termsOf(synth).ceiling) debt = 0;
+        if (account == vault.insuranceAccount()) debt = 0;
         Authorization memory approval = approve(account, address(usdc), collateral, VaultMessages.PURPOSE_LOCK);
         vm.prank(account);
         issuer.open(synth, uint128(collateral), uint128(debt), approval);
@@ -91,11 +92,11 @@ contract DebtCrowd is Debtors {
         if (isShutDown(synth) && position.debt != 0) return;
         uint256 balance = vault.balanceOf(account, synth);
         debt = bound(debt, 0, balance < position.debt ? balance : position.debt);
-        (uint256 price,) = freshPrice(synth);
+        (uint256 price, bool isForced) = freshPrice(synth);
         uint256 needed;
         if (position.debt > debt) {
             needed = ((position.debt - debt) * price * issuer.termsOf(synth).initialPercent + 1e20 - 1) / 1e20;
-            if (price == 0) needed = position.collateral;
+            if (price == 0 || !isForced) needed = position.collateral;
             if (needed < 10e6) needed = 10e6;
         }
         collateral = needed >= position.collateral ? 0 : bound(collateral, 0, position.collateral - needed);

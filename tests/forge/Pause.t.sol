@@ -115,13 +115,24 @@ contract PauseTest is Pool {
             vault.depositFor(alice, 10);
             expectPaused();
             vault.depositWithPermit(address(this), 10, 0, 27, 0, 0);
-            expectPaused();
-            vault.depositSynth(address(btc), 10);
         }
         vm.warp(START + 24 hours);
         vault.deposit(10);
         vault.depositFor(alice, 10);
         vm.assertEq(units(alice), 2_000_010);
+    }
+
+    /// @dev Whoever pays a debt back, liquidates or redeems may hold the synth in a wallet.
+    function test_a_synth_from_a_wallet_comes_in_while_deposits_are_paused() public {
+        request(alice, address(btc), BASE_PER_LOT);
+        pauseBoth();
+        vm.warp(START + 15 minutes);
+        vault.completeWithdrawal(alice, address(btc));
+        vm.startPrank(alice);
+        btc.approve(address(vault), BASE_PER_LOT);
+        vault.depositSynth(address(btc), BASE_PER_LOT);
+        vm.stopPrank();
+        vm.assertEq(btc.balanceOf(alice), 0);
     }
 
     function test_every_way_out_stays_open() public {

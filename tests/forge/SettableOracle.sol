@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.30;
 
-/// @title For tests: an oracle whose answers anyone sets. Of IPriceOracle it has `priceOf` only.
+import {IPriceOracle} from "../../contracts/interfaces/IPriceOracle.sol";
+
+/// @title For tests: an oracle whose answers anyone sets. Of IPriceOracle it has what the issuer asks.
 contract SettableOracle {
     struct Answer {
         uint256 price;
@@ -13,12 +15,29 @@ contract SettableOracle {
     uint32 public constant MAX_AGE = 1 hours;
 
     mapping(address synth => Answer) private _answers;
+    mapping(address synth => uint256) private _medians;
 
     /// @notice A price accepted now. A stale one before it makes it a resumed one.
     function set(address synth, uint256 price) external {
         Answer storage answer = _answers[synth];
         if (answer.at != 0 && block.timestamp > answer.at + answer.maxAge) answer.resumedAt = uint40(block.timestamp);
         (answer.price, answer.at, answer.maxAge) = (price, uint40(block.timestamp), MAX_AGE);
+    }
+
+    /// @notice What posters say, ahead of the accepted price; 0 for nothing else than that.
+    function setMedian(address synth, uint256 median) external {
+        _medians[synth] = median;
+    }
+
+    /// @dev The same as in IPriceOracle.
+    function medianOf(address synth) external view returns (uint256 median, uint8 readings) {
+        median = _medians[synth];
+        return (median == 0 ? _answers[synth].price : median, 1);
+    }
+
+    /// @dev The same as in IPriceOracle, a quorum of one.
+    function feedOf(address) external pure returns (IPriceOracle.Feed memory feed) {
+        feed.quorum = 1;
     }
 
     /// @dev The same as in IPriceOracle.

@@ -70,7 +70,7 @@ contract SynthIssuerInvariantsTest is Test {
     /// @dev The invariant says little if the crowd only ever does little: a dozen runs of this length do it all.
     function test_the_crowd_gets_everywhere() public {
         uint256[4] memory seen;
-        for (uint256 run; run < 12; ++run) {
+        for (uint256 run; run < 16; ++run) {
             crowd = new DebtCrowd();
             bytes4[] memory all = actions();
             for (uint256 step; step < 150; ++step) {

@@ -148,6 +148,45 @@ contract SynthIssuerOpenTest is Debtors {
         issuer.absorb(alice, address(btc));
         vm.warp(START + 24 hours);
         post(PRICE);
+        vm.warp(START + 24 hours + issuer.RESUME_GRACE());
+        open(bob, REQUIRED, ONE);
+    }
+
+    /// @dev The accepted price lags behind a jump: what it lags would be minted unbacked.
+    function test_open_and_close_value_debt_at_the_median_ahead() public {
+        open(alice, 2 * REQUIRED, ONE);
+        oracle.setMedian(address(btc), 2 * PRICE);
+        openReverts(
+            bob,
+            2 * REQUIRED - 1,
+            ONE,
+            abi.encodeWithSelector(ISynthIssuer.Undercollateralized.selector, 2 * REQUIRED - 1, 2 * REQUIRED)
+        );
+        open(bob, 2 * REQUIRED, ONE);
+        Authorization memory none;
+        vm.expectRevert(
+            abi.encodeWithSelector(ISynthIssuer.Undercollateralized.selector, 2 * REQUIRED - 1, 2 * REQUIRED)
+        );
+        vm.prank(alice);
+        issuer.close(address(btc), 1, 0, none);
+        oracle.setMedian(address(btc), PRICE / 2);
+        openReverts(
+            carol,
+            REQUIRED - 1,
+            ONE,
+            abi.encodeWithSelector(ISynthIssuer.Undercollateralized.selector, REQUIRED - 1, REQUIRED)
+        );
+    }
+
+    /// @dev While nobody may be liquidated, nobody may go into debt.
+    function test_open_waits_for_the_end_of_the_grace() public {
+        open(alice, 3 * REQUIRED, ONE);
+        vm.warp(START + 2 hours);
+        post(PRICE);
+        uint256 graceUntil = START + 2 hours + issuer.RESUME_GRACE();
+        openReverts(bob, REQUIRED, ONE, abi.encodeWithSelector(ISynthIssuer.PriceResumed.selector, graceUntil));
+        open(alice, 1e6, 0);
+        vm.warp(graceUntil);
         open(bob, REQUIRED, ONE);
     }
 
@@ -171,5 +210,10 @@ contract SynthIssuerOpenTest is Debtors {
         vm.expectRevert();
         issuer.unpause();
         vm.stopPrank();
+    }
+
+    /// @dev Nobody may liquidate it, so that its debt must be others' only.
+    function test_open_is_not_for_the_insurance_account() public {
+        openReverts(INSURANCE, 0, 1, abi.encodeWithSelector(ISynthIssuer.IsInsurance.selector, INSURANCE));
     }
 }

@@ -2,6 +2,7 @@
 pragma solidity ^0.8.30;
 
 import {Initializable} from "@openzeppelin/contracts-upgradeable/proxy/utils/Initializable.sol";
+import {TimelockController} from "@openzeppelin/contracts/governance/TimelockController.sol";
 import {IVault} from "../../contracts/interfaces/IVault.sol";
 import {EXIT_DELAY, MIN_UPGRADE_DELAY, SETTLEMENT_WINDOW} from "../../contracts/interfaces/Types.sol";
 import {Timelock} from "../../contracts/Timelock.sol";
@@ -19,14 +20,15 @@ contract VaultTwo is Vault {
 contract VaultUpgradeTest is Fixture {
     bytes32 internal constant UPGRADER_ROLE = keccak256("UPGRADER_ROLE");
 
-    function timelockOf(uint256 delay) internal returns (Timelock) {
+    /// @dev Anybody's timelock: ours has a floor of its own.
+    function timelockOf(uint256 delay) internal returns (TimelockController) {
         address[] memory self = new address[](1);
         self[0] = address(this);
-        return new Timelock(delay, self, self, address(this));
+        return new TimelockController(delay, self, self, address(this));
     }
 
     /// @dev Through the timelock; the wait is `delay`.
-    function upgrade(Timelock timelock, uint256 delay) internal {
+    function upgrade(TimelockController timelock, uint256 delay) internal {
         bytes memory call = abi.encodeCall(vault.upgradeToAndCall, (address(new VaultTwo()), ""));
         timelock.schedule(address(vault), 0, call, 0, 0, delay);
         vm.warp(block.timestamp + delay);
@@ -57,7 +59,7 @@ contract VaultUpgradeTest is Fixture {
 
     function test_upgrade_through_a_long_timelock_keeps_the_state() public {
         giveUnits(alice, 1_000);
-        Timelock timelock = timelockOf(MIN_UPGRADE_DELAY);
+        TimelockController timelock = timelockOf(MIN_UPGRADE_DELAY);
         vault.grantRole(UPGRADER_ROLE, address(timelock));
         upgrade(timelock, MIN_UPGRADE_DELAY);
         vm.assertEq(VaultTwo(address(vault)).version(), 2);
@@ -66,7 +68,7 @@ contract VaultUpgradeTest is Fixture {
     }
 
     function test_upgrader_must_be_a_long_timelock() public {
-        Timelock short = timelockOf(MIN_UPGRADE_DELAY - 1);
+        TimelockController short = timelockOf(MIN_UPGRADE_DELAY - 1);
         vm.expectRevert(abi.encodeWithSelector(IVault.UpgradeDelayTooShort.selector, address(short)));
         vault.grantRole(UPGRADER_ROLE, address(short));
         vm.expectRevert(abi.encodeWithSelector(IVault.UpgradeDelayTooShort.selector, alice));
@@ -75,8 +77,27 @@ contract VaultUpgradeTest is Fixture {
         vault.grantRole(UPGRADER_ROLE, address(usdc));
     }
 
+    function test_our_timelock_cannot_be_shortened_below_the_floor() public {
+        address[] memory self = new address[](1);
+        self[0] = address(this);
+        Timelock timelock = new Timelock(MIN_UPGRADE_DELAY, self, self, address(0));
+        bytes memory shorten = abi.encodeCall(timelock.updateDelay, (0));
+        timelock.schedule(address(timelock), 0, shorten, 0, 0, MIN_UPGRADE_DELAY);
+        vm.warp(block.timestamp + MIN_UPGRADE_DELAY);
+        timelock.execute(address(timelock), 0, shorten, 0, 0);
+
+        vm.assertEq(timelock.getMinDelay(), MIN_UPGRADE_DELAY);
+        bytes memory grant = abi.encodeCall(vault.grantRole, (vault.SETTLEMENT_ROLE(), address(this)));
+        vm.expectRevert(
+            abi.encodeWithSelector(
+                TimelockController.TimelockInsufficientDelay.selector, MIN_UPGRADE_DELAY - 1, MIN_UPGRADE_DELAY
+            )
+        );
+        timelock.schedule(address(vault), 0, grant, 0, 0, MIN_UPGRADE_DELAY - 1);
+    }
+
     function test_upgrade_is_refused_once_the_timelock_is_shortened() public {
-        Timelock timelock = timelockOf(MIN_UPGRADE_DELAY);
+        TimelockController timelock = timelockOf(MIN_UPGRADE_DELAY);
         vault.grantRole(UPGRADER_ROLE, address(timelock));
         bytes memory shorten = abi.encodeCall(timelock.updateDelay, (1 hours));
         timelock.schedule(address(timelock), 0, shorten, 0, 0, MIN_UPGRADE_DELAY);
@@ -94,7 +115,7 @@ contract VaultUpgradeTest is Fixture {
         address next = address(new VaultTwo());
         vm.expectRevert();
         vault.upgradeToAndCall(next, "");
-        Timelock timelock = timelockOf(MIN_UPGRADE_DELAY);
+        TimelockController timelock = timelockOf(MIN_UPGRADE_DELAY);
         vm.prank(address(timelock));
         vm.expectRevert();
         vault.upgradeToAndCall(next, "");
