@@ -2,13 +2,14 @@
 
 import asyncio
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 import click
 import msgspec
 
 from offchain.chain.contracts import Token, Vault
-from offchain.chain.pools import all_coins
+from offchain.chain.pools import Coin, all_coins
 from offchain.chain.registry import Registry, load_registry
 from offchain.chain.synths import find_synth
 from offchain.chain.wallet import Endpoint, Wallet
@@ -188,22 +189,34 @@ def balances(
     wallet = Wallet(first_url(rpc), secret)
     vault = book.address("Vault")
     held: dict[str, object] = {"account": wallet.address}
-    coins = all_coins(wallet.endpoint, book)
-    for coin in coins:
+    coins = labels(all_coins(wallet.endpoint, book))
+    for label, coin in coins.items():
         (atoms,) = wallet.call(vault, Vault.balance_of, wallet.address, coin.address)
-        held[coin.symbol] = coin.text(atoms)
+        held[label] = coin.text(atoms)
     free = asyncio.run(_available(api, secret))
-    available = None if free is None else {coin.symbol: free.get(coin.address, "0") for coin in coins}
+    available = None if free is None else {label: free.get(coin.address, "0") for label, coin in coins.items()}
     held["available"] = available
     if as_json:
         _answer(as_json, held)
         return
     click.echo(f"account: {wallet.address}")
-    for coin in coins:
-        part = "" if available is None else f" ({available[coin.symbol]} available)"
-        click.echo(f"{coin.symbol}: {held[coin.symbol]}{part}")
+    for label in coins:
+        part = "" if available is None else f" ({available[label]} available)"
+        click.echo(f"{label}: {held[label]}{part}")
     if available is None:
         click.echo(f"available: not known, the exchange at {api} does not answer")
+
+
+def labels(coins: Iterable[Coin]) -> dict[str, Coin]:
+    """One row per address: whoever has a name first keeps it, a later coin of that name in any case shows its
+    address, so that a synth that was called USDC does not stand where the settlement token does."""
+    found: dict[str, Coin] = {}
+    used = {"account", "available"}
+    for coin in coins:
+        name = coin.symbol.casefold()
+        found[f"{coin.symbol} {coin.address}" if name in used else coin.symbol] = coin
+        used.add(name)
+    return found
 
 
 async def _available(api: str, secret: bytes) -> dict[str, str] | None:

@@ -268,9 +268,11 @@ class HooatsClient:
         return convert((await self._get(f"/v1/fills{query}", session=True))["fills"], list[Fill])
 
     async def balances(self) -> dict[str, Balance]:
-        """By token symbol."""
-        rows = convert((await self._get("/v1/balances", session=True))["balances"], list[Balance])
-        return {row.token: row for row in rows}
+        """By token symbol; a later token of the same symbol by its address."""
+        found: dict[str, Balance] = {}
+        for row in convert((await self._get("/v1/balances", session=True))["balances"], list[Balance]):
+            found[row.address if row.token in found else row.token] = row
+        return found
 
     # --- operators ---
 

@@ -1,8 +1,8 @@
 """The life of markets: asked for by an operator, listed by the chain, opened, paused, delisted for good.
 
-Invariant: a number, a symbol and a synth are given away once; only an operator of the venue, or the process itself,
-changes a market's state, and nothing leaves DELISTED. Deliberately not here: whether an order may enter (admission),
-and the terms of the synth, which the contracts hold.
+Invariant: a number, a symbol and a synth are given away once, and no two tokens have names that differ in case only;
+only an operator of the venue, or the process itself, changes a market's state, and nothing leaves DELISTED.
+Deliberately not here: whether an order may enter (admission), and the terms of the synth, which the contracts hold.
 """
 
 import re
@@ -36,6 +36,8 @@ from offchain.engine.state import State
 from offchain.engine.trading import close
 
 SYNTH_DECIMALS: Final = 18
+QUOTE_SYMBOL: Final = "USDC"
+"""Until a market is listed, whose symbol says it."""
 _SYMBOL = re.compile(r"[A-Z0-9]{1,15}-[A-Z0-9]{1,15}")
 _SYNTH_SYMBOL = re.compile(rf"[A-Za-z0-9]{{1,{SYNTH_NAME_BYTES_MAX}}}")
 _SYNTH_NAME = re.compile(rf"[!-~](?:[ -~]{{0,{SYNTH_NAME_BYTES_MAX - 2}}}[!-~])?")
@@ -60,7 +62,7 @@ def request_market(state: State, command: RequestMarket) -> None:
     """One MarketRequested with the lowest free number, or a CommandRejected."""
     if command.by not in state.operators:
         state.reject(RejectReason.NOT_AN_OPERATOR)
-    elif not _is_sane(command, _quote_decimals(state)):
+    elif not _is_sane(command, _quote_decimals(state), _quote_symbol(state)):
         state.reject(RejectReason.INVALID_PARAMETER)
     elif _is_taken(state, command):
         state.reject(RejectReason.MARKET_EXISTS)
@@ -130,12 +132,25 @@ def _free_number(state: State) -> int:
 
 
 def _is_taken(state: State, command: RequestMarket) -> bool:
-    symbols = [book.market.symbol for book in state.books.values()]
+    """Whether the base or the synth would have the name of another token, in any case."""
+    names = {_quote_symbol(state).casefold()}
+    for book in state.books.values():
+        base = _base_symbol(book.market.symbol)
+        # The chain's log does not say what the synth is called: h and the base, as everywhere in this venue.
+        names |= {base, f"h{base}"}
     for requested in state.requested.values():
-        symbols.append(requested.symbol)
-        if requested.synth_symbol == command.synth_symbol:
-            return True
-    return command.symbol in symbols
+        names |= {_base_symbol(requested.symbol), requested.synth_symbol.casefold()}
+    return _base_symbol(command.symbol) in names or command.synth_symbol.casefold() in names
+
+
+def _base_symbol(symbol: str) -> str:
+    return symbol.partition("-")[0].casefold()
+
+
+def _quote_symbol(state: State) -> str:
+    """What listed markets call the settlement token: the oldest one's word, as in the gateway."""
+    listed = (state.books[number].market.symbol.partition("-")[2] for number in sorted(state.books))
+    return next((symbol for symbol in listed if symbol), QUOTE_SYMBOL)
 
 
 def _quote_decimals(state: State) -> int:
@@ -143,10 +158,12 @@ def _quote_decimals(state: State) -> int:
     return state.venue.quote_decimals
 
 
-def _is_sane(command: RequestMarket, quote_decimals: int) -> bool:
-    """What the contracts would refuse is refused here, where somebody reads the answer."""
+def _is_sane(command: RequestMarket, quote_decimals: int, quote_symbol: str) -> bool:
+    """What the contracts would refuse is refused here, where somebody reads the answer; and what settles in anything
+    else than the settlement token."""
     return (
         _SYMBOL.fullmatch(command.symbol) is not None
+        and command.symbol.endswith(f"-{quote_symbol}")
         and _SYNTH_SYMBOL.fullmatch(command.synth_symbol) is not None
         and _SYNTH_NAME.fullmatch(command.synth_name) is not None
         and 0 < command.base_atoms_per_lot < 2**128

@@ -212,9 +212,10 @@ class History:
         if pick.random() < 0.3:
             return SetOperators(operators=pick.choice(((), (ALICE,), (BOB, ALICE), (BOB, BOB))))
         name = f"S{pick.randrange(8)}"
+        symbol, synth = pick.random(), pick.random()
         return RequestMarket(
-            symbol=f"{name}-USDC" if pick.random() < 0.8 else "M1-USDC",
-            synth_symbol=name if pick.random() < 0.8 else "S0",
+            symbol=f"{name}-USDC" if symbol < 0.8 else f"{name}-EUR" if symbol < 0.9 else "M1-USDC",
+            synth_symbol=name if synth < 0.6 else name.lower() if synth < 0.8 else pick.choice(("S0", "hM1", "Usdc")),
             synth_name=name if pick.random() < 0.9 else "",
             base_atoms_per_lot=BASE_ATOMS,
             quote_atoms_per_tick_lot=QUOTE_ATOMS,

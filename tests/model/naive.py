@@ -492,12 +492,20 @@ class Naive:
 
     def on_RequestMarket(self, what: command.RequestMarket) -> None:
         """The model asks only for what makes sense, or has no name."""
-        symbols = [log.symbol for log in self.markets.values()] + [asked[0] for asked in self.asked.values()]
+        listed = [self.markets[number].symbol.split("-") for number in sorted(self.markets)]
+        quote = listed[0][1] if listed else "USDC"
+        wanted, _, end = what.symbol.partition("-")
+        taken = [quote]
+        for base, _ in listed:
+            taken += [base, "h" + base]
+        for symbol, synth in self.asked.values():
+            taken += [symbol.split("-")[0], synth]
+        taken = [name.lower() for name in taken]
         if what.by not in self.operators:
             self.no("NOT_AN_OPERATOR")
-        elif not what.synth_name:
+        elif not what.synth_name or end != quote:
             self.no("INVALID_PARAMETER")
-        elif what.symbol in symbols or what.synth_symbol in [asked[1] for asked in self.asked.values()]:
+        elif wanted.lower() in taken or what.synth_symbol.lower() in taken:
             self.no("MARKET_EXISTS")
         else:
             number = min(set(range(1, 1_000)) - set(self.markets) - set(self.asked))

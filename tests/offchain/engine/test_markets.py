@@ -103,9 +103,48 @@ def test_names_are_given_away_once(bench: Bench, taken: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize(
+    "taken",
+    [
+        {"synth_symbol": "USDC"},
+        {"synth_symbol": "usdc"},
+        {"synth_symbol": "SGOLD"},
+        {"synth_symbol": "gold"},
+        {"synth_symbol": "Base1"},
+        {"synth_symbol": "HBASE1"},
+        {"symbol": "USDC-USDC"},
+        {"symbol": "HBASE1-USDC"},
+        {"symbol": "SGOLD-USDC"},
+    ],
+)
+def test_no_two_tokens_have_names_that_differ_in_case_only(bench: Bench, taken: dict[str, str]) -> None:
+    """`hooats balances` showed USDC 0 to everybody once a synth was called USDC."""
+    assert request(bench) is None
+    assert request(bench, **{"symbol": "OIL-USDC", "synth_symbol": "sOIL", **taken}) is RejectReason.MARKET_EXISTS
+    assert request(bench, symbol="OIL-USDC", synth_symbol="OIL") is None, "base and synth of one market are one token"
+
+
+def test_a_base_in_small_letters_is_taken_too(bench: Bench) -> None:
+    log = market_log(bench.engine.last_event_sequence + 1, market=2, base=OTHER)
+    bench.do(ObserveLog(log=msgspec.structs.replace(log, symbol="Gold-USDC")))
+    assert request(bench) is RejectReason.MARKET_EXISTS
+
+
+def test_markets_settle_in_what_the_listed_ones_name() -> None:
+    bench = Bench(msgspec.structs.replace(VENUE, operators=(ALICE,)))
+    assert request(bench, symbol="GOLD-USDT") is RejectReason.INVALID_PARAMETER
+    assert request(bench) is None, "USDC while nothing is listed"
+    bench.do(ObserveLog(log=msgspec.structs.replace(market_log(1), symbol="BASE1-EUR")))
+    oil = {"synth_symbol": "sOIL"}
+    assert request(bench, symbol="OIL-USDC", **oil) is RejectReason.INVALID_PARAMETER
+    assert request(bench, symbol="OIL-EUR", **oil) is None
+
+
+@pytest.mark.parametrize(
     "wrong",
     [
         {"symbol": "gold-usdc"},
+        {"symbol": "GOLD-EUR"},
+        {"symbol": "GOLD-XUSDC"},
         {"symbol": "GOLD"},
         {"symbol": "GOLD-USDC\n"},
         {"symbol": "G" * 16 + "-USDC"},
