@@ -163,7 +163,7 @@ def test_markets_settle_in_what_the_listed_ones_name() -> None:
         {"bonus_percent": 50},
         {"bonus_percent": 0},
         {"quorum": 0},
-        {"quorum": 21},
+        {"quorum": 17},
         {"max_age_seconds": 3_601},
         {"max_move_ppm_per_minute": 0},
     ],
