@@ -12,12 +12,14 @@ key files: they are not in the data folder.
 
 import contextlib
 import hashlib
+import lzma
 import os
 import shutil
 import sqlite3
 import tarfile
 import tempfile
 import time
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,6 +43,8 @@ OPS = "ops.sqlite"
 SECRETS = ("session.secret",)
 ARCHIVES = (".tar", ".tar.gz", ".tgz")
 COPY_BYTES = 1 << 20
+MANIFEST_BYTES_MAX = 16 << 20
+"""Of an archive, before its manifest has said how much there is: a hundred bytes per segment."""
 
 
 class Content(msgspec.Struct, frozen=True, rename="camel"):
@@ -226,20 +230,28 @@ def _publish(copy: Path, to: Path) -> None:
 
 
 def _unpack(archive: Path, folder: Path) -> None:
-    """Plain files with names that a backup can have; anything else is refused before it is written."""
+    """Plain files with names that a backup can have, the manifest first and no more than it says; anything else is
+    refused before it is written."""
+    left = MANIFEST_BYTES_MAX
     try:
         with tarfile.open(archive) as packed:
             for member in packed:
                 if not member.isfile() or not _is_name(member.name):
                     raise InvalidInput(f"{archive} holds {member.name!r}, which no backup does", remedy="Do not use it")
+                if member.size > left:
+                    raise InvalidInput(f"{archive} holds more than its manifest says", remedy="Do not use it")
+                left -= member.size
                 file = packed.extractfile(member)
                 assert file is not None, "a plain file has content"
                 target = folder / member.name
                 target.parent.mkdir(mode=0o700, exist_ok=True)
                 with file, target.open("xb") as copy:
                     shutil.copyfileobj(file, copy, COPY_BYTES)
-    except (tarfile.TarError, EOFError, OSError) as error:
-        raise InvalidInput(f"{archive} does not unpack: {error}", remedy="Name an archive that is whole") from None
+                if member.name == MANIFEST:
+                    left = sum(content.bytes for content in _manifest(folder).files.values())
+    except (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError) as error:
+        words = str(error).partition("\n")[0].rstrip(":") or type(error).__name__
+        raise InvalidInput(f"{archive} does not unpack: {words}", remedy="Name an archive that is whole") from None
 
 
 def _is_name(name: str) -> bool:
@@ -249,13 +261,22 @@ def _is_name(name: str) -> bool:
     return not folder and name in (MANIFEST, OPS, *SECRETS)
 
 
-def _checked(folder: Path) -> Manifest:
+def _manifest(folder: Path) -> Manifest:
     try:
         manifest = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest)
     except (OSError, msgspec.MsgspecError) as error:
         raise InvalidInput(f"{folder} is no backup: {error}", remedy="Name one that hooats backup made") from None
     if manifest.format != FORMAT:
         raise InvalidInput(f"the backup has format {manifest.format}, not {FORMAT}", remedy="Use a newer hooats")
+    return manifest
+
+
+def _checked(folder: Path) -> Manifest:
+    for path in folder.rglob("*"):
+        if path.is_symlink():
+            link = path.relative_to(folder)
+            raise StorageError(f"{folder}: {link} is a symbolic link, which no backup holds", remedy="Do not use it")
+    manifest = _manifest(folder)
     found = set(_names(folder)) - {MANIFEST}
     for name in sorted(found ^ set(manifest.files)):
         what = "is missing" if name in manifest.files else "is not in its manifest"

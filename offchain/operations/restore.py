@@ -17,9 +17,13 @@ from typing import NamedTuple
 from offchain.chain.contracts import OrderbookCommitment, Settlement
 from offchain.chain.registry import Registry
 from offchain.chain.wallet import Endpoint
+from offchain.domain.command import record_bytes
 from offchain.domain.errors import ChainError, ConfigurationError, InvalidInput, StorageError
+from offchain.domain.keccak import keccak
 from offchain.operations.backup import JOURNAL, MANIFEST, Manifest, Position, opened, replay
+from offchain.storage import scan
 from offchain.storage.ops import Ops
+from offchain.storage.reader import JournalReader
 
 
 class Known(NamedTuple):
@@ -77,6 +81,7 @@ def restore(source: Path, data: Path, registry: Registry, url: str, *, accepts_l
             target.parent.mkdir(mode=0o700, exist_ok=True)
             shutil.copyfile(folder / name, target)
             target.chmod(0o600)
+        check_journal(staging / JOURNAL, manifest)
         position = replay(staging / JOURNAL)
         _check_replay(manifest, position)
         _check_ops(staging, manifest)
@@ -84,6 +89,23 @@ def restore(source: Path, data: Path, registry: Registry, url: str, *, accepts_l
         shutil.copyfile(folder / MANIFEST, staging / "restored.json")
         _publish(staging, data)
     return Restored(manifest, position, found)
+
+
+def check_journal(folder: Path, manifest: Manifest) -> None:
+    """The journal begins and ends as the manifest says: whoever made that may have written anything into it.
+
+    StorageError if not; a journal without a record is none.
+    """
+    tail = scan.scan(folder, manifest.chain_id) if scan.segments(folder) else None
+    first = JournalReader(folder).record(1) if tail is not None and tail.last_sequence else None
+    if tail is None or first is None:
+        raise StorageError("the journal of the backup has no record", remedy="Use another backup")
+    found = keccak(record_bytes(*first)).hex(), tail.last_sequence, "0x" + tail.last_hash.hex()
+    if found != (manifest.identity, manifest.last_sequence, manifest.last_hash):
+        raise StorageError(
+            f"the journal of the backup ends with sequence {found[1]}, or is not the one that its manifest names",
+            remedy="Use another backup",
+        )
 
 
 def _check_replay(manifest: Manifest, position: Position) -> None:

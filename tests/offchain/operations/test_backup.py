@@ -13,6 +13,7 @@ import tarfile
 import threading
 from pathlib import Path
 
+import msgspec
 import pytest
 from click.testing import CliRunner
 from local_chain import LocalChain, Venue
@@ -33,7 +34,7 @@ from offchain.domain.errors import (
 )
 from offchain.domain.units import Address
 from offchain.operations import restore as restoring
-from offchain.operations.backup import Manifest, back_up, opened, replay
+from offchain.operations.backup import Manifest, back_up, content_of, opened, replay
 from offchain.operations.restore import Known, beyond, known_to_chain
 from offchain.projector.replay import replay_journal
 from offchain.sequencer.link import SequencerLink
@@ -231,6 +232,69 @@ def test_an_archive_writes_nowhere_else(tmp_path: Path, name: str) -> None:
     with pytest.raises(InvalidInput, match="no backup does"), opened(tmp_path / "a.tar"):
         pass
     assert not (tmp_path / "evil").exists()
+
+
+def test_an_archive_holds_no_more_than_its_manifest_says(backup: Path, tmp_path: Path) -> None:
+    """Zeros are a thousandth of their size in an archive."""
+    (tmp_path / "zeros").write_bytes(bytes(1_000_000))
+    with tarfile.open(tmp_path / "a.tgz", "w:gz") as archive:
+        archive.add(backup / "backup.json", "backup.json")
+        archive.add(tmp_path / "zeros", "ops.sqlite")
+    with pytest.raises(InvalidInput, match="more than its manifest"), opened(tmp_path / "a.tgz"):
+        pass
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"no archive", b"\x1f\x8b\x08" + b"\xff" * 90, b"\xfd7zXZ\x00" + b"\xff" * 90]
+)
+def test_what_is_no_archive_is_told_in_one_line(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.tar").write_bytes(content)
+    with pytest.raises(InvalidInput, match=r"does not unpack|is no backup") as refused, opened(tmp_path / "a.tar"):
+        pass
+    assert "\n" not in str(refused.value)
+
+
+def test_a_folder_with_a_link_is_no_backup(backup: Path, tmp_path: Path) -> None:
+    """What it points at, anything that this process may read, would be copied."""
+    (backup / "ops.sqlite").rename(tmp_path / "elsewhere")
+    (backup / "ops.sqlite").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(StorageError, match=r"ops\.sqlite is a symbolic link"):
+        restore(backup, tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+def rewrite(backup: Path, **changes: object) -> None:
+    """The manifest with other words, of whatever the folder holds; without a position, as of --quick."""
+    manifest = json.loads((backup / "backup.json").read_bytes())
+    files = {str(path.relative_to(backup)): path for path in backup.rglob("*") if path.is_file()}
+    del files["backup.json"]
+    contents = {name: msgspec.to_builtins(content_of(path)) for name, path in files.items()}
+    manifest |= {"position": None, "files": contents, **changes}
+    (backup / "backup.json").write_text(json.dumps(manifest))
+
+
+@pytest.mark.parametrize(
+    "lie", [{"lastSequence": 34}, {"lastSequence": 36}, {"lastHash": "0x" + "00" * 32}, {"identity": "00" * 32}]
+)
+def test_a_manifest_that_does_not_speak_of_its_journal(backup: Path, tmp_path: Path, lie: dict[str, object]) -> None:
+    (backup / "ops.sqlite").unlink()
+    rewrite(backup, **lie)
+    with pytest.raises(StorageError, match="the journal of the backup ends with sequence 35"):
+        restore(backup, tmp_path / "new", accepts_loss=True)
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("content", [None, b"garbage"])
+def test_a_journal_without_a_record_is_no_backup(backup: Path, tmp_path: Path, content: bytes | None) -> None:
+    shutil.rmtree(backup / "journal")
+    (backup / "ops.sqlite").unlink()
+    if content is not None:
+        (backup / "journal").mkdir()
+        (backup / "journal" / f"{1:020}.journal").write_bytes(content)
+    rewrite(backup)
+    with pytest.raises(StorageError, match="no record"):
+        restore(backup, tmp_path / "new", accepts_loss=True)
+    assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.usefixtures("replayed")
