@@ -16,7 +16,7 @@ from typing import NamedTuple
 import structlog
 
 from keepers.lease import KeptLease
-from keepers.quotes import READ_SECONDS, Quotes, QuoteSource, QuotesUnavailable, to_price_down
+from keepers.quotes import READ_SECONDS, Quotes, QuoteSource, QuotesUnavailable, is_symbol, to_price_down
 from keepers.trial import try_out
 from offchain.chain import rpc as questions
 from offchain.chain.contracts import PriceOracle, SynthFactory, TwapSource
@@ -230,6 +230,9 @@ class Pricer:
         self._source, self._settings, self._gas_max, self._now = source, settings, gas_max, now
         self._target = registry.address("PriceOracle")
         self._twap = registry.address("TwapSource") if "TwapSource" in registry.contracts else None
+        self._created: dict[str, Address] = {}
+        """Synths that were created after the deployment; an address is for ever."""
+        self._ignored: dict[str, str] = {}
         self._max_ages: dict[str, tuple[Address, int]] = {}
         self._averaged: set[str] = set()
         self._feeds: tuple[Feed, ...] = ()
@@ -298,7 +301,8 @@ class Pricer:
 
     def describe(self) -> dict[str, object]:
         """`missing`: synths with a feed that have no price; `refused`: why a quote is not posted; `fault`: why the
-        source could not be read; `reverts`: why the oracle refuses us."""
+        source could not be read; `ignored`: names of the source that are no synth's, and why; `reverts`: why the oracle
+        refuses us."""
         flaws = {
             feed.symbol: flaw
             for feed in self._feeds
@@ -310,6 +314,7 @@ class Pricer:
             "missing": sorted(feed.symbol for feed in self._feeds if not self._price_of(feed.symbol)),
             "refused": flaws,
             "fault": self._fault,
+            "ignored": dict(self._ignored),
             "reverts": self._reverts,
             "sourceAge": age,
             "inFlight": len(self._sender.open()),
@@ -370,13 +375,31 @@ class Pricer:
         self._max_ages, self._averaged = found, averaged
 
     async def _find_synths(self, symbols: Sequence[str]) -> dict[str, Address]:
-        """Those that were created after the deployment."""
+        """Those that were created after the deployment. A name that is none, or that the node refuses to look up, is
+        left out, and stops nobody else's price."""
         if "SynthFactory" not in self._registry.contracts:
             return {}
         factory = self._registry.address("SynthFactory")
-        answers = await self._ask([questions.call(factory, SynthFactory.synth_of.encode(symbol)) for symbol in symbols])
-        found = [Address(str(SynthFactory.synth_of.decode(answer)[0]).lower()) for answer in answers]
-        return {symbol: synth for symbol, synth in zip(symbols, found, strict=True) if synth != ZERO_ADDRESS}
+        ignored = {symbol: "not a symbol" for symbol in symbols if not is_symbol(symbol)}
+        asked = [symbol for symbol in symbols if symbol not in self._created and symbol not in ignored]
+        queries = [questions.call(factory, SynthFactory.synth_of.encode(symbol)) for symbol in asked]
+        answers = await self._rpc.read_all(queries) if queries else []
+        for symbol, answer in zip(asked, answers, strict=True):
+            if isinstance(answer, RpcRefused):
+                ignored[symbol] = str(answer)
+                continue
+            synth = Address(str(SynthFactory.synth_of.decode(answer)[0]).lower())
+            if synth != ZERO_ADDRESS:
+                self._created[symbol] = synth
+        self._report_ignored(ignored)
+        return {symbol: self._created[symbol] for symbol in symbols if symbol in self._created}
+
+    def _report_ignored(self, reasons: Mapping[str, str]) -> None:
+        """Names shortened and escaped: they are whatever somebody wrote into a file."""
+        told = {ascii(name[:40])[1:-1]: reason[:200] for name, reason in reasons.items()}
+        if told != self._ignored:
+            _log.warning("ignored", names=told)
+        self._ignored = told
 
     async def _ask(self, queries: Sequence[Query[bytes]]) -> list[bytes]:
         answers = []

@@ -17,6 +17,7 @@ import httpx
 import msgspec
 
 from offchain.domain.errors import ConfigurationError, HooatsError
+from offchain.domain.limits import SYNTH_NAME_BYTES_MAX
 
 QUOTE_DECIMALS = 6
 """Of the settlement token: prices are its units per whole synth (10^18 atoms)."""
@@ -32,6 +33,7 @@ FILE_SYNTHS_MAX = 100
 """Each is looked for on chain."""
 DIGITS_MAX = 40
 
+_SYMBOL = re.compile(rf"[!-~]{{1,{SYNTH_NAME_BYTES_MAX}}}")
 _DECIMAL = re.compile(rf"([0-9]{{1,{DIGITS_MAX}}})(?:[.]([0-9]{{1,{DIGITS_MAX}}}))?")
 
 
@@ -156,6 +158,11 @@ def parse_names(pairs: Sequence[str]) -> dict[str, str]:
             raise ConfigurationError(f"--map {pair[:60]!r} is not understood", remedy="Like --map hBTC=BTC")
         names[symbol] = name
     return names
+
+
+def is_symbol(text: str) -> bool:
+    """Whether a synth could be called so; a chain is not asked for anything else."""
+    return _SYMBOL.fullmatch(text) is not None
 
 
 def to_price_down(text: object) -> int:

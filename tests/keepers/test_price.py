@@ -40,7 +40,7 @@ from offchain.chain.abi import Function
 from offchain.chain.contracts import AmmFactory, PriceOracle, Token
 from offchain.chain.fees import FeePolicy
 from offchain.chain.registry import Contract, Registry, write_registry
-from offchain.chain.rpc import Rpc
+from offchain.chain.rpc import Rpc, RpcRefused
 from offchain.chain.signing import SigningKey
 from offchain.chain.transactions import Sender
 from offchain.domain.keccak import keccak
@@ -341,6 +341,32 @@ async def test_a_missing_or_wrong_quote_is_told_and_stops_nobody(bench: Bench) -
     await bench.steps()
     assert (stage.posted(stage.btc), stage.posted(ETH)) == (0, 2_600_000_000)
     assert bench.pricer.describe()["refused"] == {"hBTC": "not a decimal: '-1'"}
+
+
+async def test_a_nonsense_name_in_the_file_stops_nobody(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One key of 900,000 letters once stopped every post: no node takes the call that looks it up."""
+    stage, read_all = bench.stage, Rpc.read_all
+
+    async def picky(self: Rpc, queries: Any) -> list[Any]:
+        answers = await read_all(self, queries)
+        bad = b"hBAD".hex()
+        pairs = zip(queries, answers, strict=True)
+        return [
+            RpcRefused("eth_call", 1, "no") if bad in json.dumps(query.params) else answer for query, answer in pairs
+        ]
+
+    monkeypatch.setattr(Rpc, "read_all", picky)
+    nonsense = {"h" * 900_000: "1", "h\u00e9": "1", "h BTC": "1", "": "1"}
+    write_prices(bench.path, hBTC="60000", hETH="2500", hBAD="1", hELSE="1", **nonsense)
+    await bench.steps()
+    assert (stage.price(stage.btc), stage.price(ETH)) == (PRICE, 2_500_000_000)
+    ignored = bench.pricer.describe()["ignored"]
+    assert isinstance(ignored, dict)
+    assert {name: len(name) for name in ignored} == {"": 0, "h" * 40: 40, "h BTC": 5, "h\\xe9": 5, "hBAD": 4}
+    assert ignored["hBAD"] == "eth_call was refused (1): no" and ignored["h BTC"] == "not a symbol"
+    write_prices(bench.path, hBTC="61000")
+    await bench.steps()
+    assert bench.pricer.describe()["ignored"] == {}
 
 
 async def test_a_jump_waits_for_three_readings(bench: Bench) -> None:

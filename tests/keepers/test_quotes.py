@@ -15,6 +15,7 @@ from keepers.quotes import (
     FileQuotes,
     HyperliquidQuotes,
     QuotesUnavailable,
+    is_symbol,
     make_source,
     parse_names,
     to_price_down,
@@ -59,6 +60,16 @@ def test_every_decimal_is_cut_off_at_a_unit(number: int, places: int) -> None:
             to_price_down(text)
     else:
         assert to_price_down(text) == expected
+
+
+@pytest.mark.parametrize("name", ["", "h BTC", "h" * 32, "h" * 900_000, "hBTC\n", "\ud800", "h\u00e9", "\x1b[2J"])
+def test_what_no_synth_is_called(name: str) -> None:
+    assert not is_symbol(name)
+
+
+@pytest.mark.parametrize("name", ["h", "hBTC", "h" * 31, "1e5", "h.b_2"])
+def test_what_a_synth_may_be_called(name: str) -> None:
+    assert is_symbol(name)
 
 
 async def test_a_file(tmp_path: Path) -> None:
