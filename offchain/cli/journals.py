@@ -12,10 +12,12 @@ from offchain.cli import options
 from offchain.cli.failures import Negative
 from offchain.cli.money import first_url
 from offchain.domain.batch import EpochHeader
+from offchain.domain.errors import InvalidInput
 from offchain.domain.units import Address
 from offchain.projector.replay import replay_journal
 from offchain.storage.inspect import json_lines
-from offchain.storage.journal import Journal
+from offchain.storage.journal import durable_sequence, locked
+from offchain.storage.scan import RESTORE, scan, segments
 
 
 @click.command()
@@ -29,7 +31,7 @@ def replay(data: Path, registry: Path, chain_id: int, rpc: str, as_json: bool) -
 
     With --rpc: rebuild every epoch's header (both roots, state root, data hash) and compare it with the committed one.
     """
-    replayed = replay_journal(data / "journal")
+    replayed = replay_journal(_existing(data))
     engine = replayed.engine
     answer: dict[str, object] = {
         "sequence": engine.sequence,
@@ -69,7 +71,7 @@ def journal() -> None:
 @click.option("--limit", type=click.IntRange(min=0), default=0, help="At most this many records; 0 for all.")
 def inspect(data: Path, first: int, limit: int) -> None:
     """Print the journal as JSON lines, one command a line."""
-    for count, line in enumerate(json_lines(data / "journal", first), start=1):
+    for count, line in enumerate(json_lines(_existing(data), first), start=1):
         click.echo(line)
         if count == limit:
             break
@@ -77,10 +79,23 @@ def inspect(data: Path, first: int, limit: int) -> None:
 
 @journal.command("verify")
 @options.data
-@options.chain_id
-def verify_journal(data: Path, chain_id: int) -> None:
-    """Check every byte of the journal: framing, checksums, hash chain. The node must be stopped."""
-    with Journal.open(data / "journal", chain_id=chain_id) as opened:
-        click.echo(f"sequences 1..{opened.last_sequence}, hash 0x{opened.last_hash.hex()}")
-        if opened.torn_bytes:
-            click.echo(f"a torn tail of {opened.torn_bytes} bytes was cut")
+def verify_journal(data: Path) -> None:
+    """Check every byte of the journal: framing, checksums, hash chain.
+
+    The node must be stopped; nothing is changed. Exit code 1 if something is gone that was durable.
+    """
+    folder = _existing(data)
+    with locked(folder):
+        tail, durable = scan(folder), durable_sequence(folder) or 0
+    click.echo(f"sequences 1..{tail.last_sequence}, hash 0x{tail.last_hash.hex()}")
+    if tail.torn_bytes:
+        click.echo(f"a torn tail of {tail.torn_bytes} bytes follows; the node cuts it when it starts")
+    if durable > tail.last_sequence:
+        raise Negative(f"sequence {durable} was durable, and {tail.last_sequence} is the last", remedy=RESTORE)
+
+
+def _existing(data: Path) -> Path:
+    """The journal's folder; `InvalidInput` if there is no segment in it, so that a mistyped folder is no empty one."""
+    if not segments(data / "journal"):
+        raise InvalidInput(f"there is no journal in {data}", field="--data", remedy="Name the data folder of a node")
+    return data / "journal"

@@ -13,7 +13,7 @@ import contextlib
 import fcntl
 import os
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -23,7 +23,7 @@ from offchain.storage import frames, scan
 from offchain.storage.disk import Disk
 from offchain.storage.frames import Record
 
-__all__ = ["Journal", "Record", "durable_sequence"]
+__all__ = ["Journal", "Record", "durable_sequence", "locked"]
 
 LOCK_NAME = "lock"
 DURABLE_NAME = "durable"
@@ -167,20 +167,43 @@ def durable_sequence(folder: Path) -> int | None:
     return int(sequence) if sequence ^ complement == _ALL_BITS else None
 
 
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keeps a writer from starting meanwhile, and writes nothing; JournalLocked while one runs.
+
+    Without a lock file (in a copy) there is nothing to hold.
+    """
+    try:
+        descriptor = os.open(folder / LOCK_NAME, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        yield
+        return
+    try:
+        _hold(descriptor, folder)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def _lock(folder: Path) -> int:
     """The descriptor holds the lock: it is not inherited, and ends with the process however that ends."""
     descriptor = os.open(folder / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _hold(descriptor, folder)
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, str(os.getpid()).encode(), 0)
-    except BlockingIOError:
-        owner = os.pread(descriptor, 32, 0).decode(errors="replace") or "unknown"
-        os.close(descriptor)
-        raise JournalLocked(
-            f"{folder} belongs to the running process {owner}", remedy="One node per data folder: stop that one first"
-        ) from None
     except BaseException:
         os.close(descriptor)
         raise
     return descriptor
+
+
+def _hold(descriptor: int, folder: Path) -> None:
+    """JournalLocked names the process that has it."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        owner = os.pread(descriptor, 32, 0).decode(errors="replace") or "unknown"
+        raise JournalLocked(
+            f"{folder} belongs to the running process {owner}", remedy="One node per data folder: stop that one first"
+        ) from None

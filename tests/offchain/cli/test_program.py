@@ -12,6 +12,8 @@ import click
 import pytest
 
 from offchain.cli.program import hooats
+from offchain.storage.frames import Record
+from offchain.storage.journal import Journal
 
 ROOT = Path(__file__).parents[3]
 KEY = "0x" + "11" * 32
@@ -158,3 +160,49 @@ def test_verify_refuses_what_is_no_proof(tmp_path: Path, registry: Path) -> None
 
 def test_replay_without_a_journal(tmp_path: Path) -> None:
     one_line(run("replay", "--data", tmp_path / "nowhere"), 2, "no journal")
+
+
+@pytest.mark.parametrize("command", ["replay", "journal verify", "journal inspect", "backup --to b.tar", "doctor"])
+@pytest.mark.parametrize("there", [False, True], ids=["no folder", "empty folder"])
+def test_what_only_looks_creates_nothing(command: str, there: bool, tmp_path: Path, registry: Path) -> None:
+    """A mistyped --data must neither look like a verified journal nor leave one for a node to start from."""
+    data = tmp_path / "mistyped"
+    if there:
+        (data / "journal").mkdir(parents=True)
+    before = sorted(tmp_path.rglob("*"))
+    words = [str(tmp_path / word) if word.endswith(".tar") else word for word in command.split()]
+    done = run(*words, "--data", data, HOOATS_REGISTRY=str(registry), HOOATS_RPC="http://127.0.0.1:9")
+    if command != "doctor":
+        one_line(done, 2, "there is no journal in", str(data), "Name the data folder of a node")
+        assert not done.stdout
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_verifying_changes_nothing(tmp_path: Path) -> None:
+    """A torn tail is for the node to cut; whoever verifies gets a word about it."""
+    folder = tmp_path / "journal"
+    with Journal.open(folder, chain_id=31337) as journal:
+        journal.append([Record(1, 1, 1, 5, b"payload")])
+    (segment,) = folder.glob("*.journal")
+    segment.write_bytes(segment.read_bytes() + b"torn")
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    done = run("journal", "verify", "--data", tmp_path)
+    assert done.returncode == 0 and "sequences 1..1, hash 0x" in done.stdout
+    assert "torn tail of 4 bytes" in done.stdout
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_verifying_tells_of_what_was_durable_and_is_gone(tmp_path: Path) -> None:
+    folder = tmp_path / "journal"
+    with Journal.open(folder, chain_id=31337) as journal:
+        journal.append([Record(1, 1, 1, 5, b"payload")])
+        journal.append([Record(1, 1, 2, 5, b"payload")])
+    (segment,) = folder.glob("*.journal")
+    segment.write_bytes(segment.read_bytes()[:-1])
+    one_line(run("journal", "verify", "--data", tmp_path), 1, "sequence 2 was durable", "1 is the last")
+
+
+def test_verifying_waits_for_no_node(tmp_path: Path) -> None:
+    with Journal.open(tmp_path / "journal", chain_id=31337) as journal:
+        journal.append([Record(1, 1, 1, 5, b"payload")])
+        one_line(run("journal", "verify", "--data", tmp_path), 2, "running process", "stop")
