@@ -20,7 +20,6 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit, urlunsplit
 
 import click
 from click.core import ParameterSource
@@ -32,6 +31,10 @@ WITHHELD = "(withheld)"
 FILE_BYTES_MAX = 1024 * 1024
 PATH_PART_SHOWN_MAX = 16
 """A longer part of a URL's path may be a provider's key."""
+_USERINFO = re.compile(r"://(?:(?!,\s*[A-Za-z][A-Za-z0-9+.:-]*://).)*@", re.DOTALL)
+"""Up to the last @ before the next URL."""
+_KIND = re.compile(r"((?:[A-Za-z]+:(?=[A-Za-z][A-Za-z0-9+.-]*://))?)(.*)", re.DOTALL)
+"""A source's kind before its URL, and the rest."""
 
 Tables = dict[str, Any]
 
@@ -95,21 +98,26 @@ def shown(option: click.Option, value: Any) -> str:
         return "(none)"
     if isinstance(value, bool):
         return str(value).lower()
-    return ",".join(redacted(part) for part in str(value).split(",")) if "://" in str(value) else str(value)
+    return redacted(str(value)) if "://" in str(value) else str(value)
 
 
-def redacted(url: str) -> str:
-    """A URL without user, password, query, and parts of the path long enough to be a key."""
-    try:
-        parts = urlsplit(url.strip())
-        host = parts.netloc.rpartition("@")[2]
-    except ValueError:
-        return WITHHELD
-    if parts.scheme.startswith("sqlite"):
-        return url
-    path = "/".join(WITHHELD if len(part) >= PATH_PART_SHOWN_MAX else part for part in parts.path.split("/"))
-    netloc = f"{WITHHELD}@{host}" if "@" in parts.netloc else host
-    return urlunsplit((parts.scheme, netloc, path, WITHHELD if parts.query else "", ""))
+def redacted(urls: str) -> str:
+    """URLs, comma separated, without user, password, query, and parts of the path long enough to be a key.
+
+    Also behind a kind, like hyperliquid:https://… Rather too much is withheld than a password shown: whatever is before
+    an @ goes, as a password may hold commas and slashes.
+    """
+    return ",".join(map(_redacted_one, _USERINFO.sub(f"://{WITHHELD}@", urls).split(",")))
+
+
+def _redacted_one(url: str) -> str:
+    kind, url = _KIND.match(url.strip()).groups()  # type: ignore[union-attr]  # it matches everything
+    scheme, separator, rest = url.partition("://")
+    rest, question, _ = rest.partition("#")[0].partition("?")
+    if not scheme.startswith("sqlite"):
+        host, *path = rest.split("/")
+        rest = "/".join([host, *(WITHHELD if len(part) >= PATH_PART_SHOWN_MAX else part for part in path)])
+    return kind + scheme + separator + rest + (f"?{WITHHELD}" if question else "")
 
 
 def unread_variables(root: click.Group, known: frozenset[str]) -> list[str]:

@@ -155,6 +155,13 @@ def test_every_variable_has_one_meaning() -> None:
         ("sqlite:////var/lib/hooats/a_rather_long_name.sqlite", "sqlite:////var/lib/hooats/a_rather_long_name.sqlite"),
         ("postgresql://me:pw@db/ops", "postgresql://(withheld)@db/ops"),
         ("https://h/v2/" + "a" * 32, "https://h/v2/(withheld)"),
+        ("hyperliquid:http://u:pw@h.io/", "hyperliquid:http://(withheld)@h.io/"),
+        ("hyperliquid:https://h/" + "a" * 32 + "?k=v", "hyperliquid:https://h/(withheld)?(withheld)"),
+        ("http://user:p,w@h/x", "http://(withheld)@h/x"),
+        ("http://user:p/w?@h/x", "http://(withheld)@h/x"),
+        ("http://u:p@q@h/x", "http://(withheld)@h/x"),
+        ("http://a/x,http://u:p@b,http://c", "http://a/x,http://(withheld)@b,http://c"),
+        ("sqlite+pysqlcipher://:pass@/x?key=k", "sqlite+pysqlcipher://(withheld)@/x?(withheld)"),
     ],
 )
 def test_redacted(url: str, expected: str) -> None:
