@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from offchain.cli.failures import Negative
-from offchain.client import HooatsClient, Refused
+from offchain.client import ExchangeUnreachable, HooatsClient, Refused
 from offchain.domain.errors import InvalidInput
 from offchain.security.keys import load_key
 
@@ -22,8 +22,18 @@ def connect(api: str, secret: bytes | None) -> HooatsClient:
     return HooatsClient(api, secret, connect_seconds=CONNECT_SECONDS)
 
 
-def ask(api: str, key: Path | None, password_file: Path | None, question: Callable[[HooatsClient], Awaitable[T]]) -> T:
-    """What the exchange answers; `Negative` with its reason if it refuses."""
+def ask(
+    api: str,
+    key: Path | None,
+    password_file: Path | None,
+    question: Callable[[HooatsClient], Awaitable[T]],
+    *,
+    sends: bool = False,
+) -> T:
+    """What the exchange answers; `Negative` with its reason if it refuses.
+
+    `sends`: the question is one request that changes something; whoever asks hears if it certainly did not.
+    """
     secret = None if key is None else load_key(key, password_file).secret
 
     async def connected() -> T:
@@ -32,5 +42,10 @@ def ask(api: str, key: Path | None, password_file: Path | None, question: Callab
                 return await question(client)
             except Refused as refused:
                 raise Negative(refused.message, remedy=refused.remedy) from None
+            except ExchangeUnreachable as failure:
+                if failure.is_sent or not sends:
+                    raise
+                remedy = f"Nothing was sent. {failure.remedy}"
+                raise ExchangeUnreachable(failure.message, remedy=remedy, is_sent=False) from None
 
     return asyncio.run(connected())

@@ -107,7 +107,7 @@ def create(
         "maxAgeSeconds": max_age,
         "maxMovePpmPerMinute": max_move,
     }
-    requested = ask(api, key, password_file, lambda client: client.create_market(symbol, terms))
+    requested = ask(api, key, password_file, lambda client: client.create_market(symbol, terms), sends=True)
     words = f"{symbol} is asked for as market {requested['market']}; the list keeper brings it on chain"
     click.echo(json.dumps(requested) if as_json else words)
 
@@ -116,7 +116,7 @@ def _state_command(action: str, help: str, *decorations: Callable[[Any], Any]) -
     """`hooats market <action> SYMBOL`."""
 
     def change(symbol: str, key: Path, password_file: Path | None, api: str, as_json: bool, **_: object) -> None:
-        row = ask(api, key, password_file, lambda client: client.set_market_state(symbol, action))
+        row = ask(api, key, password_file, lambda client: client.set_market_state(symbol, action), sends=True)
         click.echo(json.dumps(row) if as_json else f"{symbol} is {row['state']}")
 
     command: Any = change

@@ -96,7 +96,7 @@ def place(
     async def send(client: HooatsClient) -> Placed:
         return await client.place(symbol, side, price, size, **details)
 
-    placed = ask(api, key, password_file, send)
+    placed = ask(api, key, password_file, send, sends=True)
     _print(placed, [describe(placed.order)], as_json)
 
 
@@ -112,10 +112,10 @@ def cancel(order_id: str, everything: bool, key: Path, password_file: Path | Non
     if bool(order_id) == everything:
         raise click.UsageError("give an ORDER_ID or --all")
     if everything:
-        cancelled = ask(api, key, password_file, lambda client: client.cancel_all())
+        cancelled = ask(api, key, password_file, lambda client: client.cancel_all(), sends=True)
         _print(cancelled, [f"cancelled {len(cancelled)} orders", *cancelled], as_json)
         return
-    found = ask(api, key, password_file, lambda client: client.cancel(order_id))
+    found = ask(api, key, password_file, lambda client: client.cancel(order_id), sends=True)
     _print(found, [describe(found)], as_json)
 
 

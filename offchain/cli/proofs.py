@@ -3,17 +3,18 @@
 import json
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import click
-import httpx
 
 from offchain.chain.contracts import OrderbookCommitment, Vault
 from offchain.chain.registry import Registry, load_registry
 from offchain.chain.wallet import Endpoint
 from offchain.cli import options
+from offchain.cli.exchange import ask
 from offchain.cli.failures import Negative
 from offchain.cli.money import first_url
-from offchain.domain.errors import InvalidInput, SequencerUnavailable
+from offchain.domain.errors import InvalidInput
 from offchain.projector.proofs import receipt_signer, verify_proof
 
 
@@ -23,13 +24,7 @@ from offchain.projector.proofs import receipt_signer, verify_proof
 @options.api
 def prove(order_id: str, out: Path | None, api: str) -> None:
     """Write the proof file of the order ORDER_ID: header, leaf, proof, order, signature and receipt."""
-    try:
-        answer = httpx.get(f"{api}/v1/proofs/{order_id}", timeout=30)
-        body = answer.json()
-    except (httpx.HTTPError, ValueError) as error:
-        raise SequencerUnavailable(f"no answer from {api}: {error}", remedy="Check --api") from None
-    if answer.status_code != 200:
-        raise Negative(f"no proof of {order_id}: {body['error']['message']}")
+    body = ask(api, None, None, lambda client: client.proof(quote(order_id, safe="")))
     text = json.dumps(body, indent=2)
     if out is None:
         click.echo(text)

@@ -17,8 +17,12 @@ class Refused(HooatsError):
 
 
 class ExchangeUnreachable(SequencerUnavailable):
-    """No answer within the time for retries. What was sent may have been executed: ask for `digest`."""
+    """No answer within the time for retries. What was sent may have been executed: ask for `digest`.
 
-    def __init__(self, message: str, *, digest: str = "", remedy: str = "") -> None:
+    `is_sent` is False only if there was no connection, so that this request cannot have arrived.
+    """
+
+    def __init__(self, message: str, *, digest: str = "", remedy: str = "", is_sent: bool = True) -> None:
         super().__init__(message, remedy=remedy)
         self.digest = digest
+        self.is_sent = is_sent

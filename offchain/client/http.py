@@ -391,22 +391,17 @@ class HooatsClient:
         """The decoded answer. Retries what may be retried until `retry_seconds` are over."""
         content = msgspec.json.encode(body) if body is not None else b""
         started, delay = time.monotonic(), _BACKOFF_SECONDS[0]
+        is_sent = False
         while True:
             patience = self._retry_seconds
             try:
                 return await self._send_once(method, target, content, session)
-            except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-                words = f"no exchange answers at {self.url} ({type(error).__name__})"
-                failure: Exception = ExchangeUnreachable(
-                    words, digest=digest, remedy="Nothing was sent; check the URL (--api), and that the venue runs"
-                )
+            except (httpx.ConnectError, httpx.ConnectTimeout):
+                failure: Exception = _unreachable(self.url, method, digest, is_sent)
                 wait, patience = delay, self._connect_seconds
-            except httpx.TransportError as error:
-                failure = ExchangeUnreachable(
-                    f"{self.url} does not answer: {type(error).__name__}",
-                    digest=digest,
-                    remedy="The outcome may be unknown: ask for the order" if method != "GET" else "Check the URL",
-                )
+            except httpx.TransportError:
+                is_sent = True
+                failure = _unreachable(self.url, method, digest, is_sent)
                 wait = delay
             except Refused as refused:
                 if refused.code not in (*_UNKNOWN_CODES, "RATE_LIMITED"):
@@ -414,6 +409,7 @@ class HooatsClient:
                 failure = refused
                 wait = max(delay, refused.data.get("retryAfterMs", 0) / 1000)
                 if refused.code in _UNKNOWN_CODES:
+                    is_sent = True
                     failure = ExchangeUnreachable(refused.message, digest=digest, remedy="Ask for the order")
             if not retry or time.monotonic() + wait > started + patience:
                 raise failure
@@ -479,6 +475,15 @@ def _immediate(symbol: str, side: str, part: QuotePart, *, is_amm: bool) -> Tick
 def _separator_of(template: Json) -> bytes:
     domain = template["domain"]
     return eip712.domain_separator(domain["chainId"], Address(domain["verifyingContract"].lower()))
+
+
+def _unreachable(url: str, method: str, digest: str, is_sent: bool) -> ExchangeUnreachable:
+    """One wording for a venue that is away and for one that broke off; `is_sent` if it may have got the request."""
+    if is_sent and method != "GET":
+        remedy = "The outcome may be unknown: ask for the order"
+    else:
+        remedy = "Check --api (HOOATS_API), and that the venue runs"
+    return ExchangeUnreachable(f"no exchange answers at {url}", digest=digest, remedy=remedy, is_sent=is_sent)
 
 
 def _refused(answer: Any, status: int) -> Refused:

@@ -117,6 +117,28 @@ def test_unreachable_gateway(key: Path, closed_port: int) -> None:
     assert time.monotonic() - started < 6, "a second for the answer; the rest is the interpreter on a busy machine"
 
 
+@pytest.mark.parametrize(
+    ("command", "sends"),
+    [
+        ("order list", False),
+        ("market list", False),
+        ("quote BTC-USDC --side buy --size 1", False),
+        ("prove 0x12", False),
+        ("order place BTC-USDC buy 1 1", True),
+        ("order cancel --all", True),
+        ("market pause BTC-USDC", True),
+    ],
+)
+def test_one_wording_for_an_exchange_that_does_not_answer(
+    command: str, sends: bool, key: Path, closed_port: int
+) -> None:
+    url = f"http://127.0.0.1:{closed_port}"
+    done = run(*command.split(), HOOATS_KEY=str(key), HOOATS_API=url)
+    nothing = "Nothing was sent. " if sends else ""
+    words = f"hooats: no exchange answers at {url}. {nothing}Check --api (HOOATS_API), and that the venue runs\n"
+    assert (done.returncode, done.stderr) == (4, words)
+
+
 @pytest.mark.parametrize("amount", ["-1", "1e5", "1,5", "0.0000001", "NaN"])
 def test_malformed_amount(key: Path, registry: Path, amount: str, closed_port: int) -> None:
     arguments = ("withdraw", "--key", key, "--registry", registry, "--api", f"http://127.0.0.1:{closed_port}")
