@@ -15,7 +15,7 @@ import click
 from offchain.chain.contracts import PriceOracle, SynthIssuer
 from offchain.chain.registry import Registry, load_registry
 from offchain.chain.synths import find_synth
-from offchain.chain.wallet import Receipt, Wallet
+from offchain.chain.wallet import Endpoint, Receipt, Wallet
 from offchain.cli import options
 from offchain.cli.exchange import connect
 from offchain.cli.failures import Negative
@@ -35,7 +35,7 @@ forced = click.option(
 )
 
 
-def common(command: Callable[..., Any]) -> Callable[..., Any]:
+def common(command: Callable[..., Any], key: Callable[..., Any] = options.key) -> Callable[..., Any]:
     """The flags of every command of this group."""
     for decorate in (
         options.as_json,
@@ -44,10 +44,15 @@ def common(command: Callable[..., Any]) -> Callable[..., Any]:
         options.api,
         options.rpc,
         options.password_file,
-        options.key,
+        key,
     ):
         command = decorate(command)
     return command
+
+
+def by_anyone(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The flags of a command that needs no key."""
+    return common(command, options.optional_key)
 
 
 class Debtor:
@@ -81,29 +86,41 @@ class Debtor:
 
     def position(self, account: Address) -> tuple[int, int]:
         """(collateral, debt) in atoms."""
-        ((collateral, debt),) = self.wallet.call(self.issuer, SynthIssuer.position_of, account, self.synth)
-        return int(collateral), int(debt)
+        return position_of(self.wallet.endpoint, self.registry, self.synth, account)
 
     def describe(self, account: Address) -> dict[str, object]:
-        collateral, debt = self.position(account)
-        price, at, _, max_age = self.wallet.call(self.registry.address("PriceOracle"), PriceOracle.price_of, self.synth)
-        now = int(self.wallet.endpoint.ask("eth_getBlockByNumber", "latest", False)["timestamp"], 16)
-        value = -(-debt * price // 10**SYNTH_DECIMALS)
-        return {
-            "account": account,
-            "synth": self.symbol,
-            "collateral": format_atoms(collateral, QUOTE_DECIMALS),
-            "debt": format_atoms(debt, SYNTH_DECIMALS),
-            "price": format_atoms(price, QUOTE_DECIMALS) if price else "none",
-            "priceAgeSeconds": now - at if price else None,
-            "priceIsStale": not price or now > at + max_age,
-            "ratioPercent": collateral * 100 // value if value else None,
-        }
+        return describe(self.wallet.endpoint, self.registry, self.symbol, self.synth, account)
+
+
+def position_of(endpoint: Endpoint, registry: Registry, synth: Address, account: Address) -> tuple[int, int]:
+    """(collateral, debt) in atoms; positions are public."""
+    ((collateral, debt),) = endpoint.call(registry.address("SynthIssuer"), SynthIssuer.position_of, account, synth)
+    return int(collateral), int(debt)
+
+
+def describe(
+    endpoint: Endpoint, registry: Registry, symbol: str, synth: Address, account: Address
+) -> dict[str, object]:
+    """What `hooats debt show` prints, by name."""
+    collateral, debt = position_of(endpoint, registry, synth, account)
+    price, at, _, max_age = endpoint.call(registry.address("PriceOracle"), PriceOracle.price_of, synth)
+    now = int(endpoint.ask("eth_getBlockByNumber", "latest", False)["timestamp"], 16)
+    value = -(-debt * price // 10**SYNTH_DECIMALS)
+    return {
+        "account": account,
+        "synth": symbol,
+        "collateral": format_atoms(collateral, QUOTE_DECIMALS),
+        "debt": format_atoms(debt, SYNTH_DECIMALS),
+        "price": format_atoms(price, QUOTE_DECIMALS) if price else "none",
+        "priceAgeSeconds": now - at if price else None,
+        "priceIsStale": not price or now > at + max_age,
+        "ratioPercent": collateral * 100 // value if value else None,
+    }
 
 
 @click.group()
 def debt() -> None:
-    """Mint a synth against locked USDC, pay it back, liquidate, and leave a synth that was shut down."""
+    """Mint synths against USDC, pay back, liquidate, redeem."""
 
 
 @debt.command("open")
@@ -113,7 +130,10 @@ def debt() -> None:
 @forced
 @common
 def open_debt(synth: str, collateral: str, minted: str, forced: bool, as_json: bool, **venue: Any) -> None:
-    """Lock collateral and mint SYNTH (its symbol, as hBTC). Either may be left out."""
+    """Lock collateral and mint SYNTH (its symbol, as hBTC).
+
+    Either may be left out.
+    """
     debtor = Debtor(synth, **venue)
     locked, owed = (
         parse_atoms(collateral, QUOTE_DECIMALS, "--collateral"),
@@ -143,13 +163,31 @@ def close_debt(synth: str, collateral: str, burned: str, forced: bool, as_json: 
 
 @debt.command("show")
 @click.argument("synth")
-@click.option("--account", default="", help="Whose; your own if not given.")
-@common
-def show_debt(synth: str, account: str, as_json: bool, **venue: Any) -> None:
-    """Show a position in SYNTH: collateral, debt, price, ratio."""
-    debtor = Debtor(synth, **venue)
-    owner = parse_address(account, "--account") if account else debtor.wallet.address
-    _print(as_json, debtor.describe(owner))
+@click.option("--account", default="", help="Whose; the one of --key if not given.")
+@by_anyone
+def show_debt(
+    synth: str,
+    account: str,
+    as_json: bool,
+    key: Path | None,
+    password_file: Path | None,
+    rpc: str,
+    api: str,
+    registry: Path,
+    chain_id: int,
+) -> None:
+    """Show a position in SYNTH: collateral, debt, price, ratio.
+
+    Positions are public: with --account, no key is needed.
+    """
+    if account:
+        owner = parse_address(account, "--account")
+    elif key is not None:
+        owner = load_key(key, password_file).address
+    else:
+        raise InvalidInput("whose position", field="--account", remedy="Give --account, or --key for your own")
+    book, endpoint = load_registry(registry, chain_id), Endpoint(first_url(rpc))
+    _print(as_json, describe(endpoint, book, synth, find_synth(endpoint, book, synth), owner))
 
 
 @debt.command("liquidate")
@@ -159,7 +197,10 @@ def show_debt(synth: str, account: str, as_json: bool, **venue: Any) -> None:
 @forced
 @common
 def liquidate_debt(synth: str, account: str, burned: str, forced: bool, as_json: bool, **venue: Any) -> None:
-    """Liquidate ACCOUNT's position in SYNTH with your own synth, for its collateral and a bonus. Anyone may."""
+    """Liquidate ACCOUNT's weak position in SYNTH. Anyone may.
+
+    You pay with your own synth, and get collateral with a bonus.
+    """
     debtor = Debtor(synth, **venue)
     owner = parse_address(account, "ACCOUNT")
     (most,) = debtor.wallet.call(debtor.issuer, SynthIssuer.liquidatable_debt, owner, debtor.synth)
@@ -182,7 +223,10 @@ def liquidate_debt(synth: str, account: str, burned: str, forced: bool, as_json:
 @click.argument("account")
 @common
 def absorb_debt(synth: str, account: str, as_json: bool, **venue: Any) -> None:
-    """Move ACCOUNT's position in SYNTH, if it is worth less than its debt, to the insurance account. Anyone may."""
+    """Hand ACCOUNT's insolvent position in SYNTH to the insurance. Anyone may.
+
+    Insolvent: its collateral is worth less than its debt. The insurance account takes both over.
+    """
     debtor = Debtor(synth, **venue)
     owner = parse_address(account, "ACCOUNT")
     receipt = debtor.wallet.transact(debtor.issuer, SynthIssuer.absorb, owner, debtor.synth)
@@ -193,7 +237,10 @@ def absorb_debt(synth: str, account: str, as_json: bool, **venue: Any) -> None:
 @click.argument("synth")
 @common
 def shut_down(synth: str, as_json: bool, **venue: Any) -> None:
-    """Shut SYNTH down for ever at its last price, once it has had no valid price for 6 hours. Anyone may."""
+    """Shut SYNTH down for ever at its last price. Anyone may.
+
+    Possible once it has had no valid price for 6 hours.
+    """
     debtor = Debtor(synth, **venue)
     receipt = debtor.wallet.transact(debtor.issuer, SynthIssuer.shut_down, debtor.synth)
     _print(as_json, {"transaction": receipt.transaction, "synth": synth})
@@ -203,7 +250,10 @@ def shut_down(synth: str, as_json: bool, **venue: Any) -> None:
 @click.argument("synth")
 @common
 def settle_debts(synth: str, as_json: bool, **venue: Any) -> None:
-    """After a shut-down: settle every position of SYNTH: collateral returns, redemption opens. Anyone may."""
+    """Settle every position of SYNTH after its shut-down. Anyone may.
+
+    Collateral beyond the debt returns to its owners, and redemption opens.
+    """
     debtor = Debtor(synth, **venue)
     settled = 0
     while True:
@@ -225,7 +275,10 @@ def settle_debts(synth: str, as_json: bool, **venue: Any) -> None:
 @forced
 @common
 def redeem(synth: str, amount: str, forced: bool, as_json: bool, **venue: Any) -> None:
-    """After a shut-down, with every position settled: burn AMOUNT of your SYNTH for its share of the collateral."""
+    """Burn AMOUNT of your SYNTH for its share of the collateral.
+
+    Possible after a shut-down, once every position is settled.
+    """
     debtor = Debtor(synth, **venue)
     atoms = parse_atoms(amount, SYNTH_DECIMALS, "AMOUNT")
     authorization = debtor.authorization("burn", atoms, forced)
