@@ -138,7 +138,10 @@ def swap(
 def add(
     synth: str, base_amount: str, quote_amount: str, slippage: str, deadline: int, as_json: bool, **access: Any
 ) -> None:
-    """Add liquidity to the pool of SYNTH at its price; the first to add sets the price."""
+    """Add liquidity to the pool of SYNTH at its price.
+
+    The first to add sets the price.
+    """
     trader = _trader(**access)
     pool = trader.pools.pool(synth)
     wanted = _atoms(base_amount, pool.base, "--base"), _atoms(quote_amount, trader.pools.quote, "--quote")

@@ -26,10 +26,10 @@ from offchain.operations.restore import restore as restore_backup
 @click.option("--quick", is_flag=True, help="Do not replay the copy: no state hash, no position on chain.")
 @options.as_json
 def backup(data: Path, to: Path, ops_url: str, with_secrets: bool, quick: bool, as_json: bool) -> None:
-    """Copy the journal and the ops database of a node that may be running.
+    """Back up the journal and the ops database of a node.
 
-    Everything acknowledged before this command started is in the copy. The history and the epoch files are not: they
-    are rebuilt from the journal.
+    The node may be running. Everything acknowledged before this command started is in the copy. The history and the
+    epoch files are not: they are rebuilt from the journal.
     """
     url = options.ops_url(data, ops_url)
     manifest = back_up(data, to, url, with_secrets=with_secrets, replays=not quick)
@@ -50,13 +50,15 @@ def backup(data: Path, to: Path, ops_url: str, with_secrets: bool, quick: bool, 
 @click.option(
     "--accept-loss",
     is_flag=True,
-    help="Restore although the chain knows of more than the backup, or cannot be asked. Read the warning below.",
+    help="Restore although the chain knows of more than the backup, or cannot be asked. Read the warning above.",
 )
 @options.as_json
 def restore(
     source: Path, data: Path, registry: Path, chain_id: int, rpc: str, accept_loss: bool, as_json: bool
 ) -> None:
-    """Restore the backup SOURCE into an empty data folder, after checking every byte and replaying it.
+    """Restore the backup SOURCE into an empty data folder.
+
+    First every byte of it is checked, and it is replayed.
 
     What was acknowledged after the backup is lost. A node that goes on from it gives sequences a second time for which
     it has signed receipts: whoever holds one can prove that. So a restore is refused if the chain knows of an epoch or

@@ -15,7 +15,10 @@ OTHER_VARIABLES = frozenset(f"HOOATS_{name}" for name in ("DEBUG", "KEYS", "NETW
 
 @click.group()
 def config() -> None:
-    """Look at the configuration: flags win over the environment, that over the file, that over the defaults."""
+    """Show and check the configuration.
+
+    Flags win over the environment, that over the file, that over the defaults.
+    """
 
 
 @config.command("show")
@@ -23,7 +26,9 @@ def config() -> None:
 @options.as_json
 @click.pass_context
 def show(context: click.Context, command: tuple[str, ...], as_json: bool) -> None:
-    """Print every setting of COMMAND (`node`, `keeper settle`; all if none is named) and where it comes from.
+    """Print every setting of COMMAND, and where it comes from.
+
+    COMMAND is like `node` or `keeper settle`; all commands if none is named.
 
     What could be a secret is withheld: passwords and long parts of URLs.
     """
@@ -38,7 +43,10 @@ def show(context: click.Context, command: tuple[str, ...], as_json: bool) -> Non
 @config.command("check")
 @click.pass_context
 def check(context: click.Context) -> None:
-    """Check the file: every key is a flag of a command, every value one that the flag takes."""
+    """Check every key and value of the file.
+
+    Each key must be a flag of its command, each value one that the flag takes.
+    """
     configuration = _configuration(context)
     root = context.find_root().command
     assert isinstance(root, click.Group)
@@ -65,7 +73,9 @@ def _wanted(context: click.Context, words: tuple[str, ...]) -> list[tuple[str, .
     found = [path for path in every if path[: len(words)] == words]
     if not found:
         name = " ".join(words)
-        raise InvalidInput(f"there is no command {name}", field="COMMAND", remedy="Like node, or keeper settle")
+        raise InvalidInput(
+            f"there is no command {name}", field="COMMAND", remedy="Name one, like: node, or keeper settle"
+        )
     return found
 
 

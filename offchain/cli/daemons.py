@@ -72,7 +72,10 @@ def node(
     accepts_loss: bool,
     **parameters: int,
 ) -> None:
-    """Run a node: sequencer, gateway and projector. Stop it with SIGTERM; starting it again is recovery."""
+    """Run a node: sequencer, gateway and projector.
+
+    Stop it with SIGTERM; starting it again is recovery.
+    """
     settings = NodeSettings(
         data=data,
         registry=load_registry(registry, chain_id),
@@ -131,9 +134,10 @@ def keeper(
     requests_per_minute: int | None,
     **own: Any,
 ) -> None:
-    """Run the keeper NAME: sync reads the chain; the others send transactions, each with a key of its own.
+    """Run the keeper NAME.
 
-    Kill it at any time; started again, it goes on.
+    sync reads the chain; the others send transactions, each with a key of its own. Kill it at any time; started again,
+    it goes on.
     """
     check_owners(click.get_current_context(), name)
     if key is None and name != "sync":

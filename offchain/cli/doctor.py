@@ -40,9 +40,9 @@ from offchain.security.keys import load_key
 @options.as_json
 @click.pass_context
 def doctor(context: click.Context, /, as_json: bool, keeper_keys: tuple[str, ...], **given: Any) -> None:
-    """Examine this machine, the data folder, the chain and the keys; a remedy for whatever is wrong. Changes nothing.
+    """Examine machine, data folder, chain and keys; change nothing.
 
-    The exit code is 1 if anything fails; a warning does not.
+    Whatever is wrong is shown with a remedy. The exit code is 1 if anything fails; a warning does not.
     """
     configuration = context.find_object(Configuration)
     keys = _configured_keys(configuration.tables if configuration else {})

@@ -57,12 +57,22 @@ def exit_code(error: BaseException) -> int:
 
 def usage_line(error: click.UsageError) -> str:
     """What is wrong, and what would be right, in one line."""
-    message = " ".join(error.format_message().split()).rstrip(".") + "."
+    message = " ".join(_message(error).split()).replace(" Did you mean", ". Did you mean")
+    message = message if message.endswith("?") else message.rstrip(".") + "."
     if error.ctx is None:
         return f"hooats: {message}"
     usage = " ".join(error.ctx.command.collect_usage_pieces(error.ctx))
     path = error.ctx.command_path
     return f"hooats: {message} Usage: {path} {usage}; `{path} --help` tells more"
+
+
+def _message(error: click.UsageError) -> str:
+    """Of an argument with choices without these: the usage that follows lists them."""
+    if isinstance(error, click.BadParameter) and isinstance(error.param, click.Argument):
+        value, found, _ = error.message.partition(" is not one of ")
+        if found:
+            return f"{value} is no {(error.param.name or '').upper()}"
+    return error.format_message()
 
 
 def report(error: Exception) -> int:

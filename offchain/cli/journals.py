@@ -27,7 +27,7 @@ from offchain.storage.scan import RESTORE, scan, segments
 @options.flag("--rpc", "Compare every committed epoch with the contract on this chain.", default="")
 @options.as_json
 def replay(data: Path, registry: Path, chain_id: int, rpc: str, as_json: bool) -> None:
-    """Replay the journal through a fresh engine and print its state hash.
+    """Replay the journal, and print its state hash.
 
     With --rpc: rebuild every epoch's header (both roots, state root, data hash) and compare it with the committed one.
     """
@@ -80,9 +80,10 @@ def inspect(data: Path, first: int, limit: int) -> None:
 @journal.command("verify")
 @options.data
 def verify_journal(data: Path) -> None:
-    """Check every byte of the journal: framing, checksums, hash chain.
+    """Check every byte of the journal.
 
-    The node must be stopped; nothing is changed. Exit code 1 if something is gone that was durable.
+    That is framing, checksums and hash chain. The node must be stopped; nothing is changed. Exit code 1 if something is
+    gone that was durable.
     """
     folder = _existing(data)
     with locked(folder):

@@ -15,14 +15,14 @@ from offchain.client import HooatsClient, Quote
 
 @click.group()
 def market() -> None:
-    """List markets; as an operator of the venue create, open, pause and delist them."""
+    """List markets; as an operator create, open, pause and delist."""
 
 
 @market.command("list")
 @options.api
 @options.as_json
 def list_markets(api: str, as_json: bool) -> None:
-    """List the markets: state, steps of price and size, and the AMM pair's price if there is one."""
+    """List the markets: state, price and size steps, AMM price."""
 
     async def question(client: HooatsClient) -> list[dict[str, Any]]:
         markets, states, pools = await client.markets(), await client.market_states(), await client.pools()
@@ -126,7 +126,7 @@ def _state_command(action: str, help: str, *decorations: Callable[[Any], Any]) -
 
 
 _state_command("resume", "Open the market SYMBOL for all orders, with an operator's key.")
-_state_command("pause", "Take no orders in SYMBOL; what rests stays and can be cancelled. With an operator's key.")
+_state_command("pause", "Take no orders in SYMBOL, only cancels; with an operator's key.")
 _state_command("post_only", "Take only post-only orders in SYMBOL, with an operator's key.")
 _state_command("cancel_only", "Take only cancels in SYMBOL, with an operator's key.")
 _state_command(
@@ -147,7 +147,10 @@ _state_command(
 def quote(
     symbol: str, side: str, size: str | None, amount: str | None, limit: str | None, api: str, as_json: bool
 ) -> None:
-    """Show what a trade in SYMBOL would cost now, split between order book and AMM pair. Binds nobody."""
+    """Show what a trade in SYMBOL would cost now.
+
+    It is split between order book and AMM pair, and binds nobody.
+    """
     if (size is None) == (amount is None):
         raise click.UsageError("give --size or --amount")
     found = ask(api, None, None, lambda client: client.quote(symbol, side, size, amount=amount, limit=limit))

@@ -71,7 +71,10 @@ def deposit(
     token: str,
     as_json: bool,
 ) -> None:
-    """Deposit AMOUNT whole tokens from your wallet into your Vault account (approves first where needed)."""
+    """Deposit AMOUNT whole tokens into your Vault account.
+
+    They come from your wallet; the Vault is approved first where needed.
+    """
     book = load_registry(registry, chain_id)
     wallet = Wallet(first_url(rpc), load_key(key, password_file).secret)
     address, decimals = token_of(wallet.endpoint, book, token)
@@ -179,10 +182,10 @@ async def _instant(api: str, secret: bytes, token: Address, amount: str, destina
 def balances(
     key: Path, password_file: Path | None, rpc: str, api: str, registry: Path, chain_id: int, as_json: bool
 ) -> None:
-    """Show what the Vault holds for you, read from the chain, and how much of it is available.
+    """Show what the Vault holds for you, and what is available.
 
-    Available is what the exchange lets you trade with: with unsettled trades, without what open orders and
-    withdrawals hold. Needs the exchange at --api; without it only the chain is shown.
+    What it holds is read from the chain. Available is what the exchange lets you trade with: with unsettled trades,
+    without what open orders and withdrawals hold. Needs the exchange at --api; without it only the chain is shown.
     """
     book = load_registry(registry, chain_id)
     secret = load_key(key, password_file).secret

@@ -11,6 +11,7 @@ from offchain.cli import options
 from offchain.cli.exchange import ask
 from offchain.cli.failures import Negative
 from offchain.client import HooatsClient, Order, Placed, Refused, Routed
+from offchain.domain.limits import SLOT_MAX
 
 
 @click.group()
@@ -47,7 +48,10 @@ def order() -> None:
 )
 @click.option("--expiry", type=int, default=0, help="Unix seconds; needed for GTD.")
 @click.option(
-    "--slot", type=int, default=0, help="Nonce slot; an order that rests there is replaced. A free one if not given."
+    "--slot",
+    type=click.IntRange(0, SLOT_MAX),
+    default=0,
+    help="Nonce slot; an order that rests there is replaced. A free one if not given.",
 )
 @click.option("--client-order-id", default="", help="Your own name for the order, unique per account.")
 @options.key
@@ -72,10 +76,15 @@ def place(
     api: str,
     as_json: bool,
 ) -> None:
-    """Sign and send one order: SYMBOL buy|sell SIZE PRICE, e.g. `BTC-USDC buy 0.01 61500.1`."""
+    """Sign and send one order.
+
+    Like: hooats order place BTC-USDC buy 0.01 61500.1
+    """
     is_immediate = kind == "market" or amm or route == "best"
-    if is_immediate and tif in ("GTC", "GTD") and (amm or route == "best"):
+    if is_immediate and tif in ("GTC", "GTD"):
         raise click.UsageError(f"an order of this kind never rests, so it cannot be {tif}; IOC or FOK can")
+    if tif == "GTD" and not expiry:
+        raise click.UsageError("--tif GTD needs --expiry, in unix seconds")
     if route == "best":
         if amm or post_only or slot or expiry or client_order_id or tif == "FOK":
             words = "--route best takes no --amm, --post-only, --slot, --expiry, --client-order-id or FOK"

@@ -23,7 +23,10 @@ from offchain.projector.proofs import receipt_signer, verify_proof
 @click.option("--out", type=options.FILE, help="File to write; standard output if not given.")
 @options.api
 def prove(order_id: str, out: Path | None, api: str) -> None:
-    """Write the proof file of the order ORDER_ID: header, leaf, proof, order, signature and receipt."""
+    """Write the proof file of the order ORDER_ID.
+
+    It holds header, leaf, merkle path, order, signature and receipt.
+    """
     body = ask(api, None, None, lambda client: client.proof(quote(order_id, safe="")))
     text = json.dumps(body, indent=2)
     if out is None:
@@ -47,8 +50,10 @@ def prove(order_id: str, out: Path | None, api: str) -> None:
 )
 @options.as_json
 def verify(proof: Path, registry: Path, chain_id: int, rpc: str, as_json: bool) -> None:
-    """Check a PROOF file: order hash, signature, leaf, merkle path, receipt; that its contracts are those of the
-    registry; and, with --rpc, that the chain holds the header and that the receipt is by the venue's key.
+    """Check a PROOF file.
+
+    That is order hash, signature, leaf, merkle path, receipt; that its contracts are those of the registry; and, with
+    --rpc, that the chain holds the header and that the receipt is by the venue's key.
 
     Exit code 0 only if everything was checked and holds; without --rpc, what the chain would say is not checked.
     """

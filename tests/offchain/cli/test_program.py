@@ -154,6 +154,43 @@ def test_missing_argument_says_what_would_be_right(key: Path) -> None:
     one_line(run("order", "place", "BTC-USDC", "up", "--key", key), 2, "'up'", "SYMBOL {buy|sell} SIZE PRICE")
 
 
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("order place --keyfile x", "hooats: No such option: --keyfile. Did you mean --key? Usage: "),
+        ("keeper foo", "hooats: 'foo' is no NAME. Usage: hooats keeper [OPTIONS] {"),
+        (
+            "order list --key k --status x",
+            "hooats: Invalid value for '--status': 'x' is not one of 'open', 'closed'. Us",
+        ),
+        ("order place A buy 1 1 --key k --slot 70000", "70000 is not in the range 0<=x<=65535. Usage"),
+        ("order place A buy 1 1 --key k --tif GTD", "--tif GTD needs --expiry, in unix seconds. Usage"),
+        ("order place A buy 1 1 --key k --type market --tif GTC", "cannot be GTC; IOC or FOK can. Usage"),
+    ],
+)
+def test_usage_reads_as_sentences(command: str, words: str) -> None:
+    done = run(*command.split())
+    one_line(done, 2, words)
+    assert "?." not in done.stderr and done.stderr.count("liquidate") <= 1
+
+
+@pytest.mark.parametrize("path", [p for p in commands(hooats) if p == () or len(p) == 1], ids=" ".join)
+def test_summaries_are_whole_sentences(path: tuple[str, ...]) -> None:
+    group: click.Command = hooats.commands[path[0]] if path else hooats
+    for name, command in group.commands.items() if isinstance(group, click.Group) else ():
+        summary = command.get_short_help_str(100 - len("  ") - 2 - max(map(len, group.commands)) - 2)
+        assert not summary.endswith(("...", "e.g.")), f"{name}: {summary}"
+
+
+def test_whose_position(registry: Path) -> None:
+    one_line(run("debt", "show", "hBTC", "--registry", registry), 2, "whose position. Give --account, or --key")
+
+
+def test_a_position_is_public(registry: Path) -> None:
+    """Without a key the command gets as far as the synth."""
+    one_line(run("debt", "show", "hBTC", "--registry", registry, "--account", ADDRESS), 2, "there is no synth hBTC")
+
+
 def test_an_api_that_is_no_url(key: Path) -> None:
     one_line(run("order", "list", "--key", key, "--api", "localhost"), 2, "--api", "http://")
 
