@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 import click
 from click.core import ParameterSource
 
+from offchain.cli.options import KeyFile, is_key
 from offchain.domain.errors import ConfigurationError
 
 DEFAULT_FILE = Path("hooats.toml")
@@ -84,7 +85,9 @@ def settings_of(
     command: click.Command, path: tuple[str, ...], tables: Mapping[str, Any], given: Mapping[str, Any] | None = None
 ) -> Iterator[Setting]:
     """What each flag of a command would be if it was run now; `given` are flags."""
-    context = click.Context(command, info_name=path[-1], default_map=dict(tables))
+    context = click.Context(
+        command, info_name=path[-1], default_map=dict(tables), resilient_parsing=True
+    )  # asks nothing
     for option in _options(command):
         value, source = option.consume_value(context, dict(given or {}))
         yield Setting(" ".join(path), _flag_of(option), shown(option, value), _source(option, source))
@@ -98,6 +101,8 @@ def shown(option: click.Option, value: Any) -> str:
         return "(none)"
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(option.type, KeyFile) and is_key(value):
+        return WITHHELD
     return redacted(str(value)) if "://" in str(value) else str(value)
 
 

@@ -24,7 +24,7 @@ from offchain.security.keys import load_key
 @options.flag(
     "--attestation-key",
     "File with the key that signs receipts and countersignatures.",
-    type=options.FILE,
+    type=options.KEY_FILE,
     required=True,
 )
 @options.password_file

@@ -24,7 +24,9 @@ from offchain.security.keys import load_key
 @options.registry
 @options.chain_id
 @options.rpc
-@options.flag("--attestation-key", "File with the key that signs receipts and countersignatures.", type=options.FILE)
+@options.flag(
+    "--attestation-key", "File with the key that signs receipts and countersignatures.", type=options.KEY_FILE
+)
 @click.option(
     "--keeper-key",
     "keeper_keys",

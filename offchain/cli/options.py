@@ -10,6 +10,8 @@ import click
 from offchain.domain.units import Address
 
 ADDRESS = re.compile("0x[0-9a-fA-F]{40}")
+RAW_KEY = re.compile("(0[xX])?[0-9a-fA-F]{62,66}")
+"""A private key, and one that lost or won a character on its way here."""
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -21,6 +23,23 @@ def flag(name: str, help: str, **settings: Any) -> Callable[[F], F]:
 
 FILE = click.Path(dir_okay=False, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
+
+
+class KeyFile(click.Path):
+    """Refuses the key itself in place of its file, and does not repeat it: errors end up in logs."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if is_key(value):
+            self.fail("this is a key, and not the name of a file that holds it.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+def is_key(text: object) -> bool:
+    """Whether it looks like a private key, so that it must not be printed."""
+    return RAW_KEY.fullmatch(str(text).strip()) is not None
+
+
+KEY_FILE = KeyFile(dir_okay=False, path_type=Path)
 
 data = flag("--data", "Folder of the node: journal, databases, socket.", type=FOLDER, default=Path("data"))
 registry = flag(
@@ -34,8 +53,8 @@ rpc = flag(
     "--rpc", "URL of a JSON-RPC endpoint; several, comma separated.", default="https://rpc.hyperliquid-testnet.xyz/evm"
 )
 api = flag("--api", "URL of the exchange's gateway.", default="http://127.0.0.1:8080")
-key = flag("--key", "File with the account's private key: 0x-hex, or a keystore.", type=FILE, required=True)
-optional_key = flag("--key", "File with the private key: 0x-hex, or a keystore.", type=FILE)
+key = flag("--key", "File with the account's private key: 0x-hex, or a keystore.", type=KEY_FILE, required=True)
+optional_key = flag("--key", "File with the private key: 0x-hex, or a keystore.", type=KEY_FILE)
 password_file = flag("--password-file", "File with the password of a keystore.", type=FILE)
 metrics_host = flag("--metrics-host", "Address of /livez, /readyz and /metrics.", default="127.0.0.1")
 metrics_port = flag(

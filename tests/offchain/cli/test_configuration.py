@@ -81,6 +81,7 @@ def test_what_a_keeper_is_run_with(file: Path, name: str, key: str | None, gwei:
 
 def test_nothing_secret_is_shown(file: Path) -> None:
     done = CliRunner().invoke(hooats, ["--config", str(file), "config", "show"], catch_exceptions=False)
+    assert done.exit_code == 0 and "Delist" not in done.output
     assert "one.example" in done.output and "two.example/evm" in done.output
     for secret in ("pass", "0123456789abcdef0123", "5ecre7"):
         assert secret not in done.output.replace("--password-file", "")

@@ -97,6 +97,21 @@ def test_malformed_key_never_shows(tmp_path: Path, registry: Path) -> None:
     assert "5e5e" not in done.stderr + done.stdout
 
 
+@pytest.mark.parametrize("text", [KEY, KEY[2:], KEY[:-1]])
+def test_a_key_in_place_of_its_file_never_shows(text: str, registry: Path, tmp_path: Path) -> None:
+    configured = tmp_path / "hooats.toml"
+    configured.write_text(f"key = '{text}'\nattestation-key = '{text}'")
+    one_line(run("deposit", "1", "--key", text, "--registry", registry), 2, "not the name of a file")
+    for done in (
+        run("balances", HOOATS_KEY=text),
+        run("node", "--attestation-key", text),
+        run("--config", configured, "balances"),
+        run("config", "show", HOOATS_KEY=text, HOOATS_ATTESTATION_KEY=text),
+    ):
+        assert text[5:60] not in done.stderr + done.stdout
+        assert "not the name of a file" in done.stderr or "withheld" in done.stdout
+
+
 def test_unreachable_rpc(key: Path, registry: Path, closed_port: int) -> None:
     done = run("deposit", "1", "--key", key, "--registry", registry, "--rpc", f"http://127.0.0.1:{closed_port}")
     one_line(done, 3, "no answer from", "--rpc")
