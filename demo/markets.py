@@ -68,6 +68,7 @@ class NewMarket:
     async def open(self) -> None:
         """An operator asks, the list keeper brings it on chain, the operator opens it."""
         flags = [part for pair in TERMS.items() for part in pair]
+        self._report.say(f"the operator asks for {SYMBOL}; the list keeper creates, registers, prices and lists it")
         await self._run("market", "create", *flags, key=self._keys["operator"])
         await self._wait(f"{SYMBOL} on chain", self._is_listed)
         row = await self._row()
@@ -82,6 +83,7 @@ class NewMarket:
 
     async def mint(self) -> None:
         """The debtor at the edge of the initial ratio, the pool's owner and the liquidator far from it."""
+        self._report.say(f"three accounts mint {SYNTH} against USDC")
         await self._debt(DEBTOR, "9000", "40")
         await self._debt(POOL_OWNER, "20000", "60")
         self._fund_liquidator()
@@ -94,22 +96,26 @@ class NewMarket:
         """One fill in the book, one swap from the wallet, one order through the pool by a batch of the exchange."""
         await self._wait("the debtor's synth", lambda: self._holds(self._trader(DEBTOR), "SOL"))
         before = await self._filled(BUYER)
+        self._report.say(f"{SYMBOL} trades in the order book")
         await self._run("order", "place", SYMBOL, "sell", "5", "151", key=self._trader(DEBTOR))
         await self._run("order", "place", SYMBOL, "buy", "2", "155", "--type", "market", key=self._trader(BUYER))
         await self._wait("the book's fill", lambda: self._has_settled(before, 1))
         self._report.check("market_book", True, f"2 SOL at 151 in {SYMBOL}, settled")
 
         owner = self._trader(POOL_OWNER)
+        self._report.say(f"{SYNTH} is withdrawn for the AMM pool")
         await self._run("withdraw", "40", "--token", SYNTH, key=owner)
         synth = self._synth()
         await self._wait("the pool owner's tokens", lambda: self._has_tokens(synth, owner, 40 * 10**18))
         await self._run("amm", "add", SYNTH, "--base", "40", "--quote", "6000", key=owner)
+        self._report.say("the pool has liquidity; a wallet swaps with it")
         buyer = self._trader(BUYER)
         had = self._traders.token_balance(synth, buyer.address)
         await self._run("amm", "swap", "USDC", SYNTH, "--in", "100", "--slippage", "1", key=buyer)
         got = self._traders.token_balance(synth, buyer.address) - had
         self._report.check("market_pool", got > 6 * 10**17, f"100 USDC for {got / 10**18:.4f} {SYNTH} from the pool")
 
+        self._report.say("an order is filled by the pool, in a batch of the exchange")
         await self._wait("the exchange's view of the pool", self._knows_pool)
         before = await self._filled(BUYER)
         await self._run("order", "place", SYMBOL, "buy", "1", "170", "--type", "market", "--amm", key=buyer)

@@ -19,6 +19,8 @@ from demo.keys import Key
 from offchain.domain.errors import ConfigurationError, HooatsError
 
 ROOT = Path(__file__).resolve().parent.parent
+COMPILED = ROOT / ".build" / "__local__.json"
+"""What ape leaves when it has compiled the contracts."""
 CHAIN_ID = 998
 BLOCK_GAS = 3_000_000
 BASE_FEE = 100_000_000

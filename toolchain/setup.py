@@ -37,8 +37,8 @@ def main() -> int:
         fcntl.flock(lock, fcntl.LOCK_EX)  # two makes at once: the second one waits, then finds it done
         try:
             check_node()
-            once(VENV, python_key(), make_venv)
-            once(NODE_MODULES, node_key(), make_node_modules)
+            once(VENV, python_key(), make_venv, "Python packages, 550 MB on disk, one to three minutes")
+            once(NODE_MODULES, node_key(), make_node_modules, "compilers and libraries, 300 MB on disk, under a minute")
         except Missing as missing:
             print(f"hooats: {missing}", file=sys.stderr)
             return 1
@@ -49,13 +49,13 @@ def main() -> int:
     return 0
 
 
-def once(folder, key, make) -> None:
-    """Call `make` unless `folder` bears the stamp `key`."""
+def once(folder, key, make, expected="") -> None:
+    """Call `make` unless `folder` bears the stamp `key`; `expected` tells whoever waits how much it is."""
     stamp = folder / STAMP
     if stamp.is_file() and stamp.read_text() == key:
         return
     start = time.monotonic()
-    print(f"setting up {folder.name} ...", flush=True)
+    print(f"setting up {folder.name}" + (f" ({expected})" if expected else "") + " ...", flush=True)
     make()
     stamp.write_text(key)
     print(f"setting up {folder.name}: {time.monotonic() - start:.0f} s", flush=True)

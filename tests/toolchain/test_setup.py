@@ -88,6 +88,11 @@ def test_a_second_run_does_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert made == []
 
 
+def test_whoever_waits_is_told_how_much_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    load("setup").once(tmp_path, "key", lambda: None, "9 MB")
+    assert capsys.readouterr().out.startswith(f"setting up {tmp_path.name} (9 MB) ...")
+
+
 def test_an_interrupted_set_up_begins_anew(tmp_path: Path) -> None:
     script = load("setup")
 
