@@ -146,7 +146,7 @@ class _Reader:
     def tables(self, content: Mapping[str, Any]) -> Tables:
         shared = {key: value for key, value in content.items() if not isinstance(value, dict)}
         options = {key: option for command in _commands(self._root) for key, option in _by_key(command).items()}
-        top = {self._dest(options, key, "the top"): self._value(options, key, shared[key], "") for key in shared}
+        top = {self._dest(options, key, "at the top,"): self._value(options, key, shared[key], "") for key in shared}
         return self._group(self._root, content, top, "")
 
     def _group(self, group: click.Group, content: Mapping[str, Any], defaults: Tables, place: str) -> Tables:
@@ -185,7 +185,8 @@ class _Reader:
     def _dest(self, options: Mapping[str, click.Option], key: str, place: str, more: tuple[str, ...] = ()) -> str:
         option = options.get(_key(key))
         if option is None or option.name is None:
-            raise self._unknown(f"{place} {key}", "flag", _key(key), [*options, *more])
+            kind = "keeper or flag" if more else "flag"
+            raise self._unknown(f"{place} {key}", kind, _key(key), [*options, *more])
         return option.name
 
     def _value(self, options: Mapping[str, click.Option], key: str, value: object, place: str) -> object:
@@ -207,7 +208,7 @@ class _Reader:
             option.type.convert(value, option, None)
         except click.UsageError as error:
             raise ConfigurationError(
-                f"{where}: {error.message.rstrip('.')}", remedy=f"See --help of {_flag_of(option)}"
+                f"{where}: {_reason(option, error)}", remedy=f"See --help of {_flag_of(option)}"
             ) from None
         self.values += 1
         return value
@@ -230,6 +231,17 @@ class _Reader:
             f"{self._file}: {what}: there is no such {kind}{_nearest(key, known)}",
             remedy="`hooats config show` lists them all",
         )
+
+
+def _reason(option: click.Option, error: click.UsageError) -> str:
+    """What a value is not, in plain words."""
+    reason = error.message.rstrip(".")
+    low, high = getattr(option.type, "min", None), getattr(option.type, "max", None)
+    value, found, _ = reason.partition(" is not ")
+    if not found or not isinstance(option.type, click.types.IntParamType):
+        return reason
+    ends = f" from {low} to {high}" if high is not None else f" from {low} on" if low is not None else ""
+    return f"{value} is not a whole number{ends}"
 
 
 def _read(file: Path) -> dict[str, Any]:
