@@ -19,6 +19,14 @@ HARNESS: Final = "contracts/Layout.sol"
 _LOCATION: Final = re.compile(r"@custom:storage-location\s+(erc7201:[\w.]+)")
 
 
+class Kept(NamedTuple):
+    """The storage of the contract whose code has this `_verify.fingerprint`, with these places blanked."""
+
+    bytecode_hash: str
+    immutables: list[tuple[int, int]]
+    storage: dict[str, Any]
+
+
 class Namespace(NamedTuple):
     """A struct that is the root of storage; `file` and `contract` say where it is declared."""
 
@@ -47,23 +55,28 @@ def layout_of(root: Path, contract: str) -> dict[str, Any]:
     return dict(sorted(found.items()))
 
 
-def read_layout(folder: Path, contract: str) -> dict[str, Any]:
+def read_layout(folder: Path, contract: str) -> Kept:
     """The kept layout. `ConfigurationError` if there is none."""
     path = folder / f"{contract}.json"
     try:
-        content: dict[str, Any] = json.loads(path.read_text())
-        return content
+        content = json.loads(path.read_text())
+        places = [(int(start), int(length)) for start, length in content["immutables"]]
+        return Kept(str(content["bytecodeHash"]), places, content["storage"])
     except FileNotFoundError:
         remedy = "Check out the deployed commit and run: ape run upgrade --keep-layout"
         raise ConfigurationError(f"there is no kept layout {path}", remedy=remedy) from None
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"cannot read {path}: {error}") from None
+    except (KeyError, TypeError):
+        remedy = "Check out the deployed commit and run: ape run upgrade --keep-layout"
+        raise ConfigurationError(f"{path} does not say which code it is the layout of", remedy=remedy) from None
 
 
-def write_layout(folder: Path, contract: str, layout: Mapping[str, Any]) -> Path:
+def write_layout(folder: Path, contract: str, kept: Kept) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{contract}.json"
-    path.write_text(json.dumps(layout, indent=1) + "\n")
+    content = {"bytecodeHash": kept.bytecode_hash, "immutables": kept.immutables, "storage": kept.storage}
+    path.write_text(json.dumps(content, indent=1) + "\n")
     return path
 
 

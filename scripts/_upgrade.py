@@ -1,7 +1,8 @@
 """An upgrade of the Vault: checked, announced, waited for, executed.
 
-Invariant: nothing is scheduled whose storage does not fit what is stored; what is scheduled is printed in words first;
-the registry follows the chain, so that every step may be repeated. Deliberately no call with the upgrade: a new
+Invariant: nothing is scheduled whose storage does not fit that of the code in the proxy's slot, nor beside another
+upgrade; nothing is executed over an implementation that it was not compared with; what is scheduled is printed in words
+first; the registry follows the chain, so that every step may be repeated. Deliberately no call with the upgrade: a new
 implementation that needs one gets a proposal of its own.
 """
 
@@ -16,14 +17,16 @@ from offchain.chain.abi import Function
 from offchain.chain.registry import Contract, Operation
 from offchain.domain.errors import ConfigurationError, TransactionFailed
 from offchain.domain.keccak import keccak
+from offchain.domain.units import Address
 from scripts._accounts import Signer
 from scripts._artifacts import Artifact, load_artifacts
 from scripts._blocks import choose_blocks, room_for
 from scripts._chain import Mined, Sender
 from scripts._create2 import CODE_BYTES_MAX, predict, salt_of
 from scripts._deployment import NAMESPACE, Creation, make_creation, readable
-from scripts._layout import FOLDER, additions, differences, layout_of, read_layout
+from scripts._layout import FOLDER, Kept, additions, differences, layout_of, read_layout, write_layout
 from scripts._registry import RegistryFile, abi_hash, commit_of
+from scripts._sources import compile_all
 from scripts._status import IMPLEMENTATION_SLOT
 from scripts._status_page import moment
 from scripts._steps import has_role
@@ -35,9 +38,11 @@ from scripts._timelock import (
     NO_PREDECESSOR,
     SCHEDULE,
     operation_id,
+    pending_operations,
     timestamp_of,
 )
 from scripts._venue import Venue
+from scripts._verify import fingerprint
 
 UPGRADE: Final = Function("upgradeToAndCall(address,bytes)")
 PROXY: Final = "Vault"
@@ -51,6 +56,16 @@ class Proposal(NamedTuple):
     grown: list[str]
 
 
+def keep_layout(root: Path, contract: str) -> Path:
+    """Keeps the storage of a contract of the sources as that of the Vault that runs."""
+    compiled = compile_all(root)
+    if contract not in compiled:
+        raise ConfigurationError(f"contracts/ has no {contract}", remedy="Name the one that runs")
+    made = compiled[contract]
+    kept = Kept(fingerprint(made.runtime, made.immutables), made.immutables, layout_of(root, contract))
+    return write_layout(root / FOLDER, PROXY, kept)
+
+
 class Upgrade:
     """One venue, and who signs for the timelock."""
 
@@ -62,7 +77,8 @@ class Upgrade:
 
     def plan(self, name: str) -> Proposal:
         """Checks the storage and predicts everything; nothing is sent."""
-        old, new = read_layout(self._root / FOLDER, PROXY), layout_of(self._root, name)
+        replaced = self._running()
+        old, new = self._stored(replaced), layout_of(self._root, name)
         problems = differences(old, new)
         if problems:
             more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
@@ -74,19 +90,23 @@ class Upgrade:
         if artifact.runtime_bytes > CODE_BYTES_MAX:
             raise ConfigurationError(f"{name} has {artifact.runtime_bytes:,} bytes, more than {CODE_BYTES_MAX:,}")
         creation = make_creation(name, artifact, self._factory(), salt_of(NAMESPACE, "upgrade", name))
-        self._check_new(artifact, creation)
-        return Proposal(creation, self._operation(creation), additions(old, new))
+        self._check_new(artifact, creation, replaced)
+        operation = self._operation(creation, replaced)
+        self._check_alone(operation)
+        return Proposal(creation, operation, additions(old, new))
 
     def preview(self, proposal: Proposal) -> None:
         """The proposal in words."""
         creation, operation = proposal.creation, proposal.operation
+        recorded = self._venue.contracts["VaultImplementation"]
+        aside = "" if recorded == operation.replaces else f" (the registry has {recorded})"
         click.echo(f"upgrade of {PROXY} on chain {self._venue.chain.id}")
         for what, value in (
             ("target", f"{PROXY} {operation.target}"),
             ("function", UPGRADE.signature),
             ("  implementation", f"{creation.name} {creation.address}, {creation.artifact.runtime_bytes:,} bytes"),
             ("  call", "none"),
-            ("replaces", self._venue.contracts["VaultImplementation"]),
+            ("replaces", operation.replaces + aside),
             ("storage", f"fits; new: {', '.join(proposal.grown) or 'nothing'}"),
             ("value", "0"),
             ("delay", f"{operation.delay_seconds / 3_600:g} h"),
@@ -119,16 +139,17 @@ class Upgrade:
         at = timestamp_of(self._venue, bytes.fromhex(operation.id[2:]))
         if at != DONE_TIMESTAMP:
             self._check_ready(operation, at)
+            self._check_replaced(operation)
             self._require(signer, "EXECUTOR_ROLE")
             self._send("execute the upgrade", EXECUTE.encode(*self._call(operation)), signer)
         assert operation.implementation is not None
-        found = self._venue.chain.storage(self._venue.contracts[PROXY], IMPLEMENTATION_SLOT)[12:].hex()
-        if f"0x{found}" != operation.implementation.address:
-            raise TransactionFailed(f"{PROXY} runs 0x{found}, not {operation.implementation.address}")
+        found = self._running()
+        if found != operation.implementation.address:
+            raise TransactionFailed(f"{PROXY} runs {found}, not {operation.implementation.address}")
         self._registry.replace("VaultImplementation", _entry(operation.implementation))
         self._record(msgspec.structs.replace(operation, state="executed"))
         click.echo(f"{PROXY} runs {operation.implementation.address}. Commit the registry, and then the new layout:")
-        click.echo("  ape run upgrade --keep-layout")
+        click.echo(f"  ape run upgrade --keep-layout {operation.implementation.artifact or PROXY}")
 
     def cancel(self, operation: Operation, signer: Signer) -> None:
         self._require(signer, "CANCELLER_ROLE")
@@ -149,22 +170,60 @@ class Upgrade:
 
     # --- parts ---
 
+    def _running(self) -> Address:
+        """The implementation, from the proxy's slot: the registry may lag behind."""
+        return Address(f"0x{self._venue.chain.storage(self._venue.contracts[PROXY], IMPLEMENTATION_SLOT)[12:].hex()}")
+
+    def _stored(self, implementation: Address) -> dict[str, Any]:
+        """The storage of the code that runs: kept, or that of the sources where they are what it was made of."""
+        code = self._venue.chain.code(implementation)
+        kept = read_layout(self._root / FOLDER, PROXY)
+        if fingerprint(code, kept.immutables) == kept.bytecode_hash:
+            return kept.storage
+        name = self._venue.registry.contract("VaultImplementation").artifact or PROXY
+        made = compile_all(self._root).get(name)
+        if made and fingerprint(code, made.immutables) == fingerprint(made.runtime, made.immutables):
+            return layout_of(self._root, name)
+        raise ConfigurationError(
+            f"{FOLDER}/{PROXY}.json is not the layout of what {PROXY} runs, {implementation}",
+            remedy=f"Check out the commit that it was deployed from, run `ape run upgrade --keep-layout {name}`, "
+            "and bring the file here",
+        )
+
+    def _check_alone(self, operation: Operation) -> None:
+        """Two at once would both be compared with the storage of today."""
+        own = {item.id for item in self._venue.registry.operations if item.target == operation.target}
+        for other in pending_operations(self._venue):
+            if other.id in own and other.id != operation.id:
+                raise ConfigurationError(
+                    f"another upgrade is scheduled: {other.summary}",
+                    remedy=f"--execute it, or --cancel it: --operation {other.id}",
+                )
+
+    def _check_replaced(self, operation: Operation) -> None:
+        found = self._running()
+        if found != operation.replaces:
+            raise ConfigurationError(
+                f"{PROXY} runs {found}, and this upgrade was compared with {operation.replaces or 'nothing known'}",
+                remedy=f"--cancel it and propose it again: --operation {operation.id}",
+            )
+
     def _factory(self) -> Any:
         if not self._venue.registry.factory:
             raise ConfigurationError("the registry names no CREATE2 factory", remedy="Run `ape run deploy` again")
         return self._venue.registry.factory
 
-    def _check_new(self, artifact: Artifact, creation: Creation) -> None:
+    def _check_new(self, artifact: Artifact, creation: Creation, replaced: Address) -> None:
         current = self._venue.registry.contract("VaultImplementation")
         code = creation.payload[32:]
         is_same = current.salt and predict(self._factory(), bytes.fromhex(current.salt[2:]), code) == current.address
-        if is_same or creation.address == current.address:
+        if creation.address == replaced or (is_same and current.address == replaced):
             raise ConfigurationError(
-                f"{artifact.name} is what {PROXY} runs already, at {current.address}",
+                f"{artifact.name} is what {PROXY} runs already, at {replaced}",
                 remedy="Change the contract, or name another one",
             )
 
-    def _operation(self, creation: Creation) -> Operation:
+    def _operation(self, creation: Creation, replaced: Address) -> Operation:
         """Its salt counts the upgrades that were executed: a way back is another operation."""
         executed = sum(item.state == "executed" for item in self._venue.registry.operations)
         salt = keccak(f"{NAMESPACE}:upgrade:{creation.address}:{executed}".encode())
@@ -179,6 +238,7 @@ class Upgrade:
             salt="0x" + salt.hex(),
             delay_seconds=delay,
             executable_at=int(self._venue.chain.block()["timestamp"]) + delay,
+            replaces=replaced,
         )
 
     def _call(self, operation: Operation) -> tuple[Any, ...]:

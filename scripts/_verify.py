@@ -13,6 +13,7 @@ from eth_abi.exceptions import EncodingError
 
 from offchain.chain.registry import Contract
 from offchain.domain.errors import ConfigurationError
+from offchain.domain.keccak import keccak
 from scripts._create2 import clone_code, predict, type_of
 from scripts._sources import Compiled
 from scripts._venue import PAIR, SYNTH, Venue, artifact_of
@@ -74,6 +75,11 @@ def masked(code: bytes, places: list[tuple[int, int]]) -> bytes:
     for start, length in places:
         blank[start : start + length] = bytes(length)
     return bytes(blank)
+
+
+def fingerprint(code: bytes, places: list[tuple[int, int]]) -> str:
+    """A hash of what code does: the same with other immutables, comments and names."""
+    return "0x" + keccak(_without_metadata(masked(code, places))).hex()
 
 
 def _equal(code: bytes, made: Compiled) -> bool:

@@ -22,7 +22,13 @@ from scripts._command import PATH, ROOT, Command, Refusal, registry_option, sign
 @click.option("--execute", is_flag=True, help="Execute the upgrade that was scheduled, once its delay has passed.")
 @click.option("--cancel", is_flag=True, help="Cancel it.")
 @click.option("--operation", metavar="ID", help="Which one, if more than one is scheduled.")
-@click.option("--keep-layout", is_flag=True, help="Write deployment/layouts/Vault.json from contracts/.")
+@click.option(
+    "--keep-layout",
+    metavar="CONTRACT",
+    is_flag=False,
+    flag_value="Vault",
+    help="Write deployment/layouts/Vault.json: the storage of CONTRACT (default: Vault), which is what runs.",
+)
 @click.option(
     "--deployer-key-file",
     type=PATH,
@@ -35,25 +41,26 @@ from scripts._command import PATH, ROOT, Command, Refusal, registry_option, sign
     envvar="HOOATS_DEPLOYER_PASSWORD_FILE",
     help="File with its keystore's password.",
 )
-def cli(provider: Any, registry_file: Path | None, keep_layout: bool, **options: Any) -> None:
+def cli(provider: Any, registry_file: Path | None, keep_layout: str | None, **options: Any) -> None:
     """Upgrade the Vault: propose, wait for the timelock, execute.
 
-    The storage of the new contract is compared, member by member, with the kept layout of the deployed one: what is
-    stored may not move, go or change its type. The proposal is printed in words before anything is sent. Every step
-    may be repeated: what is done is found on the chain.
+    The storage of the new contract is compared, member by member, with the kept layout of the one that runs: what is
+    stored may not move, go or change its type. One upgrade is scheduled at a time, and it is executed over the
+    implementation that it was compared with. The proposal is printed in words before anything is sent. Every step may
+    be repeated: what is done is found on the chain.
 
     \b
       ape run upgrade --propose VaultTwo --dry-run --network hyperliquid:testnet
       ape run upgrade --propose VaultTwo --key-file proposer.json --network hyperliquid:testnet
       ape run upgrade --execute --key-file proposer.json --network hyperliquid:testnet
     """
-    from scripts._layout import FOLDER, layout_of, write_layout
-
     wanted = [name for name in ("propose", "execute", "cancel") if options[name]]
-    if len(wanted) + keep_layout != 1:
+    if len(wanted) + bool(keep_layout) != 1:
         raise Refusal("name one of --propose, --execute, --cancel, --keep-layout. Try: ape run upgrade --help", 2)
     if keep_layout:
-        click.echo(write_layout(ROOT / FOLDER, "Vault", layout_of(ROOT, "Vault")))
+        from scripts._upgrade import keep_layout as keep
+
+        click.echo(keep(ROOT, keep_layout))
         return
     _run(provider, registry_file, **options)
 

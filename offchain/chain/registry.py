@@ -58,6 +58,8 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     delay_seconds: int
     executable_at: int
     state: str = "scheduled"
+    replaces: Address = Address("")
+    """The implementation that ran when the storage was compared: it is executed over no other."""
     implementation: Contract | None = None
     """What replaces VaultImplementation when it is executed."""
 

@@ -8,7 +8,17 @@ from typing import Any
 import pytest
 
 from offchain.domain.errors import ConfigurationError
-from scripts._layout import FOLDER, _harness, _namespaces, additions, differences, layout_of, read_layout, write_layout
+from scripts._layout import (
+    FOLDER,
+    Kept,
+    _harness,
+    _namespaces,
+    additions,
+    differences,
+    layout_of,
+    read_layout,
+    write_layout,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 VAULT = "erc7201:hooats.storage.Vault"
@@ -86,8 +96,12 @@ def test_a_namespace_may_not_go() -> None:
 def test_kept_and_read_again(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"no kept layout.*--keep-layout"):
         read_layout(tmp_path / "layouts", "Vault")
-    write_layout(tmp_path / "layouts", "Vault", OLD)
-    assert read_layout(tmp_path / "layouts", "Vault") == OLD
+    kept = Kept("0x12", [(1, 32), (40, 32)], OLD)
+    write_layout(tmp_path / "layouts", "Vault", kept)
+    assert read_layout(tmp_path / "layouts", "Vault") == kept
+    (tmp_path / "layouts" / "Vault.json").write_text(json.dumps(OLD))
+    with pytest.raises(ConfigurationError, match="does not say which code it is the layout of"):
+        read_layout(tmp_path / "layouts", "Vault")
 
 
 def test_namespaces_of_the_bases_are_found() -> None:
@@ -116,7 +130,7 @@ def test_namespaces_of_the_bases_are_found() -> None:
 
 @pytest.mark.timeout(300)
 def test_the_vault_of_the_sources_fits_the_kept_layout() -> None:
-    kept = read_layout(ROOT / FOLDER, "Vault")
+    kept = read_layout(ROOT / FOLDER, "Vault").storage
     assert {"quoteToken", "sequence", "accounts", "sums"} <= {item["label"] for item in kept[VAULT]}
     assert "erc7201:openzeppelin.storage.AccessControl" in kept
     assert differences(kept, layout_of(ROOT, "Vault")) == []

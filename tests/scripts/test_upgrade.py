@@ -17,6 +17,7 @@ from offchain.domain.limits import UPGRADE_DELAY_SECONDS_MIN
 from scripts import _upgrade
 from scripts._layout import FOLDER, read_layout
 from scripts._registry import RegistryFile
+from scripts._status import IMPLEMENTATION_SLOT
 from scripts._upgrade import Upgrade
 from tests.scripts.deployed import PROPOSER, Stage
 
@@ -43,7 +44,7 @@ def stage(deployed: Stage, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
 
 
 def kept() -> dict[str, Any]:
-    return read_layout(ROOT / FOLDER, "Vault")
+    return read_layout(ROOT / FOLDER, "Vault").storage
 
 
 def upgrade_of(stage: Stage) -> Upgrade:
@@ -86,6 +87,52 @@ def test_the_preview_says_everything(stage: Stage, capsys: pytest.CaptureFixture
     ):
         assert words in shown, words
     assert upgrade_of(stage).plan("VaultTwo").operation.id == proposal.operation.id
+
+
+def test_a_second_upgrade_waits_for_the_first(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    propose(stage)
+    monkeypatch.setattr(_upgrade, "NAMESPACE", "other")  # another salt makes another implementation
+    first = upgrade_of(stage).find(None)
+    with pytest.raises(ConfigurationError, match=f"another upgrade is scheduled: .*VaultTwo.*--operation {first.id}"):
+        upgrade_of(stage).plan("VaultTwo")
+    upgrade_of(stage).cancel(first, stage.signer_of(PROPOSER))
+    upgrade_of(stage).plan("VaultTwo")
+
+
+def test_it_is_executed_over_what_it_was_compared_with_only(stage: Stage) -> None:
+    propose(stage)
+    operation = upgrade_of(stage).find(None)
+    assert operation.replaces == stage.venue().contracts["VaultImplementation"]
+    stage.anvil.rpc("evm_increaseTime", UPGRADE_DELAY_SECONDS_MIN)
+    stage.anvil.mine()
+    other = set_slot(stage, "CXPT")
+    with pytest.raises(ConfigurationError, match=rf"runs {other}.*compared with {operation.replaces}\. --cancel it"):
+        upgrade_of(stage).execute(operation, stage.signer_of(PROPOSER))
+
+
+def test_the_kept_layout_is_of_the_code_in_the_slot(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_upgrade, "compile_all", lambda root: {})
+    other = set_slot(stage, "CXPT")
+    with pytest.raises(ConfigurationError, match=f"is not the layout of what Vault runs, {other}"):
+        upgrade_of(stage).plan("VaultTwo")
+
+
+def test_the_preview_tells_a_registry_that_lags_behind(
+    stage: Stage, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded, other = stage.venue().contracts["VaultImplementation"], set_slot(stage, "CXPT")
+    monkeypatch.setattr(Upgrade, "_stored", lambda self, implementation: kept())
+    upgrade = upgrade_of(stage)
+    upgrade.preview(upgrade.plan("VaultTwo"))
+    assert f"replaces          {other} (the registry has {recorded})" in capsys.readouterr().out
+
+
+def set_slot(stage: Stage, name: str) -> str:
+    """Makes the proxy run another contract, past every rule."""
+    contracts = stage.venue().contracts
+    word = "0x" + contracts[name][2:].rjust(64, "0")
+    stage.anvil.rpc("anvil_setStorageAt", contracts["Vault"], hex(IMPLEMENTATION_SLOT), word)
+    return contracts[name]
 
 
 def test_scheduled_waited_for_executed(stage: Stage) -> None:
