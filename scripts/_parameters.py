@@ -4,9 +4,10 @@ Invariant: what leaves `load` is complete and consistent; a value that is missin
 the file. Deliberately no defaults for addresses in code: they are in the parameter files, where they can be read.
 """
 
+import difflib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -107,7 +108,7 @@ class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename
 def load(path: Path, overrides: Mapping[str, str], roles_file: Path | None = None) -> Parameters:
     """The parameters in `path`; `overrides` (names of ROLES and "quoteToken") win over the roles file, which wins over
     `path`. `ConfigurationError` names what is wrong."""
-    content = _read(path)
+    content = _read(path, "Name another file with --parameters, or start from a copy of deployment/local.yaml")
     if not isinstance(content, dict):
         raise ConfigurationError(f"{path.name} holds no parameters", remedy="Start from deployment/local.yaml")
     given = dict(overrides)
@@ -120,7 +121,7 @@ def load(path: Path, overrides: Mapping[str, str], roles_file: Path | None = Non
             Parameters,
         )
     except (msgspec.ValidationError, TypeError) as error:
-        raise ConfigurationError(f"{path.name}: {error}", remedy="Quote addresses and decimals") from None
+        raise ConfigurationError(f"{path.name}: {error}", remedy=_remedy(str(error))) from None
     _check(parameters, path.name)
     return parameters
 
@@ -128,18 +129,34 @@ def load(path: Path, overrides: Mapping[str, str], roles_file: Path | None = Non
 def _read_roles(path: Path | None) -> dict[str, Any]:
     if path is None:
         return {}
-    roles = _read(path)
+    roles = _read(path, "Name another file with --roles")
     if not isinstance(roles, dict):
         raise ConfigurationError(f"{path.name} is not a JSON object of roles and addresses")
     return roles
 
 
-def _read(path: Path) -> Any:
+def _remedy(message: str) -> str:
+    """What to do about a message of msgspec."""
+    unknown = re.search(r"unknown field `(.*?)`(?: - at `\$\.(\w+))?", message)
+    if unknown is None:
+        is_type = message.startswith("Expected")
+        return "Quote addresses and decimals" if is_type else "deployment/README.md explains every field"
+    rows: dict[str, type[msgspec.Struct]] = {"synths": SynthParameters, "markets": MarketParameters}
+    row = rows.get(unknown[2], Parameters)
+    return _nearest(unknown[1], tuple(field.encode_name for field in msgspec.structs.fields(row)))
+
+
+def _nearest(name: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(name, known, 1, 0.5)
+    return f"The nearest is {near[0]}; deployment/README.md has all" if near else f"Known are {', '.join(known)}"
+
+
+def _read(path: Path, remedy: str) -> Any:
     try:
         text = path.read_text(encoding="utf-8")
         return json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
     except OSError as error:
-        raise ConfigurationError(f"cannot read {path}: {error.strerror or error}") from None
+        raise ConfigurationError(f"cannot read {path}: {error.strerror or error}", remedy=remedy) from None
     except (ValueError, yaml.YAMLError) as error:
         raise ConfigurationError(f"{path.name} cannot be parsed: {' '.join(str(error).split())[:200]}") from None
 
@@ -189,7 +206,7 @@ def _check_terms(synth: SynthParameters, name: str) -> None:
 def _check_roles(parameters: Parameters, name: str) -> None:
     unknown = sorted(set(parameters.roles) - set(ROLES))
     if unknown:
-        raise ConfigurationError(f"unknown role {', '.join(unknown)}", remedy=f"Roles are {', '.join(ROLES)}")
+        raise ConfigurationError(f"unknown role {', '.join(unknown)}", remedy=_nearest(unknown[0], ROLES))
     missing = [role for role in ROLES if not parameters.roles.get(role)]
     if missing:
         remedy = "Name them in a --roles file, by flags (--settler), or in the environment (HOOATS_SETTLER)"

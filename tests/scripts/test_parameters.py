@@ -57,13 +57,16 @@ def synth(**fields: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"surprise": 1}, "unknown field `surprise`"),
+        ({"surprise": 1}, r"unknown field `surprise`\. Known are version, "),
+        ({"synts": []}, r"unknown field `synts`\. The nearest is synths; deployment/README\.md has all"),
+        ({"synths": [synth(ceilling="1")]}, r"unknown field `ceilling`.*The nearest is ceiling;"),
         ({"markets": [{"market": 1}]}, r"markets\[0\]"),
         ({"timelockDelaySeconds": 3_600}, "timelockDelaySeconds is too short"),
         ({"quoteToken": "0x12"}, "quoteToken is not an address"),
         ({"factory": address(0)}, "factory is not an address"),
         ({"roles": {"settler": 0x12}}, "Expected `str`, got `int`"),
-        ({"roles": {"janitor": address(1)}}, "unknown role janitor"),
+        ({"roles": {"janitor": address(1)}}, "unknown role janitor. Known are"),
+        ({"roles": {"setler": address(1)}}, "unknown role setler. The nearest is settler"),
         ({"synths": [synth(price="1e5")], "markets": []}, "not a plain decimal"),
         ({"synths": [synth(ceiling="many")], "markets": []}, "ceiling of hBTC"),
         ({"synths": [synth(initialPercent=130)], "markets": []}, "the percentages of hBTC do not fit"),
@@ -100,5 +103,7 @@ def test_a_file_that_is_none(tmp_path: Path, name: str, text: str) -> None:
     (tmp_path / name).write_text(text)
     with pytest.raises(ConfigurationError):
         load(tmp_path / name, {})
-    with pytest.raises(ConfigurationError, match="cannot read"):
+    with pytest.raises(ConfigurationError, match=r"cannot read .*none\.yaml.*--parameters"):
         load(tmp_path / "none.yaml", {})
+    with pytest.raises(ConfigurationError, match=r"cannot read .*none\.json.*--roles"):
+        load(LOCAL, {}, tmp_path / "none.json")
