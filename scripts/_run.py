@@ -4,8 +4,10 @@ Invariant: nothing is sent before the preflight has passed; the registry is writ
 that can be decided without a chain is in `_deployment.py`; what a chain is, in `_chain.py`.
 """
 
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final, NamedTuple
 
 import click
@@ -62,9 +64,23 @@ def run(provider: Any, options: Options, root: Path) -> None:
         print_table(plan, {}, chain)
         return
     check_live(chain, parameters, signer)
-    registry = RegistryFile(registry_path(options.registry_file, chain, root), chain.id)
-    with registry.lock():
+    is_passing = ends_with_command(provider)
+    with ExitStack() as stack:
+        path = registry_path(options.registry_file, chain, root)
+        if is_passing and options.registry_file is None:
+            path = Path(stack.enter_context(TemporaryDirectory())) / path.name
+        registry = RegistryFile(path, chain.id)
+        stack.enter_context(registry.lock())
         Deployment(chain, signer, plan, registry, options, commit_of(root)).run(parameters)
+    if is_passing:
+        kept = f"{options.registry_file} describes what is gone" if options.registry_file else "no registry is kept"
+        click.echo(f"this was a rehearsal: chain {chain.id} ends with this command, and {kept}. Name one that stays:")
+        click.echo("  ape run deploy --network hyperliquid:testnet:http://127.0.0.1:8545")
+
+
+def ends_with_command(provider: Any) -> bool:
+    """True for the chain inside ape, and for a node that ape has started."""
+    return type(provider).__module__.startswith("ape_test") or getattr(provider, "process", None) is not None
 
 
 def parameters_path(options: Options, chain: Chain, root: Path) -> Path:

@@ -56,10 +56,11 @@ def cli(provider: Any, **options: Any) -> None:
 
     \b
     On a chain of your own:
-      ape run deploy --network ethereum:local:foundry
       ape run deploy --network hyperliquid:testnet:http://127.0.0.1:8545
     On HyperEVM's testnet:
       ape run deploy --network hyperliquid:testnet --account ALIAS --roles roles.json
+    A rehearsal, on a chain that ends with the command and leaves no registry:
+      ape run deploy --network ethereum:local:foundry
     """
     from scripts._run import Options, run
 

@@ -12,7 +12,7 @@ from scripts._create2 import FACTORY
 from scripts._deployment import Plan, make_plan
 from scripts._parameters import Parameters, load
 from scripts._registry import RegistryFile
-from scripts._run import Deployment, Options, check_live, parameters_path, pause_for, registry_path
+from scripts._run import Deployment, Options, check_live, ends_with_command, parameters_path, pause_for, registry_path
 from tests.scripts.test_deployment import DEPLOYER, LOCAL, artifacts
 
 ROOT = LOCAL.parents[1]
@@ -166,3 +166,17 @@ def test_files_by_kind_of_chain() -> None:
 def test_only_a_public_endpoint_is_spared() -> None:
     assert [pause_for(uri) for uri in ("http://127.0.0.1:8545", "http://localhost:1", "", None)] == [0, 0, 0, 0]
     assert pause_for("https://rpc.example.org/evm") > 0.6
+
+
+def test_a_chain_inside_ape_ends_with_the_command() -> None:
+    from ape_test.provider import LocalProvider
+
+    class Started:
+        process = object()
+
+    class Found:
+        process = None
+
+    assert ends_with_command(LocalProvider.__new__(LocalProvider))
+    assert ends_with_command(Started())
+    assert not ends_with_command(Found())
