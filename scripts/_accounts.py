@@ -29,11 +29,22 @@ class FileSigner:
     """A private key from a file."""
 
     def __init__(self, path: Path, password_file: Path | None) -> None:
+        for what, file in (("key file", path), ("password file", password_file)):
+            if file is not None:
+                _check_readable(what, file)
         self._key = load_key(path, password_file)
         self.address = self._key.address
 
     def sign(self, fields: dict[str, Any]) -> bytes:
         return bytes(Account.sign_transaction(fields, self._key.secret).raw_transaction)
+
+
+def _check_readable(what: str, path: Path) -> None:
+    """`load_key` tells the name of a file alone; here it is said where it was looked for."""
+    try:
+        path.open().close()
+    except OSError as error:
+        raise ConfigurationError(f"cannot read {what} {path}: {error.strerror or error}") from None
 
 
 class ApeSigner:

@@ -1,7 +1,7 @@
 """What every script of `ape run` shares: flags, a connection, and failures in one line.
 
 Invariant: whatever a user can get wrong (a flag, a file, a password, an endpoint) ends in one line that says what to
-do, and in an exit status above 0. Deliberately nothing about contracts here.
+do, and in an exit status above 0: 2 for what the caller can put right. Deliberately nothing about contracts here.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ import click
 from ape.cli import ConnectedProviderCommand
 from ape.exceptions import ApeException, ProviderError
 
-from offchain.domain.errors import HooatsError
+from offchain.domain.errors import ConfigurationError, HooatsError, InvalidInput
 
 ROOT = Path(__file__).resolve().parent.parent
 USAGE_STATUS = 2
@@ -25,6 +25,10 @@ class Refusal(click.ClickException):
     def __init__(self, message: str, status: int = 1) -> None:
         super().__init__(" ".join(message.split())[:400])
         self.exit_code = status
+
+    def show(self, file: Any = None) -> None:
+        """As `hooats` says it."""
+        click.echo(f"hooats: {self.message}", file=file, err=file is None)
 
 
 class Command(ConnectedProviderCommand):
@@ -39,12 +43,14 @@ class Command(ConnectedProviderCommand):
             raise Refusal(f"{message}{end} Try: ape run {info_name} --help", USAGE_STATUS) from None
         except ProviderError as error:
             raise Refusal(unreachable(error)) from None
-        except ApeException as error:
-            raise Refusal(str(error)) from None
+        except ApeException as error:  # a network that ape does not know
+            raise Refusal(str(error), USAGE_STATUS) from None
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
+        except (ConfigurationError, InvalidInput) as error:
+            raise Refusal(str(error), USAGE_STATUS) from None
         except HooatsError as error:
             raise Refusal(str(error)) from None
         except ProviderError as error:
@@ -80,7 +86,10 @@ def signing_options(role: str) -> Callable[[Callable[..., Any]], Callable[..., A
                 help=f"File with the {role}'s private key (hex, or a keystore), instead of --account.",
             ),
             click.option(
-                "--account", envvar=f"HOOATS_{name}", help=f"Account of ape of the {role}, who pays and signs."
+                "--account",
+                metavar="ALIAS",
+                envvar=f"HOOATS_{name}",
+                help=f"Alias of an ape account (ape accounts import ALIAS): the {role}'s, who pays and signs.",
             ),
         ):
             command = option(command)

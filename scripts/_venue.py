@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from offchain.chain.registry import Registry, load_registry
+from offchain.domain.errors import ConfigurationError
 from offchain.domain.units import Address
 from scripts._chain import Chain
 from scripts._run import PAIR, SYNTH, pause_for, registry_path
@@ -37,10 +38,17 @@ class Venue(NamedTuple):
 
 
 def open_venue(provider: Any, registry_file: Path | None, root: Path) -> Venue:
-    """The venue on the connected chain. `ConfigurationError` if there is no registry of it."""
+    """The venue on the connected chain. `ConfigurationError` if there is no registry of it, or nothing of that."""
     chain = Chain(provider.web3, pause_for(getattr(provider, "uri", None)))
     path = registry_path(registry_file, chain, root)
-    return Venue(chain, load_registry(path, chain.id), path)
+    venue = Venue(chain, load_registry(path, chain.id), path)
+    vault = venue.contracts.get("Vault")
+    if vault and not chain.code(vault):
+        raise ConfigurationError(
+            f"the Vault of {path} ({vault}) is not on this chain {chain.id}",
+            remedy="Name the chain with --network, or its registry with --registry",
+        )
+    return venue
 
 
 def artifact_of(name: str) -> str:

@@ -43,6 +43,7 @@ def one_line(result: Result) -> str:
     lines = [line for line in result.output.splitlines() if not line.startswith(("INFO", "WARNING"))]
     assert len(lines) == 1, result.output
     assert result.exit_code != 0
+    assert lines[0].startswith("hooats: ")
     return lines[0]
 
 
@@ -103,7 +104,7 @@ def write_registry(path: Path) -> str:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, "cannot read key file key: "),
+        (None, "/key: No such file or directory"),
         ("hello", "key file key holds no private key. 64 hex digits, or a keystore v3 JSON"),
         ("keystore", "key is a keystore. Name its password file with --password-file"),
         ("wrong password", "password"),
@@ -135,5 +136,22 @@ def test_nobody_signs_for_the_proposer(anvil: LocalChain, tmp_path: Path) -> Non
 
 
 def test_a_network_that_ape_does_not_know() -> None:
-    line = one_line(run("status", "--network", "hyperliquid:nowhere"))
-    assert "nowhere" in line
+    result = run("status", "--network", "hyperliquid:nowhere")
+    assert "nowhere" in one_line(result)
+    assert result.exit_code == 2
+
+
+@pytest.mark.parametrize("name", ["status", "handover", "verify"])
+def test_a_chain_without_the_venue(name: str, anvil: LocalChain, tmp_path: Path) -> None:
+    path = tmp_path / "registry.json"
+    vault = "0x" + "33" * 20
+    path.write_text(json.dumps({"chainId": CHAIN_ID, "quoteToken": vault, "contracts": {"Vault": {"address": vault}}}))
+    result = run(name, *network(anvil.url), "--registry", str(path))
+    line = one_line(result)
+    assert f"the Vault of {path} ({vault}) is not on this chain {CHAIN_ID}. Name the chain with --network" in line
+    assert result.exit_code == 2
+
+
+@pytest.mark.parametrize("name", SIGNED)
+def test_help_says_what_an_account_is(name: str) -> None:
+    assert "Alias of an ape account (ape accounts import ALIAS)" in " ".join(run(name, "--help").output.split())

@@ -273,7 +273,7 @@ def same(registry: dict[str, Any]) -> dict[str, Any]:
 )
 def test_a_mistake_is_one_line(deployed: Chain, flags: list[str], message: str) -> None:
     done = deployed.deploy(*flags)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert message in done.stderr
     assert len([line for line in done.stderr.splitlines() if not line.startswith("INFO")]) == 1
 
@@ -281,7 +281,7 @@ def test_a_mistake_is_one_line(deployed: Chain, flags: list[str], message: str) 
 def test_no_money_and_no_node_are_one_line(start: Callable[[float], Chain]) -> None:
     chain = start(1)
     chain.rpc("anvil_setBalance", DEPLOYER, "0x1")
-    assert "Error: not enough to pay with: deployer 0x" in chain.deploy().stderr
+    assert "hooats: not enough to pay with: deployer 0x" in chain.deploy().stderr
     chain.stop()
     lines = chain.deploy().stderr.splitlines()
     assert len(lines) == 1
