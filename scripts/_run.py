@@ -71,11 +71,13 @@ def run(provider: Any, options: Options, root: Path) -> None:
             path = Path(stack.enter_context(TemporaryDirectory())) / path.name
         registry = RegistryFile(path, chain.id)
         stack.enter_context(registry.lock())
-        Deployment(chain, signer, plan, registry, options, commit_of(root)).run(parameters)
+        is_changed = Deployment(chain, signer, plan, registry, options, commit_of(root)).run(parameters)
     if is_passing:
         kept = f"{options.registry_file} describes what is gone" if options.registry_file else "no registry is kept"
         click.echo(f"this was a rehearsal: chain {chain.id} ends with this command, and {kept}. Name one that stays:")
         click.echo("  ape run deploy --network hyperliquid:testnet:http://127.0.0.1:8545")
+    elif is_changed:
+        click.echo(f"registry {path}")
 
 
 def ends_with_command(provider: Any) -> bool:
@@ -138,8 +140,8 @@ class Deployment:
         self._large: set[str] = set()
         self._limit = 0
 
-    def run(self, parameters: Parameters) -> None:
-        """Preflight, then everything that is not done."""
+    def run(self, parameters: Parameters) -> bool:
+        """Preflight, then everything that is not done; False if nothing was sent."""
         factory = factory_of(parameters)
         nonce = self._chain.nonce(self._signer.address)
         self._check_registry()
@@ -160,6 +162,7 @@ class Deployment:
             for steps in self._plan.last_steps:
                 self._perform(steps, sender)
         self._finish(sender, parameters)
+        return sender.sent > 0
 
     # --- preflight ---
 
@@ -287,7 +290,7 @@ class Deployment:
         is_new = self._registry.finish(order, self._plan.quote_token, self._plan.markets, accounts, keys, factory)
         print_table(self._plan, self._gas, self._chain)
         if sender.sent:
-            click.echo(f"{sender.sent} transactions, {sender.gas:,} gas; registry {self._registry.path}")
+            click.echo(f"{sender.sent} transactions, {sender.gas:,} gas")
         else:
             click.echo(
                 "nothing to do"
