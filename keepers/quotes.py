@@ -28,6 +28,8 @@ READ_SECONDS = 1.0
 TIMEOUT_SECONDS = 5.0
 REPLY_BYTES_MAX = 4 * 1024 * 1024
 """All mid prices are some 20 kB."""
+FUTURE_SECONDS_MAX = 5.0
+"""Clocks of one machine and its file servers differ by less."""
 FILE_BYTES_MAX = 1024 * 1024
 FILE_SYNTHS_MAX = 100
 """Each is looked for on chain."""
@@ -72,6 +74,8 @@ class FileQuotes:
             with self._path.open("rb") as file:
                 raw = file.read(FILE_BYTES_MAX + 1)
                 at = os.fstat(file.fileno()).st_mtime
+            if at > time.time() + FUTURE_SECONDS_MAX:
+                raise QuotesUnavailable(f"price file {self._path} is dated in the future: it would never grow old")
         except OSError as error:
             raise QuotesUnavailable(f"cannot read price file {self._path}: {error.strerror}") from None
         if len(raw) > FILE_BYTES_MAX:

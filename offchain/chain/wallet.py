@@ -13,7 +13,7 @@ import httpx
 from offchain.chain.abi import Function
 from offchain.chain.explanations import explain
 from offchain.chain.signing import Fees, SigningKey
-from offchain.domain.errors import ChainUnreachable, TransactionFailed
+from offchain.domain.errors import ChainUnreachable, MissingContract, TransactionFailed
 from offchain.domain.units import Address
 
 GAS_MAX = 2_500_000
@@ -51,9 +51,12 @@ class Endpoint:
         return answer["result"]
 
     def call(self, to: Address, function: Function, *arguments: object) -> tuple[Any, ...]:
-        """A view call, decoded."""
+        """A view call, decoded. `MissingContract` if nothing that answers is there."""
         data = "0x" + function.encode(*arguments).hex()
         answer: str = self.ask("eth_call", {"to": to, "data": data}, "latest")
+        if answer == "0x" and function.returns:
+            remedy = "Check that --registry is of the chain at --rpc"
+            raise MissingContract(f"there is no contract at {to} that knows {function.name}", remedy=remedy)
         return function.decode(bytes.fromhex(answer[2:]))
 
 

@@ -90,12 +90,18 @@ def set_market_state(state: State, command: SetMarketState) -> None:
 
 
 def list_market(state: State, log: MarketListed) -> None:
-    """The chain's row opens a book, in the state that the venue was opened with."""
+    """The chain's row opens a book, in the state that the venue was opened with.
+
+    A row whose prices or sizes could not be written down opens none: its orders are of an unknown market.
+    """
     assert state.venue is not None
     if log.market in state.books or log.base_atoms_per_lot <= 0 or log.quote_atoms_per_tick_lot <= 0:
         state.diverge("market", "a new one, with positive units", log.market)
         return
     state.tokens[log.base_token] = None
+    if not _are_decimal(log.base_atoms_per_lot, log.quote_atoms_per_tick_lot, log.base_decimals, log.quote_decimals):
+        state.reject(RejectReason.INVALID_PARAMETER)
+        return
     market = Market(
         market=log.market,
         symbol=log.symbol,
@@ -168,7 +174,7 @@ def _is_sane(command: RequestMarket, quote_decimals: int, quote_symbol: str) -> 
         and _SYNTH_NAME.fullmatch(command.synth_name) is not None
         and 0 < command.base_atoms_per_lot < 2**128
         and 0 < command.quote_atoms_per_tick_lot < 2**64
-        and _has_decimal_ticks(command, quote_decimals)
+        and _are_decimal(command.base_atoms_per_lot, command.quote_atoms_per_tick_lot, SYNTH_DECIMALS, quote_decimals)
         and 0 < command.ceiling < 2**128
         and COLLATERAL_PERCENT_MIN <= command.maintenance_percent < command.initial_percent <= COLLATERAL_PERCENT_MAX
         and 1 <= command.bonus_percent < command.maintenance_percent - 100
@@ -178,11 +184,13 @@ def _is_sane(command: RequestMarket, quote_decimals: int, quote_symbol: str) -> 
     )
 
 
-def _has_decimal_ticks(command: RequestMarket, quote_decimals: int) -> bool:
+def _are_decimal(
+    base_atoms_per_lot: int, quote_atoms_per_tick_lot: int, base_decimals: int, quote_decimals: int
+) -> bool:
     """Tick and lot are finite decimals: prices could not be written down otherwise."""
-    numerator = command.quote_atoms_per_tick_lot * 10**SYNTH_DECIMALS
+    numerator = quote_atoms_per_tick_lot * 10**base_decimals
     # Typed by name: 10**n is Any to a type checker, which cannot see that n >= 0.
-    denominator: int = command.base_atoms_per_lot * 10**quote_decimals
+    denominator: int = base_atoms_per_lot * 10**quote_decimals
     rest = denominator // gcd(numerator, denominator)
     for prime in (2, 5):
         while rest % prime == 0:

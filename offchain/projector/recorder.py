@@ -38,6 +38,7 @@ from offchain.domain.event import (
     OrderRejected,
     VenueStateChanged,
 )
+from offchain.domain.limits import PRICE_TICKS_MAX
 from offchain.domain.order import OrderStatus
 from offchain.domain.units import Digest
 from offchain.storage.history import AMM, Effects, FillRow, History, OrderRow
@@ -241,7 +242,8 @@ class Recorder:
             maker=AMM,
             taker=event.taker,
             taker_side=event.taker_side,
-            price_ticks=(2 * event.quote + per_tick) // (2 * per_tick),
+            # A pool may be moved to any price; the exact amount is in `notional`.
+            price_ticks=min((2 * event.quote + per_tick) // (2 * per_tick), PRICE_TICKS_MAX),
             size_lots=event.size_lots,
             notional=event.quote,
             maker_fee_ppm=0,

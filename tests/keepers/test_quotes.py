@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -152,3 +153,12 @@ def test_names() -> None:
     for wrong in ("hBTC", "=BTC", "hBTC="):
         with pytest.raises(ConfigurationError, match="hBTC=BTC"):
             parse_names([wrong])
+
+
+async def test_a_file_of_the_future_never_counts(tmp_path: Path) -> None:
+    """It would be fresh for ever."""
+    file = tmp_path / "prices.json"
+    file.write_text('{"hBTC": "61500"}')
+    os.utime(file, (time.time() + 3600,) * 2)
+    with pytest.raises(QuotesUnavailable, match="future"):
+        await make_source(f"file:{file}", {}).read()

@@ -247,3 +247,11 @@ def test_collateral_may_be_unlocked_to_another_account() -> None:
     assert Engine.restore(bench.engine.snapshot()).locked == bench.engine.locked
     bench.see(CollateralUnlocked, account=CAROL, amount=51, balance=1_051)
     assert bench.only(Diverged).what == "locked collateral of all accounts"
+
+
+def test_a_row_that_cannot_be_written_down_opens_no_book(bench: Bench) -> None:
+    """A lot of three atoms has no finite decimal: one such row must not spoil the list of all markets."""
+    log = market_log(bench.engine.last_event_sequence + 1, market=9, base=OTHER)
+    bench.do(ObserveLog(log=msgspec.structs.replace(log, base_atoms_per_lot=3)))
+    assert bench.only(CommandRejected).reason is RejectReason.INVALID_PARAMETER
+    assert 9 not in bench.engine.books and not bench.engine.gate.is_diverged
