@@ -5,17 +5,19 @@ contract is asked for once more, and what is left is an error. Deliberately no p
 it, is in the registry.
 """
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import click
 
-from offchain.domain.errors import ConfigurationError
+from offchain.domain.errors import ChainError, ConfigurationError
 from offchain.domain.units import Address
 from scripts._accounts import Signer
 from scripts._chain import Sender
 from scripts._roles import DEPLOYER, hand_over, roles_of
 from scripts._steps import HAS_ROLE, Step, role_id
 from scripts._venue import Venue
+
+WORD_BYTES: Final = 32
 
 
 class Power(NamedTuple):
@@ -24,12 +26,19 @@ class Power(NamedTuple):
 
 
 def powers(venue: Venue, holder: Address) -> list[Power]:
-    """Every role that an address holds anywhere in the venue."""
+    """Every role that an address holds anywhere in the venue. A question without an answer is an error, never a no."""
     asked = [Power(name, role) for name in venue.contracts for role in roles_of(name)]
     answers = venue.chain.call_many(
         [(venue.contracts[power.contract], HAS_ROLE.encode(role_id(power.role), holder)) for power in asked]
     )
-    return [power for power, answer in zip(asked, answers, strict=True) if answer is not None and any(answer)]
+    held = []
+    for power, answer in zip(asked, answers, strict=True):
+        if answer is None or len(answer) != WORD_BYTES:
+            remedy = "Ask again, or ask another node"
+            raise ChainError(f"{power.contract} did not say whether {holder} holds {power.role}", remedy=remedy)
+        if any(answer):
+            held.append(power)
+    return held
 
 
 def waves_of(venue: Venue, deployer: Address) -> list[list[Step]]:

@@ -12,7 +12,7 @@ sys.path.append(str(Path(__file__).resolve().parents[1]))
 
 from local_chain import ROOT, address_of, key_of
 
-from offchain.domain.errors import ConfigurationError
+from offchain.domain.errors import ChainError, ConfigurationError
 from scripts._accounts import FileSigner
 from scripts._handover import perform, powers, waves_of
 from scripts._sources import Compiled, compile_all, compile_input
@@ -70,6 +70,17 @@ def test_after_the_handover_it_holds_nothing(stage: Stage) -> None:
     assert powers(venue, stage.signer.address) == []
     assert waves_of(venue, stage.signer.address) == [[], []]
     assert problems(venue) == []
+
+
+@pytest.mark.parametrize("answer", [None, b"", b"\x00" * 31])
+def test_a_question_without_an_answer_is_no_no(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, answer: bytes | None
+) -> None:
+    """A node that refuses must not make the deployer look powerless."""
+    venue = stage.venue()
+    monkeypatch.setattr(venue.chain, "call_many", lambda calls: [answer for _ in calls])
+    with pytest.raises(ChainError, match="did not say whether"):
+        powers(venue, stage.signer.address)
 
 
 def test_only_the_deployer_hands_over(stage: Stage, tmp_path: Path) -> None:
