@@ -16,6 +16,8 @@ from offchain.domain.units import Address
 from offchain.node import NodeSettings, run_node
 from offchain.security.keys import load_key
 
+MAX_FEE_GWEI = 1_000_000
+
 
 @click.command()
 @options.data
@@ -140,6 +142,9 @@ def keeper(
     it goes on.
     """
     check_owners(click.get_current_context(), name)
+    if not 0 < max_fee_gwei < MAX_FEE_GWEI:  # also what is no number
+        remedy = f"Above 0 and below {MAX_FEE_GWEI}"
+        raise ConfigurationError(f"--max-fee-gwei {max_fee_gwei} pays for nothing", remedy=remedy)
     if key is None and name != "sync":
         raise ConfigurationError(f"keeper {name} needs --key", remedy="Give the file of its own private key")
     settings = KeeperSettings(

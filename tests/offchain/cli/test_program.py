@@ -210,6 +210,13 @@ def test_an_api_that_is_no_url(key: Path) -> None:
     one_line(run("order", "list", "--key", key, "--api", "localhost"), 2, "--api", "http://")
 
 
+@pytest.mark.parametrize("fee", ["nan", "inf", "0", "-1", "1e400"])
+def test_keeper_with_a_fee_that_is_none(fee: str, registry: Path, tmp_path: Path) -> None:
+    done = run("keeper", "sync", "--data", tmp_path, "--registry", registry, "--max-fee-gwei", fee)
+    assert done.returncode == 2
+    assert "--max-fee-gwei" in done.stderr and "internal" not in done.stderr
+
+
 def test_keeper_without_key(registry: Path, tmp_path: Path) -> None:
     one_line(run("keeper", "settle", "--registry", registry, "--data", tmp_path), 2, "--key")
 
