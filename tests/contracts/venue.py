@@ -4,6 +4,7 @@ Everything is signed with eth_account, from the typed data that the venue itself
 contract, `offchain.domain.eip712` and eth_account agree on every byte.
 """
 
+import re
 from ast import literal_eval
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -374,13 +375,18 @@ def reverts(error: str, **inputs: Any) -> Iterator[None]:
 
 
 def decoded(failure: ContractLogicError) -> tuple[str, dict[str, Any]]:
-    """Name and inputs of a custom error. ape overlooks one from the embedded EVM whose bytes hold a quotation mark."""
+    """Name and inputs of a custom error. ape overlooks one from the embedded EVM whose bytes hold a quotation mark, and
+    one of a view on Foundry that an inner contract raised."""
     if isinstance(failure, CustomError):
         return failure.name, failure.inputs
     message = str(failure.revert_message)
-    if not message.startswith("b"):
+    unnamed = re.fullmatch(r"custom error 0x([0-9a-f]{8}): ?([0-9a-f]*)", message)
+    if unnamed is not None:
+        reverted = bytes.fromhex(unnamed.group(1) + unnamed.group(2))
+    elif message.startswith("b"):
+        reverted = literal_eval(message)
+    else:
         return message, {}
-    reverted = literal_eval(message)
     for entry in error_entries().values():
         kinds = [item["type"] for item in entry["inputs"]]
         if keccak(f"{entry['name']}({','.join(kinds)})".encode())[:4] == reverted[:4]:
