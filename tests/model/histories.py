@@ -116,7 +116,7 @@ class History:
             (self._place, 60),
             (self._cancel, 12),
             (self._chain_acts, 22),
-            (self._operator_acts, 8),
+            (self._operator_acts, 6),
             (self._see_pool, 6),
         )
         draw = self.random.choices([act for act, _ in weights], [weight for _, weight in weights])[0]
@@ -194,6 +194,8 @@ class History:
             return RefuseFill(fill=pick.choice(list(self.engine.batches.unsettled)), reason="sinks")
         if act < 0.87:
             return RefuseFill(fill=pick.randrange(3), reason="none")
+        if act < 0.94:
+            return self._change_markets()
         return AdvanceTime()
 
     def _change_state(self) -> Command:
