@@ -66,8 +66,8 @@ def test_parts() -> list[Part]:
     return [
         Part("forge", ("toolchain/forge", "test")),
         Part("gas", ("toolchain/forge", "snapshot", *GAS, "--check"), counts_tests=False),
-        Part("ape-embedded", (*ape, "ethereum:local:test")),
-        Part("ape-foundry", (*ape, "ethereum:local:foundry")),
+        Part("ape-embedded", (*ape, "ethereum:local:test"), lane=1),
+        Part("ape-foundry", (*ape, "ethereum:local:foundry"), lane=1),
         Part("journeys", (*plain, *JOURNEYS)),
         Part("python", (*plain, "tests", *others), lane=1),
     ]
