@@ -50,8 +50,8 @@ GAS = ("--match-contract", "Gas", "--snap", "tests/forge/gas.snapshot")
 """What `make gas-update` writes; a growth, or a fall that is not written down, is red."""
 
 
-JOURNEYS = ("tests/scripts", "tests/chainfork", "tests/docs", "tests/system")
-"""Tests that deploy, or run a whole venue: long, and mostly waiting."""
+JOURNEYS = ("tests/chainfork", "tests/docs", "tests/system")
+"""Tests that run a whole venue: long, and mostly waiting."""
 
 
 def python(*arguments: str) -> tuple[str, ...]:
@@ -66,8 +66,8 @@ def test_parts() -> list[Part]:
     return [
         Part("forge", ("toolchain/forge", "test")),
         Part("gas", ("toolchain/forge", "snapshot", *GAS, "--check"), counts_tests=False),
-        Part("ape-embedded", (*ape, "ethereum:local:test"), lane=1),
-        Part("ape-foundry", (*ape, "ethereum:local:foundry"), lane=1),
+        Part("ape-embedded", (*ape, "ethereum:local:test")),
+        Part("ape-foundry", (*ape, "ethereum:local:foundry")),
         Part("journeys", (*plain, *JOURNEYS)),
         Part("python", (*plain, "tests", *others), lane=1),
     ]

@@ -58,6 +58,7 @@ def propose(stage: Stage) -> None:
 
 
 def test_storage_that_does_not_fit_is_refused_by_name(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Red after a change of Vault.sol? The kept layout is of other code: `ape run upgrade --keep-layout`."""
     spoiled = kept()
     spoiled[VAULT].pop(1)
     monkeypatch.setattr(_upgrade, "layout_of", lambda root, name: spoiled)
