@@ -22,7 +22,7 @@ from offchain.chain.registry import Registry
 from offchain.domain.command import OpenVenue
 from offchain.domain.limits import BATCH_GAS_MAX, FILLS_PER_IMMEDIATE_ORDER_MAX
 from offchain.domain.market import MarketState
-from offchain.domain.units import Address
+from offchain.domain.units import QUOTE_DECIMALS, Address
 from offchain.gateway.settings import GatewaySettings
 from offchain.projector.projector import ProjectorSettings
 from offchain.sequencer.serve import run_sequencer
@@ -34,8 +34,6 @@ RESTART_SECONDS_MAX = 10.0
 STEADY_SECONDS = 30.0
 """A child that lived this long is restarted without delay."""
 STOP_SECONDS = 8.0
-QUOTE_DECIMALS = 6
-"""Of the settlement token, USDC."""
 PR_SET_PDEATHSIG = 1
 
 

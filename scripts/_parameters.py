@@ -17,7 +17,7 @@ import yaml  # type: ignore[import-untyped,unused-ignore]
 from offchain.domain.errors import ConfigurationError, InvalidInput
 from offchain.domain.limits import UPGRADE_DELAY_SECONDS_MIN
 from offchain.domain.market import parse_atoms
-from offchain.domain.units import ZERO_ADDRESS, Address
+from offchain.domain.units import QUOTE_DECIMALS, SYNTH_DECIMALS, ZERO_ADDRESS, Address
 
 ROLES: Final = (
     "settler",
@@ -34,8 +34,6 @@ ROLES: Final = (
 """Names of the addresses that a deployment needs; `deployment/README.md` says who they are."""
 SEPARATE: Final = ("settler", "committer", "cosigner", "poster", "lister", "guardian")
 """Keys of running processes. A key that two processes send from would break both nonce sequences."""
-QUOTE_DECIMALS: Final = 6
-SYNTH_DECIMALS: Final = 18
 SOURCES_MAX: Final = 4
 """Twin of PriceOracle's MAX_SOURCES."""
 

@@ -18,10 +18,8 @@ from offchain.domain.eip712 import digest
 from offchain.domain.errors import InvalidInput, TransactionFailed
 from offchain.domain.keccak import keccak
 from offchain.domain.market import format_atoms
-from offchain.domain.units import ZERO_ADDRESS, Address, from_hex
+from offchain.domain.units import QUOTE_DECIMALS, SYNTH_DECIMALS, ZERO_ADDRESS, Address, from_hex
 
-QUOTE_DECIMALS = 6
-SYNTH_DECIMALS = 18
 PPM = 1_000_000
 NO_PERMIT = (0, 0, 0, bytes(32), bytes(32))
 PERMIT_SECONDS = 600

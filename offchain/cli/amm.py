@@ -12,8 +12,6 @@ import click
 
 from offchain.chain.pools import (
     PPM,
-    QUOTE_DECIMALS,
-    SYNTH_DECIMALS,
     Coin,
     Pool,
     Pools,
@@ -28,6 +26,7 @@ from offchain.cli import options
 from offchain.cli.money import first_url, parse_address
 from offchain.domain.errors import InvalidInput
 from offchain.domain.market import format_atoms, parse_atoms
+from offchain.domain.units import QUOTE_DECIMALS, SYNTH_DECIMALS
 from offchain.security.keys import load_key
 
 PERCENT_DECIMALS = 4

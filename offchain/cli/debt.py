@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from keepers.liquidate import repayable
 from offchain.chain.contracts import PriceOracle, SynthIssuer
 from offchain.chain.registry import Registry, load_registry
 from offchain.chain.synths import find_synth
@@ -19,11 +20,11 @@ from offchain.chain.wallet import Endpoint, Receipt, Wallet
 from offchain.cli import options
 from offchain.cli.exchange import connect
 from offchain.cli.failures import Negative
-from offchain.cli.money import QUOTE_DECIMALS, SYNTH_DECIMALS, first_url, parse_address
+from offchain.cli.money import first_url, parse_address
 from offchain.client import Refused
 from offchain.domain.errors import InvalidInput
 from offchain.domain.market import format_atoms, parse_atoms
-from offchain.domain.units import Address, from_hex
+from offchain.domain.units import QUOTE_DECIMALS, SYNTH_DECIMALS, Address, from_hex
 from offchain.security.keys import load_key
 
 NO_AUTHORIZATION = (0, 0, b"")
@@ -209,9 +210,8 @@ def liquidate_debt(synth: str, account: str, burned: str, forced: bool, as_json:
         raise Negative(
             f"{owner} cannot be liquidated now", remedy=f"See its ratio: hooats debt show {synth} --account {owner}"
         )
-    # A countersignature covers one exact amount, and what may be repaid falls with the price: not all of it.
     _, owed = debtor.position(owner)
-    enough = most if most >= owed else most * 95 // 100
+    enough = repayable(owed, most)
     paid = min(most, parse_atoms(burned, SYNTH_DECIMALS, "--burn")) if burned else enough
     authorization = debtor.authorization("burn", paid, forced)
     receipt = debtor.wallet.transact(debtor.issuer, SynthIssuer.liquidate, owner, debtor.synth, paid, 0, authorization)

@@ -20,11 +20,8 @@ from offchain.client import Approval, ExchangeUnreachable, Refused
 from offchain.domain.errors import InvalidInput
 from offchain.domain.limits import EXIT_DELAY_SECONDS
 from offchain.domain.market import format_atoms, parse_atoms
-from offchain.domain.units import Address
+from offchain.domain.units import QUOTE_DECIMALS, SYNTH_DECIMALS, Address
 from offchain.security.keys import load_key
-
-QUOTE_DECIMALS = 6
-SYNTH_DECIMALS = 18
 
 
 def first_url(rpc: str) -> str:

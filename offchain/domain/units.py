@@ -47,3 +47,8 @@ def from_hex(value: str) -> bytes:
 
 
 ZERO_ADDRESS = Address("0x" + "00" * 20)
+
+QUOTE_DECIMALS = 6
+"""Of the settlement token, USDC."""
+SYNTH_DECIMALS = 18
+"""Of every synth. Twin: SynthERC20."""

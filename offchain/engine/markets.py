@@ -29,13 +29,12 @@ from offchain.domain.limits import (
     SYNTH_NAME_BYTES_MAX,
 )
 from offchain.domain.market import Market, MarketState
-from offchain.domain.units import PPM, Address
+from offchain.domain.units import PPM, SYNTH_DECIMALS, Address
 from offchain.engine.book import Book
 from offchain.engine.description import market_event
 from offchain.engine.state import State
 from offchain.engine.trading import close
 
-SYNTH_DECIMALS: Final = 18
 QUOTE_SYMBOL: Final = "USDC"
 """Until a market is listed, whose symbol says it."""
 _SYMBOL = re.compile(r"[A-Z0-9]{1,15}-[A-Z0-9]{1,15}")

@@ -9,7 +9,7 @@ from typing import Any, Final
 from offchain.domain.command import RequestMarket, SetMarketState
 from offchain.domain.event import MarketRequested, RejectReason
 from offchain.domain.market import MarketState, parse_decimal
-from offchain.domain.units import Address
+from offchain.domain.units import SYNTH_DECIMALS, Address
 from offchain.gateway import present, schema
 from offchain.gateway.failures import ApiError, Code
 from offchain.gateway.readmodel import ReadModel
@@ -23,7 +23,6 @@ STATES: Final = {
     "post_only": MarketState.POST_ONLY,
     "delist": MarketState.DELISTED,
 }
-SYNTH_DECIMALS: Final = 18
 
 
 class Administration:

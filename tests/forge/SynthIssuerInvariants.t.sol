@@ -74,6 +74,7 @@ contract SynthIssuerInvariantsTest is Test {
             crowd = new DebtCrowd();
             bytes4[] memory all = actions();
             for (uint256 step; step < 150; ++step) {
+                // From 200: runs in which each of the four happens, which is what this test looks for.
                 _act(all, uint256(keccak256(abi.encode(run + 200, step))));
             }
             seen[0] += crowd.liquidations();

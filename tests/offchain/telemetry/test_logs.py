@@ -2,7 +2,6 @@
 
 import json
 import logging
-from collections.abc import Iterator
 
 import pytest
 import structlog
@@ -10,16 +9,6 @@ import structlog
 from offchain.telemetry.logs import configure_logs
 
 SECRET = bytes.fromhex("c0ffee" + "5e" * 29)
-
-
-@pytest.fixture(autouse=True)
-def restored() -> Iterator[None]:
-    root = logging.getLogger()
-    before, level = list(root.handlers), root.level
-    yield
-    structlog.reset_defaults()
-    structlog.contextvars.clear_contextvars()
-    root.handlers[:], root.level = before, level
 
 
 def lines(capfd: pytest.CaptureFixture[str]) -> list[dict[str, object]]:
