@@ -28,6 +28,7 @@ import {
 } from "./interfaces/Types.sol";
 import {AmmLegs, Leg} from "./libraries/AmmLegs.sol";
 import {BatchSheet, Column, QUOTE_COLUMN, Sheet, Ticket} from "./libraries/BatchSheet.sol";
+import {Change, Changes} from "./libraries/Changes.sol";
 import {FeeMath} from "./libraries/FeeMath.sol";
 import {OrderHash} from "./libraries/OrderHash.sol";
 import {PauseRules} from "./libraries/PauseRules.sol";
@@ -397,24 +398,32 @@ contract Settlement is ISettlement, IPausable, AccessControl, EIP712 {
     function _write(Sheet memory sheet) private returns (uint64 sequence) {
         _applyBases(sheet, false);
         if (sheet.legCount == 0) {
-            _apply(sheet.columns[QUOTE_COLUMN]);
+            _apply(sheet, QUOTE_COLUMN);
         } else {
             _exchange(sheet, false);
-            _apply(sheet.columns[QUOTE_COLUMN]);
+            _apply(sheet, QUOTE_COLUMN);
             _exchange(sheet, true);
             _applyBases(sheet, true);
         }
-        return VAULT.closeSettlement(_immediateUpdates(sheet));
+        return VAULT.takeSequence();
     }
 
     function _applyBases(Sheet memory sheet, bool isBought) private {
         for (uint256 i = QUOTE_COLUMN + 1; i < sheet.columnCount; ++i) {
-            if (sheet.isBought(i) == isBought) _apply(sheet.columns[i]);
+            if (sheet.isBought(i) == isBought) _apply(sheet, i);
         }
     }
 
-    function _apply(Column memory column) private {
-        VAULT.applySettlement(column.token, column.accounts, column.deltas);
+    function _apply(Sheet memory sheet, uint256 index) private {
+        Column memory column = sheet.columns[index];
+        uint256[] memory immediates = sheet.immediates;
+        // Pairs have rows of their own, behind those of the orders, and no immediate orders.
+        uint256 immediateRows = index == QUOTE_COLUMN ? immediates.length : 0;
+        Change[] memory changes = new Change[](column.count);
+        for (uint256 row; row < changes.length; ++row) {
+            changes[row] = Changes.pack(column.deltas[row], row < immediateRows ? immediates[row] : 0);
+        }
+        VAULT.applySettlement(column.token, column.accounts, changes);
     }
 
     /// @dev The purchases or the sales.
@@ -442,21 +451,6 @@ contract Settlement is ISettlement, IPausable, AccessControl, EIP712 {
         emit AmmLegSettled(
             VAULT.takeSequence(), leg.market, leg.fill, leg.isBuy, uint128(leg.amountIn), uint128(amountOut)
         );
-    }
-
-    function _immediateUpdates(Sheet memory sheet) private pure returns (IVault.ImmediateUpdate[] memory updates) {
-        uint256 count;
-        uint256[] memory immediates = sheet.immediates;
-        for (uint256 row; row < immediates.length; ++row) {
-            if (immediates[row] != 0) ++count;
-        }
-
-        updates = new IVault.ImmediateUpdate[](count);
-        for (uint256 row; count != 0; ++row) {
-            if (immediates[row] == 0) continue;
-            --count;
-            updates[count] = IVault.ImmediateUpdate(sheet.columns[QUOTE_COLUMN].accounts[row], uint48(immediates[row]));
-        }
     }
 
     /* PAUSE */

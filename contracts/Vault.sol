@@ -22,6 +22,7 @@ import {IPausable} from "./interfaces/IPausable.sol";
 import {ISynthERC20} from "./interfaces/ISynthERC20.sol";
 import {IVault} from "./interfaces/IVault.sol";
 import {Authorization, EXIT_DELAY, MIN_UPGRADE_DELAY, Withdrawal} from "./interfaces/Types.sol";
+import {Change} from "./libraries/Changes.sol";
 import {PauseRules} from "./libraries/PauseRules.sol";
 import {Standing, Standings} from "./libraries/Standings.sol";
 import {Signature65} from "./libraries/Signature65.sol";
@@ -392,7 +393,8 @@ contract Vault is
     }
 
     /// @inheritdoc IVault
-    function applySettlement(address token, address[] calldata accounts, int256[] calldata deltas)
+    /// @dev Every word is read once and written once.
+    function applySettlement(address token, address[] calldata accounts, Change[] calldata changes)
         external
         nonReentrant
         onlyRole(SETTLEMENT_ROLE)
@@ -401,19 +403,30 @@ contract Vault is
         bool isQuote = token == $.quoteToken;
         int256 sum;
         for (uint256 i; i < accounts.length; ++i) {
-            (address account, int256 delta) = (accounts[i], deltas[i]);
-            if (delta == 0) continue;
+            Change change = changes[i];
+            if (Change.unwrap(change) == 0) continue;
 
-            sum += delta;
-            if (isQuote) {
-                AccountWord storage word = $.accounts[account];
-                word.units = _shifted(account, token, word.units, word.hasRequest, delta);
-            } else {
-                SynthWord storage word = $.synthBalances[account][token];
-                word.atoms = _shifted(account, token, word.atoms, word.hasRequest, delta);
-            }
+            sum += change.delta();
+            if (isQuote) _changeUnits(accounts[i], token, change);
+            else _changeSynth(accounts[i], token, change);
         }
         if (sum != 0) revert Unbalanced(token);
+    }
+
+    function _changeUnits(address account, address token, Change change) private {
+        VaultStorage storage $ = _storage();
+        AccountWord memory word = $.accounts[account];
+        word.units = _shifted(account, token, word.units, word.hasRequest, change.delta());
+        uint48 immediateSequence = change.immediateSequence();
+        if (immediateSequence != 0) word.immediateSequence = immediateSequence;
+        $.accounts[account] = word;
+    }
+
+    function _changeSynth(address account, address token, Change change) private {
+        VaultStorage storage $ = _storage();
+        SynthWord memory word = $.synthBalances[account][token];
+        word.atoms = _shifted(account, token, word.atoms, word.hasRequest, change.delta());
+        $.synthBalances[account][token] = word;
     }
 
     /// @inheritdoc IVault
@@ -437,18 +450,6 @@ contract Vault is
         amountOut = IERC20(tokenOut).balanceOf(address(this)) - before;
         if (isBaseIn) amountOut = _toUnitsDown(amountOut);
         _takeIn(pair, tokenOut, amountOut);
-    }
-
-    /// @inheritdoc IVault
-    function closeSettlement(ImmediateUpdate[] calldata immediates)
-        external
-        onlyRole(SETTLEMENT_ROLE)
-        returns (uint64)
-    {
-        for (uint256 i; i < immediates.length; ++i) {
-            _storage().accounts[immediates[i].account].immediateSequence = immediates[i].sequence;
-        }
-        return _nextSequence();
     }
 
     /* PAUSE */
@@ -490,7 +491,7 @@ contract Vault is
         view
         returns (uint128)
     {
-        if (delta > 0) return (balance + uint256(delta)).toUint128();
+        if (delta >= 0) return (balance + uint256(delta)).toUint128();
 
         uint256 amount = uint256(-delta);
         uint256 free = hasRequest ? Math.saturatingSub(balance, _reserved(account, token)) : balance;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.30;
 
+import {Change} from "../libraries/Changes.sol";
 import {Standing} from "../libraries/Standings.sol";
 import {Authorization, Withdrawal} from "./Types.sol";
 
@@ -35,12 +36,6 @@ interface IVault {
         uint128 amount;
         uint40 maturesAt;
         address destination;
-    }
-
-    /// @notice The new immediate-order sequence of an account after a batch.
-    struct ImmediateUpdate {
-        address account;
-        uint48 sequence;
     }
 
     /// @notice Totals per token since deployment; `internalTotal + locked == deposits - withdrawals + minted - burned`.
@@ -203,9 +198,11 @@ interface IVault {
     /// @notice Raises the cancel-all floor of `account`, binding from `effectiveAt` on. A floor already binding stays.
     function raiseCancelFloor(address account, uint48 floor, uint40 effectiveAt) external;
 
-    /// @notice Writes the net changes of one batch in one token: `deltas[i]` to the balance of `accounts[i]`.
-    /// Reverts unless they sum to zero and no balance is debited by more than what is debitable.
-    function applySettlement(address token, address[] calldata accounts, int256[] calldata deltas) external;
+    /// @notice Writes the net changes of one batch in one token: `changes[i]` to the word of `accounts[i]`. In the
+    /// settlement token that includes the immediate orders that the batch uses up.
+    /// Reverts unless the deltas sum to zero and no balance is debited by more than what is debitable.
+    /// WARNING: an immediate sequence is written as it comes; settlement must never hand over a lower one.
+    function applySettlement(address token, address[] calldata accounts, Change[] calldata changes) external;
 
     /// @notice Trades `amountIn` of what `pair` has here in `tokenIn` with the pair itself, for as much of `tokenOut` as
     /// it gives. What goes out counts as withdrawn, what came in as deposited and credited to `pair`.
@@ -214,9 +211,6 @@ interface IVault {
     function exchange(address pair, address tokenIn, address tokenOut, uint256 amountIn)
         external
         returns (uint256 amountOut);
-
-    /// @notice Ends a batch: uses up its immediate orders and takes the sequence number of its log.
-    function closeSettlement(ImmediateUpdate[] calldata immediates) external returns (uint64 sequence);
 
     /* VIEWS */
 

@@ -328,7 +328,6 @@ def test_register_a_synth(venue: Venue) -> None:
         ("takeSequence", "SETTLEMENT_ROLE"),
         ("raiseCancelFloor", "SETTLEMENT_ROLE"),
         ("applySettlement", "SETTLEMENT_ROLE"),
-        ("closeSettlement", "SETTLEMENT_ROLE"),
         ("upgradeToAndCall", "UPGRADER_ROLE"),
     ],
 )
@@ -343,7 +342,6 @@ def test_only_a_role_may(venue: Venue, function: str, role: str) -> None:
         "takeSequence": (),
         "raiseCancelFloor": (bob, 1, 1),
         "applySettlement": (usdc, [bob], [0]),
-        "closeSettlement": ([],),
         "upgradeToAndCall": (venue.implementation, b""),
     }[function]
     with reverts("AccessControlUnauthorizedAccount", account=bob.address, neededRole=keccak(role.encode())):

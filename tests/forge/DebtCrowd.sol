@@ -4,6 +4,7 @@ pragma solidity ^0.8.30;
 import {ISynthIssuer} from "../../contracts/interfaces/ISynthIssuer.sol";
 import {IVault} from "../../contracts/interfaces/IVault.sol";
 import {Authorization, EXIT_DELAY} from "../../contracts/interfaces/Types.sol";
+import {Change} from "../../contracts/libraries/Changes.sol";
 import {VaultMessages} from "../../contracts/libraries/VaultMessages.sol";
 import {SynthERC20} from "../../contracts/SynthERC20.sol";
 import {Debtors} from "./Debtors.sol";
@@ -108,11 +109,9 @@ contract DebtCrowd is Debtors {
     function trade_(uint256 from, uint256 to, uint256 which, uint256 amount) external {
         address synth = synthOf(which);
         amount = bound(amount, 0, vault.balanceOf(personOf(from), synth));
-        (address[] memory accounts, int256[] memory deltas) = (new address[](2), new int256[](2));
-        (accounts[0], accounts[1]) = (personOf(from), personOf(to));
-        (deltas[0], deltas[1]) = (-int256(amount), int256(amount));
+        (address[] memory accounts, Change[] memory changes) = movement(personOf(from), personOf(to), amount);
         vm.prank(address(settlement));
-        vault.applySettlement(synth, accounts, deltas);
+        vault.applySettlement(synth, accounts, changes);
     }
 
     /* LIQUIDATION */

@@ -3,6 +3,7 @@ pragma solidity ^0.8.30;
 
 import {ISynthIssuer} from "../../contracts/interfaces/ISynthIssuer.sol";
 import {Authorization} from "../../contracts/interfaces/Types.sol";
+import {Change} from "../../contracts/libraries/Changes.sol";
 import {VaultMessages} from "../../contracts/libraries/VaultMessages.sol";
 import {Fixture} from "./Fixture.sol";
 
@@ -107,11 +108,9 @@ abstract contract Debtors is Fixture {
 
     /// @dev Moves synth between Vault accounts as a settled fill does.
     function give(address from, address to, uint256 amount) internal {
-        (address[] memory accounts, int256[] memory deltas) = (new address[](2), new int256[](2));
-        (accounts[0], accounts[1]) = (from, to);
-        (deltas[0], deltas[1]) = (-int256(amount), int256(amount));
+        (address[] memory accounts, Change[] memory changes) = movement(from, to, amount);
         vm.prank(address(settlement));
-        vault.applySettlement(address(btc), accounts, deltas);
+        vault.applySettlement(address(btc), accounts, changes);
     }
 
     function atoms(address account) internal view returns (uint256) {

@@ -18,6 +18,7 @@ import {
     TIF_IOC,
     Withdrawal
 } from "../../contracts/interfaces/Types.sol";
+import {Change, Changes} from "../../contracts/libraries/Changes.sol";
 import {VaultMessages} from "../../contracts/libraries/VaultMessages.sol";
 import {TestUSDC} from "../../contracts/mocks/TestUSDC.sol";
 import {Settlement} from "../../contracts/Settlement.sol";
@@ -146,6 +147,17 @@ abstract contract Fixture is Test {
     function request(address account, address token, uint128 amount) internal {
         vm.prank(account);
         vault.requestWithdrawal(token, amount, account);
+    }
+
+    /// @dev What settlement hands the Vault to move `amount`.
+    function movement(address from, address to, uint256 amount)
+        internal
+        pure
+        returns (address[] memory accounts, Change[] memory changes)
+    {
+        (accounts, changes) = (new address[](2), new Change[](2));
+        (accounts[0], accounts[1]) = (from, to);
+        (changes[0], changes[1]) = (Changes.pack(-int256(amount), 0), Changes.pack(int256(amount), 0));
     }
 
     /* ORDERS */

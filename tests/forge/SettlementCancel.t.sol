@@ -2,8 +2,8 @@
 pragma solidity ^0.8.30;
 
 import {ISettlement} from "../../contracts/interfaces/ISettlement.sol";
-import {IVault} from "../../contracts/interfaces/IVault.sol";
 import {SETTLEMENT_WINDOW, SIDE_SELL} from "../../contracts/interfaces/Types.sol";
+import {Change} from "../../contracts/libraries/Changes.sol";
 import {Fixture} from "./Fixture.sol";
 
 /// @title Cancels on chain: what they log, and that none weakens another
@@ -133,8 +133,6 @@ contract SettlementCancelTest is Fixture {
         vm.expectRevert();
         vault.takeSequence();
         vm.expectRevert();
-        vault.closeSettlement(new IVault.ImmediateUpdate[](0));
-        vm.expectRevert();
-        vault.applySettlement(address(usdc), new address[](0), new int256[](0));
+        vault.applySettlement(address(usdc), new address[](0), new Change[](0));
     }
 }

@@ -9,6 +9,7 @@ import {
 } from "@openzeppelin/contracts-upgradeable/utils/ReentrancyGuardTransientUpgradeable.sol";
 import {ERC20} from "@openzeppelin/contracts/token/ERC20/ERC20.sol";
 import {ISynthERC20} from "../../contracts/interfaces/ISynthERC20.sol";
+import {Change} from "../../contracts/libraries/Changes.sol";
 import {SynthERC20} from "../../contracts/SynthERC20.sol";
 import {Fixture} from "./Fixture.sol";
 
@@ -121,7 +122,7 @@ contract TokensTest is Fixture {
             abi.encodeCall(vault.completeWithdrawal, (alice, address(token))),
             abi.encodeCall(vault.requestWithdrawal, (address(token), 1, alice)),
             abi.encodeCall(vault.cancelWithdrawalRequest, (address(token))),
-            abi.encodeCall(vault.applySettlement, (address(token), new address[](0), new int256[](0)))
+            abi.encodeCall(vault.applySettlement, (address(token), new address[](0), new Change[](0)))
         ];
         for (uint256 i; i < payloads.length; ++i) {
             token.callBack(address(vault), payloads[i]);

@@ -3,6 +3,7 @@ pragma solidity ^0.8.30;
 
 import {IVault} from "../../contracts/interfaces/IVault.sol";
 import {Authorization, EXIT_DELAY} from "../../contracts/interfaces/Types.sol";
+import {Change, Changes} from "../../contracts/libraries/Changes.sol";
 import {VaultMessages} from "../../contracts/libraries/VaultMessages.sol";
 import {SynthERC20} from "../../contracts/SynthERC20.sol";
 import {Fixture} from "./Fixture.sol";
@@ -140,9 +141,17 @@ contract VaultCoreTest is Fixture {
     /* SETTLEMENT */
 
     function settleIn(address token, address[2] memory accounts, int256[2] memory deltas) internal {
-        (address[] memory a, int256[] memory d) = (new address[](2), new int256[](2));
-        (a[0], a[1], d[0], d[1]) = (accounts[0], accounts[1], deltas[0], deltas[1]);
-        vault.applySettlement(token, a, d);
+        settleIn(token, accounts, deltas, [uint256(0), 0]);
+    }
+
+    function settleIn(address token, address[2] memory accounts, int256[2] memory deltas, uint256[2] memory immediates)
+        internal
+    {
+        (address[] memory a, Change[] memory c) = (new address[](2), new Change[](2));
+        for (uint256 i; i < 2; ++i) {
+            (a[i], c[i]) = (accounts[i], Changes.pack(deltas[i], immediates[i]));
+        }
+        vault.applySettlement(token, a, c);
     }
 
     function grantSettlement() internal {
@@ -170,17 +179,60 @@ contract VaultCoreTest is Fixture {
         vm.expectRevert(abi.encodeWithSelector(IVault.InsufficientBalance.selector, alice, address(cxpt), 1, 0));
         settleIn(address(cxpt), [alice, bob], [int256(-1), 1]);
         vm.expectRevert();
-        vault.applySettlement(address(usdc), new address[](1), new int256[](0));
+        vault.applySettlement(address(usdc), new address[](1), new Change[](0));
     }
 
-    function test_closeSettlement() public {
+    function test_applySettlement_uses_up_immediate_orders() public {
         grantSettlement();
-        IVault.ImmediateUpdate[] memory updates = new IVault.ImmediateUpdate[](1);
-        updates[0] = IVault.ImmediateUpdate(alice, 42);
-        uint64 sequence = vault.sequence();
-        vm.assertEq(vault.closeSettlement(updates), sequence + 1);
+        settleIn(address(usdc), [alice, bob], [int256(-400), 400], [uint256(42), 0]);
         vm.assertEq(vault.accountOf(alice).immediateSequence, 42);
-        vm.assertEq(vault.accountOf(alice).units, 1_000);
+        vm.assertEq(vault.accountOf(bob).immediateSequence, 0);
+        vm.assertEq(units(alice), 600);
+        // Also of an account whose balance stays, and 0 leaves what is there.
+        settleIn(address(usdc), [alice, bob], [int256(0), 0], [uint256(0), type(uint48).max]);
+        vm.assertEq(vault.accountOf(alice).immediateSequence, 42);
+        vm.assertEq(vault.accountOf(bob).immediateSequence, type(uint48).max);
+        vm.assertEq(units(bob), 400);
+        // A synth has none.
+        giveLots(alice, 1);
+        settleIn(address(btc), [alice, bob], [int256(-5), 5], [uint256(43), 43]);
+        vm.assertEq(vault.accountOf(alice).immediateSequence, 42);
+        vm.assertEq(vault.balanceOf(bob, address(btc)), 5);
+    }
+
+    function test_applySettlement_writes_one_word_for_each_account() public {
+        grantSettlement();
+        giveLots(alice, 1);
+        vm.record();
+        settleIn(address(usdc), [alice, bob], [int256(-400), 400], [uint256(42), 43]);
+        (, bytes32[] memory writes) = vm.accesses(address(vault));
+        vm.assertEq(writes.length, 2);
+        vm.record();
+        settleIn(address(btc), [alice, bob], [int256(-5), 5]);
+        (, writes) = vm.accesses(address(vault));
+        vm.assertEq(writes.length, 2);
+    }
+
+    function test_applySettlement_leaves_the_rest_of_the_words_alone() public {
+        grantSettlement();
+        vault.raiseCancelFloor(alice, 77, uint40(START));
+        giveLots(alice, 1);
+        request(alice, address(usdc), 700);
+        request(alice, address(btc), uint128(BASE_PER_LOT));
+        settleIn(address(usdc), [alice, bob], [int256(-400), 400], [uint256(42), 0]);
+        settleIn(address(btc), [alice, bob], [int256(-5), 5]);
+        vm.assertEq(vault.accountOf(alice).cancelFloor, 77);
+        vm.warp(START + EXIT_DELAY);
+        vm.assertEq(vault.debitable(alice, address(usdc)), 0);
+        vm.assertEq(vault.debitable(alice, address(btc)), 0);
+        vm.expectRevert(abi.encodeWithSelector(IVault.InsufficientBalance.selector, alice, address(usdc), 1, 0));
+        settleIn(address(usdc), [alice, bob], [int256(-1), 1]);
+    }
+
+    function testFuzz_a_change_is_what_was_packed(int208 delta, uint48 immediate) public pure {
+        Change change = Changes.pack(delta, immediate);
+        vm.assertEq(change.delta(), int256(delta));
+        vm.assertEq(change.immediateSequence(), immediate);
     }
 
     /* VIEWS */

@@ -2,6 +2,7 @@
 pragma solidity ^0.8.30;
 
 import {IVault} from "../../contracts/interfaces/IVault.sol";
+import {Change} from "../../contracts/libraries/Changes.sol";
 import {Pool} from "./Pool.sol";
 
 /// @title Vault.exchange: what a pair has in its row, for what the pair gives
@@ -15,10 +16,8 @@ contract VaultExchangeTest is Pool {
     }
 
     function shift(address token, address from, address to, uint256 amount) internal {
-        (address[] memory accounts, int256[] memory deltas) = (new address[](2), new int256[](2));
-        (accounts[0], accounts[1]) = (from, to);
-        (deltas[0], deltas[1]) = (-int256(amount), int256(amount));
-        vault.applySettlement(token, accounts, deltas);
+        (address[] memory accounts, Change[] memory changes) = movement(from, to, amount);
+        vault.applySettlement(token, accounts, changes);
     }
 
     function exchange(address tokenIn, address tokenOut, uint256 amount) internal returns (uint256) {
