@@ -33,7 +33,7 @@ import {FeeMath} from "./libraries/FeeMath.sol";
 import {OrderHash} from "./libraries/OrderHash.sol";
 import {PauseRules} from "./libraries/PauseRules.sol";
 import {Standing} from "./libraries/Standings.sol";
-import {Signature65} from "./libraries/Signature65.sol";
+import {Signatures} from "./libraries/Signatures.sol";
 
 /// @title Settles matched orders between Vault accounts; see ISettlement
 /// @dev A batch goes through four steps: open (every order once: fields, signature, market, legs), evaluate (every fill
@@ -164,7 +164,7 @@ contract Settlement is ISettlement, IPausable, AccessControl, EIP712 {
     }
 
     function _requireSigned(uint256 index, Order calldata order, bytes calldata signature) private view {
-        address signer = Signature65.recover(_hashTypedDataV4(OrderHash.structHash(order)), signature);
+        address signer = Signatures.recover(_hashTypedDataV4(OrderHash.structHash(order)), signature);
         if (signer == address(0) || signer != order.account) revert InvalidSigner(index, signer);
     }
 

@@ -120,6 +120,7 @@ def fingerprint_of(parameters: Parameters, artifacts: Mapping[str, Artifact], de
         "deployer": deployer,
         "quoteToken": parameters.quote_token.lower(),
         "timelockDelaySeconds": parameters.timelock_delay_seconds,
+        "outflowPerHour": parameters.outflow_units,
         "twapWindowSeconds": parameters.twap_window_seconds,
         "roles": {role: parameters.role(role) for role in CONSTRUCTOR_ROLES},
         "code": {name: keccak(artifacts[name].creation_code).hex() for name in ARTIFACTS},
@@ -191,6 +192,7 @@ class Builder:
                 "feeAccount": role("feeAccount"),
                 "treasuryAccount": role("treasuryAccount"),
                 "insuranceAccount": role("insuranceAccount"),
+                "outflowPerHour": self._parameters.outflow_units,
             },
         )
         proxy = self._creation(

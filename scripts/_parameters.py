@@ -83,18 +83,27 @@ class MarketParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
 class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     """One deployment. `version` is part of every salt: another version is another set of addresses.
 
+    `outflow_per_hour` in whole quote tokens is the Vault's first cap on countersigned withdrawals, "0" for none.
     `twap_window_seconds` is the time over which TwapSource averages a pool's price. `quote_token` empty: a test USDC
     that anyone may mint is deployed. `factory` empty: the usual CREATE2 factory.
     """
 
     version: str
     timelock_delay_seconds: int
+    outflow_per_hour: str
     synths: tuple[SynthParameters, ...]
     markets: tuple[MarketParameters, ...]
     twap_window_seconds: int = 1_800
     quote_token: str = ""
     factory: str = ""
     roles: dict[str, str] = {}
+
+    @property
+    def outflow_units(self) -> int:
+        """Quote units per hour; 0 for no cap."""
+        return (
+            0 if self.outflow_per_hour == "0" else parse_atoms(self.outflow_per_hour, QUOTE_DECIMALS, "outflowPerHour")
+        )
 
     def role(self, name: str) -> Address:
         return Address(self.roles[name].lower())
@@ -183,10 +192,10 @@ def _check(parameters: Parameters, name: str) -> None:
             raise ConfigurationError(f"{name}: market {market.symbol} has a number that is out of range")
     for synth in parameters.synths:
         _check_terms(synth, name)
-        try:
-            _ = synth.price_units, synth.ceiling_atoms
-        except InvalidInput as error:
-            raise ConfigurationError(f"{name}: {error.message}", remedy=error.remedy) from None
+    try:
+        _ = parameters.outflow_units, [(synth.price_units, synth.ceiling_atoms) for synth in parameters.synths]
+    except InvalidInput as error:
+        raise ConfigurationError(f"{name}: {error.message}", remedy=error.remedy) from None
 
 
 def _check_terms(synth: SynthParameters, name: str) -> None:

@@ -202,8 +202,8 @@ def deploy(chain: LocalChain) -> Venue:
     usdc = create("TestUSDC")
     cxpt = create("CXPT", "", ["address"], ADMIN)
     implementation = create("Vault", "VaultImplementation")
-    initialize = Function("initialize(address,address,address,address,address,address,address)").encode(
-        ADMIN, usdc, cxpt, *(address_of(name) for name in ("cosigner", "fees", "treasury", "insurance"))
+    initialize = Function("initialize(address,address,address,address,address,address,address,uint128)").encode(
+        ADMIN, usdc, cxpt, *(address_of(name) for name in ("cosigner", "fees", "treasury", "insurance")), 0
     )
     vault = create("VaultProxy", "Vault", ["address", "bytes"], implementation, initialize)
     synth_implementation = create("SynthERC20", "SynthImplementation", ["address"], vault)

@@ -15,6 +15,13 @@ import {Authorization, Withdrawal} from "./Types.sol";
 /// - Everything that lowers an account's free balance outside settlement needs the operator's countersignature or the
 ///   account's own matured request.
 /// - A guardian may pause deposits, and nothing else (see IPausable): no way out is ever shut.
+/// - At most 2^96 units of the settlement token are ever deposited, and at most 2^128 atoms of a synth. Beyond that
+/// deposits are refused; no way out is.
+/// - The Vault's balance of the settlement token falls by its own transfers only. If it falls otherwise, everybody may
+/// have the loss declared (`declareLoss`); until then whoever leaves first is paid in full.
+/// - A loss is a loss of what a unit is worth, also of a locked one: no number of units changes.
+/// WARNING: prices are units per token, and nothing on chain converts them. After a loss whoever posts prices in USDC
+/// must divide them by the index, or debts look smaller than they are by as much as the index fell.
 /// - The balance of an AMM pair is a place of transit: what a batch puts in it leaves again in the same batch. Whoever
 ///   deposits for a pair loses the deposit.
 ///
@@ -96,6 +103,11 @@ interface IVault {
         uint256 requestRemaining
     );
     event SynthRegistered(uint64 indexed sequence, address indexed token);
+    /// @param index Before; `newIndex` is lower.
+    /// @param shortfall Atoms that were missing at `index`.
+    event LossDeclared(uint64 indexed sequence, uint256 index, uint256 newIndex, uint256 shortfall);
+    /// @dev Changes no balance, and therefore takes no sequence number.
+    event OutflowCapSet(address indexed token, uint256 perHour);
 
     /// @notice Thrown when an amount is zero.
     error ZeroAmount();
@@ -121,6 +133,13 @@ interface IVault {
     error NonceUsed(uint256 nonce);
     /// @notice Thrown when CXPT is asked for a token other than the settlement token.
     error NotConvertible(address token);
+    /// @notice Thrown when a payment would go to the Vault itself: a request with that destination is for locking and
+    /// burning only.
+    error InternalDestination();
+    /// @notice Thrown when more would leave with a countersignature than the token's cap lets out now.
+    error OutflowCapped(address token, uint256 wanted, uint256 left);
+    /// @notice Thrown when the Vault holds what it owes.
+    error NoShortfall();
     /// @notice Thrown when the deltas of a batch in a token do not sum to zero.
     error Unbalanced(address token);
     /// @notice Thrown when a token is registered twice, is the settlement token, or has another minter.
@@ -149,7 +168,11 @@ interface IVault {
     /* WITHDRAWALS */
 
     /// @notice Opens the caller's request: from `block.timestamp + EXIT_DELAY` on the amount is no longer debitable by
-    /// settlement and anyone may complete it to `destination`.
+    /// settlement and anyone may complete it to `destination`. It may exceed the balance.
+    /// With the Vault itself as the destination nobody can complete it, and it cannot be withdrawn: it waits until the
+    /// caller locks or burns with it, or cancels it.
+    /// WARNING: with any other destination a stranger may complete a matured request just before its owner draws on it
+    /// to lock or to burn.
     function requestWithdrawal(address token, uint128 amount, address destination) external;
 
     /// @notice Closes the caller's request; the amount is free again.
@@ -159,19 +182,35 @@ interface IVault {
     /// @param asCxpt Mint CXPT 1:1 by value to the destination and move the units to the treasury account instead.
     function withdraw(uint256 amount, bool asCxpt) external;
 
-    /// @notice Completes `account`'s matured request in `token`: pays min(request, balance) to its destination and
-    /// closes it. Anyone may call it, at any time, also while everything else is paused. With nothing to pay it
-    /// reverts, so that the request stays open.
+    /// @notice Pays min(request, balance) of `account`'s matured request in `token` to its destination. What the balance
+    /// does not cover stays open and matured: whatever the account gets next is out of settlement's reach up to it.
+    /// Anyone may call it, at any time, also while everything else is paused. With nothing to pay it reverts.
     function completeWithdrawal(address account, address token) external;
 
     /// @notice Withdraws at once with the operator's countersignature, and leaves alone what a matured request holds.
-    /// The owner's nonce is used up whoever sends.
+    /// The owner's nonce is used up whoever sends. Reverts beyond the cap of the token (`setOutflowCap`), and if the
+    /// destination is the Vault. Both signatures have 65 bytes (r, s, v) or 64 (ERC-2098), with a low s.
     /// @param ownerSignature The owner's `Withdraw` signature; may be empty if the owner is the caller.
     function withdrawApproved(
         Withdrawal calldata withdrawal,
         bytes calldata ownerSignature,
         Authorization calldata authorization
     ) external;
+
+    /// @notice Caps what leaves in `token` with a countersignature, also as CXPT, per hour; 0 for no cap
+    /// (DEFAULT_ADMIN_ROLE). What matured requests pay is never capped, and does not count.
+    /// The cap is a leaky bucket: `perHour` may leave at once, and what has left drains at `perHour`. So no more than
+    /// `perHour` leaves in one moment, and no more than twice `perHour` within any 60 minutes.
+    /// @param perHour Units of the settlement token, atoms of a synth; less than 2^104.
+    function setOutflowCap(address token, uint128 perHour) external;
+
+    /* LOSS */
+
+    /// @notice If the Vault holds fewer atoms of the settlement token than all units are worth, free and locked, the
+    /// index falls to what is there, rounded down, so that everyone bears the loss in proportion. Anyone may call it.
+    /// Reverts unless there is a shortfall: a loss is never larger than what is missing, and never declared twice.
+    /// The index never rises. At index 0 deposits are refused.
+    function declareLoss() external;
 
     /* SYNTHS (CORE_ROLE) */
 
@@ -238,6 +277,11 @@ interface IVault {
         external
         view
         returns (uint256 blockNumber, uint64 sequence, Totals[] memory totals, uint256[][] memory balances);
+
+    /// @notice The cap of `token` on what leaves with a countersignature.
+    /// @return perHour 0 for none.
+    /// @return left What may leave in this block; 2^256 - 1 without a cap.
+    function outflowOf(address token) external view returns (uint256 perHour, uint256 left);
 
     function isSynth(address token) external view returns (bool);
     function sequence() external view returns (uint64);

@@ -8,13 +8,8 @@ type Standing is uint256;
 
 using Standings for Standing global;
 
-/// @title How a Standing is packed
+/// @title What a Standing says; `AccountWords.standing` packs it
 library Standings {
-    /// @param available_ Less than 2^159 either way: balances and requests have 128 bits.
-    function pack(int256 available_, uint48 immediateSequence_, uint48 highestFloor_) internal pure returns (Standing) {
-        return Standing.wrap((uint256(available_) << 96) | (uint256(immediateSequence_) << 48) | uint256(highestFloor_));
-    }
-
     /// @dev The balance less a matured request; negative if the request exceeds the balance.
     function available(Standing standing) internal pure returns (int256) {
         return int256(Standing.unwrap(standing)) >> 96;

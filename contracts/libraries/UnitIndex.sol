@@ -7,8 +7,9 @@ library UnitIndex {
     /// @dev `index` of one token atom per unit.
     uint256 internal constant ONE = 1e18;
 
+    /// @dev At index 0, when all has been lost, no atoms buy a unit.
     function toUnitsDown(uint256 atoms, uint256 index) internal pure returns (uint256) {
-        return atoms * ONE / index;
+        return index == 0 ? 0 : atoms * ONE / index;
     }
 
     function toAtomsDown(uint256 units, uint256 index) internal pure returns (uint256) {

@@ -355,7 +355,7 @@ def test_nobody_initializes_again(venue: Venue) -> None:
     everyone = [venue.bob] * 7
     for contract in (venue.vault, venue.implementation):
         with reverts("InvalidInitialization"):
-            contract.initialize(*everyone, sender=venue.bob)
+            contract.initialize(*everyone, 0, sender=venue.bob)
 
 
 def test_an_upgrade_takes_the_timelock_a_day(venue: Venue) -> None:

@@ -132,7 +132,7 @@ class Venue:
         self.cxpt = self.create("CXPT", admin)
         self.implementation = self.create("Vault")
         named = [self.people[name] for name in ("cosigner", "fees", "treasury", "insurance")]
-        initialization = self.implementation.initialize.encode_input(admin, self.usdc, self.cxpt, *named)
+        initialization = self.implementation.initialize.encode_input(admin, self.usdc, self.cxpt, *named, 0)
         proxy = self.create("VaultProxy", self.implementation, initialization)
         self.vault = self.types["Vault"].at(proxy.address, fetch_from_explorer=False, detect_proxy=False)
         self.synth_implementation = self.create("SynthERC20", self.vault)

@@ -173,7 +173,7 @@ contract Crowd is Pool {
         vault.completeWithdrawal(account, token);
         uint256 paid = open.amount < balances[account][token] ? open.amount : balances[account][token];
         balances[account][token] -= paid;
-        delete requests[account][token];
+        requests[account][token].amount -= paid;
         ++events;
     }
 

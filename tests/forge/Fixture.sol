@@ -43,6 +43,8 @@ abstract contract Fixture is Test {
     uint256 internal constant COSIGNER_KEY = 0xC051;
     address internal constant TREASURY = address(0x7EA5);
     address internal constant INSURANCE = address(0x1275);
+    /// @dev Units; more than a test takes out that is not about it.
+    uint128 internal constant OUTFLOW_PER_HOUR = 1e15;
 
     TestUSDC internal usdc;
     CXPT internal cxpt;
@@ -74,7 +76,7 @@ abstract contract Fixture is Test {
 
     function setUp() public virtual {
         vm.warp(START);
-        usdc = new TestUSDC();
+        usdc = newUsdc();
         cxpt = new CXPT(address(this));
         implementation = new Vault();
         vault = Vault(address(new VaultProxy(address(implementation), _initialization())));
@@ -102,8 +104,21 @@ abstract contract Fixture is Test {
     function _initialization() internal view returns (bytes memory) {
         return abi.encodeCall(
             Vault.initialize,
-            (address(this), address(usdc), address(cxpt), vm.addr(COSIGNER_KEY), fees, TREASURY, INSURANCE)
+            (
+                address(this),
+                address(usdc),
+                address(cxpt),
+                vm.addr(COSIGNER_KEY),
+                fees,
+                TREASURY,
+                INSURANCE,
+                OUTFLOW_PER_HOUR
+            )
         );
+    }
+
+    function newUsdc() internal virtual returns (TestUSDC) {
+        return new TestUSDC();
     }
 
     /// @dev Created, not registered with the Vault.

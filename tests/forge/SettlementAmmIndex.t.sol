@@ -5,14 +5,15 @@ import {IVault} from "../../contracts/interfaces/IVault.sol";
 import {Pool} from "./Pool.sol";
 
 /// @title AMM fills when a unit is not worth one atom: nobody's dust is lost to the pool, and no promise breaks
-/// @dev Nothing moves the index yet; the test writes it where the Vault keeps it.
+/// @dev Nothing raises the index yet; the test writes it where the Vault keeps it.
 contract SettlementAmmIndexTest is Pool {
-    /// @dev Of the Vault's namespace, and the member `index` in it.
-    uint256 internal constant INDEX_SLOT = 0x24cceb369ce4f087d3758e4680ea9ef76039097447076b45e4f15debd195e300 + 6;
+    /// @dev Of the Vault's namespace: the word with the member `index` in it, behind an address.
+    bytes32 internal constant INDEX_SLOT = 0x24cceb369ce4f087d3758e4680ea9ef76039097447076b45e4f15debd195e300;
 
     function setIndex(uint256 index) internal {
-        vm.assertEq(vm.load(address(vault), bytes32(INDEX_SLOT)), bytes32(uint256(1e18)));
-        vm.store(address(vault), bytes32(INDEX_SLOT), bytes32(index));
+        uint256 word = uint256(vm.load(address(vault), INDEX_SLOT));
+        vm.assertEq(uint256(uint64(word >> 160)), 1e18);
+        vm.store(address(vault), INDEX_SLOT, bytes32(word ^ ((1e18 ^ index) << 160)));
         vm.assertEq(vault.index(), index);
     }
 

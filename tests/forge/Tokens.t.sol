@@ -116,12 +116,13 @@ contract TokensTest is Fixture {
         vm.warp(START + 1 days);
         vault.grantRole(vault.SETTLEMENT_ROLE(), address(token));
 
-        bytes[6] memory payloads = [
+        bytes[7] memory payloads = [
             abi.encodeCall(vault.deposit, (1)),
             abi.encodeCall(vault.depositSynth, (address(token), 1)),
             abi.encodeCall(vault.completeWithdrawal, (alice, address(token))),
             abi.encodeCall(vault.requestWithdrawal, (address(token), 1, alice)),
             abi.encodeCall(vault.cancelWithdrawalRequest, (address(token))),
+            abi.encodeCall(vault.declareLoss, ()),
             abi.encodeCall(vault.applySettlement, (address(token), new address[](0), new Change[](0)))
         ];
         for (uint256 i; i < payloads.length; ++i) {
@@ -133,6 +134,6 @@ contract TokensTest is Fixture {
             );
         }
         vault.completeWithdrawal(alice, address(token));
-        vm.assertEq(vault.balanceOf(alice, address(token)), 50 + 6 - 10);
+        vm.assertEq(vault.balanceOf(alice, address(token)), 50 + 7 - 10);
     }
 }

@@ -41,9 +41,9 @@ contract VaultUpgradeTest is Fixture {
 
     function test_initialize_once_and_never_the_implementation() public {
         vm.expectRevert(Initializable.InvalidInitialization.selector);
-        vault.initialize(alice, alice, alice, alice, alice, alice, alice);
+        vault.initialize(alice, alice, alice, alice, alice, alice, alice, 0);
         vm.expectRevert(Initializable.InvalidInitialization.selector);
-        implementation.initialize(alice, alice, alice, alice, alice, alice, alice);
+        implementation.initialize(alice, alice, alice, alice, alice, alice, alice, 0);
     }
 
     function test_initialize_refuses_zero() public {
@@ -51,7 +51,7 @@ contract VaultUpgradeTest is Fixture {
             address[7] memory a =
                 [address(this), address(usdc), address(cxpt), address(1), address(2), address(3), address(4)];
             a[i] = address(0);
-            bytes memory call = abi.encodeCall(Vault.initialize, (a[0], a[1], a[2], a[3], a[4], a[5], a[6]));
+            bytes memory call = abi.encodeCall(Vault.initialize, (a[0], a[1], a[2], a[3], a[4], a[5], a[6], 0));
             vm.expectRevert(IVault.ZeroAddress.selector);
             new VaultProxy(address(implementation), call);
         }

@@ -161,18 +161,99 @@ contract VaultWithdrawalTest is Fixture {
         vm.assertEq(usdc.balanceOf(bob), 700);
     }
 
-    function test_completeWithdrawal_pays_no_more_than_is_there_and_closes() public {
+    function test_completeWithdrawal_pays_what_is_there_and_the_rest_stays_open() public {
         request(alice, address(usdc), type(uint128).max);
         request(alice, address(btc), uint128(4 * BASE_PER_LOT));
         vm.warp(MATURES);
+        uint256 rest = type(uint128).max - 1_000;
+        vm.expectEmit(address(vault));
+        emit IVault.Withdrawn(vault.sequence() + 1, alice, address(usdc), 1_000, 0, alice, false, 0, rest);
         vault.completeWithdrawal(alice, address(usdc));
         vault.completeWithdrawal(alice, address(btc));
         vm.assertEq(usdc.balanceOf(alice), 1_000);
         vm.assertEq(btc.balanceOf(alice), 4 * BASE_PER_LOT);
         vm.assertEq(lotsOf(alice), 6);
-        vm.assertEq(vault.requestOf(alice, address(usdc)).amount, 0);
         vm.expectRevert(IVault.NoRequest.selector);
+        vault.completeWithdrawal(alice, address(btc));
+
+        // Open and matured: what comes next is out of settlement's reach, and anyone may pay it out.
+        vm.assertEq(vault.requestOf(alice, address(usdc)).amount, rest);
+        vm.assertEq(vault.requestOf(alice, address(usdc)).maturesAt, MATURES);
+        giveUnits(alice, 70);
+        vm.assertEq(vault.debitable(alice, address(usdc)), 0);
         vault.completeWithdrawal(alice, address(usdc));
+        vm.assertEq(usdc.balanceOf(alice), 1_070);
+        vm.prank(alice);
+        vault.cancelWithdrawalRequest(address(usdc));
+        giveUnits(alice, 5);
+        vm.assertEq(vault.debitable(alice, address(usdc)), 5);
+    }
+
+    function testFuzz_completions_pay_the_request_and_no_more(uint96 asked, uint96[4] memory parts) public {
+        asked = uint96(bound(asked, 1, type(uint96).max));
+        vm.prank(bob);
+        vault.requestWithdrawal(address(usdc), asked, carol);
+        vm.warp(MATURES);
+        uint256 came;
+        for (uint256 i; i < 4; ++i) {
+            uint256 part = bound(parts[i], 1, type(uint96).max / 8);
+            giveUnits(bob, part);
+            came += part;
+            uint256 paid = came < asked ? came : asked;
+            if (usdc.balanceOf(carol) < asked) vault.completeWithdrawal(bob, address(usdc));
+            vm.assertEq(usdc.balanceOf(carol), paid);
+            vm.assertEq(units(bob), came - paid);
+            vm.assertEq(vault.requestOf(bob, address(usdc)).amount, asked - paid);
+        }
+    }
+
+    /* INTERNAL REQUESTS */
+
+    function test_internal_request_is_for_locking_only() public {
+        vm.prank(alice);
+        vault.requestWithdrawal(address(usdc), 700, address(vault));
+        vm.assertEq(vault.requestOf(alice, address(usdc)).destination, address(vault));
+        vm.warp(MATURES);
+        vm.assertEq(vault.debitable(alice, address(usdc)), 300);
+        bytes4 internal_ = IVault.InternalDestination.selector;
+        vm.prank(carol);
+        vm.expectRevert(internal_);
+        vault.completeWithdrawal(alice, address(usdc));
+        vm.startPrank(alice);
+        vm.expectRevert(internal_);
+        vault.withdraw(1, false);
+        vm.expectRevert(internal_);
+        vault.withdraw(1, true);
+        vm.stopPrank();
+
+        vm.expectEmit(address(vault));
+        emit IVault.CollateralLocked(vault.sequence() + 1, alice, 600, 400, 0, 100);
+        vault.lockCollateral(alice, 600, drawOnRequest());
+        vm.expectRevert(internal_);
+        vault.completeWithdrawal(alice, address(usdc));
+        vault.lockCollateral(alice, 100, drawOnRequest());
+        vm.assertEq(vault.requestOf(alice, address(usdc)).destination, address(0));
+        // The next one goes to the account itself again.
+        requestAll();
+        vm.assertEq(vault.requestOf(alice, address(usdc)).destination, alice);
+    }
+
+    function test_internal_request_is_for_burning_only() public {
+        vm.prank(alice);
+        vault.requestWithdrawal(address(btc), uint128(4 * BASE_PER_LOT), address(vault));
+        vm.warp(MATURES);
+        vm.expectRevert(IVault.InternalDestination.selector);
+        vault.completeWithdrawal(alice, address(btc));
+        vault.burnSynth(address(btc), alice, 4 * BASE_PER_LOT, drawOnRequest());
+        vm.assertEq(lotsOf(alice), 6);
+    }
+
+    function test_withdrawApproved_to_the_vault_is_refused() public {
+        Withdrawal memory withdrawal = withdrawalOf(alice, address(usdc), 1, 1);
+        withdrawal.destination = address(vault);
+        refused(withdrawal, abi.encodeWithSelector(IVault.InternalDestination.selector));
+        withdrawal.asCxpt = true;
+        refused(withdrawal, abi.encodeWithSelector(IVault.InternalDestination.selector));
     }
 
     function test_completeWithdrawal_of_nothing_leaves_the_request_open() public {
@@ -189,7 +270,7 @@ contract VaultWithdrawalTest is Fixture {
         uint256 held = 1_000;
         for (uint256 i; i < 5; ++i) {
             address account = address(uint160(0x1000 + i));
-            amounts[i] = uint128(bound(amounts[i], 1, 2 ** 100));
+            amounts[i] = uint128(bound(amounts[i], 1, 2 ** 93));
             requests[i] = uint128(bound(requests[i], amounts[i], type(uint128).max));
             giveUnits(account, amounts[i]);
             request(account, address(usdc), requests[i]);
@@ -205,6 +286,63 @@ contract VaultWithdrawalTest is Fixture {
     }
 
     /* WITHDRAW APPROVED */
+
+    /// @return The 64-byte form of a 65-byte signature (ERC-2098).
+    function compact(bytes memory signature) internal pure returns (bytes memory) {
+        (bytes32 r, bytes32 s, uint8 v) = split(signature);
+        return abi.encodePacked(r, uint256(s) | (uint256(v - 27) << 255));
+    }
+
+    function split(bytes memory signature) internal pure returns (bytes32 r, bytes32 s, uint8 v) {
+        assembly ("memory-safe") {
+            r := mload(add(signature, 32))
+            s := mload(add(signature, 64))
+            v := byte(0, mload(add(signature, 96)))
+        }
+    }
+
+    function testFuzz_signatures_of_64_bytes(uint96 amount, bool isOwners, bool isCosigners) public {
+        amount = uint96(bound(amount, 1, 1_000));
+        Withdrawal memory withdrawal = withdrawalOf(alice, address(usdc), amount, 77);
+        Authorization memory approval = approveWithdrawal(withdrawal);
+        bytes memory signature = signWithdrawal(withdrawal);
+        bytes memory other = compact(signature);
+        if (isCosigners) approval.cosignature = compact(approval.cosignature);
+        vault.withdrawApproved(withdrawal, isOwners ? other : signature, approval);
+        vm.assertEq(usdc.balanceOf(alice), amount);
+        // The other form of a signature that was used is no second use.
+        approval = approveWithdrawal(withdrawal);
+        vm.expectRevert(abi.encodeWithSelector(IVault.NonceUsed.selector, 77));
+        vault.withdrawApproved(withdrawal, isOwners ? signature : other, approval);
+    }
+
+    function testFuzz_malformed_signatures_are_refused(uint256 kind, uint256 seed) public {
+        Withdrawal memory withdrawal = withdrawalOf(alice, address(usdc), 1, 77);
+        Authorization memory approval = approveWithdrawal(withdrawal);
+        bytes memory signature = malformed(signWithdrawal(withdrawal), kind % 6, seed);
+        vm.expectPartialRevert(IVault.InvalidSigner.selector);
+        vault.withdrawApproved(withdrawal, signature, approval);
+
+        signature = signWithdrawal(withdrawal);
+        approval.cosignature = malformed(approval.cosignature, kind % 6, seed);
+        vm.expectPartialRevert(IVault.InvalidSigner.selector);
+        vault.withdrawApproved(withdrawal, signature, approval);
+    }
+
+    function malformed(bytes memory signature, uint256 kind, uint256 seed) internal pure returns (bytes memory) {
+        (bytes32 r, bytes32 s, uint8 v) = split(signature);
+        bytes32 high = bytes32(0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141 - uint256(s));
+        if (kind == 0) return abi.encodePacked(r, high, 55 - v);
+        if (kind == 1) return abi.encodePacked(r, s, 55 - v);
+        if (kind == 2) return abi.encodePacked(r, s, uint8(bound(seed, 29, 281) % 256));
+        if (kind == 3) return abi.encodePacked(r, uint256(s) | (uint256(28 - v) << 255));
+        if (kind == 4) return abi.encodePacked(signature, new bytes(1 + seed % 40));
+        bytes memory cut = new bytes(1 + seed % 63);
+        for (uint256 i; i < cut.length; ++i) {
+            cut[i] = signature[i];
+        }
+        return cut;
+    }
 
     function test_withdrawApproved_relayed() public {
         Withdrawal memory withdrawal = withdrawalOf(alice, address(usdc), 400, 77);

@@ -45,7 +45,7 @@ CONSTRUCTORS = {
 }
 INITIALIZE = (
     "address admin,address quoteToken_,address cxpt,address cosigner_,address feeAccount_,"
-    "address treasuryAccount_,address insuranceAccount_"
+    "address treasuryAccount_,address insuranceAccount_,uint128 outflowPerHour"
 )
 FUNCTIONS = {
     "Vault": {"initialize": INITIALIZE},

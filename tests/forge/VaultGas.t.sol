@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: MIT
+pragma solidity ^0.8.30;
+
+import {Authorization, EXIT_DELAY, Withdrawal} from "../../contracts/interfaces/Types.sol";
+import {TestUSDC} from "../../contracts/mocks/TestUSDC.sol";
+import {Fixture} from "./Fixture.sol";
+import {newProxiedUsdc} from "./ProxiedUSDC.sol";
+
+/// @title What the ways in and out cost
+/// @dev Every call is a transaction of its own, as on chain: with its 21,000, its calldata and cold storage. The account
+/// has been here before, and keeps some of everything. forge-config: default.isolate = true
+contract VaultGasTest is Fixture {
+    uint256 internal constant DEPOSIT_MOST = 62_000;
+    uint256 internal constant WITHDRAWAL_MOST = 65_000;
+    /// @dev A part of a request stays: its word is not freed, so that nothing is given back.
+    uint256 internal constant PART_MOST = 68_000;
+    /// @dev The wanted 80,000 is not met. Known before anything is computed: 21,000 and 5,000 of calldata, the proxy
+    /// 4,700, two signatures 6,000, the token 12,600 with its log, the log 3,400, two words read 4,200, and five words
+    /// written 25,000: account, sums, cap, and a nonce of each signer.
+    uint256 internal constant APPROVED_MOST = 99_500;
+    uint256 internal constant APPROVED_BY_OWNER_MOST = 93_000;
+
+    /// @dev forge prints it with -vv.
+    event log_named_uint(string name, uint256 value); // solhint-disable-line event-name-capwords
+
+    /// @dev What a call to the token costs more than a call to the plain one: nothing for the plain one.
+    function surcharge() internal pure virtual returns (uint256) {
+        return 0;
+    }
+
+    function setUp() public override {
+        super.setUp();
+        usdc.mint(alice, 10_000e6);
+        vm.startPrank(alice);
+        usdc.approve(address(vault), type(uint256).max);
+        vault.deposit(5_000e6);
+        vault.requestWithdrawal(address(usdc), 1, alice);
+        vm.warp(START + EXIT_DELAY);
+        vault.withdraw(1, false);
+        vm.stopPrank();
+        // One withdrawal before has opened the words of the nonces.
+        approved(1);
+    }
+
+    function record(string memory name, uint256 most) internal {
+        uint256 used = vm.lastCallGas().gasTotalUsed;
+        emit log_named_uint(name, used);
+        vm.assertLe(used, most + surcharge());
+    }
+
+    function approved(uint256 nonce) internal {
+        Withdrawal memory withdrawal = withdrawalOf(alice, address(usdc), 100e6, nonce);
+        Authorization memory approval = approveWithdrawal(withdrawal);
+        bytes memory signature = signWithdrawal(withdrawal);
+        vault.withdrawApproved(withdrawal, signature, approval);
+    }
+
+    function test_gas_deposit_again() public {
+        vm.prank(alice);
+        vault.deposit(100e6);
+        record("deposit again", DEPOSIT_MOST);
+    }
+
+    function test_gas_matured_withdrawal_of_all_of_it() public {
+        request(alice, address(usdc), 100e6);
+        vm.warp(block.timestamp + EXIT_DELAY);
+        vm.prank(alice);
+        vault.withdraw(100e6, false);
+        record("matured withdrawal, all of the request", WITHDRAWAL_MOST);
+    }
+
+    function test_gas_matured_withdrawal_of_a_part() public {
+        request(alice, address(usdc), 200e6);
+        vm.warp(block.timestamp + EXIT_DELAY);
+        vm.prank(alice);
+        vault.withdraw(100e6, false);
+        record("matured withdrawal, a part of the request", PART_MOST);
+    }
+
+    function test_gas_completed_withdrawal() public {
+        request(alice, address(usdc), 100e6);
+        vm.warp(block.timestamp + EXIT_DELAY);
+        vault.completeWithdrawal(alice, address(usdc));
+        record("matured withdrawal, completed by anyone", WITHDRAWAL_MOST);
+    }
+
+    function test_gas_approved_withdrawal() public {
+        approved(2);
+        record("approved withdrawal, sent by anyone", APPROVED_MOST);
+    }
+
+    function test_gas_approved_withdrawal_by_the_owner() public {
+        Withdrawal memory withdrawal = withdrawalOf(alice, address(usdc), 100e6, 2);
+        Authorization memory approval = approveWithdrawal(withdrawal);
+        vm.prank(alice);
+        vault.withdrawApproved(withdrawal, "", approval);
+        record("approved withdrawal, sent by the owner", APPROVED_BY_OWNER_MOST);
+    }
+}
+
+/// @title The same with a token as Circle's is
+/// @dev forge-config: default.isolate = true
+contract VaultGasProxiedTest is VaultGasTest {
+    /// @dev The proxy's slot, its implementation, the pause, and the way through the proxy.
+    function surcharge() internal pure override returns (uint256) {
+        return 9_000;
+    }
+
+    function newUsdc() internal override returns (TestUSDC) {
+        return newProxiedUsdc();
+    }
+}
