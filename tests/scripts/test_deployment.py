@@ -119,17 +119,17 @@ def test_the_proxy_initialises_the_vault_in_its_constructor(parameters: Paramete
     implementation, initialization = by_name["Vault"].arguments
     assert implementation == by_name["VaultImplementation"].address
     assert by_name["Vault"].interface is by_name["VaultImplementation"].artifact
-    values = decode(["address"] * 7, initialization[4:])
+    values = decode(["address"] * 7 + ["uint128"], initialization[4:])
     roles = ("cosigner", "feeAccount", "treasuryAccount", "insuranceAccount")
     expected = [DEPLOYER, plan.quote_token, by_name["CXPT"].address, *(parameters.role(role) for role in roles)]
-    assert list(values) == expected
+    assert list(values) == [*expected, 1_000_000 * 10**6]
 
 
 def test_arguments_go_by_name_not_by_position(parameters: Parameters) -> None:
     swapped = ",".join(reversed(INITIALIZE.split(",")))
     plan = make_plan(parameters, artifacts(swapped), DEPLOYER)
     initialization = next(creation for creation in plan.contracts if creation.name == "Vault").arguments[1]
-    assert decode(["address"] * 7, initialization[4:])[-1] == DEPLOYER
+    assert decode(["uint128"] + ["address"] * 7, initialization[4:])[-1] == DEPLOYER
 
 
 def test_a_parameter_that_the_plan_does_not_know_stops_it(parameters: Parameters) -> None:

@@ -69,6 +69,7 @@ def synth(**fields: Any) -> dict[str, Any]:
         ({"roles": {"setler": address(1)}}, "unknown role setler. The nearest is settler"),
         ({"synths": [synth(price="1e5")], "markets": []}, "not a plain decimal"),
         ({"synths": [synth(ceiling="many")], "markets": []}, "ceiling of hBTC"),
+        ({"outflowPerHour": "much"}, "outflowPerHour"),
         ({"synths": [synth(initialPercent=130)], "markets": []}, "the percentages of hBTC do not fit"),
         ({"synths": [synth(bonusPercent=30)], "markets": []}, "the percentages of hBTC do not fit"),
         ({"synths": [synth(maxAgeSeconds=3_601)], "markets": []}, "the price feed of hBTC does not fit"),
