@@ -1,194 +1,263 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.30;
 
-import {AccessControl} from "@openzeppelin/contracts/access/AccessControl.sol";
-import {IERC20Metadata} from "@openzeppelin/contracts/token/ERC20/extensions/IERC20Metadata.sol";
-import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
-import {Checkpoints} from "@openzeppelin/contracts/utils/structs/Checkpoints.sol";
-import {IAmmFactory} from "./interfaces/IAmmFactory.sol";
-import {IPausable} from "./interfaces/IPausable.sol";
+import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
+import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
+import {SettlementBase} from "./SettlementBase.sol";
 import {ISettlement} from "./interfaces/ISettlement.sol";
-import {IVault} from "./interfaces/IVault.sol";
 import {
     AMM_MAKER,
-    Batch,
-    Fill,
     FLAG_AMM,
     FLAG_POST_ONLY,
     KIND_MARKET,
     Market,
     MAX_FEE_PPM,
     Order,
+    REASON_AGENT,
+    REASON_AMM,
+    REASON_BALANCE,
+    REASON_CANCELLED,
+    REASON_DEAD,
+    REASON_EXPIRED,
+    REASON_GROUP,
+    REASON_OPERATOR,
+    REASON_TAKER,
     SETTLEMENT_WINDOW,
     SIDE_BUY,
-    SIDE_SELL,
     TIF_FOK,
-    TIF_GTD,
     TIF_IOC
 } from "./interfaces/Types.sol";
 import {AmmLegs, Leg} from "./libraries/AmmLegs.sol";
-import {BatchSheet, Column, QUOTE_COLUMN, Sheet, Ticket} from "./libraries/BatchSheet.sol";
+import {BatchCodec, Frame, PackedFill} from "./libraries/BatchCodec.sol";
+import {AgentRow, BatchSheet, Column, MarketRow, QUOTE_COLUMN, Sheet, Ticket} from "./libraries/BatchSheet.sol";
+import {BulkTree} from "./libraries/BulkTree.sol";
 import {Change, Changes} from "./libraries/Changes.sol";
+import {ChangeLog} from "./libraries/ChangeLog.sol";
+import {Domain} from "./libraries/Domain.sol";
 import {FeeMath} from "./libraries/FeeMath.sol";
 import {OrderHash} from "./libraries/OrderHash.sol";
 import {PauseRules} from "./libraries/PauseRules.sol";
 import {Standing} from "./libraries/Standings.sol";
-import {Signatures} from "./libraries/Signatures.sol";
 
 /// @title Settles matched orders between Vault accounts; see ISettlement
-/// @dev A batch goes through four steps: open (every order once: fields, signature, market, legs), evaluate (every fill
-/// against running balances in memory), write (slots as they fill, balances as one net change), log. It calls nothing
-/// but the Vault, which calls nothing back, and views of the AMM: there is no generic call and no token here.
-contract Settlement is ISettlement, IPausable, AccessControl, EIP712 {
+/// @dev A batch goes through four steps: open (every order once: fields, signature, slot, balances), evaluate (every
+/// fill against running balances in memory), write (slots, budgets, and balances as one net change each), log. It calls
+/// nothing but the Vault, which calls nothing back, and views of the AMM: there is no generic call and no token here.
+/// The only path by which fills move money; its readable twin is in the tests.
+contract Settlement is SettlementBase {
     using AmmLegs for Leg;
+    using BatchCodec for Frame;
     using BatchSheet for Column;
     using BatchSheet for Sheet;
-    using Checkpoints for Checkpoints.Trace208;
 
-    /// @dev Life of the orders of one slot. Orders with a sequence below `cancelledBelow` have been cancelled;
-    /// `_slotCancels` knows since when that binds.
-    struct Slot {
-        uint48 sequence;
-        uint64 filled;
-        uint64 cancelledBelow;
-    }
-
-    /// @dev What a fill moves.
+    /// @dev What a fill moves. All negative to take it back.
     struct Terms {
-        uint256 lots;
-        uint256 notional;
+        int256 lots;
+        int256 notional;
         int256 makerFee;
         int256 takerFee;
     }
 
-    bytes32 public constant SETTLER_ROLE = keccak256("SETTLER_ROLE");
-    bytes32 public constant LISTER_ROLE = keccak256("LISTER_ROLE");
-    bytes32 public constant GUARDIAN_ROLE = keccak256("GUARDIAN_ROLE");
-
     /// @dev Bounds the memory of a batch. Python twin: `offchain.domain.limits.FILLS_PER_BATCH_MAX`.
-    uint256 public constant MAX_FILLS = 40;
+    uint256 public constant MAX_FILLS = 100;
 
-    /// @dev Where the fee account is in the quote column.
-    uint256 private constant FEE_ROW = 0;
-
-    /// @dev Reasons of a refusal; REASON_TAKER is added when the taker's order is at fault and not the maker's.
-    uint8 public constant REASON_BALANCE = 1;
-    uint8 public constant REASON_CANCELLED = 2;
-    uint8 public constant REASON_EXPIRED = 3;
-    uint8 public constant REASON_DEAD = 4;
-    uint8 public constant REASON_OPERATOR = 5;
-    uint8 public constant REASON_AMM = 6;
-    uint8 public constant REASON_TAKER = 0x80;
-
-    IVault public immutable VAULT;
-    address public immutable QUOTE_TOKEN;
-    address public immutable FEE_ACCOUNT;
-    IAmmFactory public immutable AMM_FACTORY;
-
-    /* STORAGE */
+    constructor(address admin, address vault, address ammFactory) SettlementBase(admin, vault, ammFactory) {}
 
     /// @inheritdoc ISettlement
-    uint64 public override lastFill;
-    uint32 private _pausedUntil;
-
-    mapping(uint32 market => Market) private _markets;
-    /// @dev Keyed by `_slotKey`.
-    mapping(uint256 slotKey => Slot) private _slots;
-    mapping(uint256 slotKey => Checkpoints.Trace208) private _slotCancels;
-
-    /// @param ammFactory Knows the pools of this Vault's synths.
-    constructor(address admin, address vault, address ammFactory) EIP712("HOOATS", "1") {
-        if (ammFactory.code.length == 0 || IAmmFactory(ammFactory).VAULT() != vault) {
-            revert ForeignAmmFactory(ammFactory);
-        }
-        _grantRole(DEFAULT_ADMIN_ROLE, admin);
-        VAULT = IVault(vault);
-        QUOTE_TOKEN = VAULT.quoteToken();
-        FEE_ACCOUNT = VAULT.feeAccount();
-        AMM_FACTORY = IAmmFactory(ammFactory);
-    }
-
-    /* SETTLEMENT */
-
-    /// @inheritdoc ISettlement
-    function settle(Batch calldata batch) external onlyRole(SETTLER_ROLE) {
+    function settle(bytes calldata batch) external onlyRole(SETTLER_ROLE) {
         PauseRules.requireRunning(_pausedUntil);
-        uint256 count = batch.fills.length;
-        if (
-            count == 0 || count > MAX_FILLS || batch.orders.length > 2 * count
-                || batch.orders.length != batch.signatures.length
-        ) revert MalformedBatch();
-        if (batch.first != lastFill + 1) revert NotConsecutive(batch.first, lastFill + 1);
+        Frame memory frame = BatchCodec.open(batch);
+        uint256 count = frame.fills;
+        _requireBatch(frame.first != 0 && count != 0 && count <= MAX_FILLS && frame.orders <= 2 * count);
+        if (frame.first != lastFill + 1) revert NotConsecutive(frame.first, lastFill + 1);
         uint64 last = lastFill + uint64(count);
         lastFill = last;
 
-        Sheet memory sheet = _open(batch);
-        bytes memory refusals = _evaluateAll(sheet, batch);
-        uint64 sequence = _write(sheet);
+        Sheet memory sheet = _open(frame);
+        bytes memory refusals = _evaluateAll(sheet, frame);
+        bytes memory changes = _write(sheet);
 
-        emit BatchSettled(sequence, batch.first, last, refusals);
+        emit BatchSettled(_takeSequence(), frame.first, last, refusals, changes);
     }
 
     /* STEP 1: OPEN */
 
-    function _open(Batch calldata batch) private returns (Sheet memory sheet) {
-        Order[] calldata orders = batch.orders;
-        sheet = BatchSheet.open(batch.first, orders.length, batch.ammQuotes.length);
+    function _open(Frame memory frame) private view returns (Sheet memory sheet) {
+        sheet.first = frame.first;
+        sheet.domain = Domain.separator();
+        sheet.columns = new Column[](frame.markets + 1);
+        sheet.cells = new bytes(frame.accounts * (frame.markets + 1));
+        sheet.legs = new Leg[](frame.quotes);
         assert(sheet.columnOf(QUOTE_TOKEN) == QUOTE_COLUMN);
-        Column memory quote = sheet.columns[QUOTE_COLUMN];
-        assert(sheet.rowOf(quote, FEE_ACCOUNT) == FEE_ROW);
-
-        Market memory market;
-        uint256 baseColumn;
-        uint256 marketNumber = type(uint256).max;
-        for (uint256 i; i < orders.length; ++i) {
-            Order calldata order = orders[i];
-            if (order.market != marketNumber) {
-                marketNumber = order.market;
-                market = _markets[order.market];
-                if (market.baseToken == address(0)) revert UnknownMarket(order.market);
-                baseColumn = sheet.columnOf(market.baseToken);
-            }
-            _requireSigned(i, order, batch.signatures[i]);
-
-            Ticket memory ticket = sheet.tickets[i];
-            _fillIn(i, ticket, order);
-            ticket.quoteRow = sheet.rowOf(quote, order.account);
-            ticket.baseColumn = baseColumn;
-            ticket.baseRow = sheet.rowOf(sheet.columns[baseColumn], order.account);
-            ticket.baseAtomsPerLot = market.baseAtomsPerLot;
-            ticket.quoteAtomsPerTickLot = market.quoteAtomsPerTickLot;
-        }
-        _loadStandings(sheet);
-        _useImmediates(sheet);
+        _openAccounts(sheet, frame);
+        _openMarkets(sheet, frame);
+        _openOrders(sheet, frame);
+        _openBalances(sheet);
+        _examine(sheet);
     }
 
-    function _requireSigned(uint256 index, Order calldata order, bytes calldata signature) private view {
-        address signer = Signatures.recover(_hashTypedDataV4(OrderHash.structHash(order)), signature);
-        if (signer == address(0) || signer != order.account) revert InvalidSigner(index, signer);
+    function _openAccounts(Sheet memory sheet, Frame memory frame) private view {
+        uint256 count = frame.accounts;
+        Column memory column = sheet.quote();
+        column.count = count;
+        column.allocate(frame.quotes);
+        sheet.feeRow = frame.feeIndex;
+        if (frame.orders == 0) {
+            _requireBatch(count + frame.markets + frame.proofs + frame.feeIndex == 0);
+            return;
+        }
+
+        uint160 previous;
+        address[] memory accounts = column.accounts;
+        for (uint256 i; i < count; ++i) {
+            address account = frame.account(i);
+            _requireBatch(uint160(account) > previous);
+            previous = uint160(account);
+            accounts[i] = account;
+        }
+        _requireBatch(frame.feeIndex < count && accounts[frame.feeIndex] == FEE_ACCOUNT);
+    }
+
+    function _openMarkets(Sheet memory sheet, Frame memory frame) private view {
+        sheet.markets = new MarketRow[](frame.markets);
+        uint256 beyond;
+        for (uint256 i; i < frame.markets; ++i) {
+            uint32 number = frame.market(i);
+            _requireBatch(number >= beyond);
+            beyond = uint256(number) + 1;
+            Market memory market = _markets[number];
+            if (market.baseToken == address(0)) revert UnknownMarket(number);
+
+            MarketRow memory row = sheet.markets[i];
+            row.number = number;
+            row.column = sheet.columnOf(market.baseToken);
+            row.baseAtomsPerLot = market.baseAtomsPerLot;
+            row.quoteAtomsPerTickLot = market.quoteAtomsPerTickLot;
+        }
+    }
+
+    function _openOrders(Sheet memory sheet, Frame memory frame) private view {
+        sheet.tickets = new Ticket[](frame.orders);
+        Order memory order;
+        uint256 proofs;
+        uint256 beyond;
+        for (uint256 i; i < frame.orders; ++i) {
+            (uint256 account, uint256 market, bool isBulk, bool isWellFormed) = frame.readOrder(i, order);
+            _requireOrder(isWellFormed, i);
+            _requireBatch(account < frame.accounts && market < frame.markets);
+            uint256 place = (account << 64) | order.nonce;
+            _requireBatch(place >= beyond);
+            beyond = place + 1;
+
+            order.account = sheet.quote().accounts[account];
+            order.market = sheet.markets[market].number;
+            Ticket memory ticket = sheet.ticket(i);
+            ticket.quoteRow = account;
+            ticket.market = market;
+            ticket.baseRow = sheet.rowOf(account, sheet.markets[market].column);
+            _fillIn(i, ticket, order);
+            _openSlot(sheet, i, ticket);
+            _requireSigned(sheet, frame, i, order, isBulk ? ++proofs : 0);
+        }
+        _requireBatch(proofs == frame.proofs);
     }
 
     /// @dev Copies what the order says, if it makes sense.
-    function _fillIn(uint256 index, Ticket memory ticket, Order calldata order) private pure {
-        (uint8 side, uint8 kind, uint8 timeInForce) = (order.side, order.kind, order.timeInForce);
-        (uint64 sizeLots, uint64 nonce) = (order.sizeLots, order.nonce);
-        bool isOneShot = timeInForce == TIF_IOC || timeInForce == TIF_FOK;
-        if (
-            side > SIDE_SELL || kind > KIND_MARKET || timeInForce > TIF_GTD || (kind == KIND_MARKET && !isOneShot)
-                || isOneShot != (nonce >> 48 == 0) || order.priceTicks == 0 || sizeLots == 0
-        ) revert MalformedOrder(index);
+    function _fillIn(uint256 index, Ticket memory ticket, Order memory order) private view {
+        (uint256 timeInForce, uint256 nonce) = (order.timeInForce, order.nonce);
+        bool isImmediate = timeInForce == TIF_IOC || timeInForce == TIF_FOK;
+        _requireOrder(
+            (order.kind != KIND_MARKET || isImmediate) && isImmediate == (nonce >> 48 == 0) && order.priceTicks != 0
+                && order.sizeLots != 0,
+            index
+        );
 
-        ticket.slotKey = _slotKey(order.account, nonce);
+        ticket.isBuy = order.side == SIDE_BUY;
+        ticket.isImmediate = isImmediate;
+        ticket.isFillOrKill = timeInForce == TIF_FOK;
+        ticket.flags = order.flags;
+        ticket.maxFeePpm = order.maxFeePpm;
+        ticket.priceTicks = order.priceTicks;
+        ticket.sizeLots = order.sizeLots;
         ticket.sequence = uint48(nonce);
-        ticket.isBuy = side == SIDE_BUY;
-        ticket.isImmediate = isOneShot;
-        ticket.sizeLots = sizeLots;
+        ticket.slotKey = _slotKey(order.account, uint64(nonce));
+        uint256 expiry = order.expiry;
+        if (expiry != 0 && block.timestamp >= expiry + SETTLEMENT_WINDOW) ticket.refusal = REASON_EXPIRED;
     }
 
-    function _loadStandings(Sheet memory sheet) private view {
-        for (uint256 i; i < sheet.columnCount; ++i) {
-            Column memory column = sheet.columns[i];
-            column.trim();
+    /// @dev Orders of one slot follow each other, so that the first of them keeps the slot's state for all. Of slot 0 only
+    /// cancels are kept there.
+    function _openSlot(Sheet memory sheet, uint256 index, Ticket memory ticket) private view {
+        if (index != 0 && sheet.ticket(index - 1).slotKey == ticket.slotKey) {
+            ticket.slotRow = sheet.ticket(index - 1).slotRow;
+            return;
+        }
+
+        Slot memory slot = _slots[ticket.slotKey];
+        ticket.slotRow = index;
+        ticket.slotSequence = slot.sequence;
+        ticket.slotFilled = slot.filled;
+        ticket.slotCancelledBelow = slot.cancelledBelow;
+    }
+
+    /// @param proof Number of the order's proof, from 1; 0 if its signature is for it alone.
+    function _requireSigned(Sheet memory sheet, Frame memory frame, uint256 index, Order memory order, uint256 proof)
+        private
+        view
+    {
+        bytes32 hash = OrderHash.structHash(order);
+        if (proof != 0) {
+            _requireBatch(proof <= frame.proofs);
+            (uint256 position, uint256 siblingsAt) = frame.proof(proof - 1);
+            _requireOrder(position >> BulkTree.DEPTH == 0, index);
+            hash = BulkTree.structHash(hash, position, siblingsAt);
+        }
+        (bytes32 r, bytes32 vs) = frame.signature(index);
+        (address signer,,) = ECDSA.tryRecover(MessageHashUtils.toTypedDataHash(sheet.domain, hash), r, vs);
+        if (signer == address(0)) revert InvalidSigner(index, signer);
+        if (signer == order.account && proof == 0) return;
+
+        _openAgent(sheet, index, order, signer);
+    }
+
+    /// @dev The budget is kept in `sheet.agents`, where an agent has one row however many orders it signed.
+    function _openAgent(Sheet memory sheet, uint256 index, Order memory order, address signer) private view {
+        Ticket memory ticket = sheet.ticket(index);
+        bytes32 key = _agentKey(order.account, signer);
+        Agent memory agent = _agents[key];
+        if (agent.registration == 0) revert InvalidSigner(index, signer);
+        if (ticket.refusal == 0 && !_isEntitled(key, agent, order.market)) {
+            ticket.refusal = REASON_AGENT;
+        }
+
+        uint256 count = sheet.agentCount;
+        if (count == 0) sheet.agents = new AgentRow[](sheet.tickets.length);
+        for (uint256 row = count; row != 0; --row) {
+            if (sheet.agents[row - 1].key != key) continue;
+            ticket.agentRow = row;
+            return;
+        }
+        sheet.agents[count].key = key;
+        sheet.agents[count].left = int256(uint256(agent.notional));
+        sheet.agentCount = count + 1;
+        ticket.agentRow = count + 1;
+    }
+
+    function _openBalances(Sheet memory sheet) private view {
+        Column[] memory columns = sheet.columns;
+        uint256 count = sheet.columnCount;
+        for (uint256 i = QUOTE_COLUMN + 1; i < count; ++i) {
+            columns[i].allocate(1);
+        }
+        address[] memory accounts = columns[QUOTE_COLUMN].accounts;
+        for (uint256 i; i < sheet.tickets.length; ++i) {
+            Ticket memory ticket = sheet.ticket(i);
+            columns[sheet.marketOf(ticket.market).column].accounts[ticket.baseRow] = accounts[ticket.quoteRow];
+        }
+
+        for (uint256 i; i < count; ++i) {
+            Column memory column = columns[i];
+            if (column.count == 0) continue;
             Standing[] memory standings = VAULT.standingsOf(column.token, column.accounts);
             int256[] memory available = column.available;
             for (uint256 row; row < standings.length; ++row) {
@@ -198,196 +267,277 @@ contract Settlement is ISettlement, IPausable, AccessControl, EIP712 {
         }
     }
 
-    /// @dev An immediate order is used up by its batch, whatever becomes of its fills.
-    function _useImmediates(Sheet memory sheet) private pure {
+    /// @dev What the accounts' words say of the orders. An immediate order is used up by its batch, whatever becomes of
+    /// its fills; those of one account come with increasing sequences.
+    function _examine(Sheet memory sheet) private view {
         sheet.immediates = new uint256[](sheet.standings.length);
         for (uint256 i; i < sheet.tickets.length; ++i) {
-            Ticket memory ticket = sheet.tickets[i];
-            if (!ticket.isImmediate) continue;
-
-            uint256 row = ticket.quoteRow;
-            if (ticket.sequence <= sheet.standings[row].immediateSequence()) revert MalformedOrder(i);
-            if (ticket.sequence <= sheet.immediates[row]) revert MalformedOrder(i);
-            sheet.immediates[row] = ticket.sequence;
+            Ticket memory ticket = sheet.ticket(i);
+            Standing standing = sheet.standings[ticket.quoteRow];
+            if (ticket.isImmediate) {
+                _requireOrder(ticket.sequence > standing.immediateSequence(), i);
+                sheet.immediates[ticket.quoteRow] = ticket.sequence;
+            }
+            uint256 cancelledBelow = sheet.ticket(ticket.slotRow).slotCancelledBelow;
+            if (_isCancelled(ticket.slotKey, ticket.sequence, cancelledBelow, standing.highestFloor())) {
+                ticket.refusal = REASON_CANCELLED;
+            }
         }
     }
 
     /* STEP 2: EVALUATE */
 
-    function _evaluateAll(Sheet memory sheet, Batch calldata batch) private returns (bytes memory refusals) {
-        Order[] calldata orders = batch.orders;
-        Fill[] calldata fills = batch.fills;
-        for (uint256 i; i < fills.length; ++i) {
-            uint8 reason = _evaluateNext(sheet, batch, orders, i, fills[i]);
-            if (reason != 0) refusals = abi.encodePacked(refusals, uint16(i), reason);
+    function _evaluateAll(Sheet memory sheet, Frame memory frame) private view returns (bytes memory refusals) {
+        uint256 count = frame.fills;
+        for (uint256 i; i < count;) {
+            PackedFill fill = frame.fill(i);
+            uint8 reason;
+            if (fill.sizeLots() == 0) {
+                // A fill that was taken back proves nothing: its orders may be the very reason.
+                reason = REASON_OPERATOR;
+            } else {
+                (uint256 maker, uint256 taker) = (fill.maker(), fill.taker());
+                _requireBatch(taker < frame.orders && (maker < frame.orders || maker == AMM_MAKER));
+                if (maker == AMM_MAKER) {
+                    reason = _evaluateAmm(sheet, frame, i, fill);
+                } else if (sheet.ticket(taker).isFillOrKill) {
+                    uint256 end = _endOfGroup(frame, i, taker, sheet.ticket(taker).sizeLots);
+                    refusals = _evaluateGroup(sheet, frame, i, end, refusals);
+                    i = end;
+                    continue;
+                } else {
+                    reason = _evaluate(sheet, i, fill);
+                }
+            }
+            if (reason != 0) refusals = _append(refusals, i, reason);
+            ++i;
         }
-        if (sheet.legCount != batch.ammQuotes.length) revert MalformedBatch();
+        _requireBatch(sheet.legCount == frame.quotes);
     }
 
-    function _evaluateNext(
-        Sheet memory sheet,
-        Batch calldata batch,
-        Order[] calldata orders,
-        uint256 index,
-        Fill calldata fill
-    ) private returns (uint8 reason) {
-        // A fill that was taken back proves nothing: its orders may be the very reason.
-        if (fill.sizeLots == 0) return REASON_OPERATOR;
+    /// @return end Behind the last fill of the fill-or-kill order `taker` that begins at `start`.
+    function _endOfGroup(Frame memory frame, uint256 start, uint256 taker, uint256 sizeLots)
+        private
+        pure
+        returns (uint256 end)
+    {
+        uint256 lots;
+        for (end = start; end < frame.fills; ++end) {
+            PackedFill fill = frame.fill(end);
+            uint256 maker = fill.maker();
+            if (fill.sizeLots() == 0 || fill.taker() != taker || maker == AMM_MAKER) break;
+            _requireBatch(maker < frame.orders);
+            lots += fill.sizeLots();
+        }
+        _requireMatch(lots == sizeLots, start);
+    }
 
-        (uint256 maker, uint256 taker) = (fill.maker, fill.taker);
-        if (taker >= orders.length) revert MalformedBatch();
-        if (maker < orders.length) return _evaluate(sheet, index, fill, orders[maker], orders[taker]);
+    /// @dev All of the fills or none: when one is refused, those before it are taken back, the last first.
+    /// @return refusals Those before, and the group's.
+    function _evaluateGroup(Sheet memory sheet, Frame memory frame, uint256 start, uint256 end, bytes memory before)
+        private
+        pure
+        returns (bytes memory refusals)
+    {
+        refusals = before;
+        uint256[] memory slots = new uint256[](end - start);
+        for (uint256 i = start; i < end; ++i) {
+            PackedFill fill = frame.fill(i);
+            Ticket memory slot = sheet.ticket(sheet.ticket(fill.maker()).slotRow);
+            slots[i - start] = (slot.slotSequence << 64) | slot.slotFilled;
+            uint8 reason = _evaluate(sheet, i, fill);
+            if (reason == 0) continue;
 
-        if (maker != AMM_MAKER || sheet.legCount == batch.ammQuotes.length) revert MalformedBatch();
-        return _evaluateAmm(sheet, index, fill, orders[taker], batch.ammQuotes[sheet.legCount]);
+            for (uint256 done = i; done > start; --done) {
+                _takeBack(sheet, frame.fill(done - 1), slots[done - 1 - start]);
+            }
+            // It was tried: whatever else is listed for it is too much.
+            Ticket memory taker = sheet.ticket(fill.taker());
+            taker.filled = taker.sizeLots;
+            for (uint256 j = start; j < end; ++j) {
+                refusals = _append(refusals, j, j == i ? reason : REASON_GROUP);
+            }
+            return refusals;
+        }
+    }
+
+    function _append(bytes memory refusals, uint256 fill, uint8 reason) private pure returns (bytes memory) {
+        return abi.encodePacked(refusals, uint16(fill), reason);
+    }
+
+    function _takeBack(Sheet memory sheet, PackedFill fill, uint256 slotBefore) private pure {
+        (Ticket memory maker, Ticket memory taker) = (sheet.ticket(fill.maker()), sheet.ticket(fill.taker()));
+        Terms memory terms = _termsOf(sheet, maker, fill);
+        (terms.lots, terms.notional) = (-terms.lots, -terms.notional);
+        (terms.makerFee, terms.takerFee) = (-terms.makerFee, -terms.takerFee);
+        _execute(sheet, maker, taker, terms);
+        Ticket memory slot = sheet.ticket(maker.slotRow);
+        (slot.slotSequence, slot.slotFilled) = (slotBefore >> 64, uint64(slotBefore));
     }
 
     /// @return reason 0 if the fill is settled, or why it is refused.
-    function _evaluate(
-        Sheet memory sheet,
-        uint256 index,
-        Fill calldata fill,
-        Order calldata maker,
-        Order calldata taker
-    ) private returns (uint8 reason) {
-        (Ticket memory makerTicket, Ticket memory takerTicket) = (sheet.tickets[fill.maker], sheet.tickets[fill.taker]);
-        if (
-            maker.market != taker.market || makerTicket.isBuy == takerTicket.isBuy || makerTicket.isImmediate
-                || makerTicket.quoteRow == takerTicket.quoteRow
-                || (taker.flags & (FLAG_POST_ONLY | FLAG_AMM)) | (maker.flags & FLAG_AMM) != 0
-        ) revert Mismatched(index);
-        uint256 price = maker.priceTicks;
-        if (takerTicket.isBuy ? price > taker.priceTicks : price < taker.priceTicks) revert LimitCrossed(index);
+    function _evaluate(Sheet memory sheet, uint256 index, PackedFill fill) private pure returns (uint8 reason) {
+        (Ticket memory maker, Ticket memory taker) = (sheet.ticket(fill.maker()), sheet.ticket(fill.taker()));
+        _requireMatch(
+            maker.market == taker.market && maker.isBuy != taker.isBuy && !maker.isImmediate
+                && maker.quoteRow != taker.quoteRow
+                && (taker.flags & (FLAG_POST_ONLY | FLAG_AMM)) | (maker.flags & FLAG_AMM) == 0,
+            index
+        );
+        if (taker.isBuy ? maker.priceTicks > taker.priceTicks : maker.priceTicks < taker.priceTicks) {
+            revert LimitCrossed(index);
+        }
         _requireFeesInCaps(index, fill, maker.maxFeePpm, taker.maxFeePpm);
 
-        Terms memory terms;
-        terms.lots = fill.sizeLots;
-        unchecked {
-            // No overflow: three factors of 64 bits.
-            terms.notional = price * terms.lots * makerTicket.quoteAtomsPerTickLot;
-        }
-        terms.makerFee = FeeMath.feeUp(terms.notional, fill.makerFeePpm);
-        terms.takerFee = FeeMath.feeUp(terms.notional, fill.takerFeePpm);
-
-        reason = _refusal(sheet, makerTicket, fill.maker, maker.expiry, terms, terms.makerFee);
+        Terms memory terms = _termsOf(sheet, maker, fill);
+        reason = _refusal(sheet, maker, fill.maker(), terms, terms.makerFee);
         if (reason != 0) return reason;
-        reason = _refusal(sheet, takerTicket, fill.taker, taker.expiry, terms, terms.takerFee);
+        reason = _refusal(sheet, taker, fill.taker(), terms, terms.takerFee);
         if (reason != 0) return reason | REASON_TAKER;
 
-        _execute(sheet, makerTicket, terms, terms.makerFee);
-        _execute(sheet, takerTicket, terms, terms.takerFee);
-        sheet.columns[QUOTE_COLUMN].move(FEE_ROW, terms.makerFee + terms.takerFee);
+        _execute(sheet, maker, taker, terms);
+    }
+
+    function _termsOf(Sheet memory sheet, Ticket memory maker, PackedFill fill)
+        private
+        pure
+        returns (Terms memory terms)
+    {
+        uint256 notional;
+        unchecked {
+            // No overflow: three factors of 64 bits.
+            notional = maker.priceTicks * fill.sizeLots() * sheet.marketOf(maker.market).quoteAtomsPerTickLot;
+        }
+        terms.lots = int256(fill.sizeLots());
+        terms.notional = int256(notional);
+        terms.makerFee = FeeMath.feeUp(notional, fill.makerFeePpm());
+        terms.takerFee = FeeMath.feeUp(notional, fill.takerFeePpm());
     }
 
     /// @dev A fill whose maker is the pair of the taker's market. Its price is exact: the pair may turn out to give more,
     /// never less.
     /// @return reason 0 if the fill is settled, or why it is refused.
-    function _evaluateAmm(Sheet memory sheet, uint256 index, Fill calldata fill, Order calldata taker, uint256 quote)
+    function _evaluateAmm(Sheet memory sheet, Frame memory frame, uint256 index, PackedFill fill)
         private
+        view
         returns (uint8 reason)
     {
-        Ticket memory ticket = sheet.tickets[fill.taker];
-        if (
-            !ticket.isImmediate || taker.flags & FLAG_AMM == 0 || fill.sizeLots != ticket.sizeLots
-                || fill.makerFeePpm != 0
-        ) revert Mismatched(index);
+        Ticket memory taker = sheet.ticket(fill.taker());
+        _requireMatch(
+            taker.isImmediate && taker.flags & FLAG_AMM != 0 && fill.sizeLots() == taker.sizeLots
+                && fill.makerFeePpm() == 0,
+            index
+        );
+        _requireBatch(sheet.legCount < frame.quotes);
+        uint256 quote = frame.quote(sheet.legCount);
         // A second leg of a pair could not be priced before the first is exchanged.
-        (Leg memory leg, bool isFirst) = sheet.nextLeg(ticket.baseColumn);
-        if (!isFirst) revert MalformedBatch();
+        (Leg memory leg, bool isFirst) = sheet.nextLeg(sheet.marketOf(taker.market).column);
+        _requireBatch(isFirst);
         _requireFeesInCaps(index, fill, 0, taker.maxFeePpm);
+        leg.fill = sheet.first + uint64(index);
+        if (!_isWithinLimit(sheet, leg, taker, quote)) revert LimitCrossed(index);
 
-        Terms memory terms;
-        terms.lots = ticket.sizeLots;
-        terms.notional = quote;
-        terms.takerFee = FeeMath.feeUp(quote, fill.takerFeePpm);
-        unchecked {
-            // No overflow: three factors of 64 bits.
-            uint256 limit = taker.priceTicks * terms.lots * ticket.quoteAtomsPerTickLot;
-            if (ticket.isBuy ? quote > limit : quote < limit) revert LimitCrossed(index);
-        }
-
-        reason = _refusal(sheet, ticket, fill.taker, taker.expiry, terms, terms.takerFee);
+        Terms memory terms = Terms(int256(taker.sizeLots), int256(quote), 0, FeeMath.feeUp(quote, fill.takerFeePpm()));
+        reason = _refusal(sheet, taker, fill.taker(), terms, terms.takerFee);
         if (reason != 0) return reason | REASON_TAKER;
-        (leg.fill, leg.market, leg.isBuy) = (sheet.batch + uint64(index), taker.market, ticket.isBuy);
-        uint256 base = terms.lots * ticket.baseAtomsPerLot;
-        (leg.amountIn, leg.promised) = leg.isBuy ? (quote, base) : (base, quote);
         address token = sheet.columns[leg.baseColumn].token;
         leg.pair = AMM_FACTORY.pairOf(token);
         if (!leg.isKept(token, VAULT.index())) return REASON_AMM;
 
-        _execute(sheet, ticket, terms, terms.takerFee);
-        sheet.columns[QUOTE_COLUMN].move(FEE_ROW, terms.takerFee);
-        sheet.take(leg, ticket);
+        _executeSide(sheet, taker, terms, terms.takerFee);
+        sheet.quote().move(sheet.feeRow, terms.takerFee);
+        sheet.take(leg, taker);
+    }
+
+    /// @dev Writes into `leg` what is to be exchanged.
+    /// @return Whether the taker's limit allows it.
+    function _isWithinLimit(Sheet memory sheet, Leg memory leg, Ticket memory taker, uint256 quote)
+        private
+        pure
+        returns (bool)
+    {
+        MarketRow memory market = sheet.marketOf(taker.market);
+        unchecked {
+            // No overflow: three factors of 64 bits, and two that sum up to 192.
+            uint256 limit = taker.priceTicks * taker.sizeLots * market.quoteAtomsPerTickLot;
+            uint256 base = taker.sizeLots * market.baseAtomsPerLot;
+            (leg.market, leg.isBuy) = (market.number, taker.isBuy);
+            (leg.amountIn, leg.promised) = taker.isBuy ? (quote, base) : (base, quote);
+            return taker.isBuy ? quote <= limit : quote >= limit;
+        }
     }
 
     /// @dev Rates that do not sum below zero make fees that do not sum below zero.
-    function _requireFeesInCaps(uint256 index, Fill calldata fill, int32 makerCap, int32 takerCap) private pure {
-        (int32 makerPpm, int32 takerPpm) = (fill.makerFeePpm, fill.takerFeePpm);
+    function _requireFeesInCaps(uint256 index, PackedFill fill, int256 makerCap, int256 takerCap) private pure {
+        (int256 makerPpm, int256 takerPpm) = (fill.makerFeePpm(), fill.takerFeePpm());
         if (
             makerPpm > makerCap || takerPpm > takerCap || makerPpm > MAX_FEE_PPM || takerPpm > MAX_FEE_PPM
-                || int256(makerPpm) + takerPpm < 0
+                || makerPpm + takerPpm < 0
         ) revert FeeAboveCap(index);
     }
 
     /// @return Why this order cannot take part in a fill, 0 if it can.
-    function _refusal(
-        Sheet memory sheet,
-        Ticket memory ticket,
-        uint256 index,
-        uint256 expiry,
-        Terms memory terms,
-        int256 fee
-    ) private view returns (uint8) {
-        Slot memory slot = _slots[ticket.slotKey];
-        uint256 sequence = ticket.sequence;
-        if (_isCancelled(ticket, slot.cancelledBelow, sheet.standings[ticket.quoteRow])) return REASON_CANCELLED;
-        if (expiry != 0 && block.timestamp >= expiry + SETTLEMENT_WINDOW) return REASON_EXPIRED;
-        if (sequence < slot.sequence) return REASON_DEAD;
+    function _refusal(Sheet memory sheet, Ticket memory ticket, uint256 index, Terms memory terms, int256 fee)
+        private
+        pure
+        returns (uint8)
+    {
+        if (ticket.refusal != 0) return ticket.refusal;
 
-        // The slot counts a resting order, the ticket an immediate one; the other number is 0.
+        // The slot counts a resting order, the ticket an immediate one.
         uint256 filled = ticket.filled;
-        if (sequence == slot.sequence) filled += slot.filled;
-        if (filled + terms.lots > ticket.sizeLots) revert Overfilled(index);
+        if (!ticket.isImmediate) {
+            Ticket memory slot = sheet.ticket(ticket.slotRow);
+            if (ticket.sequence < slot.slotSequence) return REASON_DEAD;
+            filled = ticket.sequence == slot.slotSequence ? slot.slotFilled : 0;
+        }
+        unchecked {
+            // No overflow: both are 64 bits.
+            if (filled + uint256(terms.lots) > ticket.sizeLots) revert Overfilled(index);
+        }
+        if (ticket.agentRow != 0 && terms.notional > sheet.agents[ticket.agentRow - 1].left) return REASON_AGENT;
 
+        // A seller's quote balance never falls: no fee exceeds its notional.
         bool isCovered;
         unchecked {
-            // No overflow: see BatchSheet.move. A seller's quote balance never falls: no fee exceeds its notional.
+            // No overflow: see BatchSheet.move.
+            MarketRow memory market = sheet.marketOf(ticket.market);
             isCovered = ticket.isBuy
-                ? sheet.columns[QUOTE_COLUMN].available[ticket.quoteRow] >= int256(terms.notional) + fee
-                : sheet.columns[ticket.baseColumn].available[ticket.baseRow]
-                    >= int256(terms.lots * ticket.baseAtomsPerLot);
+                ? sheet.quote().available[ticket.quoteRow] >= terms.notional + fee
+                : sheet.columns[market.column].available[ticket.baseRow] >= terms.lots * int256(market.baseAtomsPerLot);
         }
         return isCovered ? 0 : REASON_BALANCE;
     }
 
-    /// @dev Cancels are rare: first the word that is read anyway, then the history that knows since when one binds.
-    function _isCancelled(Ticket memory ticket, uint64 cancelledBelow, Standing standing) private view returns (bool) {
-        uint256 sequence = ticket.sequence;
-        if (sequence < cancelledBelow) {
-            if (sequence < _slotCancels[ticket.slotKey].upperLookup(uint48(block.timestamp))) return true;
+    /// @dev Moves what a fill moves, or back.
+    function _execute(Sheet memory sheet, Ticket memory maker, Ticket memory taker, Terms memory terms) private pure {
+        _executeSide(sheet, maker, terms, terms.makerFee);
+        _executeSide(sheet, taker, terms, terms.takerFee);
+        unchecked {
+            // No overflow: see BatchSheet.move.
+            sheet.quote().move(sheet.feeRow, terms.makerFee + terms.takerFee);
         }
-        return sequence < standing.highestFloor()
-            && sequence < VAULT.accountOf(address(uint160(ticket.slotKey >> 16))).cancelFloor;
     }
 
-    /// @dev One side of a fill that was not refused.
-    function _execute(Sheet memory sheet, Ticket memory ticket, Terms memory terms, int256 fee) private {
+    function _executeSide(Sheet memory sheet, Ticket memory ticket, Terms memory terms, int256 fee) private pure {
         unchecked {
-            // No overflow: neither exceeds the order's size; see BatchSheet.move.
+            // No overflow: what is filled does not exceed the order's size; see BatchSheet.move.
             if (ticket.isImmediate) {
-                ticket.filled += terms.lots;
+                ticket.filled += uint256(terms.lots);
             } else {
-                Slot memory slot = _slots[ticket.slotKey];
-                uint256 before = ticket.sequence == slot.sequence ? slot.filled : 0;
-                slot.filled = uint64(before + terms.lots);
-                slot.sequence = uint48(ticket.sequence);
-                _slots[ticket.slotKey] = slot;
+                Ticket memory slot = sheet.ticket(ticket.slotRow);
+                uint256 before = ticket.sequence == slot.slotSequence ? slot.slotFilled : 0;
+                slot.slotFilled = before + uint256(terms.lots);
+                slot.slotSequence = ticket.sequence;
+                slot.isSlotChanged = true;
             }
+            if (ticket.agentRow != 0) sheet.agents[ticket.agentRow - 1].left -= terms.notional;
 
-            int256 notional = int256(terms.notional);
-            int256 base = int256(terms.lots * ticket.baseAtomsPerLot);
-            sheet.columns[QUOTE_COLUMN].move(ticket.quoteRow, ticket.isBuy ? -(notional + fee) : notional - fee);
-            sheet.columns[ticket.baseColumn].move(ticket.baseRow, ticket.isBuy ? base : -base);
+            MarketRow memory market = sheet.marketOf(ticket.market);
+            int256 base = terms.lots * int256(market.baseAtomsPerLot);
+            int256 quote = terms.notional;
+            sheet.quote().move(ticket.quoteRow, ticket.isBuy ? -(quote + fee) : quote - fee);
+            sheet.columns[market.column].move(ticket.baseRow, ticket.isBuy ? base : -base);
         }
     }
 
@@ -395,7 +545,8 @@ contract Settlement is ISettlement, IPausable, AccessControl, EIP712 {
 
     /// @dev What goes into a pair must be in its row before the exchange, and what comes out can be moved on only after
     /// it. A base token has one leg, so that this order always exists: base that is sold, quote, base that is bought.
-    function _write(Sheet memory sheet) private returns (uint64 sequence) {
+    function _write(Sheet memory sheet) private returns (bytes memory changes) {
+        _writeSlots(sheet);
         _applyBases(sheet, false);
         if (sheet.legCount == 0) {
             _apply(sheet, QUOTE_COLUMN);
@@ -405,7 +556,22 @@ contract Settlement is ISettlement, IPausable, AccessControl, EIP712 {
             _exchange(sheet, true);
             _applyBases(sheet, true);
         }
-        return VAULT.takeSequence();
+        return ChangeLog.rowsOf(sheet);
+    }
+
+    function _writeSlots(Sheet memory sheet) private {
+        for (uint256 i; i < sheet.tickets.length; ++i) {
+            Ticket memory ticket = sheet.ticket(i);
+            if (!ticket.isSlotChanged) continue;
+            // Safe casts: they were read from there, or are an order's.
+            _slots[ticket.slotKey] =
+                Slot(uint48(ticket.slotSequence), uint64(ticket.slotFilled), uint64(ticket.slotCancelledBelow));
+        }
+        for (uint256 i; i < sheet.agentCount; ++i) {
+            AgentRow memory row = sheet.agents[i];
+            // Safe cast: it only fell.
+            _agents[row.key].notional = uint128(uint256(row.left));
+        }
     }
 
     function _applyBases(Sheet memory sheet, bool isBought) private {
@@ -416,19 +582,21 @@ contract Settlement is ISettlement, IPausable, AccessControl, EIP712 {
 
     function _apply(Sheet memory sheet, uint256 index) private {
         Column memory column = sheet.columns[index];
-        uint256[] memory immediates = sheet.immediates;
-        // Pairs have rows of their own, behind those of the orders, and no immediate orders.
-        uint256 immediateRows = index == QUOTE_COLUMN ? immediates.length : 0;
-        Change[] memory changes = new Change[](column.count);
-        for (uint256 row; row < changes.length; ++row) {
-            changes[row] = Changes.pack(column.deltas[row], row < immediateRows ? immediates[row] : 0);
+        uint256 count = column.count;
+        if (count == 0) return;
+
+        // Pairs have rows behind the orders', and no immediate orders.
+        uint256 known = index == QUOTE_COLUMN ? sheet.immediates.length : 0;
+        Change[] memory changes = new Change[](count);
+        for (uint256 row; row < count; ++row) {
+            changes[row] = Changes.pack(column.deltas[row], row < known ? sheet.immediates[row] : 0);
         }
         VAULT.applySettlement(column.token, column.accounts, changes);
     }
 
     /// @dev The purchases or the sales.
     function _exchange(Sheet memory sheet, bool isBuy) private {
-        Column memory quote = sheet.columns[QUOTE_COLUMN];
+        Column memory quote = sheet.quote();
         for (uint256 i; i < sheet.legCount; ++i) {
             Leg memory leg = sheet.legs[i];
             if (!leg.isTaken || leg.isBuy != isBuy) continue;
@@ -448,117 +616,20 @@ contract Settlement is ISettlement, IPausable, AccessControl, EIP712 {
         out.move(leg.pairRow, -surplus);
 
         // Both fit: they were balances.
-        emit AmmLegSettled(
-            VAULT.takeSequence(), leg.market, leg.fill, leg.isBuy, uint128(leg.amountIn), uint128(amountOut)
-        );
+        emit AmmLegSettled(_takeSequence(), leg.market, leg.fill, leg.isBuy, uint128(leg.amountIn), uint128(amountOut));
     }
 
-    /* PAUSE */
+    /* CHECKS */
 
-    /// @inheritdoc IPausable
-    function pause() external onlyRole(GUARDIAN_ROLE) {
-        uint32 until = PauseRules.begin(_pausedUntil);
-        _pausedUntil = until;
-        emit Paused(msg.sender, until);
+    function _requireBatch(bool isWellFormed) private pure {
+        if (!isWellFormed) revert MalformedBatch();
     }
 
-    /// @inheritdoc IPausable
-    function unpause() external onlyRole(GUARDIAN_ROLE) {
-        _pausedUntil = PauseRules.end(_pausedUntil);
-        emit Unpaused(msg.sender);
+    function _requireOrder(bool isWellFormed, uint256 index) private pure {
+        if (!isWellFormed) revert MalformedOrder(index);
     }
 
-    /// @inheritdoc IPausable
-    function pausedUntil() external view returns (uint256) {
-        return _pausedUntil;
-    }
-
-    /* CANCELLATION */
-
-    /// @inheritdoc ISettlement
-    function cancel(uint64 nonce) external {
-        uint256 key = _slotKey(msg.sender, nonce);
-        Slot storage slot = _slots[key];
-        uint64 below = uint64(uint48(nonce)) + 1;
-        uint40 effectiveAt = uint40(block.timestamp + SETTLEMENT_WINDOW);
-
-        // A cancel that reaches no further than an earlier one changes nothing: that one binds already, or will sooner.
-        if (below > slot.cancelledBelow) {
-            slot.cancelledBelow = below;
-            _slotCancels[key].push(effectiveAt, below);
-        }
-
-        emit OrderCancelled(VAULT.takeSequence(), msg.sender, nonce, effectiveAt);
-    }
-
-    /// @inheritdoc ISettlement
-    function cancelAll(uint48 floor) external {
-        uint40 effectiveAt = uint40(block.timestamp + SETTLEMENT_WINDOW);
-        VAULT.raiseCancelFloor(msg.sender, floor, effectiveAt);
-
-        emit AllOrdersCancelled(VAULT.takeSequence(), msg.sender, floor, effectiveAt);
-    }
-
-    /* MARKETS */
-
-    /// @inheritdoc ISettlement
-    function listMarket(
-        uint32 market,
-        address baseToken,
-        uint128 baseAtomsPerLot,
-        uint64 quoteAtomsPerTickLot,
-        string calldata symbol
-    ) external onlyRole(LISTER_ROLE) {
-        if (_markets[market].baseToken != address(0)) revert MarketExists(market);
-        if (baseToken == address(0) || baseToken == QUOTE_TOKEN || baseAtomsPerLot == 0 || quoteAtomsPerTickLot == 0) {
-            revert MalformedMarket(market);
-        }
-
-        _markets[market] = Market(baseToken, baseAtomsPerLot, quoteAtomsPerTickLot);
-        emit MarketListed(
-            VAULT.takeSequence(),
-            market,
-            baseToken,
-            baseAtomsPerLot,
-            quoteAtomsPerTickLot,
-            IERC20Metadata(baseToken).decimals(),
-            IERC20Metadata(QUOTE_TOKEN).decimals(),
-            symbol
-        );
-    }
-
-    /* VIEWS */
-
-    /// @inheritdoc ISettlement
-    function marketOf(uint32 market) external view returns (Market memory) {
-        return _markets[market];
-    }
-
-    /// @inheritdoc ISettlement
-    function slotOf(address account, uint16 slot) external view returns (uint48 sequence, uint64 filled) {
-        Slot storage state = _slots[_slotKey(account, uint64(slot) << 48)];
-        return (state.sequence, state.filled);
-    }
-
-    /// @inheritdoc ISettlement
-    function hashOrder(Order calldata order) external view returns (bytes32) {
-        return _hashTypedDataV4(OrderHash.structHash(order));
-    }
-
-    /// @inheritdoc ISettlement
-    function feeUp(uint256 notional, int32 ppm) external pure returns (int256) {
-        return FeeMath.feeUp(notional, ppm);
-    }
-
-    /// @inheritdoc ISettlement
-    function domainSeparator() external view returns (bytes32) {
-        return _domainSeparatorV4();
-    }
-
-    /* NONCES */
-
-    /// @dev account | slot: one hash finds the word.
-    function _slotKey(address account, uint64 nonce) private pure returns (uint256) {
-        return (uint256(uint160(account)) << 16) | (nonce >> 48);
+    function _requireMatch(bool isMatch, uint256 fill) private pure {
+        if (!isMatch) revert Mismatched(fill);
     }
 }

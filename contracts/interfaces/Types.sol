@@ -34,8 +34,20 @@ uint16 constant FLAG_REDUCE_ONLY = 2;
 /// @dev This order trades with its market's AMM pair only, whole or not at all. Python twin: `domain.order.Flags.AMM`.
 uint16 constant FLAG_AMM = 4;
 
-/// @dev `Fill.maker` of a fill whose maker is the AMM pair of its market. Python twin: `domain.batch.AMM_MAKER`.
-uint16 constant AMM_MAKER = type(uint16).max;
+/// @dev In a packed batch, the maker of a fill whose maker is the AMM pair of its market.
+uint8 constant AMM_MAKER = type(uint8).max;
+
+/// @dev Why a fill was refused. REASON_TAKER is added when the taker's order is at fault and not the maker's. Python twin:
+/// `domain.command.Refusal`.
+uint8 constant REASON_BALANCE = 1;
+uint8 constant REASON_CANCELLED = 2;
+uint8 constant REASON_EXPIRED = 3;
+uint8 constant REASON_DEAD = 4;
+uint8 constant REASON_OPERATOR = 5;
+uint8 constant REASON_AMM = 6;
+uint8 constant REASON_GROUP = 7;
+uint8 constant REASON_AGENT = 8;
+uint8 constant REASON_TAKER = 0x80;
 
 /// @notice What a trader signs (EIP-712, domain of Settlement).
 /// @param account Vault account that pays and receives.
@@ -68,35 +80,17 @@ struct Order {
     uint40 expiry;
 }
 
-/// @notice One match inside a batch. Its id is `Batch.first` plus its index.
-/// @param maker Index of the maker's order in `Batch.orders`; its price is the price of the fill. AMM_MAKER: the maker
-/// is the AMM pair of the taker's market, and the price is in `Batch.ammQuotes`.
-/// @param taker Index of the taker's order.
-/// @param sizeLots Size in lots; 0 marks a fill that the operator takes back: it is refused for both sides, nothing
-/// else of it is looked at, and the batch need not hold its orders.
-/// @param makerFeePpm Maker's fee rate; negative is a rebate. 0 if the maker is a pair.
-/// @param takerFeePpm Taker's fee rate.
-struct Fill {
-    uint16 maker;
-    uint16 taker;
-    uint64 sizeLots;
-    int32 makerFeePpm;
-    int32 takerFeePpm;
-}
-
-/// @notice A consecutive range of the global fill sequence, with the orders that prove it.
-/// @param first First fill: the last one of the batch before plus 1; the very first is 1.
-/// @param orders Every order of `fills`, best once. Immediate orders of one account come with increasing sequences.
-/// @param signatures 65 bytes r || s || v of each order's account, low s, v 27 or 28.
-/// @param fills In match order.
-/// @param ammQuotes Per fill with an AMM pair that was not taken back, in order: the quote units, before fees, that its
-/// taker pays for exactly its size, or gets for it at least.
-struct Batch {
-    uint64 first;
-    Order[] orders;
-    bytes[] signatures;
-    Fill[] fills;
-    uint128[] ammQuotes;
+/// @notice What an account allows a key that is not its own: to sign orders, and nothing else.
+/// @param agent Address of the key.
+/// @param expiry Unix seconds from which it matches no more; what was matched before settles until expiry +
+/// SETTLEMENT_WINDOW.
+/// @param notional What its orders may trade in all, in quote units.
+/// @param markets The markets that it may trade; empty: every market.
+struct AgentTerms {
+    address agent;
+    uint40 expiry;
+    uint128 notional;
+    uint32[] markets;
 }
 
 /// @notice A row of the market table, set once.

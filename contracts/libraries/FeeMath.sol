@@ -7,9 +7,9 @@ library FeeMath {
 
     /// @dev ceil(notional * ppm / 10^6), for a negative rate too (a rebate is rounded towards zero). The venue never
     /// loses the dust: feeUp(n, a) + feeUp(n, b) >= 0 whenever a + b >= 0.
-    function feeUp(uint256 notional, int32 ppm) internal pure returns (int256) {
-        if (ppm >= 0) return int256((notional * uint32(ppm) + (PPM - 1)) / PPM);
+    function feeUp(uint256 notional, int256 ppm) internal pure returns (int256) {
+        if (ppm >= 0) return int256((notional * uint256(ppm) + (PPM - 1)) / PPM);
 
-        return -int256((notional * uint256(-int256(ppm))) / PPM);
+        return -int256((notional * uint256(-ppm)) / PPM);
     }
 }

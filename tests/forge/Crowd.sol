@@ -3,7 +3,6 @@ pragma solidity ^0.8.30;
 
 import {
     Authorization,
-    Batch,
     EXIT_DELAY,
     Order,
     SETTLEMENT_WINDOW,
@@ -16,6 +15,7 @@ import {IPausable} from "../../contracts/interfaces/IPausable.sol";
 import {PAUSE_MAX, PAUSE_REST} from "../../contracts/libraries/PauseRules.sol";
 import {VaultMessages} from "../../contracts/libraries/VaultMessages.sol";
 import {Pool} from "./Pool.sol";
+import {Batch} from "./ReadableSettlement.sol";
 
 /// @title Four accounts that do whatever they like, and a ghost that keeps the books in the plainest way
 /// @dev The ghost knows one balance per account and token and applies one fill after the other: no netting, no packing,
@@ -251,7 +251,7 @@ contract Crowd is Pool {
         vault.depositFor(alice, 1);
         Batch memory empty;
         vm.expectRevert(reason);
-        settlement.settle(empty);
+        settlement.settle(pack(empty));
 
         if (isEnded) {
             vault.unpause();

@@ -8,8 +8,6 @@ import {ISynthIssuer} from "../../contracts/interfaces/ISynthIssuer.sol";
 import {IVault} from "../../contracts/interfaces/IVault.sol";
 import {
     Authorization,
-    Batch,
-    Fill,
     KIND_LIMIT,
     Order,
     SIDE_BUY,
@@ -29,6 +27,8 @@ import {Vault} from "../../contracts/Vault.sol";
 import {VaultProxy} from "../../contracts/VaultProxy.sol";
 import {SettableOracle} from "./SettableOracle.sol";
 import {Test, Vm} from "./Test.sol";
+import {PackedBatch} from "./PackedBatch.sol";
+import {Batch, BulkProof, Fill} from "./ReadableSettlement.sol";
 
 /// @title A venue with one market (tBTC against USDC), and the words to trade on it
 /// @dev One lot is 10^13 atoms of tBTC (0.00001), one tick x lot is 1 quote unit. The test contract is admin, settler,
@@ -71,6 +71,7 @@ abstract contract Fixture is Test {
 
     Order[] internal orders;
     bytes[] internal signatures;
+    BulkProof[] internal proofs;
     Fill[] internal fills;
     uint128[] internal ammQuotes;
 
@@ -229,6 +230,7 @@ abstract contract Fixture is Test {
     function add(Order memory order, uint256 key) internal returns (uint16 index) {
         orders.push(order);
         signatures.push(sign(key, settlement.hashOrder(order)));
+        proofs.push();
         return uint16(orders.length - 1);
     }
 
@@ -242,11 +244,17 @@ abstract contract Fixture is Test {
 
     /// @dev The batch built so far; building starts anew.
     function take() internal returns (Batch memory batch) {
-        batch = Batch(settlement.lastFill() + 1, orders, signatures, fills, ammQuotes);
+        batch = Batch(settlement.lastFill() + 1, orders, signatures, proofs, fills, ammQuotes);
         delete orders;
         delete signatures;
+        delete proofs;
         delete fills;
         delete ammQuotes;
+    }
+
+    /// @return What settlement takes; its orders may be in any order here.
+    function pack(Batch memory batch) internal view returns (bytes memory) {
+        return PackedBatch.pack(PackedBatch.sorted(batch), fees);
     }
 
     /// @return refusals As logged by the batch built so far, which is settled.
@@ -256,22 +264,27 @@ abstract contract Fixture is Test {
 
     function settle(Batch memory batch) internal returns (bytes memory refusals) {
         vm.recordLogs();
-        settlement.settle(batch);
+        settlement.settle(pack(batch));
         Vm.Log[] memory logs = vm.getRecordedLogs();
         // What AMM fills log comes first.
-        (, refusals) = abi.decode(logs[logs.length - 1].data, (uint64, bytes));
+        (, refusals,) = abi.decode(logs[logs.length - 1].data, (uint64, bytes, bytes));
     }
 
     function settleReverts(bytes memory reason) internal {
         Batch memory batch = take();
         vm.expectRevert(reason);
-        settlement.settle(batch);
+        settlement.settle(pack(batch));
     }
 
     /// @dev One maker, one taker, one fill.
     function trade(Order memory maker, Order memory taker, uint64 lots) internal returns (bytes memory refusals) {
         match_(add(maker), add(taker), lots);
         return settle();
+    }
+
+    /// @dev A row of what a batch logs to have changed.
+    function changed(address token, address account, int136 delta) internal pure returns (bytes memory) {
+        return abi.encodePacked(token, account, delta);
     }
 
     function refusal(uint16 fill, uint8 reason) internal pure returns (bytes memory) {

@@ -3,10 +3,11 @@ pragma solidity ^0.8.30;
 
 import {IAccessControl} from "@openzeppelin/contracts/access/IAccessControl.sol";
 import {IPausable} from "../../contracts/interfaces/IPausable.sol";
-import {Batch, EXIT_DELAY, Withdrawal} from "../../contracts/interfaces/Types.sol";
+import {EXIT_DELAY, Withdrawal} from "../../contracts/interfaces/Types.sol";
 import {VaultMessages} from "../../contracts/libraries/VaultMessages.sol";
 import {PAUSE_MAX, PAUSE_REST} from "../../contracts/libraries/PauseRules.sol";
 import {Pool} from "./Pool.sol";
+import {Batch} from "./ReadableSettlement.sol";
 
 /// @title A guardian stops what comes in and what is settled, for a day at most, and never what goes out
 contract PauseTest is Pool {
@@ -192,10 +193,10 @@ contract PauseTest is Pool {
         leg(ammBuy(alice, 10_100, 100), cost(btc, btcPool, 100));
         Batch memory batch = take();
         expectPaused();
-        settlement.settle(batch);
+        settlement.settle(pack(batch));
         vm.warp(START + 24 hours - 1);
         expectPaused();
-        settlement.settle(batch);
+        settlement.settle(pack(batch));
         vm.warp(START + 24 hours);
         vm.assertEq(settle(batch), "");
     }

@@ -4,10 +4,11 @@ pragma solidity ^0.8.30;
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {IAmmPair} from "../../contracts/interfaces/IAmmPair.sol";
 import {IVault} from "../../contracts/interfaces/IVault.sol";
-import {AMM_MAKER, Fill, FLAG_AMM, Order, SIDE_BUY, SIDE_SELL} from "../../contracts/interfaces/Types.sol";
+import {FLAG_AMM, Order, SIDE_BUY, SIDE_SELL} from "../../contracts/interfaces/Types.sol";
 import {SynthERC20} from "../../contracts/SynthERC20.sol";
 import {Fixture} from "./Fixture.sol";
 import {PlainPair} from "./PlainPair.sol";
+import {AMM_MAKER_INDEX, Fill} from "./ReadableSettlement.sol";
 
 /// @title The venue with a pool of tBTC (a million lots at 10,000 units a lot) and a second market, and the words for
 /// AMM fills
@@ -133,7 +134,7 @@ abstract contract Pool is Fixture {
     }
 
     function legBy(Order memory order, uint256 key, uint256 quote, int32 takerPpm) internal {
-        fills.push(Fill(AMM_MAKER, add(order, key), order.sizeLots, 0, takerPpm));
+        fills.push(Fill(AMM_MAKER_INDEX, add(order, key), order.sizeLots, 0, takerPpm));
         ammQuotes.push(uint128(quote));
     }
 

@@ -3,8 +3,9 @@ pragma solidity ^0.8.30;
 
 import {ISettlement} from "../../contracts/interfaces/ISettlement.sol";
 import {IVault} from "../../contracts/interfaces/IVault.sol";
-import {Batch, Order, SIDE_BUY, SIDE_SELL} from "../../contracts/interfaces/Types.sol";
+import {Order, SIDE_BUY, SIDE_SELL} from "../../contracts/interfaces/Types.sol";
 import {Pool} from "./Pool.sol";
+import {Batch} from "./ReadableSettlement.sol";
 
 /// @title What an AMM fill moves, alone and among others
 /// @dev A lot costs about 10,000 units in the pools, and 10,050 with their fee and some slippage.
@@ -59,11 +60,18 @@ contract SettlementAmmTest is Pool {
         leg(ammBuy(alice, 10_100, 100), quote);
         Batch memory batch = take();
 
+        bytes memory changes = bytes.concat(
+            changed(address(usdc), alice, -int136(int256(quote))),
+            changed(address(usdc), address(btcPool), int136(int256(quote))),
+            changed(address(btc), alice, int136(int256(given))),
+            changed(address(btc), address(btcPool), -int136(int256(given)))
+        );
+
         vm.expectEmit(address(settlement));
         emit ISettlement.AmmLegSettled(sequence + 1, BTC_USDC, 2, true, uint128(quote), uint128(given));
         vm.expectEmit(address(settlement));
-        emit ISettlement.BatchSettled(sequence + 2, 1, 2, refusal(0, 5));
-        settlement.settle(batch);
+        emit ISettlement.BatchSettled(sequence + 2, 1, 2, refusal(0, 5), changes);
+        settlement.settle(pack(batch));
         vm.assertEq(vault.sequence(), sequence + 2);
     }
 
@@ -74,7 +82,7 @@ contract SettlementAmmTest is Pool {
         uint64 next = vault.sequence() + 1;
         vm.expectEmit(address(settlement));
         emit ISettlement.AmmLegSettled(next, BTC_USDC, 1, false, uint128(100 * BASE_PER_LOT), uint128(quote));
-        settlement.settle(batch);
+        settlement.settle(pack(batch));
     }
 
     function test_what_goes_to_the_pool_is_withdrawn_and_what_comes_back_deposited() public {

@@ -3,20 +3,12 @@ pragma solidity ^0.8.30;
 
 import {AmmFactory} from "../../contracts/AmmFactory.sol";
 import {ISettlement} from "../../contracts/interfaces/ISettlement.sol";
-import {
-    AMM_MAKER,
-    Fill,
-    FLAG_AMM,
-    FLAG_POST_ONLY,
-    Order,
-    SIDE_BUY,
-    SIDE_SELL,
-    TIF_FOK
-} from "../../contracts/interfaces/Types.sol";
+import {FLAG_AMM, FLAG_POST_ONLY, Order, SIDE_BUY, SIDE_SELL, TIF_FOK} from "../../contracts/interfaces/Types.sol";
 import {Settlement} from "../../contracts/Settlement.sol";
 import {VaultProxy} from "../../contracts/VaultProxy.sol";
 import {PlainPair} from "./PlainPair.sol";
 import {Pool} from "./Pool.sol";
+import {AMM_MAKER_INDEX, Fill} from "./ReadableSettlement.sol";
 
 /// @title Whatever of an AMM fill only the operator can get wrong sinks the batch
 contract SettlementAmmFaultTest is Pool {
@@ -69,7 +61,7 @@ contract SettlementAmmFaultTest is Pool {
         fills[0].taker = 1;
         malformed();
         leg(ammBuy(alice, 10_100, 100), quote);
-        fills[0].taker = AMM_MAKER;
+        fills[0].taker = AMM_MAKER_INDEX;
         malformed();
     }
 

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.30;
 
-import {Batch, Order, SIDE_BUY, SIDE_SELL} from "../../contracts/interfaces/Types.sol";
+import {Order, SIDE_BUY, SIDE_SELL} from "../../contracts/interfaces/Types.sol";
 import {SynthERC20} from "../../contracts/SynthERC20.sol";
 import {Pool} from "./Pool.sol";
+import {Batch} from "./ReadableSettlement.sol";
 
 /// @title What an AMM fill costs, and that the batcher's estimate is an upper bound of it
 /// @dev Every call is a transaction of its own, as on chain. forge-config: default.isolate = true
@@ -42,7 +43,7 @@ contract SettlementAmmGasTest is Pool {
 
     function measure(string memory name) internal returns (uint256 used) {
         Batch memory batch = take();
-        settlement.settle(batch);
+        settlement.settle(pack(batch));
         used = vm.lastCallGas().gasTotalUsed;
         uint256 estimate = GAS_BATCH_BASE + GAS_PER_ORDER * batch.orders.length + GAS_PER_FILL * batch.fills.length
             + GAS_PER_AMM_FILL * batch.ammQuotes.length;

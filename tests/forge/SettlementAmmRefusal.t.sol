@@ -2,17 +2,10 @@
 pragma solidity ^0.8.30;
 
 import {ISettlement} from "../../contracts/interfaces/ISettlement.sol";
-import {
-    AMM_MAKER,
-    EXIT_DELAY,
-    Fill,
-    Order,
-    SETTLEMENT_WINDOW,
-    SIDE_BUY,
-    SIDE_SELL
-} from "../../contracts/interfaces/Types.sol";
+import {EXIT_DELAY, Order, SETTLEMENT_WINDOW, SIDE_BUY, SIDE_SELL} from "../../contracts/interfaces/Types.sol";
 import {SynthERC20} from "../../contracts/SynthERC20.sol";
 import {Pool} from "./Pool.sol";
+import {AMM_MAKER_INDEX, Fill} from "./ReadableSettlement.sol";
 
 /// @title Every reason for which an AMM fill is refused while its batch goes on
 contract SettlementAmmRefusalTest is Pool {
@@ -166,7 +159,7 @@ contract SettlementAmmRefusalTest is Pool {
     /* THE OPERATOR */
 
     function test_a_leg_that_was_taken_back_needs_no_quote_and_no_order() public {
-        fills.push(Fill(AMM_MAKER, 9, 0, 0, 0));
+        fills.push(Fill(AMM_MAKER_INDEX, 9, 0, 0, 0));
         leg(ammBuy(alice, 10_100, 100), quote);
         vm.assertEq(settle(), refusal(0, 5));
         vm.assertEq(vault.balanceOf(alice, address(btc)) / BASE_PER_LOT, 100);
@@ -174,7 +167,7 @@ contract SettlementAmmRefusalTest is Pool {
 
     function test_a_leg_that_was_taken_back_makes_room_for_another_of_its_pool() public {
         leg(ammBuy(alice, 10_100, 100), quote);
-        fills.push(Fill(AMM_MAKER, 0, 0, 0, 0));
+        fills.push(Fill(AMM_MAKER_INDEX, 0, 0, 0, 0));
         vm.assertEq(settle(), refusal(1, 5));
     }
 

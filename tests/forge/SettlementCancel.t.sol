@@ -2,7 +2,7 @@
 pragma solidity ^0.8.30;
 
 import {ISettlement} from "../../contracts/interfaces/ISettlement.sol";
-import {SETTLEMENT_WINDOW, SIDE_SELL} from "../../contracts/interfaces/Types.sol";
+import {REASON_CANCELLED, SETTLEMENT_WINDOW, SIDE_SELL} from "../../contracts/interfaces/Types.sol";
 import {Change} from "../../contracts/libraries/Changes.sol";
 import {Fixture} from "./Fixture.sol";
 
@@ -29,7 +29,7 @@ contract SettlementCancelTest is Fixture {
         bytes memory refusals =
             trade(resting(bob, SIDE_SELL, 1, 1_000, nonceOf(slot, sequence)), buy(alice, 1, 10_000), 1);
         if (refusals.length == 0) return true;
-        vm.assertEq(refusals, refusal(0, settlement.REASON_CANCELLED()));
+        vm.assertEq(refusals, refusal(0, REASON_CANCELLED));
         return false;
     }
 

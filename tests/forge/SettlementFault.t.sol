@@ -3,8 +3,6 @@ pragma solidity ^0.8.30;
 
 import {ISettlement} from "../../contracts/interfaces/ISettlement.sol";
 import {
-    Batch,
-    Fill,
     FLAG_POST_ONLY,
     KIND_MARKET,
     Order,
@@ -15,6 +13,7 @@ import {
     TIF_IOC
 } from "../../contracts/interfaces/Types.sol";
 import {Fixture} from "./Fixture.sol";
+import {Batch, Fill} from "./ReadableSettlement.sol";
 
 /// @title Whatever only the operator can get wrong sinks the batch
 contract SettlementFaultTest is Fixture {
@@ -87,18 +86,18 @@ contract SettlementFaultTest is Fixture {
         Batch memory batch = take();
         batch.first = 2;
         vm.expectRevert(abi.encodeWithSelector(ISettlement.NotConsecutive.selector, 2, 1));
-        settlement.settle(batch);
+        settlement.settle(pack(batch));
         batch.first = 0;
         vm.expectRevert(abi.encodeWithSelector(ISettlement.NotConsecutive.selector, 0, 1));
-        settlement.settle(batch);
+        settlement.settle(pack(batch));
     }
 
     function test_fault_replay() public {
         pair(sell(bob, 100, 1), buy(alice, 100, 1));
         Batch memory batch = take();
-        settlement.settle(batch);
+        settlement.settle(pack(batch));
         vm.expectRevert(abi.encodeWithSelector(ISettlement.NotConsecutive.selector, 1, 2));
-        settlement.settle(batch);
+        settlement.settle(pack(batch));
     }
 
     /* SIGNATURES */
@@ -155,7 +154,7 @@ contract SettlementFaultTest is Fixture {
 
         Batch memory batch = take();
         vm.expectPartialRevert(ISettlement.InvalidSigner.selector);
-        settlement.settle(batch);
+        settlement.settle(pack(batch));
     }
 
     /* ORDERS */

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.30;
 
-import {Batch, Order, SIDE_BUY, SIDE_SELL} from "../../contracts/interfaces/Types.sol";
+import {Order, SIDE_BUY, SIDE_SELL} from "../../contracts/interfaces/Types.sol";
 import {SynthERC20} from "../../contracts/SynthERC20.sol";
 import {Fixture} from "./Fixture.sol";
+import {Batch} from "./ReadableSettlement.sol";
 
 /// @title What a batch costs, and that the batcher's estimate is an upper bound of it
 /// @dev Every call is a transaction of its own, as on chain. Fresh: slots, and the balances that receive, were never
@@ -70,7 +71,7 @@ contract SettlementGasTest is Fixture {
 
     function measure() internal returns (uint256 used) {
         Batch memory batch = take();
-        settlement.settle(batch);
+        settlement.settle(pack(batch));
         used = vm.lastCallGas().gasTotalUsed;
         uint256 estimate = GAS_BATCH_BASE + GAS_PER_ORDER * batch.orders.length + GAS_PER_FILL * batch.fills.length;
         vm.assertLe(used, estimate, "the batcher's estimate is an upper bound");

@@ -5,6 +5,7 @@ import {ISettlement} from "../../contracts/interfaces/ISettlement.sol";
 import {Market} from "../../contracts/interfaces/Types.sol";
 import {Settlement} from "../../contracts/Settlement.sol";
 import {Fixture} from "./Fixture.sol";
+import {FeeMath} from "../../contracts/libraries/FeeMath.sol";
 
 /// @title The market table, the constants and the arithmetic of Settlement
 contract SettlementMarketTest is Fixture {
@@ -42,7 +43,7 @@ contract SettlementMarketTest is Fixture {
         vm.assertEq(address(settlement.VAULT()), address(vault));
         vm.assertEq(settlement.QUOTE_TOKEN(), address(usdc));
         vm.assertEq(settlement.FEE_ACCOUNT(), fees);
-        vm.assertEq(settlement.MAX_FILLS(), 40);
+        vm.assertEq(settlement.MAX_FILLS(), 100);
         vm.assertEq(settlement.lastFill(), 0);
     }
 
@@ -60,7 +61,7 @@ contract SettlementMarketTest is Fixture {
 
     function testFuzz_feeUp_is_the_ceiling(uint256 notional, int32 ppm) public view {
         notional = bound(notional, 0, 2 ** 200);
-        int256 fee = settlement.feeUp(notional, ppm);
+        int256 fee = FeeMath.feeUp(notional, ppm);
         // fee - 1 < notional * ppm / 10^6 <= fee
         int256 exact = int256(notional) * ppm;
         vm.assertGe(fee * 1_000_000, exact);
@@ -73,6 +74,6 @@ contract SettlementMarketTest is Fixture {
             right = left == type(int32).min ? type(int32).max : -left;
             left = left == type(int32).min ? -right : left;
         }
-        vm.assertGe(settlement.feeUp(notional, left) + settlement.feeUp(notional, right), 0);
+        vm.assertGe(FeeMath.feeUp(notional, left) + FeeMath.feeUp(notional, right), 0);
     }
 }

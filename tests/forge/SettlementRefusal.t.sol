@@ -2,17 +2,9 @@
 pragma solidity ^0.8.30;
 
 import {ISettlement} from "../../contracts/interfaces/ISettlement.sol";
-import {
-    Batch,
-    EXIT_DELAY,
-    Fill,
-    Order,
-    SETTLEMENT_WINDOW,
-    SIDE_BUY,
-    SIDE_SELL,
-    TIF_GTD
-} from "../../contracts/interfaces/Types.sol";
+import {EXIT_DELAY, Order, SETTLEMENT_WINDOW, SIDE_BUY, SIDE_SELL, TIF_GTD} from "../../contracts/interfaces/Types.sol";
 import {Fixture} from "./Fixture.sol";
+import {Batch, Fill} from "./ReadableSettlement.sol";
 
 /// @title Every reason for which a fill is refused while its batch goes on
 contract SettlementRefusalTest is Fixture {

@@ -4,16 +4,18 @@ pragma solidity ^0.8.30;
 import {ISettlement} from "../../contracts/interfaces/ISettlement.sol";
 import {IVault} from "../../contracts/interfaces/IVault.sol";
 import {
-    Batch,
     FLAG_POST_ONLY,
     KIND_MARKET,
     Order,
+    REASON_DEAD,
     SIDE_BUY,
     SIDE_SELL,
     TIF_FOK,
     TIF_GTD
 } from "../../contracts/interfaces/Types.sol";
 import {Fixture} from "./Fixture.sol";
+import {Batch} from "./ReadableSettlement.sol";
+import {FeeMath} from "../../contracts/libraries/FeeMath.sol";
 
 /// @title What settle() does when nobody is at fault
 contract SettlementSettleTest is Fixture {
@@ -38,10 +40,15 @@ contract SettlementSettleTest is Fixture {
         match_(add(sell(bob, 100, 10)), add(buy(alice, 100, 10)), 4);
         match_(0, 1, 6);
         Batch memory batch = take();
+        // Quote before base, accounts ascending: whose address is lower is the same in every run.
+        assert(bob < alice);
+        bytes memory changes = bytes.concat(changed(address(usdc), bob, 1_000), changed(address(usdc), alice, -1_000));
+        int136 base = 10 * int128(BASE_PER_LOT);
+        changes = bytes.concat(changes, changed(address(btc), bob, -base), changed(address(btc), alice, base));
 
         vm.expectEmit(address(settlement));
-        emit ISettlement.BatchSettled(sequence + 1, 1, 2, "");
-        settlement.settle(batch);
+        emit ISettlement.BatchSettled(sequence + 1, 1, 2, "", changes);
+        settlement.settle(pack(batch));
 
         vm.assertEq(settlement.lastFill(), 2);
         vm.assertEq(vault.sequence(), sequence + 1);
@@ -104,8 +111,8 @@ contract SettlementSettleTest is Fixture {
         (accounts[0], accounts[1], accounts[2]) = (alice, bob, fees);
         assertConserved(address(usdc), accounts);
         assertConserved(address(btc), accounts);
-        int256 earned = settlement.feeUp(uint256(price) * lots, makerPpm);
-        earned += settlement.feeUp(uint256(price) * lots, takerPpm);
+        int256 earned = FeeMath.feeUp(uint256(price) * lots, makerPpm);
+        earned += FeeMath.feeUp(uint256(price) * lots, takerPpm);
         vm.assertEq(int256(units(fees)), earned);
     }
 
@@ -172,9 +179,7 @@ contract SettlementSettleTest is Fixture {
         (uint48 sequence, uint64 filled) = settlement.slotOf(bob, 1);
         vm.assertEq(sequence, 2);
         vm.assertEq(filled, 10);
-        vm.assertEq(
-            trade(sell(bob, 100, 20), buy(alice, 100, 30), 10), refusal(0, settlement.REASON_DEAD()), "old order"
-        );
+        vm.assertEq(trade(sell(bob, 100, 20), buy(alice, 100, 30), 10), refusal(0, REASON_DEAD), "old order");
     }
 
     function test_settle_replaces_the_order_of_a_slot_inside_a_batch() public {
@@ -184,7 +189,7 @@ contract SettlementSettleTest is Fixture {
         match_(old, buyer, 5);
         match_(newer, buyer, 5);
         match_(old, buyer, 5);
-        vm.assertEq(settle(), refusal(2, settlement.REASON_DEAD()));
+        vm.assertEq(settle(), refusal(2, REASON_DEAD));
         vm.assertEq(lotsOf(alice), 10);
     }
 
@@ -238,7 +243,7 @@ contract SettlementSettleTest is Fixture {
         Batch memory batch = take();
         vm.expectRevert();
         vm.prank(alice);
-        settlement.settle(batch);
+        settlement.settle(pack(batch));
     }
 
     function test_settle_signatures_are_bound_to_the_contract() public {
@@ -246,7 +251,7 @@ contract SettlementSettleTest is Fixture {
         vm.chainId(999);
         Batch memory batch = take();
         vm.expectPartialRevert(ISettlement.InvalidSigner.selector);
-        settlement.settle(batch);
+        settlement.settle(pack(batch));
     }
 
     function testFuzz_hashOrder_is_what_eip712_says(Order calldata order) public view {
