@@ -29,15 +29,15 @@ import {
 } from "./interfaces/Types.sol";
 import {AmmLegs, Leg} from "./libraries/AmmLegs.sol";
 import {BatchCodec, Frame, PackedFill} from "./libraries/BatchCodec.sol";
-import {AgentRow, BatchSheet, Column, MarketRow, QUOTE_COLUMN, Sheet, Ticket} from "./libraries/BatchSheet.sol";
+import {AgentRow, BatchSheet, Cells, Column, MarketRow, QUOTE_COLUMN, Sheet, Ticket} from "./libraries/BatchSheet.sol";
 import {BulkTree} from "./libraries/BulkTree.sol";
-import {Change, Changes} from "./libraries/Changes.sol";
 import {ChangeLog} from "./libraries/ChangeLog.sol";
 import {Domain} from "./libraries/Domain.sol";
 import {FeeMath} from "./libraries/FeeMath.sol";
 import {OrderHash} from "./libraries/OrderHash.sol";
 import {PauseRules} from "./libraries/PauseRules.sol";
 import {Standing} from "./libraries/Standings.sol";
+import {VaultCalls} from "./libraries/VaultCalls.sol";
 
 /// @title Settles matched orders between Vault accounts; see ISettlement
 /// @dev A batch goes through four steps: open (every order once: fields, signature, slot, balances), evaluate (every
@@ -47,8 +47,8 @@ import {Standing} from "./libraries/Standings.sol";
 contract Settlement is SettlementBase {
     using AmmLegs for Leg;
     using BatchCodec for Frame;
-    using BatchSheet for Column;
     using BatchSheet for Sheet;
+    using VaultCalls for Column;
 
     /// @dev What a fill moves. All negative to take it back.
     struct Terms {
@@ -86,28 +86,31 @@ contract Settlement is SettlementBase {
         sheet.first = frame.first;
         sheet.domain = Domain.separator();
         sheet.columns = new Column[](frame.markets + 1);
-        sheet.cells = new bytes(frame.accounts * (frame.markets + 1));
         sheet.legs = new Leg[](frame.quotes);
         assert(sheet.columnOf(QUOTE_TOKEN) == QUOTE_COLUMN);
         _openAccounts(sheet, frame);
         _openMarkets(sheet, frame);
-        _openOrders(sheet, frame);
-        _openBalances(sheet);
+        _openOrders(sheet, frame, _reserve(sheet, frame));
         _examine(sheet);
+    }
+
+    /// @return rows Of each column, to be counted.
+    function _reserve(Sheet memory sheet, Frame memory frame) private pure returns (uint256[] memory rows) {
+        sheet.cells = new bytes(frame.accounts * sheet.columnCount);
+        sheet.reserveTickets(frame.orders);
+        return new uint256[](sheet.columnCount);
     }
 
     function _openAccounts(Sheet memory sheet, Frame memory frame) private view {
         uint256 count = frame.accounts;
         Column memory column = sheet.quote();
-        column.count = count;
-        column.allocate(frame.quotes);
-        sheet.feeRow = frame.feeIndex;
+        column.reserve(count, frame.quotes);
         if (frame.orders == 0) {
             _requireBatch(count + frame.markets + frame.proofs + frame.feeIndex == 0);
             return;
         }
 
-        uint160 previous;
+        uint256 previous;
         address[] memory accounts = column.accounts;
         for (uint256 i; i < count; ++i) {
             address account = frame.account(i);
@@ -116,6 +119,8 @@ contract Settlement is SettlementBase {
             accounts[i] = account;
         }
         _requireBatch(frame.feeIndex < count && accounts[frame.feeIndex] == FEE_ACCOUNT);
+        sheet.feeBalance = Cells.at(column.balances, frame.feeIndex);
+        column.load(VAULT);
     }
 
     function _openMarkets(Sheet memory sheet, Frame memory frame) private view {
@@ -136,8 +141,7 @@ contract Settlement is SettlementBase {
         }
     }
 
-    function _openOrders(Sheet memory sheet, Frame memory frame) private view {
-        sheet.tickets = new Ticket[](frame.orders);
+    function _openOrders(Sheet memory sheet, Frame memory frame, uint256[] memory rows) private view {
         Order memory order;
         uint256 proofs;
         uint256 beyond;
@@ -147,19 +151,56 @@ contract Settlement is SettlementBase {
             _requireBatch(account < frame.accounts && market < frame.markets);
             uint256 place = (account << 64) | order.nonce;
             _requireBatch(place >= beyond);
-            beyond = place + 1;
+            unchecked {
+                beyond = place + 1;
+            }
 
-            order.account = sheet.quote().accounts[account];
-            order.market = sheet.markets[market].number;
             Ticket memory ticket = sheet.ticket(i);
-            ticket.quoteRow = account;
-            ticket.market = market;
-            ticket.baseRow = sheet.rowOf(account, sheet.markets[market].column);
+            (ticket.quoteRow, ticket.market) = (account, market);
+            _place(sheet, frame.accounts, rows, ticket, order);
             _fillIn(i, ticket, order);
             _openSlot(sheet, i, ticket);
             _requireSigned(sheet, frame, i, order, isBulk ? ++proofs : 0);
         }
         _requireBatch(proofs == frame.proofs);
+        _openBases(sheet, rows);
+    }
+
+    /// @dev Finds the order's rows and market by what is in its ticket already.
+    function _place(
+        Sheet memory sheet,
+        uint256 accounts,
+        uint256[] memory rows,
+        Ticket memory ticket,
+        Order memory order
+    ) private pure {
+        MarketRow memory market = sheet.markets[ticket.market];
+        Column memory quote = sheet.quote();
+        uint256 row = ticket.quoteRow;
+        order.account = quote.accounts[row];
+        order.market = market.number;
+        ticket.quoteBalance = Cells.at(quote.balances, row);
+        ticket.baseRow = BatchSheet.rowOf(sheet.cells, accounts, rows, row, market.column);
+        ticket.baseAtomsPerLot = market.baseAtomsPerLot;
+        ticket.quoteAtomsPerTickLot = market.quoteAtomsPerTickLot;
+    }
+
+    /// @dev Every base column, once it is known who has a row in it.
+    function _openBases(Sheet memory sheet, uint256[] memory rows) private view {
+        uint256 pairs = sheet.legs.length == 0 ? 0 : 1;
+        for (uint256 i = QUOTE_COLUMN + 1; i < sheet.columnCount; ++i) {
+            sheet.columns[i].reserve(rows[i], pairs);
+        }
+        address[] memory accounts = sheet.quote().accounts;
+        for (uint256 i; i < sheet.ticketCount; ++i) {
+            Ticket memory ticket = sheet.ticket(i);
+            Column memory column = sheet.columns[sheet.markets[ticket.market].column];
+            column.accounts[ticket.baseRow] = accounts[ticket.quoteRow];
+            ticket.baseBalance = Cells.at(column.balances, ticket.baseRow);
+        }
+        for (uint256 i = QUOTE_COLUMN + 1; i < sheet.columnCount; ++i) {
+            if (rows[i] != 0) sheet.columns[i].load(VAULT);
+        }
     }
 
     /// @dev Copies what the order says, if it makes sense.
@@ -185,19 +226,26 @@ contract Settlement is SettlementBase {
         if (expiry != 0 && block.timestamp >= expiry + SETTLEMENT_WINDOW) ticket.refusal = REASON_EXPIRED;
     }
 
-    /// @dev Orders of one slot follow each other, so that the first of them keeps the slot's state for all. Of slot 0 only
-    /// cancels are kept there.
+    /// @dev Orders of one slot follow each other, so that the first of them keeps the slot's state for all. An immediate
+    /// order has none.
     function _openSlot(Sheet memory sheet, uint256 index, Ticket memory ticket) private view {
-        if (index != 0 && sheet.ticket(index - 1).slotKey == ticket.slotKey) {
-            ticket.slotRow = sheet.ticket(index - 1).slotRow;
-            return;
+        uint256 at;
+        assembly ("memory-safe") {
+            at := ticket
+        }
+        ticket.slot = at;
+        if (ticket.isImmediate) return;
+        if (index != 0) {
+            Ticket memory before = sheet.ticket(index - 1);
+            if (before.slotKey == ticket.slotKey) {
+                ticket.slot = before.slot;
+                return;
+            }
         }
 
-        Slot memory slot = _slots[ticket.slotKey];
-        ticket.slotRow = index;
-        ticket.slotSequence = slot.sequence;
-        ticket.slotFilled = slot.filled;
-        ticket.slotCancelledBelow = slot.cancelledBelow;
+        Slot storage slot = _slots[ticket.slotKey];
+        (ticket.slotSequence, ticket.filled, ticket.slotCancelledBelow) =
+            (slot.sequence, slot.filled, slot.cancelledBelow);
     }
 
     /// @param proof Number of the order's proof, from 1; 0 if its signature is for it alone.
@@ -231,7 +279,7 @@ contract Settlement is SettlementBase {
         }
 
         uint256 count = sheet.agentCount;
-        if (count == 0) sheet.agents = new AgentRow[](sheet.tickets.length);
+        if (count == 0) sheet.agents = new AgentRow[](sheet.ticketCount);
         for (uint256 row = count; row != 0; --row) {
             if (sheet.agents[row - 1].key != key) continue;
             ticket.agentRow = row;
@@ -243,45 +291,22 @@ contract Settlement is SettlementBase {
         ticket.agentRow = count + 1;
     }
 
-    function _openBalances(Sheet memory sheet) private view {
-        Column[] memory columns = sheet.columns;
-        uint256 count = sheet.columnCount;
-        for (uint256 i = QUOTE_COLUMN + 1; i < count; ++i) {
-            columns[i].allocate(1);
-        }
-        address[] memory accounts = columns[QUOTE_COLUMN].accounts;
-        for (uint256 i; i < sheet.tickets.length; ++i) {
-            Ticket memory ticket = sheet.ticket(i);
-            columns[sheet.marketOf(ticket.market).column].accounts[ticket.baseRow] = accounts[ticket.quoteRow];
-        }
-
-        for (uint256 i; i < count; ++i) {
-            Column memory column = columns[i];
-            if (column.count == 0) continue;
-            Standing[] memory standings = VAULT.standingsOf(column.token, column.accounts);
-            int256[] memory available = column.available;
-            for (uint256 row; row < standings.length; ++row) {
-                available[row] = standings[row].available();
-            }
-            if (i == QUOTE_COLUMN) sheet.standings = standings;
-        }
-    }
-
     /// @dev What the accounts' words say of the orders. An immediate order is used up by its batch, whatever becomes of
     /// its fills; those of one account come with increasing sequences.
     function _examine(Sheet memory sheet) private view {
-        sheet.immediates = new uint256[](sheet.standings.length);
-        for (uint256 i; i < sheet.tickets.length; ++i) {
+        Standing[] memory standings = sheet.quote().standings;
+        uint256[] memory immediates = new uint256[](standings.length);
+        sheet.immediates = immediates;
+        for (uint256 i; i < sheet.ticketCount; ++i) {
             Ticket memory ticket = sheet.ticket(i);
-            Standing standing = sheet.standings[ticket.quoteRow];
+            Standing standing = standings[ticket.quoteRow];
+            uint256 sequence = ticket.sequence;
             if (ticket.isImmediate) {
-                _requireOrder(ticket.sequence > standing.immediateSequence(), i);
-                sheet.immediates[ticket.quoteRow] = ticket.sequence;
+                _requireOrder(sequence > standing.immediateSequence(), i);
+                immediates[ticket.quoteRow] = sequence;
             }
-            uint256 cancelledBelow = sheet.ticket(ticket.slotRow).slotCancelledBelow;
-            if (_isCancelled(ticket.slotKey, ticket.sequence, cancelledBelow, standing.highestFloor())) {
-                ticket.refusal = REASON_CANCELLED;
-            }
+            bool isBelow = sequence < standing.highestFloor() || sequence < _slotOf(ticket).slotCancelledBelow;
+            if (isBelow && _isCancelled(ticket.slotKey, sequence)) ticket.refusal = REASON_CANCELLED;
         }
     }
 
@@ -343,8 +368,8 @@ contract Settlement is SettlementBase {
         uint256[] memory slots = new uint256[](end - start);
         for (uint256 i = start; i < end; ++i) {
             PackedFill fill = frame.fill(i);
-            Ticket memory slot = sheet.ticket(sheet.ticket(fill.maker()).slotRow);
-            slots[i - start] = (slot.slotSequence << 64) | slot.slotFilled;
+            Ticket memory slot = _slotOf(sheet.ticket(fill.maker()));
+            slots[i - start] = (slot.slotSequence << 64) | slot.filled;
             uint8 reason = _evaluate(sheet, i, fill);
             if (reason == 0) continue;
 
@@ -367,12 +392,12 @@ contract Settlement is SettlementBase {
 
     function _takeBack(Sheet memory sheet, PackedFill fill, uint256 slotBefore) private pure {
         (Ticket memory maker, Ticket memory taker) = (sheet.ticket(fill.maker()), sheet.ticket(fill.taker()));
-        Terms memory terms = _termsOf(sheet, maker, fill);
+        Terms memory terms = _termsOf(maker, fill);
         (terms.lots, terms.notional) = (-terms.lots, -terms.notional);
         (terms.makerFee, terms.takerFee) = (-terms.makerFee, -terms.takerFee);
         _execute(sheet, maker, taker, terms);
-        Ticket memory slot = sheet.ticket(maker.slotRow);
-        (slot.slotSequence, slot.slotFilled) = (slotBefore >> 64, uint64(slotBefore));
+        Ticket memory slot = _slotOf(maker);
+        (slot.slotSequence, slot.filled) = (slotBefore >> 64, uint64(slotBefore));
     }
 
     /// @return reason 0 if the fill is settled, or why it is refused.
@@ -389,7 +414,7 @@ contract Settlement is SettlementBase {
         }
         _requireFeesInCaps(index, fill, maker.maxFeePpm, taker.maxFeePpm);
 
-        Terms memory terms = _termsOf(sheet, maker, fill);
+        Terms memory terms = _termsOf(maker, fill);
         reason = _refusal(sheet, maker, fill.maker(), terms, terms.makerFee);
         if (reason != 0) return reason;
         reason = _refusal(sheet, taker, fill.taker(), terms, terms.takerFee);
@@ -398,15 +423,11 @@ contract Settlement is SettlementBase {
         _execute(sheet, maker, taker, terms);
     }
 
-    function _termsOf(Sheet memory sheet, Ticket memory maker, PackedFill fill)
-        private
-        pure
-        returns (Terms memory terms)
-    {
+    function _termsOf(Ticket memory maker, PackedFill fill) private pure returns (Terms memory terms) {
         uint256 notional;
         unchecked {
             // No overflow: three factors of 64 bits.
-            notional = maker.priceTicks * fill.sizeLots() * sheet.marketOf(maker.market).quoteAtomsPerTickLot;
+            notional = maker.priceTicks * fill.sizeLots() * maker.quoteAtomsPerTickLot;
         }
         terms.lots = int256(fill.sizeLots());
         terms.notional = int256(notional);
@@ -431,7 +452,7 @@ contract Settlement is SettlementBase {
         _requireBatch(sheet.legCount < frame.quotes);
         uint256 quote = frame.quote(sheet.legCount);
         // A second leg of a pair could not be priced before the first is exchanged.
-        (Leg memory leg, bool isFirst) = sheet.nextLeg(sheet.marketOf(taker.market).column);
+        (Leg memory leg, bool isFirst) = sheet.nextLeg(sheet.markets[taker.market].column);
         _requireBatch(isFirst);
         _requireFeesInCaps(index, fill, 0, taker.maxFeePpm);
         leg.fill = sheet.first + uint64(index);
@@ -445,7 +466,7 @@ contract Settlement is SettlementBase {
         if (!leg.isKept(token, VAULT.index())) return REASON_AMM;
 
         _executeSide(sheet, taker, terms, terms.takerFee);
-        sheet.quote().move(sheet.feeRow, terms.takerFee);
+        Cells.add(sheet.feeBalance, terms.takerFee);
         sheet.take(leg, taker);
     }
 
@@ -456,7 +477,7 @@ contract Settlement is SettlementBase {
         pure
         returns (bool)
     {
-        MarketRow memory market = sheet.marketOf(taker.market);
+        MarketRow memory market = sheet.markets[taker.market];
         unchecked {
             // No overflow: three factors of 64 bits, and two that sum up to 192.
             uint256 limit = taker.priceTicks * taker.sizeLots * market.quoteAtomsPerTickLot;
@@ -482,14 +503,14 @@ contract Settlement is SettlementBase {
         pure
         returns (uint8)
     {
-        if (ticket.refusal != 0) return ticket.refusal;
+        if (ticket.refusal != 0) return uint8(ticket.refusal);
 
-        // The slot counts a resting order, the ticket an immediate one.
-        uint256 filled = ticket.filled;
+        // An immediate order keeps its own count.
+        Ticket memory slot = _slotOf(ticket);
+        uint256 filled = slot.filled;
         if (!ticket.isImmediate) {
-            Ticket memory slot = sheet.ticket(ticket.slotRow);
             if (ticket.sequence < slot.slotSequence) return REASON_DEAD;
-            filled = ticket.sequence == slot.slotSequence ? slot.slotFilled : 0;
+            if (ticket.sequence != slot.slotSequence) filled = 0;
         }
         unchecked {
             // No overflow: both are 64 bits.
@@ -500,11 +521,10 @@ contract Settlement is SettlementBase {
         // A seller's quote balance never falls: no fee exceeds its notional.
         bool isCovered;
         unchecked {
-            // No overflow: see BatchSheet.move.
-            MarketRow memory market = sheet.marketOf(ticket.market);
+            // No overflow: see Cells.add.
             isCovered = ticket.isBuy
-                ? sheet.quote().available[ticket.quoteRow] >= terms.notional + fee
-                : sheet.columns[market.column].available[ticket.baseRow] >= terms.lots * int256(market.baseAtomsPerLot);
+                ? Cells.get(ticket.quoteBalance) >= terms.notional + fee
+                : Cells.get(ticket.baseBalance) >= terms.lots * int256(ticket.baseAtomsPerLot);
         }
         return isCovered ? 0 : REASON_BALANCE;
     }
@@ -514,30 +534,34 @@ contract Settlement is SettlementBase {
         _executeSide(sheet, maker, terms, terms.makerFee);
         _executeSide(sheet, taker, terms, terms.takerFee);
         unchecked {
-            // No overflow: see BatchSheet.move.
-            sheet.quote().move(sheet.feeRow, terms.makerFee + terms.takerFee);
+            // No overflow: see Cells.add.
+            Cells.add(sheet.feeBalance, terms.makerFee + terms.takerFee);
         }
     }
 
     function _executeSide(Sheet memory sheet, Ticket memory ticket, Terms memory terms, int256 fee) private pure {
         unchecked {
-            // No overflow: what is filled does not exceed the order's size; see BatchSheet.move.
-            if (ticket.isImmediate) {
-                ticket.filled += uint256(terms.lots);
-            } else {
-                Ticket memory slot = sheet.ticket(ticket.slotRow);
-                uint256 before = ticket.sequence == slot.slotSequence ? slot.slotFilled : 0;
-                slot.slotFilled = before + uint256(terms.lots);
-                slot.slotSequence = ticket.sequence;
+            // No overflow: what is filled does not exceed the order's size; see Cells.add.
+            Ticket memory slot = _slotOf(ticket);
+            if (!ticket.isImmediate) {
+                if (ticket.sequence != slot.slotSequence) (slot.slotSequence, slot.filled) = (ticket.sequence, 0);
                 slot.isSlotChanged = true;
             }
+            slot.filled += uint256(terms.lots);
             if (ticket.agentRow != 0) sheet.agents[ticket.agentRow - 1].left -= terms.notional;
 
-            MarketRow memory market = sheet.marketOf(ticket.market);
-            int256 base = terms.lots * int256(market.baseAtomsPerLot);
+            int256 base = terms.lots * int256(ticket.baseAtomsPerLot);
             int256 quote = terms.notional;
-            sheet.quote().move(ticket.quoteRow, ticket.isBuy ? -(quote + fee) : quote - fee);
-            sheet.columns[market.column].move(ticket.baseRow, ticket.isBuy ? base : -base);
+            Cells.add(ticket.quoteBalance, ticket.isBuy ? -(quote + fee) : quote - fee);
+            Cells.add(ticket.baseBalance, ticket.isBuy ? base : -base);
+        }
+    }
+
+    /// @return slot The ticket that keeps the count of this one.
+    function _slotOf(Ticket memory ticket) private pure returns (Ticket memory slot) {
+        uint256 at = ticket.slot;
+        assembly ("memory-safe") {
+            slot := at
         }
     }
 
@@ -560,12 +584,12 @@ contract Settlement is SettlementBase {
     }
 
     function _writeSlots(Sheet memory sheet) private {
-        for (uint256 i; i < sheet.tickets.length; ++i) {
+        for (uint256 i; i < sheet.ticketCount; ++i) {
             Ticket memory ticket = sheet.ticket(i);
             if (!ticket.isSlotChanged) continue;
             // Safe casts: they were read from there, or are an order's.
             _slots[ticket.slotKey] =
-                Slot(uint48(ticket.slotSequence), uint64(ticket.slotFilled), uint64(ticket.slotCancelledBelow));
+                Slot(uint48(ticket.slotSequence), uint64(ticket.filled), uint64(ticket.slotCancelledBelow));
         }
         for (uint256 i; i < sheet.agentCount; ++i) {
             AgentRow memory row = sheet.agents[i];
@@ -582,16 +606,8 @@ contract Settlement is SettlementBase {
 
     function _apply(Sheet memory sheet, uint256 index) private {
         Column memory column = sheet.columns[index];
-        uint256 count = column.count;
-        if (count == 0) return;
-
-        // Pairs have rows behind the orders', and no immediate orders.
-        uint256 known = index == QUOTE_COLUMN ? sheet.immediates.length : 0;
-        Change[] memory changes = new Change[](count);
-        for (uint256 row; row < count; ++row) {
-            changes[row] = Changes.pack(column.deltas[row], row < known ? sheet.immediates[row] : 0);
-        }
-        VAULT.applySettlement(column.token, column.accounts, changes);
+        if (column.accounts.length == 0) return;
+        column.write(VAULT, index == QUOTE_COLUMN ? sheet.immediates : new uint256[](0));
     }
 
     /// @dev The purchases or the sales.
@@ -602,18 +618,18 @@ contract Settlement is SettlementBase {
             if (!leg.isTaken || leg.isBuy != isBuy) continue;
 
             Column memory base = sheet.columns[leg.baseColumn];
-            if (isBuy) _exchangeLeg(leg, quote.token, base);
-            else _exchangeLeg(leg, base.token, quote);
+            if (isBuy) _exchangeLeg(leg, quote.token, base.token);
+            else _exchangeLeg(leg, base.token, quote.token);
         }
     }
 
     /// @dev What comes out beyond the promise is the taker's.
-    function _exchangeLeg(Leg memory leg, address tokenIn, Column memory out) private {
-        uint256 amountOut = VAULT.exchange(leg.pair, tokenIn, out.token, leg.amountIn);
+    function _exchangeLeg(Leg memory leg, address tokenIn, address tokenOut) private {
+        uint256 amountOut = VAULT.exchange(leg.pair, tokenIn, tokenOut, leg.amountIn);
         if (amountOut < leg.promised) revert BrokenPromise(leg.fill, leg.promised, amountOut);
         int256 surplus = int256(amountOut - leg.promised);
-        out.move(leg.takerRow, surplus);
-        out.move(leg.pairRow, -surplus);
+        Cells.add(leg.takerBalance, surplus);
+        Cells.add(leg.pairBalance, -surplus);
 
         // Both fit: they were balances.
         emit AmmLegSettled(_takeSequence(), leg.market, leg.fill, leg.isBuy, uint128(leg.amountIn), uint128(amountOut));

@@ -129,23 +129,17 @@ abstract contract SettlementBase is ISettlement, IPausable, AccessControl {
         if (below > slot.cancelledBelow) {
             slot.cancelledBelow = below;
             _slotCancels[key].push(effectiveAt, below);
+            // Of slot 0 settlement reads nothing but the account's word: that one must tell that there is a cancel.
+            if (nonce >> 48 == 0) VAULT.raiseCancelFloor(msg.sender, uint48(below), 0);
         }
 
         emit OrderCancelled(_takeSequence(), msg.sender, nonce, effectiveAt);
     }
 
-    /// @dev Cancels are rare: first the words that are read anyway, then the history that knows since when one binds.
-    /// @param cancelledBelow Of the slot.
-    /// @param highestFloor Of the account.
-    function _isCancelled(uint256 slotKey, uint256 sequence, uint256 cancelledBelow, uint256 highestFloor)
-        internal
-        view
-        returns (bool)
-    {
-        if (sequence < cancelledBelow) {
-            if (sequence < _slotCancels[slotKey].upperLookup(uint48(block.timestamp))) return true;
-        }
-        return sequence < highestFloor && sequence < VAULT.accountOf(address(uint160(slotKey >> 16))).cancelFloor;
+    /// @dev Cancels are rare: to be asked when a word that is read anyway says that there was one.
+    function _isCancelled(uint256 slotKey, uint256 sequence) internal view returns (bool) {
+        return sequence < _slotCancels[slotKey].upperLookup(uint48(block.timestamp))
+            || sequence < VAULT.accountOf(address(uint160(slotKey >> 16))).cancelFloor;
     }
 
     /// @dev What a user takes back binds a whole window later: until then fills that were matched before it settle.

@@ -9,8 +9,8 @@ import {UnitIndex} from "./UnitIndex.sol";
 /// @param isTaken Whether it was not refused, and will be exchanged.
 /// @param pair Zero if the base token has none.
 /// @param baseColumn Where the base token is in the batch's columns.
-/// @param takerRow Where the taker is in the column of what comes out.
-/// @param pairRow Where the pair is in it.
+/// @param takerBalance Where the taker's balance of what comes out is in memory.
+/// @param pairBalance The same of the pair.
 /// @param amountIn What the pair gets: units or atoms.
 /// @param promised What the taker has been given in advance: units or atoms.
 struct Leg {
@@ -20,8 +20,8 @@ struct Leg {
     bool isTaken;
     address pair;
     uint256 baseColumn;
-    uint256 takerRow;
-    uint256 pairRow;
+    uint256 takerBalance;
+    uint256 pairBalance;
     uint256 amountIn;
     uint256 promised;
 }

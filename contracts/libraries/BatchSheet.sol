@@ -4,14 +4,14 @@ pragma solidity ^0.8.30;
 import {Leg} from "./AmmLegs.sol";
 import {Standing} from "./Standings.sol";
 
-/// @dev The balances of one token during a batch: what each account can still be debited, and its net change.
-/// `count` rows are used by orders; pairs come behind them.
+/// @dev The balances of one token during a batch, a row for each account: orders' first, pairs' behind them.
+/// @param standings Of the orders' rows, as the Vault had them.
+/// @param balances What can still be debited.
 struct Column {
     address token;
-    uint256 count;
     address[] accounts;
-    int256[] available;
-    int256[] deltas;
+    Standing[] standings;
+    int256[] balances;
 }
 
 /// @dev One market of a batch, read once.
@@ -25,18 +25,18 @@ struct MarketRow {
 
 /// @dev One order of a batch: what it says, read once, and where its balances are.
 /// @param refusal Reason for which none of its fills settles, 0 if there is none: what the clock decides.
-/// @param filled Lots filled of an immediate order.
-/// @param slotRow The first order of the batch in the same slot: its `slot…` fields are the slot's.
+/// @param filled Lots filled: of an immediate order, or of the newest order of its slot.
+/// @param slot The ticket that keeps the state of this order's slot: the batch's first in it. Its `filled` is the slot's.
+/// @param slotSequence Of the newest order of the slot.
 /// @param agentRow Where the agent who signed is in `Sheet.agents`, from 1; 0 if the account signed.
-/// @param quoteRow Where the account is in the quote column.
-/// @param baseRow Where the account is in the market's column.
-/// @param market Where its market is in `Sheet.markets`.
+/// @param quoteBalance Where the account's balance is in memory; see Cells.
+/// @param baseBalance The same of the base token; its row in the column until columns are allocated.
 struct Ticket {
     bool isBuy;
     bool isImmediate;
     bool isFillOrKill;
     bool isSlotChanged;
-    uint8 refusal;
+    uint256 refusal;
     uint256 flags;
     int256 maxFeePpm;
     uint256 priceTicks;
@@ -44,14 +44,17 @@ struct Ticket {
     uint256 sequence;
     uint256 filled;
     uint256 slotKey;
-    uint256 slotRow;
+    uint256 slot;
     uint256 slotSequence;
-    uint256 slotFilled;
     uint256 slotCancelledBelow;
     uint256 agentRow;
     uint256 quoteRow;
     uint256 baseRow;
+    uint256 quoteBalance;
+    uint256 baseBalance;
     uint256 market;
+    uint256 baseAtomsPerLot;
+    uint256 quoteAtomsPerTickLot;
 }
 
 /// @dev An agent who signed orders of the batch.
@@ -65,40 +68,56 @@ struct AgentRow {
 uint256 constant QUOTE_COLUMN = 0;
 
 /// @dev A batch under evaluation.
+/// @param tickets Where the first ticket is in memory; see `ticket`.
 /// @param columns The quote column first, whose rows are the batch's account table.
 /// @param cells Row in a base column, from 1, by account and column: one byte each.
-/// @param standings Of the rows of the quote column.
 /// @param immediates Highest immediate sequence used, by row of the quote column.
 /// @param legCount AMM fills examined so far; as many of `legs` are in use.
 struct Sheet {
     uint64 first;
     bytes32 domain;
-    uint256 feeRow;
+    uint256 feeBalance;
     uint256 columnCount;
     uint256 agentCount;
     uint256 legCount;
+    uint256 ticketCount;
+    uint256 tickets;
     bytes cells;
-    Ticket[] tickets;
     MarketRow[] markets;
     Column[] columns;
-    Standing[] standings;
     uint256[] immediates;
     AgentRow[] agents;
     Leg[] legs;
 }
 
 /// @title The working memory of a batch: running balances, netted per account and token
+/// @dev Tickets and balances are found by position, without the compiler's check of bounds: BatchCodec's reader has
+/// compared every index with the count that the space was reserved for.
 library BatchSheet {
+    uint256 private constant TICKET_BYTES = 23 * 32;
+
+    /// @dev Reserves and zeroes room for `count` tickets.
+    function reserveTickets(Sheet memory sheet, uint256 count) internal pure {
+        uint256 at;
+        uint256 size = count * TICKET_BYTES;
+        assembly ("memory-safe") {
+            at := mload(0x40)
+            mstore(0x40, add(at, size))
+            calldatacopy(at, calldatasize(), size)
+        }
+        (sheet.tickets, sheet.ticketCount) = (at, count);
+    }
+
+    /// @param index Less than `sheet.ticketCount`.
+    function ticket(Sheet memory sheet, uint256 index) internal pure returns (Ticket memory found) {
+        uint256 at = sheet.tickets;
+        assembly ("memory-safe") {
+            found := add(at, mul(index, TICKET_BYTES))
+        }
+    }
+
     function quote(Sheet memory sheet) internal pure returns (Column memory) {
         return sheet.columns[QUOTE_COLUMN];
-    }
-
-    function ticket(Sheet memory sheet, uint256 index) internal pure returns (Ticket memory) {
-        return sheet.tickets[index];
-    }
-
-    function marketOf(Sheet memory sheet, uint256 index) internal pure returns (MarketRow memory) {
-        return sheet.markets[index];
     }
 
     /// @return index Of the column of `token`, new if no market before had it.
@@ -111,28 +130,30 @@ library BatchSheet {
         sheet.columnCount = index + 1;
     }
 
-    /// @return row Of the account of `quoteRow` in the column `index`, new if no order before had it.
-    function rowOf(Sheet memory sheet, uint256 quoteRow, uint256 index) internal pure returns (uint256 row) {
+    /// @param accounts How many there are.
+    /// @param rows Rows of each column so far.
+    /// @return row Of `account` in the column `index`, new if no order before had it.
+    function rowOf(bytes memory cells, uint256 accounts, uint256[] memory rows, uint256 account, uint256 index)
+        internal
+        pure
+        returns (uint256 row)
+    {
         unchecked {
-            uint256 cell = quoteRow * sheet.columns.length + index;
-            uint256 known = uint8(sheet.cells[cell]);
+            // An account has one row in a column, and there are less than 256 accounts.
+            uint256 known;
+            uint256 cell;
+            assembly ("memory-safe") {
+                cell := add(add(cells, 0x20), add(mul(index, accounts), account))
+                known := byte(0, mload(cell))
+            }
             if (known != 0) return known - 1;
 
-            // An account has one row, and there are less than 256 accounts.
-            Column memory column = sheet.columns[index];
-            row = column.count;
-            column.count = row + 1;
-            sheet.cells[cell] = bytes1(uint8(row + 1));
+            row = rows[index];
+            rows[index] = row + 1;
+            assembly ("memory-safe") {
+                mstore8(cell, add(row, 1))
+            }
         }
-    }
-
-    /// @dev Makes room for the rows that orders have, and for `pairs` behind them.
-    function allocate(Column memory column, uint256 pairs) internal pure {
-        uint256 count = column.count;
-        column.accounts = new address[](count + pairs);
-        column.available = new int256[](count + pairs);
-        column.deltas = new int256[](count + pairs);
-        _cut(column, count);
     }
 
     /// @return leg The next one, of the base token in `baseColumn`.
@@ -152,11 +173,11 @@ library BatchSheet {
     function take(Sheet memory sheet, Leg memory leg, Ticket memory taker) internal pure {
         (Column memory quotes, Column memory bases) = (quote(sheet), sheet.columns[leg.baseColumn]);
         (Column memory into, Column memory out) = leg.isBuy ? (quotes, bases) : (bases, quotes);
-        move(into, _addPair(into, leg.pair), int256(leg.amountIn));
-        leg.pairRow = _addPair(out, leg.pair);
-        move(out, leg.pairRow, -int256(leg.promised));
+        Cells.add(_addPair(into, leg.pair), int256(leg.amountIn));
+        leg.pairBalance = _addPair(out, leg.pair);
+        Cells.add(leg.pairBalance, -int256(leg.promised));
 
-        leg.takerRow = leg.isBuy ? taker.baseRow : taker.quoteRow;
+        leg.takerBalance = leg.isBuy ? taker.baseBalance : taker.quoteBalance;
         leg.isTaken = true;
     }
 
@@ -169,30 +190,40 @@ library BatchSheet {
         return false;
     }
 
-    /// @dev No overflow: a balance has 128 bits, and a fill moves less than 2^193.
-    function move(Column memory column, uint256 row, int256 change) internal pure {
-        unchecked {
-            column.available[row] += change;
-            column.deltas[row] += change;
+    /// @dev A row for a pair, behind the orders' rows; it has one leg in a batch.
+    /// @return Where its balance is.
+    function _addPair(Column memory column, address pair) private pure returns (uint256) {
+        (address[] memory accounts, int256[] memory balances) = (column.accounts, column.balances);
+        uint256 row = accounts.length;
+        assembly ("memory-safe") {
+            // Within what `VaultCalls.reserve` reserved for pairs, and zeroed.
+            mstore(accounts, add(row, 1))
+            mstore(balances, add(row, 1))
+        }
+        accounts[row] = pair;
+        return Cells.at(balances, row);
+    }
+}
+
+/// @title Numbers by their position in memory
+library Cells {
+    /// @return position Of `values[index]`, which must exist.
+    function at(int256[] memory values, uint256 index) internal pure returns (uint256 position) {
+        assembly ("memory-safe") {
+            position := add(add(values, 0x20), shl(5, index))
         }
     }
 
-    /// @dev A row for a pair, behind the orders' rows; it has one leg in a batch.
-    function _addPair(Column memory column, address pair) private pure returns (uint256 row) {
-        row = column.count;
-        _cut(column, row + 1);
-        column.accounts[row] = pair;
+    function get(uint256 position) internal pure returns (int256 value) {
+        assembly ("memory-safe") {
+            value := mload(position)
+        }
     }
 
-    /// @dev Sets the length of a column's arrays, which never exceeds what `allocate` reserved and zeroed.
-    function _cut(Column memory column, uint256 count) private pure {
-        column.count = count;
-        (address[] memory accounts, int256[] memory available, int256[] memory deltas) =
-            (column.accounts, column.available, column.deltas);
+    /// @dev No overflow: a balance has 128 bits, and a fill moves less than 2^193.
+    function add(uint256 position, int256 change) internal pure {
         assembly ("memory-safe") {
-            mstore(accounts, count)
-            mstore(available, count)
-            mstore(deltas, count)
+            mstore(position, add(mload(position), change))
         }
     }
 }

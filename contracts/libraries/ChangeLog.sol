@@ -11,9 +11,9 @@ library ChangeLog {
     function rowsOf(Sheet memory sheet) internal pure returns (bytes memory log) {
         uint256 rows;
         for (uint256 i; i < sheet.columnCount; ++i) {
-            rows += sheet.columns[i].count;
+            rows += sheet.columns[i].accounts.length;
         }
-        // Two words of room: a row is written as two words, of which the second reaches beyond it.
+        // A row is written as two words, of which the second reaches beyond it.
         log = new bytes(rows * ROW_BYTES + 64);
 
         uint256 used;
@@ -26,9 +26,13 @@ library ChangeLog {
     }
 
     function _append(bytes memory log, uint256 used, Column memory column) private pure returns (uint256) {
-        (uint256 count, uint256 token) = (column.count, uint160(column.token));
+        (uint256 count, uint256 known, uint256 token) =
+            (column.accounts.length, column.standings.length, uint160(column.token));
         for (uint256 row; row < count; ++row) {
-            int256 delta = column.deltas[row];
+            int256 delta = column.balances[row];
+            unchecked {
+                if (row < known) delta -= column.standings[row].available();
+            }
             if (delta == 0) continue;
 
             uint256 account = uint160(column.accounts[row]);
@@ -38,7 +42,9 @@ library ChangeLog {
                 mstore(at, or(shl(96, token), shr(64, account)))
                 mstore(add(at, 0x20), or(shl(192, account), shr(64, shl(120, delta))))
             }
-            used += ROW_BYTES;
+            unchecked {
+                used += ROW_BYTES;
+            }
         }
         return used;
     }

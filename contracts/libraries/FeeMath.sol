@@ -7,9 +7,13 @@ library FeeMath {
 
     /// @dev ceil(notional * ppm / 10^6), for a negative rate too (a rebate is rounded towards zero). The venue never
     /// loses the dust: feeUp(n, a) + feeUp(n, b) >= 0 whenever a + b >= 0.
+    /// @param notional Less than 2^192.
     function feeUp(uint256 notional, int256 ppm) internal pure returns (int256) {
-        if (ppm >= 0) return int256((notional * uint256(ppm) + (PPM - 1)) / PPM);
+        unchecked {
+            // No overflow: a rate has 24 bits.
+            if (ppm >= 0) return int256((notional * uint256(ppm) + (PPM - 1)) / PPM);
 
-        return -int256((notional * uint256(-ppm)) / PPM);
+            return -int256((notional * uint256(-ppm)) / PPM);
+        }
     }
 }

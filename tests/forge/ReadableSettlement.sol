@@ -294,7 +294,7 @@ contract ReadableSettlement is SettlementBase {
         uint48 sequence = uint48(order.nonce);
         uint256 key = _slotKey(order.account, order.nonce);
         Slot memory slot = _slots[key];
-        if (_isCancelled(key, sequence, slot.cancelledBelow, type(uint48).max)) return REASON_CANCELLED;
+        if (_isCancelled(key, sequence)) return REASON_CANCELLED;
         if (order.expiry != 0 && block.timestamp >= order.expiry + SETTLEMENT_WINDOW) return REASON_EXPIRED;
         bytes32 agentKey = _agentOf[batch.first][index];
         Agent memory agent = _agents[agentKey];
