@@ -245,7 +245,7 @@ contract Settlement is SettlementBase {
 
         Slot storage slot = _slots[ticket.slotKey];
         (ticket.slotSequence, ticket.filled, ticket.slotCancelledBelow) =
-            (slot.sequence, slot.filled, slot.cancelledBelow);
+        (slot.sequence, slot.filled, slot.cancelledBelow);
     }
 
     /// @param proof Number of the order's proof, from 1; 0 if its signature is for it alone.

@@ -14,7 +14,7 @@ import {AgentHash} from "./libraries/AgentHash.sol";
 import {Domain} from "./libraries/Domain.sol";
 import {OrderHash} from "./libraries/OrderHash.sol";
 import {PauseRules} from "./libraries/PauseRules.sol";
-import {Signature65} from "./libraries/Signature65.sol";
+import {Signatures} from "./libraries/Signatures.sol";
 
 /// @title What settlement knows besides the batch: markets, slots, cancels, agents; see ISettlement
 /// @dev Everything here is what users and the lister do; it moves no money.
@@ -161,7 +161,7 @@ abstract contract SettlementBase is ISettlement, IPausable, AccessControl {
         if (block.timestamp > deadline) revert DeadlinePassed(deadline);
         uint256 nonce = _agents[_agentKey(account, terms.agent)].registration;
         bytes32 hash = _digestOf(AgentHash.structHash(account, terms, nonce, deadline));
-        address signer = Signature65.recover(hash, signature);
+        address signer = Signatures.recover(hash, signature);
         if (signer == address(0) || signer != account) revert InvalidSigner(0, signer);
 
         _registerAgent(account, terms);

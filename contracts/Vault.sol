@@ -359,12 +359,10 @@ contract Vault is VaultBase, IPausable, UUPSUpgradeable, AccessControlUpgradeabl
     /// @inheritdoc IVault
     function raiseCancelFloor(address account, uint48 floor, uint40 effectiveAt) external onlyRole(SETTLEMENT_ROLE) {
         VaultStorage storage $ = _storage();
-        // A floor that is no higher binds already, or will sooner.
         Entry storage entry = $.entries[$.quoteToken][account];
-        if (floor <= entry.word.highestFloor()) return;
-
-        entry.word = entry.word.withHighestFloor(floor);
-        $.floors[account].push(effectiveAt, floor);
+        if (floor > entry.word.highestFloor()) entry.word = entry.word.withHighestFloor(floor);
+        // A floor that is no higher binds already, or will sooner.
+        if (effectiveAt != 0 && floor > $.floors[account].latest()) $.floors[account].push(effectiveAt, floor);
     }
 
     /// @inheritdoc IVault

@@ -235,6 +235,7 @@ interface IVault {
     function takeSequence() external returns (uint64 sequence);
 
     /// @notice Raises the cancel-all floor of `account`, binding from `effectiveAt` on. A floor already binding stays.
+    /// @param effectiveAt 0: no floor, only a sign in the account's word that orders below `floor` may be cancelled.
     function raiseCancelFloor(address account, uint48 floor, uint40 effectiveAt) external;
 
     /// @notice Writes the net changes of one batch in one token: `changes[i]` to the word of `accounts[i]`. In the
