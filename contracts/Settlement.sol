@@ -31,7 +31,6 @@ import {AmmLegs, Leg} from "./libraries/AmmLegs.sol";
 import {BatchCodec, Frame, PackedFill} from "./libraries/BatchCodec.sol";
 import {AgentRow, BatchSheet, Cells, Column, MarketRow, QUOTE_COLUMN, Sheet, Ticket} from "./libraries/BatchSheet.sol";
 import {BulkTree} from "./libraries/BulkTree.sol";
-import {ChangeLog} from "./libraries/ChangeLog.sol";
 import {Domain} from "./libraries/Domain.sol";
 import {FeeMath} from "./libraries/FeeMath.sol";
 import {OrderHash} from "./libraries/OrderHash.sol";
@@ -90,37 +89,27 @@ contract Settlement is SettlementBase {
         assert(sheet.columnOf(QUOTE_TOKEN) == QUOTE_COLUMN);
         _openAccounts(sheet, frame);
         _openMarkets(sheet, frame);
-        _openOrders(sheet, frame, _reserve(sheet, frame));
-        _examine(sheet);
-    }
-
-    /// @return rows Of each column, to be counted.
-    function _reserve(Sheet memory sheet, Frame memory frame) private pure returns (uint256[] memory rows) {
-        sheet.cells = new bytes(frame.accounts * sheet.columnCount);
-        sheet.reserveTickets(frame.orders);
-        return new uint256[](sheet.columnCount);
+        _openOrders(sheet, frame);
+        for (uint256 i = QUOTE_COLUMN + 1; i < sheet.columnCount; ++i) {
+            sheet.columns[i].load(VAULT);
+        }
     }
 
     function _openAccounts(Sheet memory sheet, Frame memory frame) private view {
         uint256 count = frame.accounts;
-        Column memory column = sheet.quote();
-        column.reserve(count, frame.quotes);
+        Column memory column = sheet.columns[QUOTE_COLUMN];
+        column.reserve(count + frame.quotes);
         if (frame.orders == 0) {
             _requireBatch(count + frame.markets + frame.proofs + frame.feeIndex == 0);
             return;
         }
 
-        uint256 previous;
-        address[] memory accounts = column.accounts;
-        for (uint256 i; i < count; ++i) {
-            address account = frame.account(i);
-            _requireBatch(uint160(account) > previous);
-            previous = uint160(account);
-            accounts[i] = account;
-        }
-        _requireBatch(frame.feeIndex < count && accounts[frame.feeIndex] == FEE_ACCOUNT);
+        frame.readAccounts(column.accounts, column.balances);
+        _requireBatch(BatchCodec.isAscending(column.accounts));
+        _requireBatch(frame.feeIndex < count && column.accounts[frame.feeIndex] == FEE_ACCOUNT);
         sheet.feeBalance = Cells.at(column.balances, frame.feeIndex);
         column.load(VAULT);
+        sheet.immediates = new uint256[](count);
     }
 
     function _openMarkets(Sheet memory sheet, Frame memory frame) private view {
@@ -139,9 +128,17 @@ contract Settlement is SettlementBase {
             row.baseAtomsPerLot = market.baseAtomsPerLot;
             row.quoteAtomsPerTickLot = market.quoteAtomsPerTickLot;
         }
+
+        // One row for a pair.
+        uint256 capacity = frame.accounts + (frame.quotes == 0 ? 0 : 1);
+        for (uint256 i = QUOTE_COLUMN + 1; i < sheet.columnCount; ++i) {
+            sheet.columns[i].reserve(capacity);
+        }
+        sheet.cells = new bytes(frame.accounts * sheet.columnCount);
     }
 
-    function _openOrders(Sheet memory sheet, Frame memory frame, uint256[] memory rows) private view {
+    function _openOrders(Sheet memory sheet, Frame memory frame) private view {
+        sheet.reserveTickets(frame.orders);
         Order memory order;
         uint256 proofs;
         uint256 beyond;
@@ -155,52 +152,32 @@ contract Settlement is SettlementBase {
                 beyond = place + 1;
             }
 
-            Ticket memory ticket = sheet.ticket(i);
+            Ticket memory ticket = sheet.tickets[i];
             (ticket.quoteRow, ticket.market) = (account, market);
-            _place(sheet, frame.accounts, rows, ticket, order);
+            _place(sheet, ticket, order);
             _fillIn(i, ticket, order);
             _openSlot(sheet, i, ticket);
             _requireSigned(sheet, frame, i, order, isBulk ? ++proofs : 0);
+            _examine(sheet, i, ticket);
         }
         _requireBatch(proofs == frame.proofs);
-        _openBases(sheet, rows);
     }
 
-    /// @dev Finds the order's rows and market by what is in its ticket already.
-    function _place(
-        Sheet memory sheet,
-        uint256 accounts,
-        uint256[] memory rows,
-        Ticket memory ticket,
-        Order memory order
-    ) private pure {
+    /// @dev Finds the order's balances and market by what is in its ticket already.
+    function _place(Sheet memory sheet, Ticket memory ticket, Order memory order) private pure {
         MarketRow memory market = sheet.markets[ticket.market];
-        Column memory quote = sheet.quote();
+        Column memory quote = sheet.columns[QUOTE_COLUMN];
         uint256 row = ticket.quoteRow;
-        order.account = quote.accounts[row];
-        order.market = market.number;
+        address account = quote.accounts[row];
+        (order.account, order.market) = (account, market.number);
         ticket.quoteBalance = Cells.at(quote.balances, row);
-        ticket.baseRow = BatchSheet.rowOf(sheet.cells, accounts, rows, row, market.column);
+        unchecked {
+            // No overflow: less than 256 of both.
+            uint256 cell = row * sheet.columnCount + market.column;
+            ticket.baseBalance = BatchSheet.balanceOf(sheet.cells, cell, sheet.columns[market.column], account);
+        }
         ticket.baseAtomsPerLot = market.baseAtomsPerLot;
         ticket.quoteAtomsPerTickLot = market.quoteAtomsPerTickLot;
-    }
-
-    /// @dev Every base column, once it is known who has a row in it.
-    function _openBases(Sheet memory sheet, uint256[] memory rows) private view {
-        uint256 pairs = sheet.legs.length == 0 ? 0 : 1;
-        for (uint256 i = QUOTE_COLUMN + 1; i < sheet.columnCount; ++i) {
-            sheet.columns[i].reserve(rows[i], pairs);
-        }
-        address[] memory accounts = sheet.quote().accounts;
-        for (uint256 i; i < sheet.ticketCount; ++i) {
-            Ticket memory ticket = sheet.ticket(i);
-            Column memory column = sheet.columns[sheet.markets[ticket.market].column];
-            column.accounts[ticket.baseRow] = accounts[ticket.quoteRow];
-            ticket.baseBalance = Cells.at(column.balances, ticket.baseRow);
-        }
-        for (uint256 i = QUOTE_COLUMN + 1; i < sheet.columnCount; ++i) {
-            if (rows[i] != 0) sheet.columns[i].load(VAULT);
-        }
     }
 
     /// @dev Copies what the order says, if it makes sense.
@@ -229,14 +206,10 @@ contract Settlement is SettlementBase {
     /// @dev Orders of one slot follow each other, so that the first of them keeps the slot's state for all. An immediate
     /// order has none.
     function _openSlot(Sheet memory sheet, uint256 index, Ticket memory ticket) private view {
-        uint256 at;
-        assembly ("memory-safe") {
-            at := ticket
-        }
-        ticket.slot = at;
+        ticket.slot = index;
         if (ticket.isImmediate) return;
         if (index != 0) {
-            Ticket memory before = sheet.ticket(index - 1);
+            Ticket memory before = sheet.tickets[index - 1];
             if (before.slotKey == ticket.slotKey) {
                 ticket.slot = before.slot;
                 return;
@@ -270,7 +243,7 @@ contract Settlement is SettlementBase {
 
     /// @dev The budget is kept in `sheet.agents`, where an agent has one row however many orders it signed.
     function _openAgent(Sheet memory sheet, uint256 index, Order memory order, address signer) private view {
-        Ticket memory ticket = sheet.ticket(index);
+        Ticket memory ticket = sheet.tickets[index];
         bytes32 key = _agentKey(order.account, signer);
         Agent memory agent = _agents[key];
         if (agent.registration == 0) revert InvalidSigner(index, signer);
@@ -279,10 +252,15 @@ contract Settlement is SettlementBase {
         }
 
         uint256 count = sheet.agentCount;
-        if (count == 0) sheet.agents = new AgentRow[](sheet.ticketCount);
-        for (uint256 row = count; row != 0; --row) {
-            if (sheet.agents[row - 1].key != key) continue;
-            ticket.agentRow = row;
+        if (count == 0) sheet.agents = new AgentRow[](sheet.tickets.length);
+        // Orders of an account follow each other, and so do its agents.
+        ticket.agentsFrom = count;
+        if (index != 0 && sheet.tickets[index - 1].quoteRow == ticket.quoteRow) {
+            ticket.agentsFrom = sheet.tickets[index - 1].agentsFrom;
+        }
+        for (uint256 row = ticket.agentsFrom; row < count; ++row) {
+            if (sheet.agents[row].key != key) continue;
+            ticket.agentRow = row + 1;
             return;
         }
         sheet.agents[count].key = key;
@@ -291,23 +269,17 @@ contract Settlement is SettlementBase {
         ticket.agentRow = count + 1;
     }
 
-    /// @dev What the accounts' words say of the orders. An immediate order is used up by its batch, whatever becomes of
-    /// its fills; those of one account come with increasing sequences.
-    function _examine(Sheet memory sheet) private view {
-        Standing[] memory standings = sheet.quote().standings;
-        uint256[] memory immediates = new uint256[](standings.length);
-        sheet.immediates = immediates;
-        for (uint256 i; i < sheet.ticketCount; ++i) {
-            Ticket memory ticket = sheet.ticket(i);
-            Standing standing = standings[ticket.quoteRow];
-            uint256 sequence = ticket.sequence;
-            if (ticket.isImmediate) {
-                _requireOrder(sequence > standing.immediateSequence(), i);
-                immediates[ticket.quoteRow] = sequence;
-            }
-            bool isBelow = sequence < standing.highestFloor() || sequence < _slotOf(ticket).slotCancelledBelow;
-            if (isBelow && _isCancelled(ticket.slotKey, sequence)) ticket.refusal = REASON_CANCELLED;
+    /// @dev What the account's word says of the order. An immediate order is used up by its batch, whatever becomes of its
+    /// fills; those of one account come with increasing sequences.
+    function _examine(Sheet memory sheet, uint256 index, Ticket memory ticket) private view {
+        Standing standing = sheet.columns[QUOTE_COLUMN].standings[ticket.quoteRow];
+        uint256 sequence = ticket.sequence;
+        if (ticket.isImmediate) {
+            _requireOrder(sequence > standing.immediateSequence(), index);
+            sheet.immediates[ticket.quoteRow] = sequence;
         }
+        bool isBelow = sequence < standing.highestFloor() || sequence < sheet.tickets[ticket.slot].slotCancelledBelow;
+        if (isBelow && _isCancelled(ticket.slotKey, sequence)) ticket.refusal = REASON_CANCELLED;
     }
 
     /* STEP 2: EVALUATE */
@@ -325,8 +297,8 @@ contract Settlement is SettlementBase {
                 _requireBatch(taker < frame.orders && (maker < frame.orders || maker == AMM_MAKER));
                 if (maker == AMM_MAKER) {
                     reason = _evaluateAmm(sheet, frame, i, fill);
-                } else if (sheet.ticket(taker).isFillOrKill) {
-                    uint256 end = _endOfGroup(frame, i, taker, sheet.ticket(taker).sizeLots);
+                } else if (sheet.tickets[taker].isFillOrKill) {
+                    uint256 end = _endOfGroup(frame, i, taker, sheet.tickets[taker].sizeLots);
                     refusals = _evaluateGroup(sheet, frame, i, end, refusals);
                     i = end;
                     continue;
@@ -368,7 +340,7 @@ contract Settlement is SettlementBase {
         uint256[] memory slots = new uint256[](end - start);
         for (uint256 i = start; i < end; ++i) {
             PackedFill fill = frame.fill(i);
-            Ticket memory slot = _slotOf(sheet.ticket(fill.maker()));
+            Ticket memory slot = sheet.tickets[sheet.tickets[fill.maker()].slot];
             slots[i - start] = (slot.slotSequence << 64) | slot.filled;
             uint8 reason = _evaluate(sheet, i, fill);
             if (reason == 0) continue;
@@ -377,7 +349,7 @@ contract Settlement is SettlementBase {
                 _takeBack(sheet, frame.fill(done - 1), slots[done - 1 - start]);
             }
             // It was tried: whatever else is listed for it is too much.
-            Ticket memory taker = sheet.ticket(fill.taker());
+            Ticket memory taker = sheet.tickets[fill.taker()];
             taker.filled = taker.sizeLots;
             for (uint256 j = start; j < end; ++j) {
                 refusals = _append(refusals, j, j == i ? reason : REASON_GROUP);
@@ -391,18 +363,19 @@ contract Settlement is SettlementBase {
     }
 
     function _takeBack(Sheet memory sheet, PackedFill fill, uint256 slotBefore) private pure {
-        (Ticket memory maker, Ticket memory taker) = (sheet.ticket(fill.maker()), sheet.ticket(fill.taker()));
-        Terms memory terms = _termsOf(maker, fill);
+        (Ticket memory maker, Ticket memory taker) = (sheet.tickets[fill.maker()], sheet.tickets[fill.taker()]);
+        Terms memory terms;
+        _agree(terms, maker, fill);
         (terms.lots, terms.notional) = (-terms.lots, -terms.notional);
         (terms.makerFee, terms.takerFee) = (-terms.makerFee, -terms.takerFee);
         _execute(sheet, maker, taker, terms);
-        Ticket memory slot = _slotOf(maker);
+        Ticket memory slot = sheet.tickets[maker.slot];
         (slot.slotSequence, slot.filled) = (slotBefore >> 64, uint64(slotBefore));
     }
 
     /// @return reason 0 if the fill is settled, or why it is refused.
     function _evaluate(Sheet memory sheet, uint256 index, PackedFill fill) private pure returns (uint8 reason) {
-        (Ticket memory maker, Ticket memory taker) = (sheet.ticket(fill.maker()), sheet.ticket(fill.taker()));
+        (Ticket memory maker, Ticket memory taker) = (sheet.tickets[fill.maker()], sheet.tickets[fill.taker()]);
         _requireMatch(
             maker.market == taker.market && maker.isBuy != taker.isBuy && !maker.isImmediate
                 && maker.quoteRow != taker.quoteRow
@@ -414,7 +387,8 @@ contract Settlement is SettlementBase {
         }
         _requireFeesInCaps(index, fill, maker.maxFeePpm, taker.maxFeePpm);
 
-        Terms memory terms = _termsOf(maker, fill);
+        Terms memory terms;
+        _agree(terms, maker, fill);
         reason = _refusal(sheet, maker, fill.maker(), terms, terms.makerFee);
         if (reason != 0) return reason;
         reason = _refusal(sheet, taker, fill.taker(), terms, terms.takerFee);
@@ -423,7 +397,7 @@ contract Settlement is SettlementBase {
         _execute(sheet, maker, taker, terms);
     }
 
-    function _termsOf(Ticket memory maker, PackedFill fill) private pure returns (Terms memory terms) {
+    function _agree(Terms memory terms, Ticket memory maker, PackedFill fill) private pure {
         uint256 notional;
         unchecked {
             // No overflow: three factors of 64 bits.
@@ -443,7 +417,7 @@ contract Settlement is SettlementBase {
         view
         returns (uint8 reason)
     {
-        Ticket memory taker = sheet.ticket(fill.taker());
+        Ticket memory taker = sheet.tickets[fill.taker()];
         _requireMatch(
             taker.isImmediate && taker.flags & FLAG_AMM != 0 && fill.sizeLots() == taker.sizeLots
                 && fill.makerFeePpm() == 0,
@@ -506,7 +480,7 @@ contract Settlement is SettlementBase {
         if (ticket.refusal != 0) return uint8(ticket.refusal);
 
         // An immediate order keeps its own count.
-        Ticket memory slot = _slotOf(ticket);
+        Ticket memory slot = sheet.tickets[ticket.slot];
         uint256 filled = slot.filled;
         if (!ticket.isImmediate) {
             if (ticket.sequence < slot.slotSequence) return REASON_DEAD;
@@ -542,7 +516,7 @@ contract Settlement is SettlementBase {
     function _executeSide(Sheet memory sheet, Ticket memory ticket, Terms memory terms, int256 fee) private pure {
         unchecked {
             // No overflow: what is filled does not exceed the order's size; see Cells.add.
-            Ticket memory slot = _slotOf(ticket);
+            Ticket memory slot = sheet.tickets[ticket.slot];
             if (!ticket.isImmediate) {
                 if (ticket.sequence != slot.slotSequence) (slot.slotSequence, slot.filled) = (ticket.sequence, 0);
                 slot.isSlotChanged = true;
@@ -557,20 +531,14 @@ contract Settlement is SettlementBase {
         }
     }
 
-    /// @return slot The ticket that keeps the count of this one.
-    function _slotOf(Ticket memory ticket) private pure returns (Ticket memory slot) {
-        uint256 at = ticket.slot;
-        assembly ("memory-safe") {
-            slot := at
-        }
-    }
-
     /* STEP 3: WRITE */
 
     /// @dev What goes into a pair must be in its row before the exchange, and what comes out can be moved on only after
     /// it. A base token has one leg, so that this order always exists: base that is sold, quote, base that is bought.
     function _write(Sheet memory sheet) private returns (bytes memory changes) {
         _writeSlots(sheet);
+        changes = _reserveLog(sheet);
+        sheet.changes = changes;
         _applyBases(sheet, false);
         if (sheet.legCount == 0) {
             _apply(sheet, QUOTE_COLUMN);
@@ -580,12 +548,23 @@ contract Settlement is SettlementBase {
             _exchange(sheet, true);
             _applyBases(sheet, true);
         }
-        return ChangeLog.rowsOf(sheet);
+    }
+
+    /// @return log Empty, with room for a row of every balance; rows are written as two words.
+    function _reserveLog(Sheet memory sheet) private pure returns (bytes memory log) {
+        uint256 rows;
+        for (uint256 i; i < sheet.columnCount; ++i) {
+            rows += sheet.columns[i].accounts.length;
+        }
+        log = new bytes(rows * VaultCalls.LOG_ROW_BYTES + 64);
+        assembly ("memory-safe") {
+            mstore(log, 0)
+        }
     }
 
     function _writeSlots(Sheet memory sheet) private {
-        for (uint256 i; i < sheet.ticketCount; ++i) {
-            Ticket memory ticket = sheet.ticket(i);
+        for (uint256 i; i < sheet.tickets.length; ++i) {
+            Ticket memory ticket = sheet.tickets[i];
             if (!ticket.isSlotChanged) continue;
             // Safe casts: they were read from there, or are an order's.
             _slots[ticket.slotKey] =
@@ -607,12 +586,12 @@ contract Settlement is SettlementBase {
     function _apply(Sheet memory sheet, uint256 index) private {
         Column memory column = sheet.columns[index];
         if (column.accounts.length == 0) return;
-        column.write(VAULT, index == QUOTE_COLUMN ? sheet.immediates : new uint256[](0));
+        column.write(VAULT, index == QUOTE_COLUMN ? sheet.immediates : new uint256[](0), sheet.changes);
     }
 
     /// @dev The purchases or the sales.
     function _exchange(Sheet memory sheet, bool isBuy) private {
-        Column memory quote = sheet.quote();
+        Column memory quote = sheet.columns[QUOTE_COLUMN];
         for (uint256 i; i < sheet.legCount; ++i) {
             Leg memory leg = sheet.legs[i];
             if (!leg.isTaken || leg.isBuy != isBuy) continue;

@@ -371,14 +371,19 @@ contract Vault is VaultBase, IPausable, UUPSUpgradeable, AccessControlUpgradeabl
         nonReentrant
         onlyRole(SETTLEMENT_ROLE)
     {
-        bool isQuote = token == _storage().quoteToken;
+        if (accounts.length != changes.length) revert Unbalanced(token);
+        mapping(address account => Entry) storage entries = _storage().entries[token];
+        uint256 sequenceMask = token == _storage().quoteToken ? type(uint48).max : 0;
         int256 sum;
         for (uint256 i; i < accounts.length; ++i) {
             Change change = changes[i];
             if (Change.unwrap(change) == 0) continue;
 
-            sum += change.delta();
-            _change(accounts[i], token, change, isQuote);
+            unchecked {
+                // No overflow: a batch has few of them, of 208 bits each.
+                sum += change.delta();
+            }
+            _change(entries, accounts[i], token, change, sequenceMask);
         }
         if (sum != 0) revert Unbalanced(token);
     }

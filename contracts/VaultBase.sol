@@ -108,17 +108,49 @@ abstract contract VaultBase is IVault {
         return $.flow.sequence += events;
     }
 
-    /// @dev One account of a batch: its word is read once and written once. A debit leaves alone what a matured request
-    /// has taken out of reach.
-    function _change(address account, address token, Change change, bool isQuote) internal {
-        Entry storage entry = _storage().entries[token][account];
-        AccountWord word = entry.word;
+    /// @dev One word of a batch, read once and written once.
+    /// @param sequenceMask Which bits of a change are the immediate sequence.
+    function _change(
+        mapping(address account => Entry) storage entries,
+        address account,
+        address token,
+        Change change,
+        uint256 sequenceMask
+    ) internal {
+        bytes32 slot;
+        AccountWord word;
+        assembly ("memory-safe") {
+            // entries[account].word
+            mstore(0x00, account)
+            mstore(0x20, entries.slot)
+            slot := keccak256(0x00, 0x40)
+            word := sload(slot)
+        }
         int256 delta = change.delta();
-        if (delta < 0) word = _debit(word, account, token, uint256(-delta), _reserved(word, account, token));
-        else word = word.withBalance((word.balance() + uint256(delta)).toUint128());
-        uint48 immediateSequence = change.immediateSequence();
-        if (isQuote && immediateSequence != 0) word = word.withImmediateSequence(immediateSequence);
-        entry.word = word;
+        uint256 balance;
+        unchecked {
+            // What falls below zero, or rises above 128 bits, has high bits, and goes the slow way to its error.
+            balance = word.balance() + uint256(delta);
+        }
+        if (word.maturesAt() == 0 && balance <= type(uint128).max) word = word.withBalance(balance);
+        else word = _changed(word, account, token, delta);
+
+        uint256 immediate = Change.unwrap(change) & sequenceMask;
+        if (immediate != 0) word = word.withImmediateSequence(uint48(immediate));
+        assembly ("memory-safe") {
+            sstore(slot, word)
+        }
+    }
+
+    function _changed(AccountWord word, address account, address token, int256 delta)
+        private
+        view
+        returns (AccountWord)
+    {
+        if (delta < 0) {
+            return _debit(word, account, token, uint256(-delta), _reserved(word, account, token));
+        }
+        return word.withBalance((word.balance() + uint256(delta)).toUint128());
     }
 
     /// @dev Lowers the balance by what a matured request has not taken out of reach.
@@ -248,10 +280,20 @@ abstract contract VaultBase is IVault {
         view
         returns (Standing[] memory standings)
     {
-        standings = new Standing[](accounts.length);
-        for (uint256 i; i < accounts.length; ++i) {
-            AccountWord word = _wordOf(accounts[i], token);
-            standings[i] = word.standing(_reserved(word, accounts[i], token));
+        mapping(address account => Entry) storage entries = _storage().entries[token];
+        uint256 count = accounts.length;
+        standings = new Standing[](count);
+        for (uint256 i; i < count; ++i) {
+            AccountWord word;
+            assembly ("memory-safe") {
+                // entries[accounts[i]].word. An address with dirty high bits is another key, which nobody has.
+                mstore(0x00, calldataload(add(accounts.offset, shl(5, i))))
+                mstore(0x20, entries.slot)
+                word := sload(keccak256(0x00, 0x40))
+                // Without a request the word is the standing: the same bits say the same.
+                mstore(add(standings, shl(5, add(i, 1))), word)
+            }
+            if (word.maturesAt() != 0) standings[i] = word.standing(_reserved(word, accounts[i], token));
         }
     }
 

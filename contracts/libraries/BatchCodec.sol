@@ -102,9 +102,30 @@ library BatchCodec {
         }
     }
 
-    function account(Frame memory frame, uint256 index) internal pure returns (address) {
-        unchecked {
-            return address(uint160(_word(frame.accountsAt + index * ACCOUNT_BYTES) >> 96));
+    /// @dev Reads the account table into `accounts`, which has room for it, and gives `balances` the same length.
+    function readAccounts(Frame memory frame, address[] memory accounts, int256[] memory balances) internal pure {
+        (uint256 at, uint256 count) = (frame.accountsAt, frame.accounts);
+        assembly ("memory-safe") {
+            mstore(accounts, count)
+            mstore(balances, count)
+            for { let i := 1 } iszero(gt(i, count)) { i := add(i, 1) } {
+                mstore(add(accounts, shl(5, i)), shr(96, calldataload(at)))
+                at := add(at, ACCOUNT_BYTES)
+            }
+        }
+    }
+
+    /// @return ascending Whether every account is greater than the one before, and the first not zero.
+    function isAscending(address[] memory accounts) internal pure returns (bool ascending) {
+        assembly ("memory-safe") {
+            ascending := 1
+            let previous := 0
+            let end := add(accounts, shl(5, mload(accounts)))
+            for { let at := add(accounts, 0x20) } iszero(gt(at, end)) { at := add(at, 0x20) } {
+                let account := mload(at)
+                if iszero(gt(account, previous)) { ascending := 0 }
+                previous := account
+            }
         }
     }
 

@@ -29,8 +29,9 @@ struct MarketRow {
 /// @param slot The ticket that keeps the state of this order's slot: the batch's first in it. Its `filled` is the slot's.
 /// @param slotSequence Of the newest order of the slot.
 /// @param agentRow Where the agent who signed is in `Sheet.agents`, from 1; 0 if the account signed.
+/// @param agentsFrom Where rows of agents of this account begin, if an agent signed it or the order before.
 /// @param quoteBalance Where the account's balance is in memory; see Cells.
-/// @param baseBalance The same of the base token; its row in the column until columns are allocated.
+/// @param baseBalance The same of the base token.
 struct Ticket {
     bool isBuy;
     bool isImmediate;
@@ -48,8 +49,8 @@ struct Ticket {
     uint256 slotSequence;
     uint256 slotCancelledBelow;
     uint256 agentRow;
+    uint256 agentsFrom;
     uint256 quoteRow;
-    uint256 baseRow;
     uint256 quoteBalance;
     uint256 baseBalance;
     uint256 market;
@@ -68,10 +69,10 @@ struct AgentRow {
 uint256 constant QUOTE_COLUMN = 0;
 
 /// @dev A batch under evaluation.
-/// @param tickets Where the first ticket is in memory; see `ticket`.
 /// @param columns The quote column first, whose rows are the batch's account table.
 /// @param cells Row in a base column, from 1, by account and column: one byte each.
 /// @param immediates Highest immediate sequence used, by row of the quote column.
+/// @param changes What was written, for the log; see ISettlement.
 /// @param legCount AMM fills examined so far; as many of `legs` are in use.
 struct Sheet {
     uint64 first;
@@ -80,45 +81,20 @@ struct Sheet {
     uint256 columnCount;
     uint256 agentCount;
     uint256 legCount;
-    uint256 ticketCount;
-    uint256 tickets;
     bytes cells;
+    Ticket[] tickets;
     MarketRow[] markets;
     Column[] columns;
     uint256[] immediates;
+    bytes changes;
     AgentRow[] agents;
     Leg[] legs;
 }
 
 /// @title The working memory of a batch: running balances, netted per account and token
-/// @dev Tickets and balances are found by position, without the compiler's check of bounds: BatchCodec's reader has
-/// compared every index with the count that the space was reserved for.
+/// @dev No function of the hot path returns a struct: the compiler would make a new one, zeroed, with every call.
 library BatchSheet {
     uint256 private constant TICKET_BYTES = 23 * 32;
-
-    /// @dev Reserves and zeroes room for `count` tickets.
-    function reserveTickets(Sheet memory sheet, uint256 count) internal pure {
-        uint256 at;
-        uint256 size = count * TICKET_BYTES;
-        assembly ("memory-safe") {
-            at := mload(0x40)
-            mstore(0x40, add(at, size))
-            calldatacopy(at, calldatasize(), size)
-        }
-        (sheet.tickets, sheet.ticketCount) = (at, count);
-    }
-
-    /// @param index Less than `sheet.ticketCount`.
-    function ticket(Sheet memory sheet, uint256 index) internal pure returns (Ticket memory found) {
-        uint256 at = sheet.tickets;
-        assembly ("memory-safe") {
-            found := add(at, mul(index, TICKET_BYTES))
-        }
-    }
-
-    function quote(Sheet memory sheet) internal pure returns (Column memory) {
-        return sheet.columns[QUOTE_COLUMN];
-    }
 
     /// @return index Of the column of `token`, new if no market before had it.
     function columnOf(Sheet memory sheet, address token) internal pure returns (uint256 index) {
@@ -130,29 +106,46 @@ library BatchSheet {
         sheet.columnCount = index + 1;
     }
 
-    /// @param accounts How many there are.
-    /// @param rows Rows of each column so far.
-    /// @return row Of `account` in the column `index`, new if no order before had it.
-    function rowOf(bytes memory cells, uint256 accounts, uint256[] memory rows, uint256 account, uint256 index)
+    /// @dev Room for `count` tickets, zeroed at once: the compiler would do it word by word.
+    function reserveTickets(Sheet memory sheet, uint256 count) internal pure {
+        Ticket[] memory tickets;
+        assembly ("memory-safe") {
+            tickets := mload(0x40)
+            let places := add(tickets, 0x20)
+            let at := add(places, shl(5, count))
+            let end := add(at, mul(count, TICKET_BYTES))
+            mstore(0x40, end)
+            mstore(tickets, count)
+            calldatacopy(at, calldatasize(), sub(end, at))
+            for {} lt(at, end) { at := add(at, TICKET_BYTES) } {
+                mstore(places, at)
+                places := add(places, 0x20)
+            }
+        }
+        sheet.tickets = tickets;
+    }
+
+    /// @param cell Place of (account, column) in `cells`.
+    /// @param column Has room for every account of the batch.
+    /// @return position Where the balance of `account` is in `column`: in a new row, if no order before had one.
+    function balanceOf(bytes memory cells, uint256 cell, Column memory column, address account)
         internal
         pure
-        returns (uint256 row)
+        returns (uint256 position)
     {
-        unchecked {
+        (address[] memory accounts, int256[] memory balances) = (column.accounts, column.balances);
+        assembly ("memory-safe") {
             // An account has one row in a column, and there are less than 256 accounts.
-            uint256 known;
-            uint256 cell;
-            assembly ("memory-safe") {
-                cell := add(add(cells, 0x20), add(mul(index, accounts), account))
-                known := byte(0, mload(cell))
+            cell := add(add(cells, 0x20), cell)
+            let row := byte(0, mload(cell))
+            if iszero(row) {
+                row := add(mload(accounts), 1)
+                mstore(accounts, row)
+                mstore(balances, row)
+                mstore(add(accounts, shl(5, row)), account)
+                mstore8(cell, row)
             }
-            if (known != 0) return known - 1;
-
-            row = rows[index];
-            rows[index] = row + 1;
-            assembly ("memory-safe") {
-                mstore8(cell, add(row, 1))
-            }
+            position := add(balances, shl(5, row))
         }
     }
 
@@ -171,7 +164,7 @@ library BatchSheet {
 
     /// @dev Enters the pair's side of a leg that is not refused: what it gets, and what it owes.
     function take(Sheet memory sheet, Leg memory leg, Ticket memory taker) internal pure {
-        (Column memory quotes, Column memory bases) = (quote(sheet), sheet.columns[leg.baseColumn]);
+        (Column memory quotes, Column memory bases) = (sheet.columns[QUOTE_COLUMN], sheet.columns[leg.baseColumn]);
         (Column memory into, Column memory out) = leg.isBuy ? (quotes, bases) : (bases, quotes);
         Cells.add(_addPair(into, leg.pair), int256(leg.amountIn));
         leg.pairBalance = _addPair(out, leg.pair);

@@ -3,33 +3,27 @@ pragma solidity ^0.8.30;
 
 import {IVault} from "../interfaces/IVault.sol";
 import {Column} from "./BatchSheet.sol";
-import {Change, Changes} from "./Changes.sol";
 import {Standing} from "./Standings.sol";
 
 /// @title A column's two calls of the Vault, made without copying what is in memory already
 /// @dev Before a column's accounts lie four words for what a call begins with, and behind them room for its changes.
 /// The Vault is a contract that this one was built for: what it returns is taken at its word.
 library VaultCalls {
-    /// @param rows Accounts of orders.
-    /// @param pairs How many may come behind them.
-    function reserve(Column memory column, uint256 rows, uint256 pairs) internal pure {
+    uint256 internal constant LOG_ROW_BYTES = 57;
+
+    /// @dev No account so far, and room for `capacity` of them.
+    function reserve(Column memory column, uint256 capacity) internal pure {
         address[] memory accounts;
+        int256[] memory balances;
         assembly ("memory-safe") {
-            let free := mload(0x40)
-            let capacity := add(rows, pairs)
-            // Head, length, accounts, length, changes.
-            let size := shl(5, add(6, shl(1, capacity)))
-            calldatacopy(free, calldatasize(), size)
-            mstore(0x40, add(free, size))
-            accounts := add(free, 0x80)
-            mstore(accounts, rows)
+            accounts := add(mload(0x40), 0x80)
+            // Head, length, accounts, length, changes; length, balances.
+            balances := add(accounts, shl(5, add(2, shl(1, capacity))))
+            let end := add(balances, shl(5, add(1, capacity)))
+            calldatacopy(accounts, calldatasize(), sub(end, accounts))
+            mstore(0x40, end)
         }
-        column.accounts = accounts;
-        int256[] memory balances = new int256[](rows + pairs);
-        assembly ("memory-safe") {
-            mstore(balances, rows)
-        }
-        column.balances = balances;
+        (column.accounts, column.balances) = (accounts, balances);
     }
 
     /// @dev `standingsOf` the column's accounts, into its standings and balances.
@@ -62,15 +56,10 @@ library VaultCalls {
 
     /// @dev `applySettlement` of what the batch did to the column.
     /// @param immediates By row; empty for a synth.
-    function write(Column memory column, IVault vault, uint256[] memory immediates) internal {
+    /// @param log Has room for all that is appended to it.
+    function write(Column memory column, IVault vault, uint256[] memory immediates, bytes memory log) internal {
         address[] memory accounts = column.accounts;
-        uint256 at;
-        assembly ("memory-safe") {
-            let count := mload(accounts)
-            at := add(accounts, shl(5, add(count, 1)))
-            mstore(at, count)
-        }
-        _fillIn(column, immediates, at);
+        _fillIn(column, immediates, log);
 
         address token = column.token;
         bytes4 selector = IVault.applySettlement.selector;
@@ -81,6 +70,7 @@ library VaultCalls {
             mstore(add(head, 0x20), token)
             mstore(add(head, 0x40), 0x60)
             mstore(add(head, 0x60), add(0x80, length))
+            mstore(add(accounts, add(0x20, length)), mload(accounts))
             if iszero(call(gas(), vault, 0, add(head, 0x1c), add(0xa4, shl(1, length)), 0, 0)) {
                 let free := mload(0x40)
                 returndatacopy(free, 0, returndatasize())
@@ -89,22 +79,36 @@ library VaultCalls {
         }
     }
 
-    /// @dev Writes the changes behind `at`. Pairs, which come last, had nothing before and use no immediate orders.
-    function _fillIn(Column memory column, uint256[] memory immediates, uint256 at) private pure {
-        (int256[] memory balances, Standing[] memory standings) = (column.balances, column.standings);
-        (uint256 count, uint256 known, uint256 sequences) = (balances.length, standings.length, immediates.length);
-        unchecked {
-            for (uint256 row; row < count; ++row) {
-                int256 delta = balances[row];
-                uint256 sequence;
-                if (row < known) delta -= standings[row].available();
-                if (row < sequences) sequence = immediates[row];
-                Change change = Changes.pack(delta, sequence);
-                assembly ("memory-safe") {
-                    at := add(at, 0x20)
-                    mstore(at, change)
+    /// @dev Writes the changes behind the accounts, and what is to be logged. Pairs, which come last, had nothing before,
+    /// use no immediate orders, and are not logged.
+    function _fillIn(Column memory column, uint256[] memory immediates, bytes memory log) private pure {
+        (address[] memory accounts, int256[] memory balances) = (column.accounts, column.balances);
+        (Standing[] memory standings, address token) = (column.standings, column.token);
+        uint256 known = standings.length;
+        bool isQuote = immediates.length != 0;
+        assembly ("memory-safe") {
+            let length := shl(5, mload(balances))
+            let changes := add(accounts, add(0x20, length))
+            let logAt := add(add(log, 0x20), mload(log))
+            known := shl(5, known)
+            for { let i := 0x20 } iszero(gt(i, length)) { i := add(i, 0x20) } {
+                let delta := mload(add(balances, i))
+                let immediate := 0
+                if iszero(gt(i, known)) {
+                    delta := sub(delta, sar(96, mload(add(standings, i))))
+                    if isQuote { immediate := mload(add(immediates, i)) }
+                    if delta {
+                        // token | first 12 bytes of account; last 8 bytes of account | delta
+                        let account := mload(add(accounts, i))
+                        mstore(logAt, or(shl(96, token), shr(64, account)))
+                        mstore(add(logAt, 0x20), or(shl(192, account), shr(64, shl(120, delta))))
+                        logAt := add(logAt, LOG_ROW_BYTES)
+                    }
                 }
+                // A Change.
+                mstore(add(changes, i), or(shl(48, delta), immediate))
             }
+            mstore(log, sub(sub(logAt, log), 0x20))
         }
     }
 }
