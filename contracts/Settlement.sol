@@ -87,6 +87,7 @@ contract Settlement is SettlementBase {
         sheet.columns = new Column[](frame.markets + 1);
         sheet.legs = new Leg[](frame.quotes);
         assert(sheet.columnOf(QUOTE_TOKEN) == QUOTE_COLUMN);
+        sheet.quote = sheet.columns[QUOTE_COLUMN];
         _openAccounts(sheet, frame);
         _openMarkets(sheet, frame);
         _openOrders(sheet, frame);
@@ -97,7 +98,7 @@ contract Settlement is SettlementBase {
 
     function _openAccounts(Sheet memory sheet, Frame memory frame) private view {
         uint256 count = frame.accounts;
-        Column memory column = sheet.columns[QUOTE_COLUMN];
+        Column memory column = sheet.quote;
         column.reserve(count + frame.quotes);
         if (frame.orders == 0) {
             _requireBatch(count + frame.markets + frame.proofs + frame.feeIndex == 0);
@@ -125,6 +126,7 @@ contract Settlement is SettlementBase {
             MarketRow memory row = sheet.markets[i];
             row.number = number;
             row.column = sheet.columnOf(market.baseToken);
+            row.base = sheet.columns[row.column];
             row.baseAtomsPerLot = market.baseAtomsPerLot;
             row.quoteAtomsPerTickLot = market.quoteAtomsPerTickLot;
         }
@@ -166,7 +168,7 @@ contract Settlement is SettlementBase {
     /// @dev Finds the order's balances and market by what is in its ticket already.
     function _place(Sheet memory sheet, Ticket memory ticket, Order memory order) private pure {
         MarketRow memory market = sheet.markets[ticket.market];
-        Column memory quote = sheet.columns[QUOTE_COLUMN];
+        Column memory quote = sheet.quote;
         uint256 row = ticket.quoteRow;
         address account = quote.accounts[row];
         (order.account, order.market) = (account, market.number);
@@ -174,7 +176,7 @@ contract Settlement is SettlementBase {
         unchecked {
             // No overflow: less than 256 of both.
             uint256 cell = row * sheet.columnCount + market.column;
-            ticket.baseBalance = BatchSheet.balanceOf(sheet.cells, cell, sheet.columns[market.column], account);
+            ticket.baseBalance = BatchSheet.balanceOf(sheet.cells, cell, market.base, account);
         }
         ticket.baseAtomsPerLot = market.baseAtomsPerLot;
         ticket.quoteAtomsPerTickLot = market.quoteAtomsPerTickLot;
@@ -272,14 +274,17 @@ contract Settlement is SettlementBase {
     /// @dev What the account's word says of the order. An immediate order is used up by its batch, whatever becomes of its
     /// fills; those of one account come with increasing sequences.
     function _examine(Sheet memory sheet, uint256 index, Ticket memory ticket) private view {
-        Standing standing = sheet.columns[QUOTE_COLUMN].standings[ticket.quoteRow];
+        Standing standing = sheet.quote.standings[ticket.quoteRow];
         uint256 sequence = ticket.sequence;
+        uint256 below = standing.highestFloor();
         if (ticket.isImmediate) {
             _requireOrder(sequence > standing.immediateSequence(), index);
             sheet.immediates[ticket.quoteRow] = sequence;
+        } else {
+            below |= sheet.tickets[ticket.slot].slotCancelledBelow;
         }
-        bool isBelow = sequence < standing.highestFloor() || sequence < sheet.tickets[ticket.slot].slotCancelledBelow;
-        if (isBelow && _isCancelled(ticket.slotKey, sequence)) ticket.refusal = REASON_CANCELLED;
+        // Not less than either of both: at worst a look for nothing.
+        if (sequence < below && _isCancelled(ticket.slotKey, sequence)) ticket.refusal = REASON_CANCELLED;
     }
 
     /* STEP 2: EVALUATE */
@@ -479,12 +484,11 @@ contract Settlement is SettlementBase {
     {
         if (ticket.refusal != 0) return uint8(ticket.refusal);
 
-        // An immediate order keeps its own count.
-        Ticket memory slot = sheet.tickets[ticket.slot];
-        uint256 filled = slot.filled;
+        uint256 filled = ticket.filled;
         if (!ticket.isImmediate) {
+            Ticket memory slot = sheet.tickets[ticket.slot];
             if (ticket.sequence < slot.slotSequence) return REASON_DEAD;
-            if (ticket.sequence != slot.slotSequence) filled = 0;
+            filled = ticket.sequence == slot.slotSequence ? slot.filled : 0;
         }
         unchecked {
             // No overflow: both are 64 bits.
@@ -516,12 +520,14 @@ contract Settlement is SettlementBase {
     function _executeSide(Sheet memory sheet, Ticket memory ticket, Terms memory terms, int256 fee) private pure {
         unchecked {
             // No overflow: what is filled does not exceed the order's size; see Cells.add.
-            Ticket memory slot = sheet.tickets[ticket.slot];
-            if (!ticket.isImmediate) {
+            if (ticket.isImmediate) {
+                ticket.filled += uint256(terms.lots);
+            } else {
+                Ticket memory slot = sheet.tickets[ticket.slot];
                 if (ticket.sequence != slot.slotSequence) (slot.slotSequence, slot.filled) = (ticket.sequence, 0);
+                slot.filled += uint256(terms.lots);
                 slot.isSlotChanged = true;
             }
-            slot.filled += uint256(terms.lots);
             if (ticket.agentRow != 0) sheet.agents[ticket.agentRow - 1].left -= terms.notional;
 
             int256 base = terms.lots * int256(ticket.baseAtomsPerLot);
@@ -556,7 +562,7 @@ contract Settlement is SettlementBase {
         for (uint256 i; i < sheet.columnCount; ++i) {
             rows += sheet.columns[i].accounts.length;
         }
-        log = new bytes(rows * VaultCalls.LOG_ROW_BYTES + 64);
+        log = new bytes(rows * VaultCalls.LOG_ROW_BYTES + sheet.columnCount * VaultCalls.LOG_HEAD_BYTES + 64);
         assembly ("memory-safe") {
             mstore(log, 0)
         }
@@ -591,7 +597,7 @@ contract Settlement is SettlementBase {
 
     /// @dev The purchases or the sales.
     function _exchange(Sheet memory sheet, bool isBuy) private {
-        Column memory quote = sheet.columns[QUOTE_COLUMN];
+        Column memory quote = sheet.quote;
         for (uint256 i; i < sheet.legCount; ++i) {
             Leg memory leg = sheet.legs[i];
             if (!leg.isTaken || leg.isBuy != isBuy) continue;

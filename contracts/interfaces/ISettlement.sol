@@ -57,9 +57,9 @@ interface ISettlement {
     /// would give less than was promised, or is not there, 7 another fill of the fill-or-kill order was refused, 8 the
     /// agent who signed may not or no more; plus 0x80 if the taker is at fault and not the maker. The maker is examined
     /// first.
-    /// @param changes (address token, address account, int136 delta) for each balance that the batch changed, packed.
-    /// What pairs got and gave (AmmLegSettled) is not among them: with these logs and the Vault's every balance can be
-    /// rebuilt.
+    /// @param changes Per token, packed: address token, uint8 count, and as often (address account, int136 delta) of an
+    /// account whose balance the batch changed. What pairs got and gave (AmmLegSettled) is not among them: with these
+    /// logs and the Vault's every balance can be rebuilt.
     event BatchSettled(uint64 indexed sequence, uint64 indexed first, uint64 last, bytes refusals, bytes changes);
     /// @notice An AMM fill of the batch whose `BatchSettled` follows in the same transaction.
     /// @param amountIn What left the Vault to the pair: quote units of a purchase, base atoms of a sale; without fees.

@@ -16,9 +16,11 @@ struct Column {
 
 /// @dev One market of a batch, read once.
 /// @param column Where its base token is among the columns.
+/// @param base That column.
 struct MarketRow {
     uint32 number;
     uint256 column;
+    Column base;
     uint256 baseAtomsPerLot;
     uint256 quoteAtomsPerTickLot;
 }
@@ -69,6 +71,7 @@ struct AgentRow {
 uint256 constant QUOTE_COLUMN = 0;
 
 /// @dev A batch under evaluation.
+/// @param quote The column of the settlement token, which is the first of `columns`.
 /// @param columns The quote column first, whose rows are the batch's account table.
 /// @param cells Row in a base column, from 1, by account and column: one byte each.
 /// @param immediates Highest immediate sequence used, by row of the quote column.
@@ -84,6 +87,7 @@ struct Sheet {
     bytes cells;
     Ticket[] tickets;
     MarketRow[] markets;
+    Column quote;
     Column[] columns;
     uint256[] immediates;
     bytes changes;
@@ -164,7 +168,7 @@ library BatchSheet {
 
     /// @dev Enters the pair's side of a leg that is not refused: what it gets, and what it owes.
     function take(Sheet memory sheet, Leg memory leg, Ticket memory taker) internal pure {
-        (Column memory quotes, Column memory bases) = (sheet.columns[QUOTE_COLUMN], sheet.columns[leg.baseColumn]);
+        (Column memory quotes, Column memory bases) = (sheet.quote, sheet.columns[leg.baseColumn]);
         (Column memory into, Column memory out) = leg.isBuy ? (quotes, bases) : (bases, quotes);
         Cells.add(_addPair(into, leg.pair), int256(leg.amountIn));
         leg.pairBalance = _addPair(out, leg.pair);

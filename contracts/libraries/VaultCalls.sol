@@ -9,7 +9,8 @@ import {Standing} from "./Standings.sol";
 /// @dev Before a column's accounts lie four words for what a call begins with, and behind them room for its changes.
 /// The Vault is a contract that this one was built for: what it returns is taken at its word.
 library VaultCalls {
-    uint256 internal constant LOG_ROW_BYTES = 57;
+    uint256 internal constant LOG_HEAD_BYTES = 21;
+    uint256 internal constant LOG_ROW_BYTES = 37;
 
     /// @dev No account so far, and room for `capacity` of them.
     function reserve(Column memory column, uint256 capacity) internal pure {
@@ -89,7 +90,8 @@ library VaultCalls {
         assembly ("memory-safe") {
             let length := shl(5, mload(balances))
             let changes := add(accounts, add(0x20, length))
-            let logAt := add(add(log, 0x20), mload(log))
+            let head := add(add(log, 0x20), mload(log))
+            let logAt := add(head, LOG_HEAD_BYTES)
             known := shl(5, known)
             for { let i := 0x20 } iszero(gt(i, length)) { i := add(i, 0x20) } {
                 let delta := mload(add(balances, i))
@@ -98,17 +100,21 @@ library VaultCalls {
                     delta := sub(delta, sar(96, mload(add(standings, i))))
                     if isQuote { immediate := mload(add(immediates, i)) }
                     if delta {
-                        // token | first 12 bytes of account; last 8 bytes of account | delta
-                        let account := mload(add(accounts, i))
-                        mstore(logAt, or(shl(96, token), shr(64, account)))
-                        mstore(add(logAt, 0x20), or(shl(192, account), shr(64, shl(120, delta))))
+                        // account | delta, whose last 5 bytes reach beyond the word.
+                        mstore(logAt, shl(96, mload(add(accounts, i))))
+                        mstore(add(logAt, 20), shl(120, delta))
                         logAt := add(logAt, LOG_ROW_BYTES)
                     }
                 }
                 // A Change.
                 mstore(add(changes, i), or(shl(48, delta), immediate))
             }
-            mstore(log, sub(sub(logAt, log), 0x20))
+            let rows := div(sub(sub(logAt, head), LOG_HEAD_BYTES), LOG_ROW_BYTES)
+            if rows {
+                // token | rows, before what was there already: the first row.
+                mstore(head, or(or(shl(96, token), shl(88, rows)), and(mload(head), sub(shl(88, 1), 1))))
+                mstore(log, sub(sub(logAt, log), 0x20))
+            }
         }
     }
 }
