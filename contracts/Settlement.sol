@@ -184,25 +184,26 @@ contract Settlement is SettlementBase {
 
     /// @dev Copies what the order says, if it makes sense.
     function _fillIn(uint256 index, Ticket memory ticket, Order memory order) private view {
-        (uint256 timeInForce, uint256 nonce) = (order.timeInForce, order.nonce);
-        bool isImmediate = timeInForce == TIF_IOC || timeInForce == TIF_FOK;
-        _requireOrder(
-            (order.kind != KIND_MARKET || isImmediate) && isImmediate == (nonce >> 48 == 0) && order.priceTicks != 0
-                && order.sizeLots != 0,
-            index
-        );
-
-        ticket.isBuy = order.side == SIDE_BUY;
+        bool isFillOrKill = order.timeInForce == TIF_FOK;
+        bool isImmediate = isFillOrKill || order.timeInForce == TIF_IOC;
         ticket.isImmediate = isImmediate;
-        ticket.isFillOrKill = timeInForce == TIF_FOK;
+        ticket.isFillOrKill = isFillOrKill;
+        ticket.isBuy = order.side == SIDE_BUY;
         ticket.flags = order.flags;
         ticket.maxFeePpm = order.maxFeePpm;
-        ticket.priceTicks = order.priceTicks;
-        ticket.sizeLots = order.sizeLots;
-        ticket.sequence = uint48(nonce);
-        ticket.slotKey = _slotKey(order.account, uint64(nonce));
-        uint256 expiry = order.expiry;
-        if (expiry != 0 && block.timestamp >= expiry + SETTLEMENT_WINDOW) ticket.refusal = REASON_EXPIRED;
+        ticket.sequence = uint48(order.nonce);
+        ticket.slotKey = _slotKey(order.account, order.nonce);
+        (ticket.priceTicks, ticket.sizeLots) = (order.priceTicks, order.sizeLots);
+        _requireOrder(isImmediate == (order.nonce >> 48 == 0) && (isImmediate || order.kind != KIND_MARKET), index);
+        _requireOrder(ticket.priceTicks != 0 && ticket.sizeLots != 0, index);
+        if (_isExpired(order.expiry)) ticket.refusal = REASON_EXPIRED;
+    }
+
+    function _isExpired(uint256 expiry) private view returns (bool) {
+        unchecked {
+            // No overflow: an expiry has 40 bits.
+            return expiry != 0 && block.timestamp >= expiry + SETTLEMENT_WINDOW;
+        }
     }
 
     /// @dev Orders of one slot follow each other, so that the first of them keeps the slot's state for all. An immediate
