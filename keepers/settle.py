@@ -18,12 +18,14 @@ import structlog
 from keepers.lease import KeptLease
 from keepers.trial import Trial, try_call, try_out
 from offchain.chain import rpc as questions
-from offchain.chain.contracts import Settlement, cut_batch, settle_calldata
+from offchain.chain.contracts import Settlement, cut_batch, places_to_cut, settle_calldata
 from offchain.chain.registry import Registry, check_contracts
 from offchain.chain.rpc import Query, Rpc
 from offchain.chain.transactions import Sender
-from offchain.domain.batch import AMM_MAKER, SettlementBatch, batch_gas_estimate
-from offchain.domain.errors import TransactionFailed
+from offchain.domain.batch import AMM_MAKER, PACKED_RULES, SettlementBatch
+from offchain.domain.errors import InvalidInput, TransactionFailed
+from offchain.domain.limits import BATCH_GAS_MAX
+from offchain.domain.packed import canonical
 from offchain.domain.units import Address
 from offchain.storage.ops import Ops
 from offchain.storage.transactions import Transaction, TransactionState
@@ -37,6 +39,8 @@ TRIES = 4
 """So often must a batch revert for the same reason when tried out: one node may lag behind the others."""
 NOT_A_FILL = frozenset(("AccessControlUnauthorizedAccount", "MalformedBatch"))
 """Reverts that no fill is to blame for."""
+OF_AN_ORDER = frozenset(("InvalidSigner", "Overfilled", "MalformedOrder"))
+"""Reverts whose first argument is an order's place in the packed batch."""
 PAUSED = "IsPaused"
 """What `settle` reverts with while the guardian's pause lasts."""
 
@@ -148,11 +152,22 @@ def _decide_first(observation: Observation, candidate: Candidate) -> list[Action
 
 
 def gas_of(batch: SettlementBatch, trial: Trial | None, gas_max: int) -> int:
-    """Gas limit: the upper bound that closed the batch, or more if it was tried out and needs more; clamped."""
+    """Gas limit: what the batch needs if every slot is fresh, but no more than closes one, or more if it was tried out
+    and needs more; clamped."""
     amm_fills = sum(fill.maker == AMM_MAKER for fill in batch.fills)
-    bound = batch_gas_estimate(len(batch.orders), len(batch.fills), amm_fills)
+    orders = len(batch.orders)
+    bound = min(BATCH_GAS_MAX, PACKED_RULES.gas(orders, len(batch.fills), amm_fills, fresh_slots=orders))
     measured = trial.gas * 115 // 100 if trial is not None else 0
     return min(gas_max, max(bound, measured))
+
+
+def name_order(batch: SettlementBatch, trial: Trial) -> str:
+    """Which order a revert speaks of: in the packed batch orders have other numbers than here. "" if of none."""
+    orders = canonical(batch).orders
+    if trial.error not in OF_AN_ORDER or not trial.arguments or trial.arguments[0] >= len(orders):
+        return ""
+    order = orders[trial.arguments[0]].order
+    return f" (the order of {order.account} with nonce {order.nonce})"
 
 
 class Settler:
@@ -166,6 +181,7 @@ class Settler:
         self._rpc, self._ops, self._sender = rpc, ops, sender
         self._registry, self._lease, self._gas_max = registry, lease, gas_max
         self._target = registry.address("Settlement")
+        self._fee_account = registry.account("feeAccount")
         self._last_fill = 0
         self._cursor: int | None = None
         self._tried: Tried | None = None
@@ -238,7 +254,7 @@ class Settler:
 
     async def _try_out(self, candidate: Candidate) -> bool:
         batch = candidate.batch
-        trial = await try_out(self._rpc, self._target, settle_calldata(batch), self._sender.address)
+        trial = await try_out(self._rpc, self._target, self._calldata(batch), self._sender.address)
         last = self._tried
         is_same = last is not None and (last.batch, last.revision, last.trial.reason) == (
             batch.batch,
@@ -256,7 +272,7 @@ class Settler:
         trial = self._tried.trial if self._tried is not None and self._tried.batch == batch.batch else None
         gas = gas_of(batch, trial, self._gas_max)
         job = f"{KIND}:{batch.batch}"
-        row = await self._sender.send(job, self._target, settle_calldata(batch), gas, candidate.revision)
+        row = await self._sender.send(job, self._target, self._calldata(batch), gas, candidate.revision)
         self._tried = None
         if row is not None:
             _log.info(
@@ -264,7 +280,8 @@ class Settler:
             )
 
     async def _blame(self, candidate: Candidate, reason: str) -> None:
-        """Finds the first fill with which the batch reverts, by trying out ever shorter parts of it; then halts."""
+        """Finds the first fill with which the batch reverts, by trying out ever shorter parts of it; then halts. The
+        fills of a fill-or-kill order are one to the contract: the first of them stands for all."""
         batch = candidate.batch
         remedy = "Mend the cause, then start the keeper again"
         whole = await self._try_part(batch, len(batch.fills))
@@ -273,23 +290,33 @@ class Settler:
             return
         if whole.error in NOT_A_FILL:
             raise TransactionFailed(f"batch {batch.batch} reverts: {whole.reason}", remedy=remedy)
-        good, bad = 0, len(batch.fills)
+        places = [0, *places_to_cut(batch)]
+        good, bad = 0, len(places) - 1
         while bad - good > 1:
             middle = (good + bad) // 2
-            if (await self._try_part(batch, middle)).succeeds:
+            if (await self._try_part(batch, places[middle])).succeeds:
                 good = middle
             else:
                 bad = middle
-        fill = batch.first + bad - 1
-        cause = (await self._try_part(batch, bad)).reason or reason
+        fill = batch.first + places[good]
+        last = await self._try_part(batch, places[bad])
+        cause = f"{last.reason or reason}{name_order(cut_batch(batch, places[bad]), last)}"
         raise TransactionFailed(
             f"fill {fill} sinks batch {batch.batch} (fills {batch.first} to {batch.last}): {cause}",
             remedy=f"Take it back with a RefuseFill of fill {fill}, then start the keeper again",
         )
 
     async def _try_part(self, batch: SettlementBatch, fills: int) -> Trial:
-        calldata = settle_calldata(cut_batch(batch, fills))
+        calldata = self._calldata(cut_batch(batch, fills))
         return await try_call(self._rpc, self._target, calldata, self._sender.address)
+
+    def _calldata(self, batch: SettlementBatch) -> bytes:
+        """A batch that has no packed form stops the keeper: trying again would change nothing."""
+        try:
+            return settle_calldata(batch, self._fee_account)
+        except InvalidInput as error:
+            remedy = error.remedy or "Take the fill back with a RefuseFill, then start the keeper again"
+            raise TransactionFailed(f"batch {batch.batch}: {error.message}", remedy=remedy) from error
 
     def _note(self, ended: Sequence[Transaction]) -> None:
         for row in ended:

@@ -1,6 +1,6 @@
 """Trying a transaction out before it is sent: what it would cost, or why it would revert."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from offchain.chain import rpc as questions
 from offchain.chain.contracts import ERRORS
@@ -9,11 +9,13 @@ from offchain.domain.units import Address
 
 
 class Trial(NamedTuple):
-    """`gas` used, or `reason` of the revert in words and `error`, its name ("" if it is not one of the contracts')."""
+    """`gas` used, or `reason` of the revert in words and `error`, its name ("" if it is not one of the contracts'),
+    with its `arguments`."""
 
     gas: int = 0
     reason: str = ""
     error: str = ""
+    arguments: tuple[Any, ...] = ()
 
     @property
     def succeeds(self) -> bool:
@@ -40,6 +42,6 @@ async def try_call(rpc: Rpc, to: Address, calldata: bytes, sender: Address, firs
 
 
 def explained(refused: RpcRefused) -> Trial:
-    name, _ = ERRORS.find(refused.payload)
+    name, arguments = ERRORS.find(refused.payload)
     reason = ERRORS.explain(refused.payload) if refused.payload else refused.reason or "refused"
-    return Trial(reason=reason, error=name)
+    return Trial(reason=reason, error=name, arguments=arguments)

@@ -165,6 +165,10 @@ class Venue(NamedTuple):
         return self.registry.address("OrderbookCommitment")
 
     @property
+    def fee_account(self) -> Address:
+        return self.registry.account("feeAccount")
+
+    @property
     def usdc(self) -> Address:
         return self.registry.quote_token
 
@@ -239,7 +243,13 @@ def deploy(chain: LocalChain) -> Venue:
     chain.rpc("evm_setBlockGasLimit", hex(BLOCK_GAS))
     chain.mine()
     market = MarketEntry(market=MARKET, base_token=synth)
-    registry = Registry(chain_id=CHAIN_ID, quote_token=usdc, contracts=contracts, markets={"hBTC-USDC": market})
+    registry = Registry(
+        chain_id=CHAIN_ID,
+        quote_token=usdc,
+        contracts=contracts,
+        markets={"hBTC-USDC": market},
+        accounts={"feeAccount": address_of("fees")},
+    )
     return Venue(registry, chain.rpc("anvil_dumpState"))
 
 

@@ -10,14 +10,14 @@ from typing import NamedTuple
 import msgspec
 
 from offchain.chain.abi import ErrorTable, Function
-from offchain.domain.batch import AMM_MAKER, BatchFill, EpochHeader, SettlementBatch, SignedOrder
+from offchain.domain.batch import AMM_MAKER, EpochHeader, SettlementBatch, SignedOrder
 from offchain.domain.eip712 import Withdrawal
-from offchain.domain.order import Order
+from offchain.domain.order import TimeInForce
+from offchain.domain.packed import pack
 from offchain.domain.units import Address, from_hex
 
 ORDER = "(address,uint8,uint32,uint8,uint8,uint8,uint16,uint64,uint64,uint64,int32,uint64,uint40)"
-FILL = "(uint16,uint16,uint64,int32,int32)"
-BATCH = f"(uint64,{ORDER}[],bytes[],{FILL}[],uint128[])"
+AGENT_TERMS = "(address,uint40,uint128,uint32[])"
 HEADER = "(uint64,bytes32,uint64,uint64,bytes32,bytes32,bytes32,uint128,uint32,bytes32)"
 AUTHORIZATION = "(uint256,uint256,bytes)"
 WITHDRAWAL = "(address,address,uint256,address,bool,uint256,uint256)"
@@ -65,9 +65,16 @@ class Vault:
 class Settlement:
     """Twin: ISettlement.sol."""
 
-    settle = Function(f"settle({BATCH})")
+    settle = Function("settle(bytes)")
     cancel = Function("cancel(uint64)")
+    cancel_many = Function("cancelMany(uint64[])")
     cancel_all = Function("cancelAll(uint48)")
+    register_agent = Function(f"registerAgent({AGENT_TERMS})")
+    register_agent_for = Function(f"registerAgentFor(address,{AGENT_TERMS},uint256,bytes)")
+    revoke_agent = Function("revokeAgent(address,address)")
+    agent_of = Function("agentOf(address,address)", "uint40", "uint40", "uint128")
+    is_agent_for = Function("isAgentFor(address,address,uint32)", "bool")
+    nonces = Function("nonces(address)", "uint256")
     list_market = Function("listMarket(uint32,address,uint128,uint64,string)")
     last_fill = Function("lastFill()", "uint64")
     market_of = Function("marketOf(uint32)", "(address,uint128,uint64)")
@@ -200,6 +207,11 @@ SETTLEMENT_ERRORS = ErrorTable(
     "MalformedMarket(uint32)",
     "BrokenPromise(uint64,uint256,uint256)",
     "ForeignAmmFactory(address)",
+    "MalformedAgent()",
+    "AgentStillBinds(address,address)",
+    "NoAgent(address,address)",
+    "NotYours(address,address)",
+    "DeadlinePassed(uint256)",
 )
 VAULT_ERRORS = ErrorTable(
     "ZeroAmount()",
@@ -324,11 +336,9 @@ def decode_reconciliation(raw: bytes) -> Reconciliation:
     )
 
 
-def settle_calldata(batch: SettlementBatch) -> bytes:
-    orders = [_order(signed.order) for signed in batch.orders]
-    signatures = [from_hex(signed.signature) for signed in batch.orders]
-    fills = [_fill(fill) for fill in batch.fills]
-    return Settlement.settle.encode((batch.first, orders, signatures, fills, list(batch.amm_quotes)))
+def settle_calldata(batch: SettlementBatch, fee_account: Address) -> bytes:
+    """`fee_account` is the venue's. `InvalidInput` for a batch that has no packed form."""
+    return Settlement.settle.encode(pack(batch, fee_account))
 
 
 def commit_calldata(header: EpochHeader) -> bytes:
@@ -376,28 +386,24 @@ def cut_batch(batch: SettlementBatch, fills: int) -> SettlementBatch:
     return SettlementBatch(batch.batch, batch.first, tuple(orders), tuple(moved), quotes)
 
 
+def places_to_cut(batch: SettlementBatch) -> list[int]:
+    """After how many fills `cut_batch` may cut: nowhere inside the fills of one fill-or-kill order, which the contract
+    takes together or not at all. Ascending; the last one is the whole batch."""
+    takers = [fill.taker if fill.size_lots else None for fill in batch.fills]
+    return [
+        place
+        for place in range(1, len(takers) + 1)
+        if place == len(takers)
+        or takers[place] is None
+        or takers[place] != takers[place - 1]
+        or not _is_fok(batch, takers[place])
+    ]
+
+
+def _is_fok(batch: SettlementBatch, order: int | None) -> bool:
+    return order is not None and batch.orders[order].order.time_in_force is TimeInForce.FOK
+
+
 def to_checked_address(value: object) -> Address:
     """What eth-abi decodes an address to, as the key that is used everywhere."""
     return Address(str(value).lower())
-
-
-def _order(order: Order) -> tuple[object, ...]:
-    return (
-        order.account,
-        order.subaccount,
-        order.market,
-        int(order.side),
-        int(order.kind),
-        int(order.time_in_force),
-        order.flags,
-        order.price_ticks,
-        order.size_lots,
-        order.trigger_ticks,
-        order.max_fee_ppm,
-        order.nonce,
-        order.expiry,
-    )
-
-
-def _fill(fill: BatchFill) -> tuple[int, ...]:
-    return fill.maker, fill.taker, fill.size_lots, fill.maker_fee_ppm, fill.taker_fee_ppm

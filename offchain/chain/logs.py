@@ -13,10 +13,12 @@ from offchain.chain.abi import Event
 from offchain.chain.replies import MalformedReply, RawLog
 from offchain.domain import chainlog as c
 from offchain.domain.chainlog import AnyChainLog
-from offchain.domain.units import Address
+from offchain.domain.units import Address, to_address
 
 REFUSAL_BYTES = 3
 """A refusal in `BatchSettled.refusals`: uint16 offset, uint8 reason."""
+CHANGE_BYTES = 57
+"""A change in `BatchSettled.changes`: address token, address account, int136 delta."""
 
 VAULT_EVENTS: dict[str, type[AnyChainLog]] = {
     "Deposited(uint64 indexed sequence, address indexed account, address indexed token, uint256 amount,"
@@ -38,9 +40,12 @@ VAULT_EVENTS: dict[str, type[AnyChainLog]] = {
     "SynthBurned(uint64 indexed sequence, address indexed token, address indexed account, uint256 amount,"
     " uint256 balance, uint256 approval, uint256 requestRemaining)": c.SynthBurned,
     "SynthRegistered(uint64 indexed sequence, address indexed token)": c.SynthRegistered,
+    "LossDeclared(uint64 indexed sequence, uint256 index, uint256 newIndex, uint256 shortfall)": c.LossDeclared,
 }
 SETTLEMENT_EVENTS: dict[str, type[AnyChainLog]] = {
-    "BatchSettled(uint64 indexed sequence, uint64 indexed first, uint64 last, bytes refusals)": c.BatchSettled,
+    "BatchSettled(uint64 indexed sequence, uint64 indexed first, uint64 last, bytes refusals, bytes changes)": (
+        c.BatchSettled
+    ),
     "AmmLegSettled(uint64 indexed sequence, uint32 indexed market, uint64 fill, bool isBuy, uint128 amountIn,"
     " uint128 amountOut)": c.AmmLegSettled,
     "MarketListed(uint64 indexed sequence, uint32 indexed market, address indexed baseToken,"
@@ -51,6 +56,11 @@ SETTLEMENT_EVENTS: dict[str, type[AnyChainLog]] = {
     ),
     "AllOrdersCancelled(uint64 indexed sequence, address indexed account, uint48 floor, uint40 effectiveAt)": (
         c.AllOrdersCancelledOnChain
+    ),
+    "AgentRegistered(uint64 indexed sequence, address indexed account, address indexed agent, uint40 expiry,"
+    " uint128 notional, uint32[] markets)": c.AgentRegistered,
+    "AgentRevoked(uint64 indexed sequence, address indexed account, address indexed agent, uint40 effectiveAt)": (
+        c.AgentRevoked
     ),
 }
 
@@ -100,12 +110,24 @@ def decode_refusals(packed: bytes) -> tuple[tuple[int, int], ...]:
     )
 
 
+def decode_changes(packed: bytes) -> tuple[tuple[Address, Address, int], ...]:
+    """(token, account, delta) triples."""
+    if len(packed) % CHANGE_BYTES:
+        raise MalformedReply(f"{len(packed)} bytes of changes")
+    rows = (packed[at : at + CHANGE_BYTES] for at in range(0, len(packed), CHANGE_BYTES))
+    return tuple(
+        (to_address(row[:20]), to_address(row[20:40]), int.from_bytes(row[40:], "big", signed=True)) for row in rows
+    )
+
+
 _CHANGES: dict[str, Callable[[Any], Any]] = {
     "account": str.lower,
     "token": str.lower,
     "destination": str.lower,
     "base_token": str.lower,
+    "agent": str.lower,
     "refusals": decode_refusals,
+    "changes": decode_changes,
 }
 
 

@@ -1,35 +1,66 @@
-"""A batch as the settler sends it, an epoch's header as the committer sends it, and the gas a batch will need.
+"""A batch before it is packed, an epoch's header as the committer sends it, and the gas a batch will need.
 
-Twins: `struct Batch`, `struct Fill`, `struct Header` in contracts/interfaces/Types.sol.
+Twins: `struct Header` in contracts/interfaces/Types.sol; `domain.packed` says how a batch travels.
 """
 
 import msgspec
 
+from offchain.domain.eip712 import BulkProof
 from offchain.domain.keccak import keccak
+from offchain.domain.limits import BATCH_BLOCK_PERCENT, BATCH_GAS_MAX, FILLS_PER_BATCH_MAX
 from offchain.domain.order import Order
 
-GAS_BATCH_BASE = 120_000
-GAS_PER_ORDER = 76_000
-GAS_PER_FILL = 14_000
-"""An upper bound that tests/forge/SettlementGas.t.sol holds: fresh accounts, fresh slots, a market for every pair."""
+
+class BatchRules(msgspec.Struct, frozen=True, kw_only=True):
+    """What a venue's Settlement takes as one batch, and what it costs: upper bounds.
+
+    A field of the command that opens the venue. The defaults are those of the venues whose journals do not say.
+    """
+
+    fills_max: int = 40
+    gas_base: int = 120_000
+    gas_per_order: int = 76_000
+    gas_per_fresh_slot: int = 0
+    """On top, for an order in whose slot nothing of its account has settled before. 0: no difference is made."""
+    gas_per_fill: int = 14_000
+    gas_per_amm_fill: int = 250_000
+    """On top, for a fill with an AMM pair."""
+    is_fok_whole: bool = False
+    """The fills of a fill-or-kill order settle all or none, so they are taken back together."""
+
+    def gas(self, orders: int, fills: int, amm_fills: int = 0, fresh_slots: int = 0) -> int:
+        """Upper bound for this many distinct orders and fills, and AMM fills and fresh slots among them."""
+        per_order = self.gas_per_order * orders + self.gas_per_fresh_slot * fresh_slots
+        return self.gas_base + per_order + self.gas_per_fill * fills + self.gas_per_amm_fill * amm_fills
 
 
-GAS_PER_AMM_FILL = 250_000
-"""On top, for a fill with an AMM pair: tests/forge/SettlementAmmGas.t.sol holds it."""
+PACKED_RULES = BatchRules(
+    fills_max=FILLS_PER_BATCH_MAX,
+    gas_base=70_000,
+    gas_per_order=27_000,
+    gas_per_fresh_slot=40_000,
+    gas_per_fill=4_000,
+    gas_per_amm_fill=250_000,
+    is_fok_whole=True,
+)
+"""Of `Settlement.settle(bytes)`: tests/forge/SettlementGas.t.sol and SettlementAmmGas.t.sol hold the figures."""
 
 
-def batch_gas_estimate(orders: int, fills: int, amm_fills: int = 0) -> int:
-    """Upper bound of the gas of a batch with this many distinct orders, fills, and AMM fills among them."""
-    return GAS_BATCH_BASE + GAS_PER_ORDER * orders + GAS_PER_FILL * fills + GAS_PER_AMM_FILL * amm_fills
+def batch_gas_max(block_gas_limit: int) -> int:
+    """What a batch may need on a chain with such blocks."""
+    return min(BATCH_GAS_MAX, block_gas_limit * BATCH_BLOCK_PERCENT // 100)
 
 
 AMM_MAKER = 2**16 - 1
-"""`BatchFill.maker` of a fill whose maker is the market's AMM pair. Twin: AMM_MAKER."""
+"""`BatchFill.maker` of a fill whose maker is the market's AMM pair."""
 
 
-class SignedOrder(msgspec.Struct, frozen=True):
+class SignedOrder(msgspec.Struct, frozen=True, omit_defaults=True):
+    """`signature` is over the order, or over the tree that `proof` leads to."""
+
     order: Order
     signature: str
+    proof: BulkProof | None = None
 
 
 class BatchFill(msgspec.Struct, frozen=True):

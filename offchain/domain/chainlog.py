@@ -108,11 +108,13 @@ class AllOrdersCancelledOnChain(ChainLog, frozen=True, kw_only=True, tag="all_or
 
 
 class BatchSettled(ChainLog, frozen=True, kw_only=True, tag="batch_settled"):
-    """`refusals` holds (fill offset from `first`, reason) pairs."""
+    """`refusals` holds (fill offset from `first`, reason) pairs; `changes` (token, account, delta) of each balance that
+    the batch changed, None where the contract did not say."""
 
     first: int
     last: int
     refusals: tuple[tuple[int, int], ...]
+    changes: tuple[tuple[Address, Address, int], ...] | None = None
 
 
 class AmmLegSettled(ChainLog, frozen=True, kw_only=True, tag="amm_leg_settled"):
@@ -124,6 +126,32 @@ class AmmLegSettled(ChainLog, frozen=True, kw_only=True, tag="amm_leg_settled"):
     is_buy: bool
     amount_in: int
     amount_out: int
+
+
+class AgentRegistered(ChainLog, frozen=True, kw_only=True, tag="agent_registered"):
+    """`agent` may sign orders of `account`: until `expiry` (unix seconds), for `notional` quote units in all, in these
+    markets (none: in every one)."""
+
+    account: Address
+    agent: Address
+    expiry: int
+    notional: int
+    markets: tuple[int, ...]
+
+
+class AgentRevoked(ChainLog, frozen=True, kw_only=True, tag="agent_revoked"):
+    account: Address
+    agent: Address
+    effective_at: int
+
+
+class LossDeclared(ChainLog, frozen=True, kw_only=True, tag="loss_declared"):
+    """The Vault holds `shortfall` atoms less of the settlement token than its units stood for: each unit stands for
+    less from now on. `index` before and `new_index` after, as the Vault scales them."""
+
+    index: int
+    new_index: int
+    shortfall: int
 
 
 AnyChainLog = (
@@ -141,4 +169,7 @@ AnyChainLog = (
     | AllOrdersCancelledOnChain
     | BatchSettled
     | AmmLegSettled
+    | AgentRegistered
+    | AgentRevoked
+    | LossDeclared
 )

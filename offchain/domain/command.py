@@ -10,6 +10,7 @@ from typing import ClassVar
 
 import msgspec
 
+from offchain.domain.batch import BatchRules
 from offchain.domain.chainlog import AnyChainLog
 from offchain.domain.errors import InvalidInput
 from offchain.domain.market import MarketState
@@ -70,6 +71,8 @@ class OpenVenue(msgspec.Struct, frozen=True, kw_only=True, tag="open_venue"):
     """Who may list, pause, resume and delist markets."""
     listed_state: MarketState = MarketState.ACTIVE
     """The state in which a market begins."""
+    batch_rules: BatchRules = BatchRules()
+    """What Settlement takes as one batch."""
 
 
 class AdvanceTime(msgspec.Struct, frozen=True, kw_only=True, tag="advance_time"):

@@ -1,15 +1,20 @@
 """Canonical bytes: everything that is hashed or signed, and nothing else. JSON is never hashed.
 
-Twins: `contracts/libraries/OrderHash.sol` and the type hashes of Vault and OrderbookCommitment; tests/parity compares
-them.
+Twins: `contracts/libraries/OrderHash.sol`, `AgentHash.sol`, `BulkTree.sol` and the type hashes of Vault and
+OrderbookCommitment; tests/parity compares them.
 """
 
 import struct
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import msgspec
+
+from offchain.domain.errors import InvalidInput
 from offchain.domain.keccak import keccak
+from offchain.domain.limits import BULK_DEPTH
 from offchain.domain.order import Order
-from offchain.domain.units import Address, from_hex
+from offchain.domain.units import Address, Digest, from_hex
 
 ORDER_TYPE = (
     "Order(address account,uint8 subaccount,uint32 market,uint8 side,uint8 kind,uint8 timeInForce,uint16 flags,"
@@ -17,6 +22,11 @@ ORDER_TYPE = (
 )
 CANCEL_TYPE = "Cancel(address account,uint64 nonce)"
 CANCEL_ALL_TYPE = "CancelAll(address account,uint48 floor)"
+AGENT_TYPE = (
+    "Agent(address account,address agent,uint40 expiry,uint128 notional,uint32[] markets,"
+    "uint256 nonce,uint256 deadline)"
+)
+BULK_ORDER_TYPE = "BulkOrder(bytes32 root)"
 WITHDRAW_TYPE = (
     "Withdraw(address account,address token,uint256 amount,address destination,bool asCxpt,uint256 nonce,"
     "uint256 deadline)"
@@ -25,6 +35,9 @@ APPROVAL_TYPE = "Approval(address account,address token,uint256 amount,bytes32 p
 RECEIPT_TYPE = "Receipt(uint64 sequence,uint64 at,bytes32 orderHash)"
 SESSION_TYPE = "Session(address account,uint64 issuedAt,uint64 expiry)"
 DOMAIN_TYPE = "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
+
+LOW_S_MAX = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0
+"""Half of secp256k1's order: a signature with a larger s is accepted nowhere."""
 
 DOMAIN_NAME = "HOOATS"
 DOMAIN_VERSION = "1"
@@ -35,6 +48,8 @@ PURPOSE_BURN = keccak(b"HOOATS.burn")
 _ORDER_TYPE_HASH = keccak(ORDER_TYPE.encode())
 _CANCEL_TYPE_HASH = keccak(CANCEL_TYPE.encode())
 _CANCEL_ALL_TYPE_HASH = keccak(CANCEL_ALL_TYPE.encode())
+_AGENT_TYPE_HASH = keccak(AGENT_TYPE.encode())
+_BULK_ORDER_TYPE_HASH = keccak(BULK_ORDER_TYPE.encode())
 _WITHDRAW_TYPE_HASH = keccak(WITHDRAW_TYPE.encode())
 _APPROVAL_TYPE_HASH = keccak(APPROVAL_TYPE.encode())
 _RECEIPT_TYPE_HASH = keccak(RECEIPT_TYPE.encode())
@@ -96,6 +111,97 @@ def cancel_digest(separator: bytes, account: Address, nonce: int) -> bytes:
 
 def cancel_all_digest(separator: bytes, account: Address, floor: int) -> bytes:
     return digest(separator, keccak(_CANCEL_ALL_TYPE_HASH + _address(account) + _uint(floor)))
+
+
+class AgentTerms(NamedTuple):
+    """What an account lets a key sign in its name. Twin: `struct AgentTerms`.
+
+    `notional` in quote units, over all fills; no `markets` means every market.
+    """
+
+    agent: Address
+    expiry: int
+    notional: int
+    markets: tuple[int, ...]
+
+
+def agent_digest(separator: bytes, account: Address, terms: AgentTerms, nonce: int, deadline: int) -> bytes:
+    """What an account signs to have an agent registered by anyone; `separator` is that of Settlement."""
+    words = (
+        _address(account),
+        _address(terms.agent),
+        _uint(terms.expiry),
+        _uint(terms.notional),
+        keccak(b"".join(_uint(market) for market in terms.markets)),
+        _uint(nonce),
+        _uint(deadline),
+    )
+    return digest(separator, keccak(_AGENT_TYPE_HASH + b"".join(words)))
+
+
+# --- orders under one signature: a tree of 2**BULK_DEPTH leaves, of which an unused one is 0 ---
+
+
+class BulkProof(msgspec.Struct, frozen=True):
+    """Where an order is in the tree that its agent signed: `siblings` as 0x-hex, the leaf's first."""
+
+    position: int
+    siblings: tuple[Digest, ...]
+
+
+def bulk_root(orders: Sequence[Order]) -> bytes:
+    """Root of the tree of these orders; `InvalidInput` for none of them or too many."""
+    return _bulk_levels(orders)[-1][0]
+
+
+def bulk_proof(orders: Sequence[Order], position: int) -> BulkProof:
+    """Of the order at `position`."""
+    assert 0 <= position < len(orders)
+    levels = _bulk_levels(orders)
+    siblings = tuple(Digest("0x" + levels[level][position >> level ^ 1].hex()) for level in range(BULK_DEPTH))
+    return BulkProof(position, siblings)
+
+
+def bulk_root_of(order: Order, proof: BulkProof) -> bytes:
+    """The root that a proof leads to. `InvalidInput` if it cannot be a proof."""
+    if not 0 <= proof.position < 1 << BULK_DEPTH or len(proof.siblings) != BULK_DEPTH:
+        raise InvalidInput(
+            f"a proof of position {proof.position} with {len(proof.siblings)} siblings",
+            field="proof",
+            remedy=f"A position below {1 << BULK_DEPTH} and {BULK_DEPTH} siblings",
+        )
+    found = _bulk_leaf(order)
+    for level, sibling in enumerate(proof.siblings):
+        other = from_hex(sibling)
+        found = _bulk_node(other, found) if proof.position >> level & 1 else _bulk_node(found, other)
+    return found
+
+
+def bulk_digest(separator: bytes, root: bytes) -> bytes:
+    """What an agent signs for all orders of a tree; `separator` is that of Settlement."""
+    return digest(separator, keccak(_BULK_ORDER_TYPE_HASH + root))
+
+
+def _bulk_levels(orders: Sequence[Order]) -> list[list[bytes]]:
+    """From the leaves to the root."""
+    if not 0 < len(orders) <= 1 << BULK_DEPTH:
+        raise InvalidInput(
+            f"{len(orders)} orders under one signature", field="orders", remedy=f"From 1 to {1 << BULK_DEPTH}"
+        )
+    level = [_bulk_leaf(order) for order in orders]
+    levels = [level + [bytes(32)] * ((1 << BULK_DEPTH) - len(level))]
+    while len(levels[-1]) > 1:
+        below = levels[-1]
+        levels.append([_bulk_node(below[at], below[at + 1]) for at in range(0, len(below), 2)])
+    return levels
+
+
+def _bulk_leaf(order: Order) -> bytes:
+    return keccak(b"\x00" + order_struct_hash(order))
+
+
+def _bulk_node(left: bytes, right: bytes) -> bytes:
+    return keccak(b"\x01" + left + right)
 
 
 class Withdrawal(NamedTuple):

@@ -72,6 +72,14 @@ class RefusalCause(IntEnum):
     OPERATOR = 5
     AMM = 6
     """The pair would have given less; nobody is at fault."""
+    GROUP = 7
+    """Another fill of the same fill-or-kill order was refused; nobody is at fault."""
+    AGENT = 8
+    """The agent who signed the order may not, or not any more."""
+
+
+FAULTLESS = frozenset((RefusalCause.AMM, RefusalCause.GROUP))
+"""Causes of which neither side is at fault."""
 
 
 REFUSAL_TAKER_BIT = 0x80
@@ -256,6 +264,26 @@ class ApprovalReleased(Event, frozen=True, kw_only=True, tag="approval_released"
     used: bool
 
 
+class AgentChanged(Event, frozen=True, kw_only=True, tag="agent_changed"):
+    """`agent` may sign for `account` on these terms; `is_revoked`: no more. `notional` in quote units; no `markets`
+    means every market."""
+
+    account: Address
+    agent: Address
+    expiry: int
+    notional: int
+    markets: tuple[int, ...]
+    is_revoked: bool = False
+
+
+class IndexLowered(Event, frozen=True, kw_only=True, tag="index_lowered"):
+    """A loss was declared on chain: a unit of the settlement token is worth less. Balances in units stay."""
+
+    index: int
+    new_index: int
+    shortfall: int
+
+
 class CommandRejected(Event, frozen=True, kw_only=True, tag="command_rejected"):
     """A command other than an order changed nothing."""
 
@@ -346,6 +374,8 @@ AnyEvent = (
     | AccountRestricted
     | ApprovalGranted
     | ApprovalReleased
+    | AgentChanged
+    | IndexLowered
     | CommandRejected
     | OperatorsChanged
     | MarketRequested

@@ -35,13 +35,19 @@ RECENT_ORDERS_PER_ACCOUNT: Final = 10_000
 """Closed orders whose digest and client order id still answer with the first result."""
 
 # --- settlement ---
-FILLS_PER_BATCH_MAX: Final = 40
-"""Twin of Settlement's bound; the gas estimate of `domain.batch` usually closes a batch earlier."""
-FILLS_PER_IMMEDIATE_ORDER_MAX: Final = 13
-"""The fills of an immediate order share one batch; this many with fresh makers fit BATCH_GAS_MAX."""
+FILLS_PER_BATCH_MAX: Final = 100
+"""Twin of Settlement's MAX_FILLS; the gas estimate of `domain.batch` usually closes a batch earlier."""
+ORDERS_PER_BATCH_MAX: Final = 200
+"""Two of its own for every fill."""
+FILLS_PER_IMMEDIATE_ORDER_MAX: Final = 40
+"""The fills of an immediate order share one batch; this many with makers in used slots fit BATCH_GAS_MAX."""
 assert FILLS_PER_IMMEDIATE_ORDER_MAX <= FILLS_PER_BATCH_MAX
 BATCH_GAS_MAX: Final = 1_400_000
 """Under half of a 3M-gas block, so that two batches share one and neither waits for an empty one."""
+BATCH_BLOCK_PERCENT: Final = 60
+"""Of a smaller block a batch takes no more than this, so that it need not wait for an empty one."""
+BULK_DEPTH: Final = 5
+"""Twin of BulkTree.DEPTH: 32 orders under one signature."""
 BATCHES_IN_FLIGHT_MAX: Final = 8
 """HyperEVM's mempool takes the next 8 nonces of an address."""
 FILLS_PER_RESTING_ORDER_MAX: Final = 100

@@ -45,7 +45,8 @@ def order_events(known: Ticket | ClosedOrder | OrderRejected) -> tuple[AnyEvent,
 
 
 def describe(state: State) -> Iterator[AnyEvent]:
-    """Operators, markets, pools, fees, venue, open orders, levels, balances, restrictions, open countersignatures."""
+    """Operators, markets, pools, fees, venue, open orders, levels, balances, restrictions, open countersignatures,
+    agents, the last loss."""
     if state.venue is None:
         return
     if state.operators:
@@ -74,6 +75,10 @@ def describe(state: State) -> Iterator[AnyEvent]:
             yield balance_event(balance)
     for nonce in sorted(state.approvals.open):
         yield state.approvals.open[nonce]
+    for key in sorted(state.agents):
+        yield state.agents[key]
+    if state.loss is not None:
+        yield state.loss
 
 
 def market_event(market: Market) -> MarketOpened:

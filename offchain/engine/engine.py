@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import assert_never
 
-from offchain.domain.batch import SettlementBatch, batch_gas_estimate
+from offchain.domain.batch import BatchRules, SettlementBatch
 from offchain.domain.command import (
     AdvanceTime,
     CancelAll,
@@ -32,6 +32,7 @@ from offchain.domain.command import (
 )
 from offchain.domain.eip712 import domain_separator
 from offchain.domain.event import (
+    AgentChanged,
     AnyEvent,
     CloseReason,
     EpochClosed,
@@ -164,7 +165,7 @@ class Engine:
         for account in (command.fee_account, command.treasury_account, command.insurance_account):
             state.account(account)
         state.maker_fee_ppm, state.taker_fee_ppm = command.maker_fee_ppm, command.taker_fee_ppm
-        state.backlog = Backlog(command.batch_interval_millis, command.batch_gas_max)
+        state.backlog = Backlog(command.batch_interval_millis, command.batch_gas_max, command.batch_rules)
         state.events.append(FeesChanged(maker_fee_ppm=state.maker_fee_ppm, taker_fee_ppm=state.taker_fee_ppm))
         state.events.append(VenueStateChanged(state=state.gate.state, reason=state.gate.reason))
         if command.operators:
@@ -268,6 +269,11 @@ class Engine:
         return self._state.gate
 
     @property
+    def agents(self) -> Mapping[tuple[Address, Address], AgentChanged]:
+        """By account and agent, revoked and expired ones among them."""
+        return self._state.agents
+
+    @property
     def flows(self) -> dict[Address, int]:
         """Per token: deposits - withdrawals + minted - burned, as the chain reported them."""
         return {token: flow.net for token, flow in self._state.ledger.flows.items()}
@@ -326,14 +332,23 @@ def _is_schedule(maker_fee_ppm: int, taker_fee_ppm: int) -> bool:
     return 0 <= taker_fee_ppm <= FEE_PPM_MAX and -taker_fee_ppm <= maker_fee_ppm <= FEE_PPM_MAX
 
 
+def _are_rules(rules: BatchRules) -> bool:
+    """Nothing costs less than nothing, and no batch is longer than the packed form takes."""
+    gas = (rules.gas_base, rules.gas_per_order, rules.gas_per_fresh_slot, rules.gas_per_fill, rules.gas_per_amm_fill)
+    return rules.fills_max <= FILLS_PER_BATCH_MAX and all(0 <= figure < 2**63 for figure in gas)
+
+
 def _is_sane(venue: OpenVenue) -> bool:
-    """Fees as in `SetFees`; the largest group of fills fits a batch; markets can begin in that state."""
-    fills = venue.fills_per_immediate_order_max
+    """Fees as in `SetFees`; the largest group of fills fits a batch if all slots were used before, and a single fill
+    does in any case; markets can begin in that state."""
+    fills, rules, gas_max = venue.fills_per_immediate_order_max, venue.batch_rules, venue.batch_gas_max
     return (
         _is_schedule(venue.maker_fee_ppm, venue.taker_fee_ppm)
         and venue.batch_interval_millis >= 0
-        and 1 <= fills <= FILLS_PER_BATCH_MAX
-        and batch_gas_estimate(fills + 1, fills) <= venue.batch_gas_max
+        and _are_rules(rules)
+        and 1 <= fills <= rules.fills_max
+        and rules.gas(fills + 1, fills) <= gas_max
+        and rules.gas(2, 1, fresh_slots=2) <= gas_max
         and are_operators(venue.operators)
         and venue.listed_state is not MarketState.DELISTED
     )

@@ -10,9 +10,10 @@ from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-from offchain.domain.batch import AMM_MAKER, BatchFill, SettlementBatch, SignedOrder, batch_gas_estimate
+from offchain.domain.batch import AMM_MAKER, BatchFill, BatchRules, SettlementBatch, SignedOrder
 from offchain.domain.event import BatchClosed
-from offchain.domain.limits import FILLS_PER_BATCH_MAX, SETTLEMENT_MILLIS_PER_FILL
+from offchain.domain.limits import SETTLEMENT_MILLIS_PER_FILL
+from offchain.domain.order import TimeInForce
 from offchain.domain.units import Address
 from offchain.engine.ledger import AmmLegs, Legs
 from offchain.engine.orders import Ticket
@@ -103,12 +104,14 @@ class Backlog:
         "open_first",
         "orders",
         "pools",
+        "rules",
         "unsettled",
     )
 
-    def __init__(self, interval_millis: int, gas_max: int) -> None:
+    def __init__(self, interval_millis: int, gas_max: int, rules: BatchRules) -> None:
         self.interval = interval_millis
         self.gas_max = gas_max
+        self.rules = rules
         self.unsettled: dict[int, Fill] = {}
         """Undecided ones."""
         self.batches: dict[int, Batch] = {}
@@ -119,8 +122,8 @@ class Backlog:
         self.decided_batch = 0
         self.open_first = 1
         """The first fill of the open batch, which may have none yet."""
-        self.orders: dict[int, None] = {}
-        """Sequences of the distinct orders of the open batch."""
+        self.orders: dict[int, bool] = {}
+        """The distinct orders of the open batch by sequence, and whether their slots are fresh."""
         self.open_amm_fills = 0
         """How many fills of the open batch are with pairs."""
         self.pools: dict[Address, int] = {}
@@ -147,10 +150,10 @@ class Backlog:
     def add(self, fills: Sequence[Fill]) -> list[BatchClosed]:
         """Takes fills that must share a batch, in match order; returns the batches that this closed."""
         closed = []
-        new = {ticket.sequence for fill in fills for ticket in fill.tickets}.difference(self.orders)
+        orders = self.orders | {ticket.sequence: ticket.is_fresh for fill in fills for ticket in fill.tickets}
         open_count, amm_fills = fills[0].number - self.open_first, sum(fill.maker is None for fill in fills)
         amm_fills += self.open_amm_fills
-        if open_count and not self._fits(len(self.orders) + len(new), open_count + len(fills), amm_fills):
+        if open_count and not self._fits(orders, open_count + len(fills), amm_fills):
             closed.append(self.close(fills[0].number - 1))
             open_count = 0
         if open_count == 0:
@@ -160,14 +163,14 @@ class Backlog:
             self.last_fill = fill.number
             self.unsettled[fill.number] = fill
             self.open_up(fill)
-        if not self._fits(len(self.orders), self.last_fill - self.open_first + 2, self.open_amm_fills):
+        if not self._fits(self.orders, self.last_fill - self.open_first + 2, self.open_amm_fills):
             closed.append(self.close(self.last_fill))
         return closed
 
     def open_up(self, fill: Fill) -> None:
         """Counts a fill to the open batch."""
         for ticket in fill.tickets:
-            self.orders[ticket.sequence] = None
+            self.orders[ticket.sequence] = ticket.is_fresh
         if fill.maker is None:
             self.open_amm_fills += 1
             self.occupy(fill)
@@ -221,8 +224,16 @@ class Backlog:
             batch.batch, batch.first, tuple(orders), tuple(_batch_fill(fill, places) for fill in fills), tuple(quotes)
         )
 
-    def _fits(self, orders: int, fills: int, amm_fills: int) -> bool:
-        return fills <= FILLS_PER_BATCH_MAX and batch_gas_estimate(orders, fills, amm_fills) <= self.gas_max
+    def taken_back_with(self, fill: Fill) -> list[Fill]:
+        """The undecided fills that cannot settle without this one: those of its fill-or-kill order."""
+        if not self.rules.is_fok_whole or fill.taker.order.time_in_force != TimeInForce.FOK:
+            return [fill]
+        return [other for other in self.unsettled.values() if other.taker.sequence == fill.taker.sequence]
+
+    def _fits(self, orders: dict[int, bool], fills: int, amm_fills: int) -> bool:
+        rules = self.rules
+        gas = rules.gas(len(orders), fills, amm_fills, sum(orders.values()))
+        return fills <= rules.fills_max and gas <= self.gas_max
 
 
 def _tickets(fills: Iterable[Fill]) -> Iterable[Ticket]:

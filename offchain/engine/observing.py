@@ -4,7 +4,11 @@ Invariant: `settled` moves only here. Whatever the chain says that this ledger d
 batch that is not the next one) is announced as `Diverged` and halts the venue for good; the ledger keeps its numbers.
 """
 
+import msgspec
+
 from offchain.domain.chainlog import (
+    AgentRegistered,
+    AgentRevoked,
     AllOrdersCancelledOnChain,
     AmmLegSettled,
     AnyChainLog,
@@ -12,6 +16,7 @@ from offchain.domain.chainlog import (
     CollateralLocked,
     CollateralUnlocked,
     Deposited,
+    LossDeclared,
     MarketListed,
     OrderCancelledOnChain,
     SynthBurned,
@@ -22,7 +27,7 @@ from offchain.domain.chainlog import (
     Withdrawn,
 )
 from offchain.domain.command import ObserveBlock, ObservePool
-from offchain.domain.event import CloseReason, RejectReason
+from offchain.domain.event import AgentChanged, CloseReason, IndexLowered, RejectReason
 from offchain.domain.limits import POOL_BLOCKS_AHEAD_MAX, POOL_SECONDS_AHEAD_MAX
 from offchain.domain.units import Address
 from offchain.engine.ledger import Balance
@@ -111,6 +116,13 @@ def _apply(state: State, log: AnyChainLog) -> None:
             kill_slot(state, state.account(log.account), log.nonce, CloseReason.CANCELED_ON_CHAIN)
         case AllOrdersCancelledOnChain():
             _raise_floor(state, log)
+        case AgentRegistered():
+            _register_agent(state, log)
+        case AgentRevoked():
+            _revoke_agent(state, log)
+        case LossDeclared():
+            state.loss = IndexLowered(index=log.index, new_index=log.new_index, shortfall=log.shortfall)
+            state.events.append(state.loss)
 
 
 def _balance(state: State, account: Address, token: Address) -> Balance:
@@ -170,6 +182,27 @@ def _move_collateral(state: State, log: CollateralLocked | CollateralUnlocked) -
         _debit(state, log, token)
     else:
         _credit(state, log.account, token, log.amount, log.balance)
+
+
+def _register_agent(state: State, log: AgentRegistered) -> None:
+    """A later registration of the same key replaces the earlier one, which is over by then."""
+    state.account(log.account)
+    changed = AgentChanged(
+        account=log.account, agent=log.agent, expiry=log.expiry, notional=log.notional, markets=log.markets
+    )
+    state.agents[log.account, log.agent] = changed
+    state.events.append(changed)
+
+
+def _revoke_agent(state: State, log: AgentRevoked) -> None:
+    """Binds here at once, whatever the chain still settles."""
+    known = state.agents.get((log.account, log.agent))
+    if known is None or known.is_revoked:
+        state.diverge(f"agent {log.agent} of {log.account}", "one that is not revoked", "a revocation")
+        return
+    revoked = msgspec.structs.replace(known, is_revoked=True)
+    state.agents[log.account, log.agent] = revoked
+    state.events.append(revoked)
 
 
 def _raise_floor(state: State, log: AllOrdersCancelledOnChain) -> None:

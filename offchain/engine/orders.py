@@ -54,6 +54,7 @@ class Ticket:
         "balance",
         "digest",
         "hold_per_lot",
+        "is_fresh",
         "level",
         "newer",
         "older",
@@ -79,6 +80,8 @@ class Ticket:
         self.hold_per_lot = per_lot
         self.remaining: int = order.size_lots
         self.status = OrderStatus.OPEN
+        self.is_fresh = False
+        """Nothing of its slot had settled when it was accepted, and the venue's rules make a difference of that."""
         self.level: PriceLevel | None = None
         self.older: Ticket | None = None
         self.newer: Ticket | None = None
@@ -114,6 +117,7 @@ class Account:
         "nonces",
         "open",
         "rejected",
+        "settled_slots",
         "slots",
         "uncovered",
     )
@@ -125,6 +129,8 @@ class Account:
         """Oldest first."""
         self.slots: dict[int, Ticket] = {}
         """The open order of a slot."""
+        self.settled_slots: dict[int, None] = {}
+        """Slots in which a fill settled: known only where the venue's rules make a difference of that."""
         self.closed: OrderedDict[Digest, ClosedOrder] = OrderedDict()
         self.rejected: OrderedDict[Digest, OrderRejected] = OrderedDict()
         self.client_ids: dict[str, Digest] = {}

@@ -22,15 +22,17 @@ from offchain.engine.trading import close
 
 
 def refuse_fill(state: State, command: RefuseFill) -> None:
-    """Marks an undecided fill, so that it is sent with size 0; the chain's refusal will reverse it."""
+    """Marks an undecided fill, so that it is sent with size 0; the chain's refusal will reverse it. The fills of a
+    fill-or-kill order settle all or none: one takes the others with it."""
     fill = state.backlog.unsettled.get(command.fill)
     if fill is None:
         state.reject(RejectReason.UNKNOWN_FILL)
     elif fill.is_taken_back:
         state.reject(RejectReason.INVALID_PARAMETER)
     else:
-        fill.trigger(FillTrigger.OPERATOR_TAKES_BACK)
-        state.events.append(FillTakenBack(fill=command.fill, reason=command.reason))
+        for taken_back in state.backlog.taken_back_with(fill):
+            taken_back.trigger(FillTrigger.OPERATOR_TAKES_BACK)
+            state.events.append(FillTakenBack(fill=taken_back.number, reason=command.reason))
 
 
 def settle_batch(state: State, log: BatchSettled) -> None:
@@ -93,6 +95,9 @@ def _do_legs_fit(state: State, batch: Batch, reasons: dict[int, int]) -> bool:
 
 def _settle(state: State, fill: Fill, transaction: str) -> None:
     state.events.append(FillSettled(fill=fill.number, transaction=transaction))
+    if state.backlog.rules.gas_per_fresh_slot:
+        for ticket in fill.tickets:
+            ticket.account.settled_slots[ticket.order.slot] = None
     legs = fill.legs
     if not isinstance(legs, AmmLegs):
         state.ledger.settle(legs)

@@ -11,12 +11,15 @@ from typing import Any
 
 import msgspec
 
+from offchain.domain.batch import BatchRules
 from offchain.domain.chainlog import AmmLegSettled
 from offchain.domain.command import OpenVenue
 from offchain.domain.eip712 import domain_separator
 from offchain.domain.event import (
+    AgentChanged,
     ApprovalGranted,
     CloseReason,
+    IndexLowered,
     MarketRequested,
     OrderAccepted,
     OrderRejected,
@@ -89,6 +92,16 @@ _REQUESTED = [
     "by",
 ]
 _REQUESTED_BIG = ["base_atoms_per_lot", "quote_atoms_per_tick_lot", "ceiling"]
+_RULES = [
+    "fills_max",
+    "gas_base",
+    "gas_per_order",
+    "gas_per_fresh_slot",
+    "gas_per_fill",
+    "gas_per_amm_fill",
+    "is_fok_whole",
+]
+_LOSS = ["index", "new_index", "shortfall"]
 _FLOW = ["deposits", "withdrawals", "minted", "burned", "locked"]
 _BALANCE = ["settled", "pending", "owed", "held", "leaving", "requested"]
 
@@ -153,10 +166,12 @@ def _read(
     state, later = State(), later or {}
     if venue is not None:
         operators, listed_state = later.get("venue", ((), MarketState.ACTIVE))
+        rules = BatchRules(**dict(zip(_RULES, later["batch_rules"], strict=True)) if "batch_rules" in later else {})
         new: dict[str, Any] = {"operators": tuple(operators), "listed_state": MarketState(listed_state)}
+        new["batch_rules"] = rules
         state.venue = OpenVenue(**dict(zip(_VENUE, venue, strict=True)), **new)
         state.separator = domain_separator(state.venue.chain_id, state.venue.settlement)
-        state.backlog = Backlog(state.venue.batch_interval_millis, state.venue.batch_gas_max)
+        state.backlog = Backlog(state.venue.batch_interval_millis, state.venue.batch_gas_max, rules)
     _read_scalars(state, scalars)
     state.tokens = dict.fromkeys(tokens)
     for token, *amounts in flows:
@@ -190,14 +205,23 @@ def _read(
 def _later(state: State) -> dict[str, Any]:
     """Sorted by name; only what is not as it was before."""
     found: dict[str, Any] = {}
+    if state.agents:
+        found["agents"] = [_agent_row(state.agents[key]) for key in sorted(state.agents)]
     if state.amm_legs:
         found["amm_legs"] = [_leg_row(state.amm_legs[fill]) for fill in sorted(state.amm_legs)]
+    if state.venue is not None and state.venue.batch_rules != BatchRules():
+        found["batch_rules"] = [getattr(state.venue.batch_rules, name) for name in _RULES]
+    if state.loss is not None:
+        found["loss"] = _texts(state.loss, _LOSS)
     if state.operators:
         found["operators"] = state.operators
     if state.pools:
         found["pools"] = [state.pools[number].as_row(number) for number in sorted(state.pools)]
     if state.requested:
         found["requested"] = [_requested_row(state.requested[number]) for number in sorted(state.requested)]
+    settled = [(address, state.accounts[address].settled_slots) for address in sorted(state.accounts)]
+    if any(slots for _, slots in settled):
+        found["settled_slots"] = [(address, sorted(slots)) for address, slots in settled if slots]
     venue = state.venue
     if venue is not None and (venue.operators or venue.listed_state is not MarketState.ACTIVE):
         found["venue"] = (venue.operators, venue.listed_state)
@@ -206,6 +230,19 @@ def _later(state: State) -> dict[str, Any]:
 
 def _read_later(state: State, later: dict[str, Any]) -> None:
     state.operators = tuple(later.get("operators", ()))
+    for account, agent, expiry, notional, markets, is_revoked in later.get("agents", ()):
+        state.agents[account, agent] = AgentChanged(
+            account=account,
+            agent=agent,
+            expiry=expiry,
+            notional=int(notional),
+            markets=tuple(markets),
+            is_revoked=is_revoked,
+        )
+    if "loss" in later:
+        state.loss = IndexLowered(**dict(zip(_LOSS, map(int, later["loss"]), strict=True)))
+    for address, slots in later.get("settled_slots", ()):
+        state.account(address).settled_slots = dict.fromkeys(slots)
     for fields, amount_in, amount_out in later.get("amm_legs", ()):
         leg = AmmLegSettled(
             **dict(zip(_LEG, fields, strict=True)), amount_in=int(amount_in), amount_out=int(amount_out)
@@ -217,6 +254,10 @@ def _read_later(state: State, later: dict[str, Any]) -> None:
         values = dict(zip(_REQUESTED, fields, strict=True)) | dict(zip(_REQUESTED_BIG, map(int, amounts), strict=True))
         requested = MarketRequested(**values)
         state.requested[requested.market] = requested
+
+
+def _agent_row(agent: AgentChanged) -> Row:
+    return agent.account, agent.agent, agent.expiry, str(agent.notional), agent.markets, agent.is_revoked
 
 
 def _leg_row(leg: AmmLegSettled) -> Row:
@@ -353,7 +394,8 @@ def _tickets(state: State) -> dict[int, Ticket]:
 
 
 def _ticket_row(ticket: Ticket) -> Row:
-    return (
+    """One more element says that its slot is fresh."""
+    row = (
         ticket.order.to_frame(),
         ticket.signature,
         _accepted_row(ticket.accepted),
@@ -361,16 +403,17 @@ def _ticket_row(ticket: Ticket) -> Row:
         ticket.remaining,
         ticket.status,
     )
+    return (*row, True) if ticket.is_fresh else row
 
 
 def _read_ticket(state: State, row: Row) -> Ticket:
-    frame, signature, accepted, per_lot, remaining, status = row
+    frame, signature, accepted, per_lot, remaining, status, *fresh = row
     order = Order.from_frame(frame)
     account = state.account(order.account)
     book = state.books[order.market]
     balance = state.ledger.of(order.account, book.market.base_token if order.side else state.quote_token)
     ticket = Ticket(order, signature, _read_accepted(accepted), account, balance, int(per_lot))
-    ticket.remaining, ticket.status = remaining, OrderStatus(status)
+    ticket.remaining, ticket.status, ticket.is_fresh = remaining, OrderStatus(status), bool(fresh)
     if ticket.status is OrderStatus.OPEN:
         state.orders.add(ticket)
         book.add(ticket)

@@ -3,14 +3,17 @@
 Invariant: nothing here decides; the modules around it do, and only while `Engine.apply` runs.
 """
 
+from offchain.domain.batch import BatchRules
 from offchain.domain.chainlog import AmmLegSettled
 from offchain.domain.command import OpenVenue
 from offchain.domain.event import (
     AccountRestricted,
+    AgentChanged,
     AnyEvent,
     BalanceChanged,
     CommandRejected,
     Diverged,
+    IndexLowered,
     MarketRequested,
     RejectReason,
     VenueStateChanged,
@@ -29,6 +32,7 @@ from offchain.engine.timers import Timers
 class State:
     __slots__ = (
         "accounts",
+        "agents",
         "amm_legs",
         "approvals",
         "at",
@@ -47,6 +51,7 @@ class State:
         "expiring",
         "gate",
         "ledger",
+        "loss",
         "maker_fee_ppm",
         "operators",
         "orders",
@@ -74,6 +79,10 @@ class State:
         """The settlement token, and every token that a chain log has named."""
         self.operators: tuple[Address, ...] = ()
         """Who may open and close markets."""
+        self.agents: dict[tuple[Address, Address], AgentChanged] = {}
+        """Who may sign for an account, by account and agent, as the chain said last."""
+        self.loss: IndexLowered | None = None
+        """The last one that the chain declared."""
         self.amm_legs: dict[int, AmmLegSettled] = {}
         """What the chain said of fills with pairs, until it says how the batch ended: in the same transaction."""
         self.pools: dict[int, Pool] = {}
@@ -87,7 +96,7 @@ class State:
         self.expiries = Timers()
         """Expiry of resting orders, in millis, by sequence."""
         self.expiring: dict[int, Ticket] = {}
-        self.backlog = Backlog(0, 0)
+        self.backlog = Backlog(0, 0, BatchRules())
         self.approvals = Approvals()
         self.gate = Gate()
         self.epoch = 1

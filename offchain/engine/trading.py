@@ -22,7 +22,7 @@ from offchain.engine.admission import AMM, Admission, admit
 from offchain.engine.book import Book
 from offchain.engine.fills import Fill, Terms
 from offchain.engine.ledger import AmmLegs, Legs
-from offchain.engine.matching import cross, is_fillable
+from offchain.engine.matching import Room, cross, is_fillable
 from offchain.engine.orders import Account, Ticket
 from offchain.engine.state import State
 
@@ -157,6 +157,7 @@ def _accept(state: State, command: PlaceOrder, digest: Digest, admission: Admiss
     )
     balance = state.ledger.of(account.address, book.market.base_token if order.side else state.quote_token)
     ticket = Ticket(order, command.signature, accepted, account, balance, per_lot)
+    ticket.is_fresh = bool(state.backlog.rules.gas_per_fresh_slot) and order.nonce >> 48 not in account.settled_slots
     state.ledger.hold(balance, per_lot * order.size_lots)
     state.orders.add(ticket)
     state.events.append(accepted)
@@ -177,13 +178,12 @@ def _accept(state: State, command: PlaceOrder, digest: Digest, admission: Admiss
 
 
 def _cross(state: State, book: Book, taker: Ticket, is_immediate: bool) -> None:
-    assert state.venue is not None
-    matches_max = state.venue.fills_per_immediate_order_max if is_immediate else FILLS_PER_RESTING_ORDER_MAX
-    if taker.order.time_in_force == TimeInForce.FOK and not is_fillable(book, taker, matches_max):
+    if taker.order.time_in_force == TimeInForce.FOK and not is_fillable(book, taker, _room(state, taker)):
         return
+    room = _room(state, taker) if is_immediate else Room(FILLS_PER_RESTING_ORDER_MAX)
     _mark(state, book)
     group: list[Fill] = []
-    for maker, lots in cross(book, taker, matches_max):
+    for maker, lots in cross(book, taker, room):
         if lots == 0:
             close(state, maker, CloseReason.SELF_TRADE)
             continue
@@ -196,6 +196,13 @@ def _cross(state: State, book: Book, taker: Ticket, is_immediate: bool) -> None:
             close(state, maker, CloseReason.FILLED)
     if group:
         state.events.extend(state.backlog.add(group))
+
+
+def _room(state: State, taker: Ticket) -> Room:
+    """The fills of an immediate order share a batch: it takes no more than fits one."""
+    assert state.venue is not None
+    most = state.venue.fills_per_immediate_order_max
+    return Room.of_a_batch(taker, most, state.backlog.gas_max, state.backlog.rules)
 
 
 def _trade_with_pool(state: State, book: Book, taker: Ticket) -> None:

@@ -30,6 +30,19 @@ _FIELDS: dict[str, dict[str, str]] = {
     },
     "Cancel": {"account": _ACCOUNT, "nonce": "nonce of the order; its slot is dead up to there"},
     "CancelAll": {"account": _ACCOUNT, "floor": "sequences below it are dead in every slot"},
+    "Agent": {
+        "account": _ACCOUNT,
+        "agent": "the key that may sign orders of the account, and nothing else",
+        "expiry": "unix seconds from which it matches no more",
+        "notional": "what its orders may trade in all, in atoms of the settlement token",
+        "markets": "numbers of the markets that it may trade; none for every market",
+        "nonce": "nonces(account) of Settlement, one by one",
+        "deadline": "unix seconds, the last moment it may be registered",
+    },
+    "BulkOrder": {
+        "root": f"of a tree of {2**limits.BULK_DEPTH} leaves keccak256(0x00 | hashStruct(order)), unused ones 0, with "
+        "nodes keccak256(0x01 | left | right); only agents sign these"
+    },
     "Session": {
         "account": _ACCOUNT,
         "issuedAt": "unix seconds, now",
@@ -55,6 +68,8 @@ _TYPES = {
     "Order": (eip712.ORDER_TYPE, "settlement"),
     "Cancel": (eip712.CANCEL_TYPE, "settlement"),
     "CancelAll": (eip712.CANCEL_ALL_TYPE, "settlement"),
+    "Agent": (eip712.AGENT_TYPE, "settlement"),
+    "BulkOrder": (eip712.BULK_ORDER_TYPE, "settlement"),
     "Session": (eip712.SESSION_TYPE, "settlement"),
     "Withdraw": (eip712.WITHDRAW_TYPE, "vault"),
     "Approval": (eip712.APPROVAL_TYPE, "vault"),

@@ -7,11 +7,11 @@ know what was signed: digests come from `domain.eip712`.
 
 from coincurve import PrivateKey, PublicKey
 
+from offchain.domain.eip712 import LOW_S_MAX
 from offchain.domain.keccak import keccak
 from offchain.domain.units import Address, to_address
 
 CURVE_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
-LOW_S_MAX = CURVE_ORDER // 2
 SIGNATURE_BYTES = 65
 
 

@@ -18,7 +18,7 @@ from offchain.chain.fees import FeePolicy
 from offchain.chain.rpc import Rpc
 from offchain.chain.signing import SigningKey
 from offchain.chain.transactions import Sender
-from offchain.domain.batch import AMM_MAKER, BatchFill, SettlementBatch, batch_gas_estimate
+from offchain.domain.batch import AMM_MAKER, PACKED_RULES, BatchFill, SettlementBatch
 from offchain.domain.errors import ChainError, TransactionFailed
 from offchain.domain.keccak import keccak
 from offchain.storage.ops import Ops, OutboxRow
@@ -101,7 +101,7 @@ class TestDecide:
         assert isinstance(action, Halt)
 
     def test_gas(self) -> None:
-        bound = batch_gas_estimate(0, 1)
+        bound = PACKED_RULES.gas(0, 1)
         assert gas_of(batch(1, 1), None, 10**7) == bound
         assert gas_of(batch(1, 1), Trial(gas=bound), 10**7) == bound * 115 // 100
         assert gas_of(batch(1, 1), Trial(gas=10**8), 2_900_000) == 2_900_000
@@ -109,7 +109,7 @@ class TestDecide:
     def test_gas_of_an_amm_fill(self) -> None:
         leg = BatchFill(AMM_MAKER, 0, 1, 0, 0)
         with_leg = SettlementBatch(1, 1, (), (BatchFill(0, 1, 1, 0, 0), leg), (5,))
-        assert gas_of(with_leg, None, 10**7) == batch_gas_estimate(0, 2, 1) == batch_gas_estimate(0, 2) + 250_000
+        assert gas_of(with_leg, None, 10**7) == PACKED_RULES.gas(0, 2, 1) > PACKED_RULES.gas(0, 2)
 
 
 class Bench:

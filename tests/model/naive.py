@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from offchain.domain import chainlog, command
-from offchain.domain.batch import batch_gas_estimate
 from offchain.domain.eip712 import domain_separator, order_digest
 from offchain.domain.order import Order
 
@@ -32,6 +31,8 @@ class Placed:
     taker_ppm: int
     per_lot: int
     token: str
+    fresh: bool = False
+    """Nothing had settled in its slot when it came."""
     filled: int = 0
     closed: str = ""
 
@@ -82,6 +83,9 @@ class Naive:
     locked: dict[str, int] = field(default_factory=dict)
     dead: list[tuple[str, int, int]] = field(default_factory=list)
     """(account, slot, highest dead sequence); slot -1: a floor"""
+    used: set[tuple[str, int]] = field(default_factory=set)
+    """(account, slot) of settled fills"""
+    agents: dict[tuple[str, str], tuple[Any, ...]] = field(default_factory=dict)
     markets: dict[int, Any] = field(default_factory=dict)
     states: dict[int, str] = field(default_factory=dict)
     asked: dict[int, tuple[str, str]] = field(default_factory=dict)
@@ -206,7 +210,8 @@ class Naive:
             self.close(old, "REPLACED")
         self.dead.append((order.account, order.slot, order.sequence))
         token, per_lot = self.hold(order)
-        placed = Placed(self.number, order, digest, what.client_order_id, *self.fees, per_lot, token)
+        fresh = (order.account, order.slot) not in self.used
+        placed = Placed(self.number, order, digest, what.client_order_id, *self.fees, per_lot, token, fresh)
         self.orders.append(placed)
         self.resting.append(placed)
         self.out.append(("accepted", digest, order.size_lots))
@@ -348,6 +353,9 @@ class Naive:
         most = self.venue.fills_per_immediate_order_max if immediate else 10**9
         makers = self.crossing(order)
         strangers = [maker for maker in makers if maker.order.account != order.account]
+        if immediate:
+            while most and self.gas([taker, *strangers[:most]], min(most, len(strangers))) > self.venue.batch_gas_max:
+                most -= 1
         if order.time_in_force == 2 and sum(maker.left for maker in strangers[:most]) < order.size_lots:
             return
         group: list[Match] = []
@@ -396,9 +404,16 @@ class Naive:
             self.close_batch(before + group)
 
     def fits(self, fills: list[Match], more: int) -> bool:
-        orders = {placed.number for fill in fills for placed in fill.orders}
+        orders = list({placed.number: placed for fill in fills for placed in fill.orders}.values())
         count, pools = len(fills) + more, len([fill for fill in fills if fill.maker is None])
-        return count <= 40 and batch_gas_estimate(len(orders), count, pools) <= self.venue.batch_gas_max
+        return count <= self.venue.batch_rules.fills_max and self.gas(orders, count, pools) <= self.venue.batch_gas_max
+
+    def gas(self, orders: list[Placed], fills: int, pools: int = 0) -> int:
+        rules = self.venue.batch_rules
+        total = rules.gas_base + fills * rules.gas_per_fill + pools * rules.gas_per_amm_fill
+        for placed in orders:
+            total += rules.gas_per_order + placed.fresh * rules.gas_per_fresh_slot
+        return int(total)
 
     def close_batch(self, fills: list[Match] | None = None) -> None:
         fills = fills or [fill for fill in self.fills if fill.state == "MATCHED"]
@@ -533,8 +548,12 @@ class Naive:
         elif found[0].taken_back:
             self.no("INVALID_PARAMETER")
         else:
-            found[0].taken_back = True
-            self.out.append(("taken back", what.fill))
+            together = found
+            if self.venue.batch_rules.is_fok_whole and found[0].taker.order.time_in_force == 2:
+                together = [fill for fill in self.fills[self.decided :] if fill.taker is found[0].taker]
+            for fill in together:
+                fill.taken_back = True
+                self.out.append(("taken back", fill.number))
 
     def on_RequestApproval(self, what: command.RequestApproval) -> None:
         now, is_quote = self.at // 1000, what.token == self.venue.quote_token
@@ -613,6 +632,15 @@ class Naive:
             self.requests[log.account, token] = log.amount
         elif isinstance(log, chainlog.WithdrawalRequestCancelled):
             self.requests[log.account, token] = 0
+        elif isinstance(log, chainlog.AgentRegistered):
+            self.agents[log.account, log.agent] = (log.expiry, log.notional, log.markets, False)
+            self.out.append(("agent", log.account, log.agent, *self.agents[log.account, log.agent]))
+        elif isinstance(log, chainlog.AgentRevoked):
+            terms = self.agents[log.account, log.agent]
+            self.agents[log.account, log.agent] = (*terms[:3], True)
+            self.out.append(("agent", log.account, log.agent, *terms[:3], True))
+        elif isinstance(log, chainlog.LossDeclared):
+            self.out.append(("loss", log.index, log.new_index, log.shortfall))
         elif not isinstance(log, chainlog.SynthRegistered):
             self.move(log, token)
 
@@ -642,6 +670,7 @@ class Naive:
             if reason is None:
                 fill.state = "SETTLED"
                 self.out.append(("settled", fill.number))
+                self.used.update((placed.order.account, placed.order.slot) for placed in fill.orders)
                 for account, token, amount in fill.moves:
                     self.settled[account, token] = self.settled.get((account, token), 0) + amount
                 if fill.maker is None:

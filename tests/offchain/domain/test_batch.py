@@ -1,10 +1,11 @@
 """The epoch header's hash against eth-abi, and the shape of a batch."""
 
+import pytest
 from eth_abi.abi import encode
 from hypothesis import given
 from hypothesis import strategies as st
 
-from offchain.domain.batch import BatchFill, EpochHeader, SettlementBatch, batch_gas_estimate
+from offchain.domain.batch import PACKED_RULES, BatchFill, BatchRules, EpochHeader, SettlementBatch, batch_gas_max
 from offchain.domain.keccak import keccak
 from offchain.domain.limits import BATCH_GAS_MAX, FILLS_PER_IMMEDIATE_ORDER_MAX
 
@@ -28,4 +29,26 @@ def test_a_batch() -> None:
 
 
 def test_the_largest_group_fits_a_batch() -> None:
-    assert batch_gas_estimate(FILLS_PER_IMMEDIATE_ORDER_MAX + 1, FILLS_PER_IMMEDIATE_ORDER_MAX) <= BATCH_GAS_MAX
+    """Of packed batches if no slot is fresh, and of those before with 13 makers."""
+    most = FILLS_PER_IMMEDIATE_ORDER_MAX
+    assert PACKED_RULES.gas(most + 1, most) <= BATCH_GAS_MAX
+    assert BatchRules().gas(14, 13) <= BATCH_GAS_MAX
+
+
+def test_the_rules_that_old_journals_do_not_name() -> None:
+    """Day-1's batches were closed by these: they can never change."""
+    assert BatchRules().gas(2, 1) == 120_000 + 2 * 76_000 + 14_000
+    assert BatchRules().gas(3, 2, 1, 3) == 120_000 + 3 * 76_000 + 2 * 14_000 + 250_000
+    assert (BatchRules().fills_max, BatchRules().is_fok_whole) == (40, False)
+
+
+def test_gas_of_a_packed_batch() -> None:
+    rules = BatchRules(
+        gas_base=1, gas_per_order=10, gas_per_fresh_slot=100, gas_per_fill=1_000, gas_per_amm_fill=10_000
+    )
+    assert rules.gas(2, 3, 4, 5) == 1 + 20 + 500 + 3_000 + 40_000
+
+
+@pytest.mark.parametrize(("block", "batch"), [(3_000_000, 1_400_000), (2_000_000, 1_200_000), (30_000_000, 1_400_000)])
+def test_small_blocks_make_small_batches(block: int, batch: int) -> None:
+    assert batch_gas_max(block) == batch

@@ -2,15 +2,17 @@
 
 from typing import Any
 
+import pytest
 from eth_account.messages import encode_typed_data
 from hypothesis import given
 from hypothesis import strategies as st
 from orders_drawn import ORDERS
 
 from offchain.domain import eip712
+from offchain.domain.errors import InvalidInput
 from offchain.domain.keccak import keccak
-from offchain.domain.order import Order
-from offchain.domain.units import Address, from_hex, to_address
+from offchain.domain.order import ORDER_FRAME_BYTES, Order
+from offchain.domain.units import Address, Digest, from_hex, to_address
 
 CONTRACT = Address("0x" + "c1" * 20)
 SEPARATOR = eip712.domain_separator(998, CONTRACT)
@@ -65,3 +67,66 @@ def test_receipts_and_sessions(sequence: int, at: int, order_hash: bytes, accoun
     assert eip712.receipt_digest(SEPARATOR, sequence, at, order_hash) == expected
     expected = public_digest(eip712.SESSION_TYPE, {"account": account, "issuedAt": at, "expiry": sequence})
     assert eip712.session_digest(SEPARATOR, account, at, sequence) == expected
+
+
+@given(
+    ADDRESS,
+    ADDRESS,
+    st.integers(0, 2**40 - 1),
+    st.integers(0, 2**128 - 1),
+    st.lists(st.integers(0, 2**32 - 1), max_size=5).map(tuple),
+    WORD,
+)
+def test_agents(
+    account: Address, agent: Address, expiry: int, notional: int, markets: tuple[int, ...], nonce: int
+) -> None:
+    message = {
+        "account": account,
+        "agent": agent,
+        "expiry": expiry,
+        "notional": notional,
+        "markets": list(markets),
+        "nonce": nonce,
+        "deadline": expiry + 1,
+    }
+    terms = eip712.AgentTerms(agent, expiry, notional, markets)
+    expected = public_digest(eip712.AGENT_TYPE, message)
+    assert eip712.agent_digest(SEPARATOR, account, terms, nonce, expiry + 1) == expected
+
+
+@given(st.binary(min_size=32, max_size=32))
+def test_bulk_orders(root: bytes) -> None:
+    assert eip712.bulk_digest(SEPARATOR, root) == public_digest(eip712.BULK_ORDER_TYPE, {"root": root})
+
+
+def plain_root(orders: list[Order]) -> bytes:
+    """The tree, level by level, without its rules for odd counts: there are always 32 leaves."""
+    level = [keccak(b"\x00" + eip712.order_struct_hash(order)) for order in orders] + [bytes(32)] * (32 - len(orders))
+    for _ in range(5):
+        level = [keccak(b"\x01" + level[at] + level[at + 1]) for at in range(0, len(level), 2)]
+    return level[0]
+
+
+@given(st.lists(ORDERS, min_size=1, max_size=32), st.data())
+def test_the_tree_of_bulk_orders(orders: list[Order], data: st.DataObject) -> None:
+    root = eip712.bulk_root(orders)
+    assert root == plain_root(orders)
+    position = data.draw(st.integers(0, len(orders) - 1))
+    proof = eip712.bulk_proof(orders, position)
+    assert eip712.bulk_root_of(orders[position], proof) == root
+    moved = eip712.BulkProof((position + 1) % 32, proof.siblings)
+    same = orders[position + 1 : position + 2] == [orders[position]]
+    assert eip712.bulk_root_of(orders[position], moved) != root or same
+
+
+@pytest.mark.parametrize("count", [0, 33])
+def test_too_many_orders_for_a_tree(count: int) -> None:
+    with pytest.raises(InvalidInput, match=f"{count} orders"):
+        eip712.bulk_root([Order.from_frame(bytes(ORDER_FRAME_BYTES))] * count)
+
+
+@pytest.mark.parametrize(("position", "siblings"), [(32, 5), (-1, 5), (0, 4), (0, 6)])
+def test_what_is_no_proof(position: int, siblings: int) -> None:
+    proof = eip712.BulkProof(position, (Digest("0x" + "00" * 32),) * siblings)
+    with pytest.raises(InvalidInput, match="proof of position"):
+        eip712.bulk_root_of(Order.from_frame(bytes(ORDER_FRAME_BYTES)), proof)

@@ -12,7 +12,7 @@ from offchain.domain.order import Kind, Order, Side, TimeInForce, make_nonce
 from offchain.domain.units import Address, Digest, Lots, Ticks
 from offchain.engine.book import Book
 from offchain.engine.ledger import Balance
-from offchain.engine.matching import cross, is_fillable
+from offchain.engine.matching import Room, cross, is_fillable
 from offchain.engine.orders import Account, Ticket
 
 MARKET = Market(
@@ -89,7 +89,7 @@ def check_cross(book: Book, model: list[Ticket], taker: Ticket, best_is_high: bo
         one for one in model if (one.order.price_ticks >= limit if best_is_high else one.order.price_ticks <= limit)
     ]
     strangers = [one for one in meets if one.account is not taker.account]
-    assert is_fillable(book, taker, 4) == (sum(one.remaining for one in strangers[:4]) >= taker.remaining)
+    assert is_fillable(book, taker, Room(4)) == (sum(one.remaining for one in strangers[:4]) >= taker.remaining)
     assert book.is_crossed_by(taker.order.side, limit) == bool(meets)
     for one in model:
         assert book.is_crossed_by(taker.order.side, limit, one) == any(other is not one for other in meets)
@@ -100,7 +100,7 @@ def check_cross(book: Book, model: list[Ticket], taker: Ticket, best_is_high: bo
         lots = 0 if one.account is taker.account else min(left, one.remaining)
         expected.append((one, lots))
         left -= lots
-    assert list(cross(book, taker, 4)) == expected
+    assert list(cross(book, taker, Room(4))) == expected
     assert taker.remaining == left
     for one, lots in expected:
         if lots == 0 or one.remaining == 0:
@@ -150,7 +150,7 @@ def test_a_removed_order_leaves_no_cycle() -> None:
                 book.add(one)
             for one in tickets[::2]:
                 book.remove(one)
-            assert sum(1 for _ in cross(book, ticket(10_000 + round_number, SELL, 1, 99, ACCOUNTS[1]), None)) == 4
+            assert sum(1 for _ in cross(book, ticket(10_000 + round_number, SELL, 1, 99, ACCOUNTS[1]), Room(99))) == 4
             book.take_changes()
             del tickets, one
         assert gc.collect() == 0
