@@ -19,8 +19,9 @@ from pathlib import Path
 import msgspec
 
 from offchain.chain.registry import Registry
+from offchain.domain.batch import PACKED_RULES, batch_gas_max
 from offchain.domain.command import OpenVenue
-from offchain.domain.limits import BATCH_GAS_MAX, FILLS_PER_IMMEDIATE_ORDER_MAX
+from offchain.domain.limits import BLOCK_GAS_LIMIT, FILLS_PER_IMMEDIATE_ORDER_MAX
 from offchain.domain.market import MarketState
 from offchain.domain.units import QUOTE_DECIMALS, Address
 from offchain.gateway.settings import GatewaySettings
@@ -51,6 +52,8 @@ class NodeSettings:
     maker_fee_ppm: int = 2_500
     taker_fee_ppm: int = 2_500
     batch_interval_millis: int = 1_000
+    block_gas_limit: int = BLOCK_GAS_LIMIT
+    """Of the chain's blocks: a batch of a new venue takes no more than its part of one."""
     epoch_millis: int = 60_000
     epoch_orders: int = 10_000
     accepts_loss: bool = False
@@ -87,10 +90,11 @@ class NodeSettings:
             maker_fee_ppm=self.maker_fee_ppm,
             taker_fee_ppm=self.taker_fee_ppm,
             batch_interval_millis=self.batch_interval_millis,
-            batch_gas_max=BATCH_GAS_MAX,
+            batch_gas_max=batch_gas_max(self.block_gas_limit),
             fills_per_immediate_order_max=FILLS_PER_IMMEDIATE_ORDER_MAX,
             operators=self.operators,
             listed_state=self.listed_state,
+            batch_rules=PACKED_RULES,
         )
 
     def sequencer(self) -> SequencerSettings:

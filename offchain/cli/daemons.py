@@ -12,6 +12,7 @@ from offchain.cli import options
 from offchain.cli.configuration import keeper_defaults
 from offchain.cli.keeper_flags import check_owners, keeper_flags, price_settings
 from offchain.domain.errors import ConfigurationError
+from offchain.domain.limits import BLOCK_GAS_LIMIT
 from offchain.domain.units import Address
 from offchain.node import NodeSettings, run_node
 from offchain.security.keys import load_key
@@ -50,6 +51,12 @@ MAX_FEE_GWEI = 1_000_000
 @options.flag("--maker-fee-ppm", "Maker fee of a new venue, millionths.", type=int, default=2_500)
 @options.flag("--taker-fee-ppm", "Taker fee of a new venue, millionths.", type=int, default=2_500)
 @options.flag("--batch-interval-millis", "Longest wait of a fill for its batch.", type=int, default=1_000)
+@options.flag(
+    "--block-gas-limit",
+    "Gas of a block of the chain; a batch of a new venue takes at most 60 % of it.",
+    type=click.IntRange(min=1),
+    default=BLOCK_GAS_LIMIT,
+)
 @options.flag("--epoch-millis", "Longest epoch, if it holds an order.", type=int, default=60_000)
 @options.flag("--epoch-orders", "Most orders of an epoch.", type=int, default=10_000)
 @options.operators

@@ -44,6 +44,8 @@ FILLS_PER_IMMEDIATE_ORDER_MAX: Final = 40
 assert FILLS_PER_IMMEDIATE_ORDER_MAX <= FILLS_PER_BATCH_MAX
 BATCH_GAS_MAX: Final = 1_400_000
 """Under half of a 3M-gas block, so that two batches share one and neither waits for an empty one."""
+BLOCK_GAS_LIMIT: Final = 3_000_000
+"""Of HyperEVM's small blocks."""
 BATCH_BLOCK_PERCENT: Final = 60
 """Of a smaller block a batch takes no more than this, so that it need not wait for an empty one."""
 BULK_DEPTH: Final = 5

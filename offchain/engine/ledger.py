@@ -127,6 +127,11 @@ class Legs:
         self.received = received
         self.fee = paid - received
 
+    @property
+    def balances(self) -> tuple[Balance, ...]:
+        """All that it may change."""
+        return self.buyer_quote, self.buyer_base, self.seller_quote, self.seller_base, self.fees
+
 
 class AmmLegs:
     """The money of one fill with an AMM pair, which is no account: the taker's two balances, and the fee."""
@@ -144,6 +149,11 @@ class AmmLegs:
         self.quote_units = quote_units
         """Before the fee, which the taker pays in either direction."""
         self.fee = fee
+
+    @property
+    def balances(self) -> tuple[Balance, ...]:
+        """All that it may change."""
+        return self.quote, self.base, self.fees
 
     @property
     def quote_change(self) -> int:

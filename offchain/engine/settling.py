@@ -15,6 +15,7 @@ from offchain.domain.event import (
     RejectReason,
 )
 from offchain.domain.order import OrderStatus
+from offchain.domain.units import Address
 from offchain.engine.fills import Batch, Fill, FillTrigger
 from offchain.engine.ledger import AmmLegs
 from offchain.engine.state import State
@@ -49,7 +50,9 @@ def settle_batch(state: State, log: BatchSettled) -> None:
         return
     if not _do_legs_fit(state, batch, reasons):
         return
-    for offset, fill in enumerate(state.backlog.decide(batch)):
+    fills = state.backlog.decide(batch)
+    before = {(b.token, b.account): b.settled for fill in fills for b in fill.legs.balances}
+    for offset, fill in enumerate(fills):
         reason = reasons.get(offset)
         if reason is None:
             fill.trigger(FillTrigger.CHAIN_SETTLES)
@@ -57,6 +60,22 @@ def settle_batch(state: State, log: BatchSettled) -> None:
         else:
             fill.trigger(FillTrigger.CHAIN_REFUSES)
             _refuse(state, fill, reason, log.transaction)
+    if log.changes is not None:
+        _check_changes(state, log.changes, before)
+
+
+def _check_changes(
+    state: State, changes: tuple[tuple[Address, Address, int], ...], before: dict[tuple[Address, Address], int]
+) -> None:
+    """What the chain says that the batch moved is what this ledger moved, to the atom."""
+    moved = {}
+    for (token, account), settled in sorted(before.items()):
+        delta = state.ledger.of(account, token).settled - settled
+        if delta:
+            moved[token, account] = delta
+    observed = {(token, account): delta for token, account, delta in changes}
+    if observed != moved or len(observed) != len(changes):
+        state.diverge("changes", sorted(moved.items()), changes)
 
 
 def note_amm_leg(state: State, log: AmmLegSettled) -> None:

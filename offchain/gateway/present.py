@@ -9,7 +9,14 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from offchain.domain.amm import FEE_PPM
-from offchain.domain.event import BalanceChanged, MarketRequested, MarketStateChanged, PoolChanged
+from offchain.domain.event import (
+    AgentChanged,
+    BalanceChanged,
+    IndexLowered,
+    MarketRequested,
+    MarketStateChanged,
+    PoolChanged,
+)
 from offchain.domain.market import Market, format_atoms
 from offchain.domain.order import Flags, Kind, Side, TimeInForce, make_nonce
 from offchain.domain.units import Address, Lots, Ticks
@@ -306,13 +313,33 @@ def balance_json(balance: BalanceChanged, token: Token) -> dict[str, Any]:
     }
 
 
+def agent_json(agent: AgentChanged) -> dict[str, Any]:
+    """`notional` in atoms of the settlement token, as it was signed; no `markets` means every market."""
+    return {
+        "agent": agent.agent,
+        "expiry": agent.expiry,
+        "notional": str(agent.notional),
+        "markets": list(agent.markets),
+        "revoked": agent.is_revoked,
+    }
+
+
+def _loss_json(loss: IndexLowered | None) -> dict[str, str] | None:
+    """What a unit of the settlement token stands for fell from `index` to `newIndex`, in the Vault's scale."""
+    if loss is None:
+        return None
+    return {"index": str(loss.index), "newIndex": str(loss.new_index), "shortfall": str(loss.shortfall)}
+
+
 def venue_json(model: ReadModel) -> dict[str, Any]:
+    """`loss` is the last one that was declared on chain, or null."""
     return {
         "state": str(model.venue_state),
         "reason": model.venue_reason or None,
         "makerFeePpm": model.maker_fee_ppm,
         "takerFeePpm": model.taker_fee_ppm,
         "markets": {view.market.symbol: view.state for view in model.markets.values()},
+        "loss": _loss_json(model.loss),
         "requested": [row.symbol for number, row in model.requested.items() if number not in model.markets],
     }
 

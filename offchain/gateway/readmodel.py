@@ -15,6 +15,7 @@ import msgspec
 
 from offchain.domain.event import (
     AccountRestricted,
+    AgentChanged,
     AmmFillImproved,
     AmmFillMatched,
     AnyEvent,
@@ -27,6 +28,7 @@ from offchain.domain.event import (
     FillRefused,
     FillSettled,
     FillTakenBack,
+    IndexLowered,
     LevelChanged,
     MarketOpened,
     MarketRequested,
@@ -141,6 +143,10 @@ class ReadModel:
         self.client_orders: dict[tuple[Address, str], Digest] = {}
         self.balances: dict[Address, dict[Address, BalanceChanged]] = {}
         self.restricted: set[Address] = set()
+        self.agents: dict[Address, dict[Address, AgentChanged]] = {}
+        """Per account, by key; revoked and expired ones among them."""
+        self.loss: IndexLowered | None = None
+        """The last one that was declared on chain."""
         self.fills: OrderedDict[int, FillRecord] = OrderedDict()
         self.account_fills: dict[Address, deque[int]] = {}
         self._approvals: dict[int, ApprovalGranted] = {}
@@ -240,6 +246,11 @@ class ReadModel:
                 changes.venue = True
             case OperatorsChanged(operators=operators):
                 self.operators = operators
+            case AgentChanged(account=account):
+                self.agents.setdefault(account, {})[event.agent] = event
+            case IndexLowered():
+                self.loss = event
+                changes.venue = True
             case VenueStateChanged() | FeesChanged():
                 self._venue(event)
                 changes.venue = True

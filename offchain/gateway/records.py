@@ -9,6 +9,7 @@ from enum import StrEnum
 import msgspec
 
 from offchain.domain.event import (
+    FAULTLESS,
     REFUSAL_TAKER_BIT,
     AmmFillImproved,
     AmmFillMatched,
@@ -215,9 +216,9 @@ class FillRecord(msgspec.Struct, kw_only=True):
 
 
 def refusal_words(reason: int) -> str:
-    """`MAKER_BALANCE`: who is at fault, and the cause; `AMM`, of which nobody is."""
-    if reason == RefusalCause.AMM:
-        return RefusalCause.AMM.name
+    """`MAKER_BALANCE`: who is at fault, and the cause; the cause alone (`AMM`, `GROUP`) if nobody is."""
+    if reason in FAULTLESS:
+        return RefusalCause(reason).name
     party = "TAKER" if reason & REFUSAL_TAKER_BIT else "MAKER"
     cause = reason & ~REFUSAL_TAKER_BIT
     try:

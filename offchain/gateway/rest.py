@@ -213,6 +213,7 @@ async def balances(gateway: Gateway, call: Call) -> Answer:
             present.balance_json(rows[token.address], token) for token in gateway.tokens.all() if token.address in rows
         ],
         "cancelOnly": call.account in model.restricted,
+        "agents": [present.agent_json(agent) for _, agent in sorted(model.agents.get(call.account, {}).items())],
         "seq": model.sequence,
     }
 

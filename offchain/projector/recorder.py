@@ -14,6 +14,7 @@ from offchain.domain.batch import EpochHeader
 from offchain.domain.command import Command, ObserveLog, PlaceOrder
 from offchain.domain.event import (
     AccountRestricted,
+    AgentChanged,
     AmmFillImproved,
     AmmFillMatched,
     AnyEvent,
@@ -29,6 +30,7 @@ from offchain.domain.event import (
     FillRefused,
     FillSettled,
     FillTakenBack,
+    IndexLowered,
     MarketOpened,
     MarketRequested,
     MarketStateChanged,
@@ -48,12 +50,14 @@ ROWS_AT_HAND_MAX = 50_000
 
 _VENUE_EVENTS = (
     AccountRestricted,
+    AgentChanged,
     AmmFillImproved,
     ApprovalGranted,
     ApprovalReleased,
     Diverged,
     FeesChanged,
     FillTakenBack,
+    IndexLowered,
     MarketOpened,
     MarketRequested,
     MarketStateChanged,

@@ -9,6 +9,8 @@ from typing import Any
 
 from offchain.domain.batch import SettlementBatch
 from offchain.domain.chainlog import (
+    AgentRegistered,
+    AgentRevoked,
     AllOrdersCancelledOnChain,
     AmmLegSettled,
     AnyChainLog,
@@ -16,6 +18,7 @@ from offchain.domain.chainlog import (
     CollateralLocked,
     CollateralUnlocked,
     Deposited,
+    LossDeclared,
     MarketListed,
     OrderCancelledOnChain,
     SynthBurned,
@@ -29,7 +32,7 @@ from offchain.domain.event import ApprovalGranted
 from offchain.domain.limits import EXIT_DELAY_SECONDS, SETTLEMENT_WINDOW_SECONDS
 from offchain.domain.order import Order
 
-BALANCE, CANCELLED, EXPIRED, DEAD, OPERATOR, AMM, TAKER = 1, 2, 3, 4, 5, 6, 0x80
+BALANCE, CANCELLED, EXPIRED, DEAD, OPERATOR, AMM, GROUP, TAKER = 1, 2, 3, 4, 5, 6, 7, 0x80
 PAIR = 2**16 - 1
 SEQUENCES = 2**48
 
@@ -62,8 +65,10 @@ def fee_up(notional: int, ppm: int) -> int:
 class Chain:
     """Vault, Settlement and a clock. `logs` are all events so far, in the global sequence."""
 
-    def __init__(self, quote: Any, fees: Any, treasury: Any, time: int) -> None:
+    def __init__(self, quote: Any, fees: Any, treasury: Any, time: int, is_packed: bool = False) -> None:
+        """`is_packed`: fill-or-kill orders are settled whole, and a batch's log says what it changed."""
         self.quote, self.fees, self.treasury = quote, fees, treasury
+        self.is_packed = is_packed
         self.time = time
         self.block = 1
         self.balances: dict[tuple[Any, Any], int] = {}
@@ -76,6 +81,10 @@ class Chain:
         self.floors: dict[Any, list[tuple[int, int]]] = {}
         self.immediate: dict[Any, int] = {}
         self.used: set[int] = set()
+        self.agents: dict[tuple[Any, Any], int] = {}
+        """(account, agent): until when it binds"""
+        self.unrevoked: set[tuple[Any, Any]] = set()
+        self.index = 10**18
         self.markets: dict[int, tuple[Any, int, int]] = {}
         self.pairs: dict[Any, list[int]] = {}
         """Base token: reserves of base and quote, outside the Vault."""
@@ -231,12 +240,35 @@ class Chain:
         self.floors.setdefault(account, []).append((effective_at, floor))
         self._log(AllOrdersCancelledOnChain, account=account, floor=floor, effective_at=effective_at)
 
+    def register_agent(self, account: Any, agent: Any, seconds: int, notional: int, markets: tuple[int, ...]) -> None:
+        if self.agents.get((account, agent), 0) > self.time:
+            raise Reverted("AgentStillBinds")
+        expiry = self.time + seconds
+        self.agents[account, agent] = expiry + SETTLEMENT_WINDOW_SECONDS
+        fields = {"expiry": expiry, "notional": notional, "markets": markets}
+        self._log(AgentRegistered, account=account, agent=agent, **fields)
+        self.unrevoked.add((account, agent))
+
+    def revoke_agent(self, account: Any, agent: Any) -> None:
+        if (account, agent) not in self.unrevoked:
+            raise Reverted("NoAgent")
+        effective_at = self.time + SETTLEMENT_WINDOW_SECONDS
+        self.unrevoked.discard((account, agent))
+        self.agents[account, agent] = min(self.agents[account, agent], effective_at)
+        self._log(AgentRevoked, account=account, agent=agent, effective_at=effective_at)
+
+    def declare_loss(self, percent: int) -> None:
+        """Units stay, whatever they stand for."""
+        fallen = self.index * (100 - percent) // 100
+        self._log(LossDeclared, index=self.index, new_index=fallen, shortfall=percent)
+        self.index = fallen
+
     def _slot(self, account: Any, nonce: int) -> Slot:
         return self.slots.setdefault((account, nonce // SEQUENCES), Slot())
 
     def settle(self, batch: SettlementBatch) -> None:
         """One transaction; the log names the refused fills."""
-        if batch.first != self.last_fill + 1 or not batch.fills or len(batch.fills) > 40:
+        if batch.first != self.last_fill + 1 or not batch.fills or len(batch.fills) > (100 if self.is_packed else 40):
             raise Reverted("NotConsecutive")
         orders = [signed.order for signed in batch.orders]
         used: dict[Any, int] = {}
@@ -252,9 +284,15 @@ class Chain:
         filled = [0] * len(orders)
         refusals = []
         quotes, legs = list(batch.amm_quotes), []
+        grouped: dict[int, int] = {}
         for offset, fill in enumerate(batch.fills):
             reason = OPERATOR
-            if fill.size_lots and fill.maker == PAIR:
+            if offset in grouped:
+                reason = grouped[offset]
+            elif self._is_group(orders, fill):
+                grouped = self._group(running, filled, orders, batch.fills, offset)
+                reason = grouped[offset]
+            elif fill.size_lots and fill.maker == PAIR:
                 order, quote = orders[fill.taker], quotes.pop(0)
                 if self.markets[order.market][0] in [self.markets[one.market][0] for _, one, _ in legs]:
                     raise Reverted("MalformedBatch")
@@ -267,13 +305,43 @@ class Chain:
                 refusals.append((offset, reason))
         if quotes:
             raise Reverted("MalformedBatch")
+        start = dict(self.balances)
         for key, amount in running.items():
             self._move(*key, amount - before[key])
         for leg in sorted(legs, key=lambda leg: leg[1].side == 0):
             self._exchange(*leg)
         self.immediate.update(used)
         self.last_fill += len(batch.fills)
-        self._log(BatchSettled, first=batch.first, last=self.last_fill, refusals=tuple(refusals))
+        moved = ((key, self.balance(*key) - start.get(key, 0)) for key in running)
+        changes = tuple((token, account, delta) for (account, token), delta in moved if delta)
+        fields = {"changes": changes} if self.is_packed else {}
+        self._log(BatchSettled, first=batch.first, last=self.last_fill, refusals=tuple(refusals), **fields)
+
+    def _is_group(self, orders: list[Order], fill: Any) -> bool:
+        return bool(self.is_packed and fill.size_lots and fill.maker != PAIR and orders[fill.taker].time_in_force == 2)
+
+    def _group(
+        self, running: dict[Any, int], filled: list[int], orders: list[Order], fills: Any, start: int
+    ) -> dict[int, int]:
+        """The fills of a fill-or-kill order: all of them or none. Reasons by offset."""
+        taker = fills[start].taker
+        offsets = []
+        for offset in range(start, len(fills)):
+            if not fills[offset].size_lots or fills[offset].taker != taker:
+                break
+            offsets.append(offset)
+        if sum(fills[offset].size_lots for offset in offsets) != orders[taker].size_lots:
+            raise Reverted("Mismatched")
+        kept = dict(running), list(filled), {key: (slot.sequence, slot.filled) for key, slot in self.slots.items()}
+        for offset in offsets:
+            reason = self._fill(running, filled, orders, fills[offset])
+            if reason:
+                running.update(kept[0])
+                filled[:] = kept[1]
+                for key, slot in self.slots.items():
+                    slot.sequence, slot.filled = kept[2].get(key, (0, 0))
+                return dict.fromkeys(offsets, GROUP) | {offset: reason}
+        return dict.fromkeys(offsets, 0)
 
     def _check_order(self, order: Order, used: dict[Any, int]) -> None:
         is_immediate = order.time_in_force in (1, 2)

@@ -54,6 +54,10 @@ def told(event: AnyEvent) -> tuple[Any, ...] | None:
             return "asked", event.market, event.symbol
         case ev.Diverged():
             return "diverged", event.what
+        case ev.AgentChanged():
+            return "agent", event.account, event.agent, event.expiry, event.notional, event.markets, event.is_revoked
+        case ev.IndexLowered():
+            return "loss", event.index, event.new_index, event.shortfall
         case ev.VenueStateChanged():
             return "venue", event.state.value, event.reason
     return None

@@ -18,12 +18,12 @@ from scene import (
     DAVE,
     FEES,
     OTHER,
+    PACKED_VENUE,
     QUOTE,
     QUOTE_ATOMS,
     START,
     STRANGER,
     TREASURY,
-    VENUE,
     address,
 )
 
@@ -36,6 +36,7 @@ from offchain.domain.command import (
     ObserveBlock,
     ObserveLog,
     ObservePool,
+    OpenVenue,
     PlaceOrder,
     RefuseFill,
     RequestApproval,
@@ -59,13 +60,13 @@ GTC, GTD, IOC, FOK = TimeInForce.GTC, TimeInForce.GTD, TimeInForce.IOC, TimeInFo
 class History:
     """Draws commands; `steps` applies them to `engine` and yields (sequence, at, command, events)."""
 
-    def __init__(self, seed: int, leap: float = 0.004, venue: object = VENUE) -> None:
+    def __init__(self, seed: int, leap: float = 0.004, venue: OpenVenue = PACKED_VENUE) -> None:
         self.random = random.Random(seed)
         self.leap = leap
         self.venue = venue
         self.engine = Engine()
         self.at = START
-        self.chain = Chain(QUOTE, FEES, TREASURY, START // 1000)
+        self.chain = Chain(QUOTE, FEES, TREASURY, START // 1000, venue.batch_rules.is_fok_whole)
         self.seen = 0
         self.approvals: list[ApprovalGranted] = []
         self.batches: list[int] = []
@@ -73,7 +74,7 @@ class History:
 
     def steps(self, count: int) -> Iterator[tuple[int, int, Command, tuple[AnyEvent, ...]]]:
         self._open_chain()
-        yield self._apply(VENUE)
+        yield self._apply(self.venue)
         for _ in range(count):
             self.at += self.random.choice((0, 1, 5, 40, 300))
             if self.random.random() < 0.0005:
@@ -262,6 +263,8 @@ class History:
                 self._unlock()
             elif act < 0.73:
                 self._cancel_on_chain(trader)
+            elif act < 0.74:
+                self._change_agents(trader)
             elif act < 0.77 and self.engine.batches.unsettled:
                 self._run_away()
             else:
@@ -343,6 +346,17 @@ class History:
             self.chain.cancel_all(trader, self.sequences[trader] - pick.randrange(100))
         elif account is not None and account.open:
             self.chain.cancel(trader, pick.choice(list(account.open.values())).order.nonce)
+
+    def _change_agents(self, trader: Address) -> None:
+        pick = self.random
+        agent = address(0xE0 + pick.randrange(3))
+        if pick.random() < 0.1:
+            self.chain.declare_loss(1)
+        elif pick.random() < 0.5:
+            self.chain.revoke_agent(trader, agent)
+        else:
+            markets = pick.choice(((), (1,), (2, 1)))
+            self.chain.register_agent(trader, agent, pick.randrange(1, 2_000), pick.randrange(10**30), markets)
 
     def _approve(self, trader: Address, token: Address, unit: int) -> Command:
         pick = self.random

@@ -2,6 +2,9 @@
 
 from typing import Any
 
+import msgspec
+
+from offchain.domain.batch import PACKED_RULES
 from offchain.domain.chainlog import AnyChainLog, BatchSettled, Deposited, MarketListed, SynthRegistered
 from offchain.domain.command import (
     AdvanceTime,
@@ -15,6 +18,7 @@ from offchain.domain.command import (
     RequestApproval,
 )
 from offchain.domain.event import AnyEvent, OrderAccepted, OrderRejected
+from offchain.domain.limits import FILLS_PER_IMMEDIATE_ORDER_MAX
 from offchain.domain.order import Kind, Order, Side, TimeInForce, make_nonce
 from offchain.domain.units import Address, Lots, Ticks
 from offchain.engine.engine import Engine
@@ -54,6 +58,12 @@ VENUE = OpenVenue(
     batch_gas_max=1_400_000,
     fills_per_immediate_order_max=13,
 )
+
+
+PACKED_VENUE = msgspec.structs.replace(
+    VENUE, batch_rules=PACKED_RULES, fills_per_immediate_order_max=FILLS_PER_IMMEDIATE_ORDER_MAX
+)
+"""As a node opens it: VENUE has the rules of old journals."""
 
 
 def market_log(event_sequence: int, market: int = 1, base: Address = BASE) -> MarketListed:

@@ -132,6 +132,10 @@ class Read:
                     self.approvals[event.nonce] = event.amount
                 case ev.ApprovalReleased():
                     del self.approvals[event.nonce]
+                case ev.AgentChanged():
+                    self.words[f"agent {event.account} {event.agent}"] = event
+                case ev.IndexLowered():
+                    self.words["loss"] = event
                 case ev.VenueStateChanged():
                     self.words["venue"] = (event.state, event.reason)
                 case ev.FeesChanged():

@@ -4,15 +4,20 @@ import pytest
 from comparison import agree, stories, told
 from histories import History
 from naive import Naive
+from scene import PACKED_VENUE, VENUE
 
 from offchain.domain import event as ev
+from offchain.domain.command import OpenVenue
 
 STEPS = 10_000
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
-def test_ten_thousand_steps(seed: int) -> None:
-    history, twin = History(seed), Naive()
+@pytest.mark.parametrize(
+    ("seed", "venue"), [(1, PACKED_VENUE), (2, PACKED_VENUE), (3, VENUE)], ids=["packed-1", "packed-2", "old-3"]
+)
+def test_ten_thousand_steps(seed: int, venue: OpenVenue) -> None:
+    """Also by the rules of old journals."""
+    history, twin = History(seed, venue=venue), Naive()
     counts: dict[str, int] = {}
     read: dict[tuple[str, str], tuple[int, int, int, int]] = {}
     for sequence, at, command, events in history.steps(STEPS):
@@ -37,4 +42,5 @@ def test_ten_thousand_steps(seed: int) -> None:
     agree(history.engine, twin)
     assert history.engine.gate.is_diverged is False
     assert counts["amm"] > 25 and counts["improved"] > 15 and counts["asked"] > 3, counts
+    assert counts["agent"] > 3, counts
     assert counts["fill"] > 400 and counts["refused"] > 15 and counts["restricted"] > 10, counts

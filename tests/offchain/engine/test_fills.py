@@ -4,7 +4,7 @@ import itertools
 
 import msgspec
 import pytest
-from scene import ALICE, BOB, BUY, CAROL, FOK, GTC, IOC, SELL, VENUE, Bench, market_log, open_market
+from scene import ALICE, BOB, BUY, CAROL, FOK, GTC, IOC, PACKED_VENUE, SELL, VENUE, Bench, market_log, open_market
 
 from offchain.domain.batch import PACKED_RULES, BatchRules
 from offchain.domain.command import ObserveLog, OpenVenue, RefuseFill
@@ -17,9 +17,6 @@ MATCHED, BATCHED, SETTLED, REFUSED = FillState
 CLOSES, TAKES_BACK, SETTLES, REFUSES = FillTrigger
 MOST = VENUE.fills_per_immediate_order_max
 FULL = VENUE.batch_rules.fills_max
-PACKED = msgspec.structs.replace(
-    VENUE, batch_rules=PACKED_RULES, fills_per_immediate_order_max=FILLS_PER_IMMEDIATE_ORDER_MAX
-)
 
 
 @pytest.mark.parametrize(("state", "trigger"), itertools.product(FillState, FillTrigger))
@@ -156,7 +153,7 @@ def test_a_venue_whose_parameters_contradict_each_other_does_not_open(changes: d
 
 def packed_market(makers: int, *, rules: BatchRules = PACKED_RULES) -> Bench:
     """A market with `makers` asks of one lot each, in slots of their own."""
-    bench = Bench(msgspec.structs.replace(PACKED, batch_rules=rules))
+    bench = Bench(msgspec.structs.replace(PACKED_VENUE, batch_rules=rules))
     fund(bench)
     for number in range(makers):
         bench.place(ALICE, SELL, 100 + number, 1, slot=1 + number)
@@ -234,7 +231,7 @@ def test_an_order_stays_fresh_as_it_was_accepted() -> None:
 
 
 def test_the_longest_packed_batch() -> None:
-    bench = Bench(msgspec.structs.replace(PACKED, batch_gas_max=10**9))
+    bench = Bench(msgspec.structs.replace(PACKED_VENUE, batch_gas_max=10**9))
     fund(bench)
     bench.place(ALICE, SELL, 100, 1_000)
     for _ in range(FILLS_PER_BATCH_MAX):
