@@ -4,18 +4,20 @@ from typing import Any, get_args
 
 import msgspec
 import pytest
-from eth_abi.abi import decode
 from local_chain import LocalChain, Matcher, Venue, address_of, artifact, open_pool
 
 from offchain.chain import contracts, logs, replies
 from offchain.chain.abi import ErrorTable, Event, Function
-from offchain.chain.contracts import cut_batch, settle_calldata
+from offchain.chain.contracts import cut_batch, places_to_cut, settle_calldata
 from offchain.chain.replies import MalformedReply
 from offchain.domain.amm import amount_out
-from offchain.domain.batch import EpochHeader
+from offchain.domain.batch import BatchFill, EpochHeader, SettlementBatch, SignedOrder
 from offchain.domain.chainlog import AmmLegSettled, AnyChainLog, BatchSettled
-from offchain.domain.eip712 import domain_separator, order_digest
+from offchain.domain.eip712 import domain_separator, order_digest, order_message
 from offchain.domain.errors import InvalidInput
+from offchain.domain.order import Kind, Order, Side, TimeInForce
+from offchain.domain.packed import canonical, unpack
+from offchain.domain.units import Address, Lots, Ticks
 
 COMPILED = {
     contracts.Pausable: "IPausable",
@@ -98,13 +100,16 @@ def test_every_event_has_a_chain_log() -> None:
 
 def test_a_batch_is_encoded_as_the_contract_reads_it(chain: LocalChain, venue: Venue) -> None:
     batch = Matcher(venue).batch(2)
-    calldata = settle_calldata(batch)
-    first, orders, signatures, fills, quotes = decode([contracts.BATCH], calldata[4:])[0]
-    assert (first, len(orders), len(signatures), len(fills), quotes) == (1, 3, 3, 2, ())
+    calldata = settle_calldata(batch, venue.fee_account)
+    (packed,) = contracts.Settlement.settle.arguments(calldata)
+    assert unpack(packed) == (msgspec.structs.replace(canonical(batch), batch=0), venue.fee_account)
     order = batch.orders[0].order
     answer = chain.rpc(
         "eth_call",
-        {"to": venue.settlement, "data": "0x" + contracts.Settlement.hash_order.encode(orders[0]).hex()},
+        {
+            "to": venue.settlement,
+            "data": "0x" + contracts.Settlement.hash_order.encode(tuple(order_message(order).values())).hex(),
+        },
         "latest",
     )
     separator = domain_separator(venue.registry.chain_id, venue.settlement)
@@ -127,9 +132,9 @@ def test_a_part_of_a_batch_keeps_only_the_orders_it_needs(venue: Venue) -> None:
 def test_a_batch_with_an_amm_fill_settles(chain: LocalChain, venue: Venue) -> None:
     pair = open_pool(chain, venue)
     batch = Matcher(venue).amm_batch(1_010_000)
-    calldata = settle_calldata(batch)
-    *_, quotes = decode([contracts.BATCH], calldata[4:])[0]
-    assert quotes == (1_010_000,)
+    calldata = settle_calldata(batch, venue.fee_account)
+    (packed,) = contracts.Settlement.settle.arguments(calldata)
+    assert unpack(packed) == (msgspec.structs.replace(canonical(batch), batch=0), venue.fee_account)
     receipt = chain.do(address_of("settler"), venue.settlement, calldata, 2_000_000)
     decoder = logs.LogDecoder(venue.vault, venue.settlement)
     leg, settled = filter(None, (decoder.decode(raw, 1) for raw in replies.logs(receipt["logs"])))
@@ -156,6 +161,41 @@ def test_a_part_of_a_batch_with_an_amm_fill(venue: Venue) -> None:
     alone = cut_batch(mended, 1)
     assert (alone.orders, alone.amm_quotes) == ((), ())
     assert alone.fills == (taken_back,)
+
+
+def fok_batch(*takers: int, foks: frozenset[int] = frozenset((1,))) -> SettlementBatch:
+    """One fill for each number of a taker; 0 stands for a taken-back one. `foks` are fill-or-kill."""
+    orders = tuple(
+        SignedOrder(
+            Order(
+                Address(f"0x{number:040x}"), 0, 1, Side.BUY, Kind.LIMIT,
+                TimeInForce.FOK if number in foks else TimeInForce.IOC, 0, Ticks(1), Lots(9), Ticks(0), 0, number, 0,
+            ),
+            "0x",
+        )
+        for number in range(5)
+    )  # fmt: skip
+    return SettlementBatch(1, 1, orders, tuple(BatchFill(0, taker, int(taker > 0), 0, 0) for taker in takers))
+
+
+@pytest.mark.parametrize(
+    ("takers", "places"),
+    [
+        ((2, 3), [1, 2]),
+        ((1, 1, 1), [3]),
+        ((2, 1, 1, 3, 3), [1, 3, 4, 5]),
+        ((2, 2, 1, 1), [1, 2, 4]),
+        ((0, 0, 0), [1, 2, 3]),
+        ((1, 1, 0, 2), [2, 3, 4]),
+        ((0, 1, 1, 1), [1, 4]),
+    ],
+)
+def test_no_cut_goes_through_a_fill_or_kill_order(takers: tuple[int, ...], places: list[int]) -> None:
+    assert places_to_cut(fok_batch(*takers)) == places
+
+
+def test_two_fill_or_kill_orders_can_be_parted() -> None:
+    assert places_to_cut(fok_batch(1, 1, 2, 2, foks=frozenset((1, 2)))) == [2, 4]
 
 
 def test_a_header_hashes_as_it_is_encoded(chain: LocalChain, venue: Venue) -> None:
@@ -191,4 +231,6 @@ def test_what_does_not_encode_or_decode_is_said() -> None:
         contracts.Settlement.last_fill.decode(b"\xff" * 32)
     with pytest.raises(MalformedReply):
         logs.decode_refusals(b"\x00\x01")
+    with pytest.raises(MalformedReply):
+        logs.decode_changes(bytes(56))
     assert logs.decode_refusals(bytes.fromhex("000102001085")) == ((1, 2), (16, 0x85))

@@ -18,6 +18,7 @@ EXAMPLES: dict[str, Any] = {
     "bool": True,
     "string": "hBTC-USDC",
     "bytes": bytes.fromhex("000381"),
+    "uint32[]": (3, 2**32 - 1),
     "uint256": 2**128 - 1,
 }
 
@@ -26,12 +27,20 @@ def example(kind: str, place: int) -> Any:
     return EXAMPLES.get(kind, 20 + place)
 
 
+CHANGES = (("0x" + "ab" * 20, "0x" + "cd" * 20, -(2**135)), ("0x" + "ab" * 20, "0x" + "ef" * 20, 2**135 - 1))
+PACKED_CHANGES = b"".join(
+    bytes.fromhex(token[2:] + account[2:]) + delta.to_bytes(17, "big", signed=True) for token, account, delta in CHANGES
+)
+
+
 def snake(name: str) -> str:
     return "".join("_" + letter.lower() if letter.isupper() else letter for letter in name)
 
 
 def raw_log(event: Event, emitter: Address) -> tuple[RawLog, dict[str, Any]]:
     values = {name: example(kind, i) for i, (name, kind) in enumerate(zip(event.names, event.types, strict=True))}
+    if "changes" in values:
+        values["changes"] = PACKED_CHANGES
     parts = list(zip(event.names, event.types, event.indexed, strict=True))
     topics = [event.topic, *(encode([kind], [values[name]]) for name, kind, indexed in parts if indexed)]
     kinds = [kind for _, kind, indexed in parts if not indexed]
@@ -59,6 +68,8 @@ def test_fields_arrive_by_name(emitter: Address, text: str, kind: type[Any]) -> 
     if "refusals" in found:
         assert found.pop("refusals") == ((3, 0x81),)
         values.pop("refusals")
+        assert found.pop("changes") == CHANGES
+        values.pop("changes")
     assert found == {snake(name): value for name, value in values.items()}
     assert msgspec.json.decode(msgspec.json.encode(decoded), type=kind) == decoded
 

@@ -53,7 +53,7 @@ async def test_every_difference_is_named(chain: LocalChain, venue: Venue) -> Non
 
 
 async def test_after_a_batch(chain: LocalChain, venue: Venue) -> None:
-    chain.do(address_of("settler"), venue.settlement, settle_calldata(Matcher(venue).batch(2)))
+    chain.do(address_of("settler"), venue.settlement, settle_calldata(Matcher(venue).batch(2), venue.fee_account))
     settled = ledger(venue)
     notional, lot = 100, 10**13
     for trader, sign in (("trader 0", 2), ("trader 1", -1), ("trader 2", -1)):

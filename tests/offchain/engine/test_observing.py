@@ -24,10 +24,13 @@ from scene import (
 )
 
 from offchain.domain.chainlog import (
+    AgentRegistered,
+    AgentRevoked,
     AllOrdersCancelledOnChain,
     CollateralLocked,
     CollateralUnlocked,
     Deposited,
+    LossDeclared,
     OrderCancelledOnChain,
     SynthBurned,
     SynthMinted,
@@ -39,12 +42,14 @@ from offchain.domain.chainlog import (
 from offchain.domain.command import CloseEpoch, ObserveLog, SetVenueState
 from offchain.domain.event import (
     AccountRestricted,
+    AgentChanged,
     ApprovalReleased,
     BalanceChanged,
     CloseReason,
     CommandRejected,
     Diverged,
     EpochClosed,
+    IndexLowered,
     MarketOpened,
     OrderClosed,
     RejectReason,
@@ -53,6 +58,7 @@ from offchain.domain.event import (
 )
 from offchain.domain.market import MarketState
 from offchain.domain.order import make_nonce
+from offchain.engine.engine import Engine
 
 OUT: dict[str, Any] = {"destination": ALICE, "as_cxpt": False, "approval": 0, "request_remaining": 0}
 REQUEST: dict[str, Any] = {"destination": ALICE, "matures_at": START // 1000 + 900}
@@ -253,3 +259,66 @@ def test_an_on_chain_floor_is_honoured_at_once(bench: Bench) -> None:
     assert bench.levels(BUY) == [(100, 2)]
     bench.place(ALICE, BUY, 100, 1, slot=5, sequence=START + 7)
     assert bench.rejection == RejectReason.DEAD_NONCE
+
+
+AGENT: dict[str, Any] = {"account": DAVE, "agent": CAROL, "expiry": 9, "notional": 2**128 - 1, "markets": (2, 7)}
+
+
+def test_agents_come_and_go(bench: Bench) -> None:
+    without = len(bench.engine.snapshot())
+    bench.see(AgentRegistered, **AGENT)
+    registered = AgentChanged(**AGENT)
+    assert bench.only(AgentChanged) == registered
+    assert bench.engine.agents == {(DAVE, CAROL): registered}
+    assert registered in bench.engine.describe()
+    assert len(bench.engine.snapshot()) > without
+    assert Engine.restore(bench.engine.snapshot()).agents == bench.engine.agents
+    bench.see(AgentRevoked, account=DAVE, agent=CAROL, effective_at=300)
+    assert bench.only(AgentChanged) == AgentChanged(**AGENT, is_revoked=True)
+    again = AGENT | {"markets": (), "expiry": 10}
+    bench.see(AgentRegistered, **again)
+    assert bench.engine.agents == {(DAVE, CAROL): AgentChanged(**again)}
+    assert bench.all(Diverged) == []
+
+
+def test_a_key_may_be_the_agent_of_several_accounts(bench: Bench) -> None:
+    bench.see(AgentRegistered, **AGENT)
+    bench.see(AgentRegistered, **AGENT | {"account": ALICE})
+    bench.see(AgentRevoked, account=DAVE, agent=CAROL, effective_at=300)
+    revoked = {account: agent.is_revoked for (account, _), agent in bench.engine.agents.items()}
+    assert revoked == {DAVE: True, ALICE: False}
+
+
+def test_revoking_what_is_no_agent_is_a_divergence(bench: Bench) -> None:
+    bench.see(AgentRegistered, **AGENT)
+    bench.see(AgentRevoked, account=DAVE, agent=CAROL, effective_at=300)
+    bench.see(AgentRevoked, account=DAVE, agent=CAROL, effective_at=300)
+    assert bench.only(Diverged).what == f"agent {CAROL} of {DAVE}"
+
+
+def test_an_agent_cannot_trade_through_the_exchange_yet(bench: Bench) -> None:
+    bench.see(AgentRegistered, **AGENT | {"account": ALICE, "expiry": START, "markets": ()})
+    bench.place(ALICE, BUY, 100, 1, signer=CAROL)
+    assert bench.rejection is RejectReason.WRONG_SIGNER
+
+
+def test_a_loss_lowers_no_balance(bench: Bench) -> None:
+    before = {key: balance.as_tuple() for key, balance in bench.engine.ledger.balances.items()}
+    bench.see(LossDeclared, index=10**18, new_index=9 * 10**17, shortfall=2**130)
+    told = IndexLowered(index=10**18, new_index=9 * 10**17, shortfall=2**130)
+    assert bench.events == (told,)
+    assert before == {key: balance.as_tuple() for key, balance in bench.engine.ledger.balances.items()}
+    assert told in bench.engine.describe()
+    restored = Engine.restore(bench.engine.snapshot())
+    assert told in restored.describe() and restored.state_hash() == bench.engine.state_hash()
+
+
+def test_one_cancel_of_many_at_a_time(bench: Bench) -> None:
+    """`cancelMany` says of each slot what `cancel` says: the same log several times, each with its own sequence."""
+    for slot in (1, 2, 3):
+        bench.place(ALICE, SELL, 100 + slot, 1, slot=slot, sequence=START + 5)
+    closed = []
+    for slot in (1, 3):
+        bench.see(OrderCancelledOnChain, account=ALICE, nonce=make_nonce(slot, START + 5), effective_at=1)
+        closed += bench.all(OrderClosed)
+    assert len(closed) == 2 and bench.levels(SELL) == [(102, 1)]

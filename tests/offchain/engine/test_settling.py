@@ -22,6 +22,7 @@ from offchain.domain.event import (
     RejectReason,
     VenueState,
 )
+from offchain.domain.units import Address
 
 BALANCE, OPERATOR = RefusalCause.BALANCE, RefusalCause.OPERATOR
 
@@ -220,3 +221,62 @@ def test_refused_fills_do_not_return_liquidity(bench: Bench) -> None:
     bench.settle((0, BALANCE))
     bench.place(BOB, BUY, 100, 2)
     assert bench.all(FillMatched) == [] and bench.levels(BUY) == [(100, 2)]
+
+
+GROUP, AGENT = RefusalCause.GROUP, RefusalCause.AGENT
+
+
+def test_a_group_and_an_agent_leave_nobody_restricted(bench: Bench) -> None:
+    """Whoever signed is at fault, or nobody: accounts are cancel-only for what they cannot pay, and nothing else."""
+    bench.place(ALICE, SELL, 101, 1)
+    bench.place(CAROL, SELL, 102, 9)
+    bench.place(BOB, BUY, 102, 5)
+    bench.wait(1_000)
+    bench.settle((0, GROUP))
+    assert bench.only(FillRefused).reason == GROUP
+    bench.settle((0, AGENT), (1, AGENT | REFUSAL_TAKER_BIT), (2, GROUP))
+    assert [event.reason for event in bench.all(FillRefused)] == [AGENT, AGENT | REFUSAL_TAKER_BIT, GROUP]
+    closed = {event.account: event.reason for event in bench.all(OrderClosed)}
+    assert closed == {CAROL: CloseReason.FILL_REFUSED}
+    assert not bench.all(AccountRestricted) and not bench.all(Diverged)
+    for account in (ALICE, BOB, CAROL):
+        assert bench.engine.accounts[account].uncovered == 0
+        assert bench.balance(account).as_tuple() == (RICH, 0, 0, 0)
+    bench.place(ALICE, SELL, 100, 1)
+    assert bench.accepted
+    check(bench.engine)
+
+
+CHANGES = (
+    (QUOTE, ALICE, 19_980),
+    (QUOTE, BOB, -20_050),
+    (QUOTE, FEES, 70),
+    (BASE, ALICE, -2 * BASE_ATOMS),
+    (BASE, BOB, 2 * BASE_ATOMS),
+)
+
+
+def test_what_the_chain_says_that_it_changed(bench: Bench) -> None:
+    bench.see(BatchSettled, first=1, last=1, refusals=(), changes=CHANGES)
+    assert bench.only(FillSettled).fill == 1 and not bench.all(Diverged)
+
+
+def test_a_batch_that_changed_nothing(bench: Bench) -> None:
+    bench.see(BatchSettled, first=1, last=1, refusals=((0, BALANCE),), changes=())
+    assert bench.only(FillRefused).fill == 1 and not bench.all(Diverged)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        (),
+        CHANGES[1:],
+        (*CHANGES, (QUOTE, CAROL, 1)),
+        (*CHANGES, CHANGES[0]),
+        ((QUOTE, ALICE, 19_981), *CHANGES[1:]),
+        ((BASE, ALICE, 19_980), *CHANGES[1:]),
+    ],
+)
+def test_other_changes_are_a_divergence(bench: Bench, changes: tuple[tuple[Address, Address, int], ...]) -> None:
+    bench.see(BatchSettled, first=1, last=1, refusals=(), changes=changes)
+    assert bench.only(Diverged).what == "changes"

@@ -3,10 +3,25 @@
 import msgspec
 import pytest
 from histories import History
-from scene import ALICE, BOB, BUY, CAROL, GTD, IOC, QUOTE, RICH, SELL, Bench, open_market
+from scene import (
+    ALICE,
+    BASE,
+    BOB,
+    BUY,
+    CAROL,
+    GTD,
+    IOC,
+    PACKED_VENUE,
+    QUOTE,
+    RICH,
+    SELL,
+    Bench,
+    market_log,
+    open_market,
+)
 
-from offchain.domain.chainlog import WithdrawalRequested
-from offchain.domain.command import AdvanceTime, RefuseFill
+from offchain.domain.chainlog import SynthRegistered, WithdrawalRequested
+from offchain.domain.command import AdvanceTime, ObserveLog, RefuseFill
 from offchain.domain.keccak import keccak
 from offchain.engine.engine import Engine
 from offchain.engine.snapshot import VERSION
@@ -80,3 +95,31 @@ def test_taking_a_snapshot_changes_nothing() -> None:
     bench.engine.snapshot()
     assert bench.do(AdvanceTime()) == other.do(AdvanceTime())
     assert bench.engine.state_hash() == other.engine.state_hash()
+
+
+def test_what_old_journals_do_not_know_is_in_no_hash() -> None:
+    """Rules, settled slots, agents and losses are in a snapshot only where there are any."""
+    bench = busy()
+    bench.settle((0, 5))
+    *_, later = msgspec.msgpack.decode(bench.engine.snapshot())
+    assert not isinstance(later, dict)
+
+
+def test_packed_rules_and_used_slots_are_in_a_snapshot() -> None:
+    bench = Bench(PACKED_VENUE)
+    bench.see(SynthRegistered, token=BASE)
+    bench.do(ObserveLog(log=market_log(2)))
+    for account in (ALICE, BOB):
+        bench.fund(account, RICH, RICH)
+    bench.place(ALICE, SELL, 100, 5, slot=7)
+    bench.place(BOB, BUY, 100, 2, tif=IOC)
+    bench.wait(1_000)
+    bench.settle()
+    bench.place(BOB, BUY, 100, 2, tif=IOC)
+    restored = Engine.restore(bench.engine.snapshot())
+    assert restored.venue == PACKED_VENUE and restored.batches.rules == PACKED_VENUE.batch_rules
+    assert {name: list(account.settled_slots) for name, account in restored.accounts.items() if account.open} == {
+        ALICE: [7]
+    }
+    assert list(restored.accounts[BOB].settled_slots) == [0]
+    assert restored.snapshot() == bench.engine.snapshot()

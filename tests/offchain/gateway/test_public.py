@@ -46,6 +46,8 @@ async def test_templates_name_their_contracts(shared_venue) -> None:
         "Order": SETTLEMENT,
         "Cancel": SETTLEMENT,
         "CancelAll": SETTLEMENT,
+        "Agent": SETTLEMENT,
+        "BulkOrder": SETTLEMENT,
         "Session": SETTLEMENT,
         "Withdraw": VAULT,
         "Approval": VAULT,

@@ -1,6 +1,7 @@
 """The read model against the engine: following every command, or starting from a snapshot, gives the same."""
 
 import asyncio
+import json
 
 import msgspec
 import pytest
@@ -10,15 +11,15 @@ from hypothesis import strategies as st
 from real_venue import BASE, OPENED, QUOTE
 
 from offchain.client.orders import Signer
-from offchain.domain.chainlog import Deposited, MarketListed
+from offchain.domain.chainlog import AgentRegistered, AgentRevoked, Deposited, LossDeclared, MarketListed
 from offchain.domain.command import CancelAll, CancelOrder, Command, ObserveLog, PlaceOrder
 from offchain.domain.order import Kind, Order, Side, TimeInForce, make_nonce
 from offchain.engine.engine import Engine
 from offchain.gateway import readmodel
 from offchain.gateway.channels import Channel, ChannelLog
-from offchain.gateway.present import Tokens
+from offchain.gateway.present import Tokens, agent_json, venue_json
 from offchain.gateway.readmodel import BookSide, ReadModel
-from offchain.gateway.records import FillState
+from offchain.gateway.records import FillState, refusal_words
 from offchain.sequencer.protocol import FeedMessage
 
 ACCOUNTS = [Signer(key).address for key in KEYS[:3]]
@@ -224,3 +225,49 @@ def test_a_gap_in_the_feed_is_a_bug() -> None:
     mirror = Mirror()
     with pytest.raises(AssertionError):
         mirror.model.apply(FeedMessage(mirror.sequence + 2, mirror.at, False, ()))
+
+
+def test_agents_and_losses_reach_a_new_gateway() -> None:
+    mirror = Mirror()
+    terms = {"account": ACCOUNTS[0], "agent": ACCOUNTS[1], "expiry": 9, "notional": 10**20, "markets": (1,)}
+    mirror.observe(AgentRegistered, **terms)
+    mirror.observe(AgentRegistered, **terms | {"agent": ACCOUNTS[2], "markets": ()})
+    mirror.observe(AgentRevoked, account=ACCOUNTS[0], agent=ACCOUNTS[2], effective_at=1)
+    assert mirror.model.loss is None and venue_json(mirror.model)["loss"] is None
+    mirror.observe(LossDeclared, index=10**18, new_index=10**17, shortfall=5)
+    for model in (mirror.model, mirror.fresh()):
+        shown = {agent: agent_json(event) for agent, event in model.agents[ACCOUNTS[0]].items()}
+        assert shown == {
+            ACCOUNTS[1]: {
+                "agent": ACCOUNTS[1],
+                "expiry": 9,
+                "notional": "1" + "0" * 20,
+                "markets": [1],
+                "revoked": False,
+            },
+            ACCOUNTS[2]: {
+                "agent": ACCOUNTS[2],
+                "expiry": 9,
+                "notional": "1" + "0" * 20,
+                "markets": [],
+                "revoked": True,
+            },
+        }
+        assert venue_json(model)["loss"] == {"index": "1" + "0" * 18, "newIndex": "1" + "0" * 17, "shortfall": "5"}
+
+
+def test_the_venue_channel_tells_of_a_loss() -> None:
+    mirror = Mirror()
+    before = mirror.log.last(Channel("venue"))
+    mirror.observe(LossDeclared, index=10**18, new_index=10**17, shortfall=5)
+    (update,) = mirror.log.since(Channel("venue"), before) or ()
+    assert json.loads(update.text(Channel("venue")))["loss"]["newIndex"] == "1" + "0" * 17
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [(1, "MAKER_BALANCE"), (0x81, "TAKER_BALANCE"), (6, "AMM"), (7, "GROUP"), (8, "MAKER_AGENT"), (0x88, "TAKER_AGENT"),
+     (99, "MAKER_99")],
+)  # fmt: skip
+def test_refusals_in_words(reason: int, words: str) -> None:
+    assert refusal_words(reason) == words
