@@ -126,7 +126,8 @@ class AgentTerms(NamedTuple):
 
 
 def agent_digest(separator: bytes, account: Address, terms: AgentTerms, nonce: int, deadline: int) -> bytes:
-    """What an account signs to have an agent registered by anyone; `separator` is that of Settlement."""
+    """What an account signs to have an agent registered by anyone; `separator` is that of Settlement, `nonce` how often
+    this agent was registered before."""
     words = (
         _address(account),
         _address(terms.agent),

@@ -36,7 +36,7 @@ _FIELDS: dict[str, dict[str, str]] = {
         "expiry": "unix seconds from which it matches no more",
         "notional": "what its orders may trade in all, in atoms of the settlement token",
         "markets": "numbers of the markets that it may trade; none for every market",
-        "nonce": "nonces(account) of Settlement, one by one",
+        "nonce": "how often this agent was registered before: the last value of Settlement's agentOf",
         "deadline": "unix seconds, the last moment it may be registered",
     },
     "BulkOrder": {

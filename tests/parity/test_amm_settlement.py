@@ -16,9 +16,11 @@ from offchain.chain.contracts import AmmFactory, Token, Vault, decode_reconcilia
 from offchain.chain.reserves import PoolReader
 from offchain.chain.rpc import Rpc
 from offchain.chain.watcher import Watcher
+from offchain.domain.batch import PACKED_RULES
 from offchain.domain.command import AdvanceTime, Command, ObserveBlock, ObserveLog, OpenVenue, PlaceOrder
 from offchain.domain.eip712 import domain_separator, order_digest
 from offchain.domain.event import AmmFillImproved, AmmFillMatched, AnyEvent, FillRefused, FillSettled, RefusalCause
+from offchain.domain.limits import FILLS_PER_IMMEDIATE_ORDER_MAX
 from offchain.domain.order import Flags, Kind, Order, Side, TimeInForce, make_nonce
 from offchain.domain.units import Address, Lots, Ticks
 from offchain.engine.engine import Engine
@@ -64,7 +66,8 @@ class Loop:
                 taker_fee_ppm=2_500,
                 batch_interval_millis=1_000,
                 batch_gas_max=1_400_000,
-                fills_per_immediate_order_max=13,
+                fills_per_immediate_order_max=FILLS_PER_IMMEDIATE_ORDER_MAX,
+                batch_rules=PACKED_RULES,
             )
         )
 
@@ -103,7 +106,7 @@ class Loop:
         self.do(AdvanceTime(), 2_000)
         batch = self.engine.batches.next_batch
         assert batch is not None
-        calldata = settle_calldata(self.engine.settlement_batch(batch.batch))
+        calldata = settle_calldata(self.engine.settlement_batch(batch.batch), self.venue.fee_account)
         receipt = self.chain.do(address_of("settler"), self.venue.settlement, calldata, 1_400_000)
         return int(receipt["gasUsed"], 16)
 
