@@ -19,7 +19,15 @@ from offchain.chain.watcher import Watcher
 from offchain.domain.batch import PACKED_RULES
 from offchain.domain.command import AdvanceTime, Command, ObserveBlock, ObserveLog, OpenVenue, PlaceOrder
 from offchain.domain.eip712 import domain_separator, order_digest
-from offchain.domain.event import AmmFillImproved, AmmFillMatched, AnyEvent, FillRefused, FillSettled, RefusalCause
+from offchain.domain.event import (
+    AmmFillImproved,
+    AmmFillMatched,
+    AnyEvent,
+    Diverged,
+    FillRefused,
+    FillSettled,
+    RefusalCause,
+)
 from offchain.domain.limits import FILLS_PER_IMMEDIATE_ORDER_MAX
 from offchain.domain.order import Flags, Kind, Order, Side, TimeInForce, make_nonce
 from offchain.domain.units import Address, Lots, Ticks
@@ -86,7 +94,7 @@ class Loop:
         self.do(ObserveBlock(block_number=number, block_time=time))
         for pool in self.ops.pools():
             self.do(pool)
-        assert not self.engine.gate.is_diverged, self.events
+        assert not self.engine.gate.is_diverged, self.last(Diverged)
 
     def swap(self, trader: str, side: Side, price: int, size: int) -> AmmFillMatched:
         self.nonce += 1
