@@ -18,14 +18,14 @@ from offchain.domain.limits import BULK_DEPTH, FILLS_PER_BATCH_MAX, ORDERS_PER_B
 from offchain.domain.order import Kind, Order, Side, TimeInForce
 from offchain.domain.units import ZERO_ADDRESS, Address, Digest, Lots, Ticks, from_hex, to_address
 
-_HEADER = struct.Struct(">Q7B")
-_MARKET = struct.Struct(">I")
-_ACCOUNT = struct.Struct(">20s")
-_ORDER = struct.Struct(">4BHQQQiQ5s32s32s")
-_PROOF = struct.Struct(f">B{BULK_DEPTH * 32}s")
-_FILL = struct.Struct(">BBQ3s3s")
-_QUOTE = struct.Struct(">16s")
-_PACKED_AMM_MAKER: Final = 0xFF
+HEADER = struct.Struct(">Q7B")
+MARKET = struct.Struct(">I")
+ACCOUNT = struct.Struct(">20s")
+ORDER = struct.Struct(">4BHQQQiQ5s32s32s")
+PROOF = struct.Struct(f">B{BULK_DEPTH * 32}s")
+FILL = struct.Struct(">BBQ3s3s")
+QUOTE = struct.Struct(">16s")
+PACKED_AMM_MAKER: Final = 0xFF
 """Twin: AMM_MAKER."""
 _BULK_TERM, _TERMS_MAX = 1 << 4, (1 << 5) - 1
 _HIGH_BIT: Final = 1 << 255
@@ -68,9 +68,9 @@ def pack(batch: SettlementBatch, fee_account: Address) -> bytes:
     market_places = {market: place for place, market in enumerate(markets)}
     account_places = {account: place for place, account in enumerate(accounts)}
     try:
-        parts = [_HEADER.pack(batch.first, *counts, fee_index)]
-        parts += [_MARKET.pack(market) for market in markets]
-        parts += [_ACCOUNT.pack(from_hex(account)) for account in accounts]
+        parts = [HEADER.pack(batch.first, *counts, fee_index)]
+        parts += [MARKET.pack(market) for market in markets]
+        parts += [ACCOUNT.pack(from_hex(account)) for account in accounts]
         parts += [
             _pack_order(signed, account_places[signed.order.account], market_places[signed.order.market])
             for signed in batch.orders
@@ -86,16 +86,16 @@ def pack(batch: SettlementBatch, fee_account: Address) -> bytes:
 def unpack(packed: bytes) -> Unpacked:
     """Inverse of `pack`. `InvalidInput` for bytes that `pack` does not make of any batch (what a taken-back fill says
     besides apart, which is forgotten)."""
-    if len(packed) < _HEADER.size:
+    if len(packed) < HEADER.size:
         raise _refused(f"{len(packed)} bytes", "header")
-    first, *counts, fee_index = _HEADER.unpack_from(packed)
+    first, *counts, fee_index = HEADER.unpack_from(packed)
     sections = _cut(packed, counts)
-    markets = [number for (number,) in _MARKET.iter_unpack(sections[0])]
-    accounts = [to_address(raw) for (raw,) in _ACCOUNT.iter_unpack(sections[1])]
+    markets = [number for (number,) in MARKET.iter_unpack(sections[0])]
+    accounts = [to_address(raw) for (raw,) in ACCOUNT.iter_unpack(sections[1])]
     proofs = _unpack_proofs(sections[3])
-    orders = tuple(_unpack_order(row, markets, accounts, proofs) for row in _ORDER.iter_unpack(sections[2]))
-    fills = tuple(_unpack_fill(row) for row in _FILL.iter_unpack(sections[4]))
-    quotes = tuple(int.from_bytes(raw, "big") for (raw,) in _QUOTE.iter_unpack(sections[5]))
+    orders = tuple(_unpack_order(row, markets, accounts, proofs) for row in ORDER.iter_unpack(sections[2]))
+    fills = tuple(_unpack_fill(row) for row in FILL.iter_unpack(sections[4]))
+    quotes = tuple(int.from_bytes(raw, "big") for (raw,) in QUOTE.iter_unpack(sections[5]))
     batch = SettlementBatch(0, first, orders, fills, quotes)
     if next(proofs, None) is not None:
         raise _refused("more proofs than bulk-signed orders", "proofs")
@@ -136,7 +136,7 @@ def _check_counts(batch: SettlementBatch) -> None:
 def _pack_order(signed: SignedOrder, account: int, market: int) -> bytes:
     order = signed.order
     terms = order.side | order.kind << 1 | order.time_in_force << 2 | (_BULK_TERM if signed.proof is not None else 0)
-    return _ORDER.pack(
+    return ORDER.pack(
         account,
         market,
         order.subaccount,
@@ -170,13 +170,13 @@ def _pack_proof(proof: BulkProof) -> bytes:
     is_whole = len(siblings) == BULK_DEPTH and all(len(sibling) == 32 for sibling in siblings)
     if not is_whole or not 0 <= proof.position < 1 << BULK_DEPTH:
         raise _refused(f"a proof of position {proof.position} with {len(siblings)} siblings", "proof")
-    return _PROOF.pack(proof.position, b"".join(siblings))
+    return PROOF.pack(proof.position, b"".join(siblings))
 
 
 def _pack_fill(fill: BatchFill) -> bytes:
-    maker = _PACKED_AMM_MAKER if fill.maker == AMM_MAKER else fill.maker
+    maker = PACKED_AMM_MAKER if fill.maker == AMM_MAKER else fill.maker
     fees = (fee.to_bytes(3, "big", signed=True) for fee in (fill.maker_fee_ppm, fill.taker_fee_ppm))
-    return _FILL.pack(maker, fill.taker, fill.size_lots, *fees)
+    return FILL.pack(maker, fill.taker, fill.size_lots, *fees)
 
 
 # --- from bytes ---
@@ -184,11 +184,11 @@ def _pack_fill(fill: BatchFill) -> bytes:
 
 def _cut(packed: bytes, counts: Sequence[int]) -> list[bytes]:
     """One piece for each kind of record."""
-    sizes = (_MARKET.size, _ACCOUNT.size, _ORDER.size, _PROOF.size, _FILL.size, _QUOTE.size)
-    expected = _HEADER.size + sum(count * size for count, size in zip(counts, sizes, strict=True))
+    sizes = (MARKET.size, ACCOUNT.size, ORDER.size, PROOF.size, FILL.size, QUOTE.size)
+    expected = HEADER.size + sum(count * size for count, size in zip(counts, sizes, strict=True))
     if len(packed) != expected:
         raise _refused(f"{len(packed)} bytes where the header says {expected}", "batch")
-    sections, at = [], _HEADER.size
+    sections, at = [], HEADER.size
     for count, size in zip(counts, sizes, strict=True):
         sections.append(packed[at : at + count * size])
         at += count * size
@@ -196,7 +196,7 @@ def _cut(packed: bytes, counts: Sequence[int]) -> list[bytes]:
 
 
 def _unpack_proofs(section: bytes) -> Iterator[BulkProof]:
-    for position, raw in _PROOF.iter_unpack(section):
+    for position, raw in PROOF.iter_unpack(section):
         siblings = (Digest("0x" + raw[at : at + 32].hex()) for at in range(0, len(raw), 32))
         yield BulkProof(position, tuple(siblings))
 
@@ -238,7 +238,7 @@ def _unpack_fill(row: tuple[int, int, int, bytes, bytes]) -> BatchFill:
     if size == 0:
         return _ZERO_FILL
     fees = (int.from_bytes(fee, "big", signed=True) for fee in (maker_fee, taker_fee))
-    return BatchFill(AMM_MAKER if maker == _PACKED_AMM_MAKER else maker, taker, size, *fees)
+    return BatchFill(AMM_MAKER if maker == PACKED_AMM_MAKER else maker, taker, size, *fees)
 
 
 def _check_canonical(batch: SettlementBatch, fee_account: Address, markets: list[int], accounts: list[Address]) -> None:

@@ -4,7 +4,9 @@ pragma solidity ^0.8.30;
 import {Hashes} from "@openzeppelin/contracts/utils/cryptography/Hashes.sol";
 import {MerkleProof} from "@openzeppelin/contracts/utils/cryptography/MerkleProof.sol";
 import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
-import {Header, Order, Withdrawal} from "../../contracts/interfaces/Types.sol";
+import {AgentTerms, Header, Order, Withdrawal} from "../../contracts/interfaces/Types.sol";
+import {AgentHash} from "../../contracts/libraries/AgentHash.sol";
+import {BulkTree} from "../../contracts/libraries/BulkTree.sol";
 import {FeeMath} from "../../contracts/libraries/FeeMath.sol";
 import {IndexedTree} from "../../contracts/libraries/IndexedTree.sol";
 import {OrderHash} from "../../contracts/libraries/OrderHash.sol";
@@ -33,6 +35,38 @@ contract ParityHarness {
         digests = new bytes32[](orders.length);
         for (uint256 i; i < orders.length; ++i) {
             digests[i] = MessageHashUtils.toTypedDataHash(separator, OrderHash.structHash(orders[i]));
+        }
+    }
+
+    struct AgentCase {
+        address account;
+        AgentTerms terms;
+        uint256 nonce;
+        uint256 deadline;
+    }
+
+    function agentHashes(AgentCase[] calldata cases) external pure returns (bytes32[] memory hashes) {
+        hashes = new bytes32[](cases.length);
+        for (uint256 i; i < cases.length; ++i) {
+            AgentCase calldata c = cases[i];
+            hashes[i] = AgentHash.structHash(c.account, c.terms, c.nonce, c.deadline);
+        }
+    }
+
+    /// @param siblings BulkTree.DEPTH of 32 bytes for each order, one after the other.
+    function bulkHashes(Order[] calldata orders, uint256[] calldata positions, bytes calldata siblings)
+        external
+        pure
+        returns (bytes32[] memory hashes)
+    {
+        uint256 siblingsAt;
+        assembly ("memory-safe") {
+            siblingsAt := siblings.offset
+        }
+        hashes = new bytes32[](orders.length);
+        for (uint256 i; i < orders.length; ++i) {
+            bytes32 orderHash = OrderHash.structHash(orders[i]);
+            hashes[i] = BulkTree.structHash(orderHash, positions[i], siblingsAt + i * BulkTree.DEPTH * 32);
         }
     }
 

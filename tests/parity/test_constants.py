@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from offchain.domain import batch, limits
+from offchain.domain import limits, packed
+from offchain.domain.batch import PACKED_RULES
 from offchain.domain.event import RefusalCause
 from offchain.domain.order import Flags
 
@@ -15,25 +16,38 @@ UNITS = {"": 1, "minutes": 60, "hours": 3600, "days": 86400}
 
 def constants(path: str) -> dict[str, int]:
     """Integer constants of a file, times in seconds."""
-    found = re.findall(r"constant (\w+) =\s+(0x[\da-f]+|[\d_]+|type\(uint16\).max) ?(\w*);", (ROOT / path).read_text())
-    values = {name: 2**16 - 1 if value.startswith("type") else int(value, 0) for name, value, _ in found}
+    found = re.findall(r"constant (\w+) =\s+(0x[\da-f]+|[\d_]+|type\(uint\d+\).max) ?(\w*);", (ROOT / path).read_text())
+    values = {name: value_of(text) for name, text, _ in found}
     return {name: values[name] * UNITS[unit] for name, _, unit in found}
+
+
+def value_of(text: str) -> int:
+    biggest = re.fullmatch(r"type\(uint(\d+)\).max", text)
+    return 2 ** int(biggest[1]) - 1 if biggest else int(text, 0)
 
 
 TYPES = constants("contracts/interfaces/Types.sol")
 SETTLEMENT = constants("contracts/Settlement.sol")
+CODEC = constants("contracts/libraries/BatchCodec.sol")
+GAS_FIELDS = {
+    "GAS_BATCH_BASE": "gas_base",
+    "GAS_PER_ORDER": "gas_per_order",
+    "GAS_PER_FRESH_SLOT": "gas_per_fresh_slot",
+    "GAS_PER_FILL": "gas_per_fill",
+    "GAS_PER_AMM_FILL": "gas_per_amm_fill",
+}
 
 
 def test_flags_and_windows() -> None:
     flags = {name.removeprefix("FLAG_"): value for name, value in TYPES.items() if name.startswith("FLAG_")}
     assert flags == {flag.name: int(flag) for flag in Flags}
-    assert TYPES["AMM_MAKER"] == batch.AMM_MAKER
+    assert TYPES["AMM_MAKER"] == packed.PACKED_AMM_MAKER
     assert TYPES["SETTLEMENT_WINDOW"] == limits.SETTLEMENT_WINDOW_SECONDS
     assert TYPES["MIN_UPGRADE_DELAY"] == limits.UPGRADE_DELAY_SECONDS_MIN
 
 
 def test_reasons_of_a_refusal() -> None:
-    reasons = {name.removeprefix("REASON_"): value for name, value in SETTLEMENT.items() if name.startswith("REASON_")}
+    reasons = {name.removeprefix("REASON_"): value for name, value in TYPES.items() if name.startswith("REASON_")}
     assert reasons.pop("TAKER") == 0x80
     assert reasons == {cause.name: int(cause) for cause in RefusalCause}
 
@@ -42,4 +56,21 @@ def test_reasons_of_a_refusal() -> None:
 def test_gas_bounds(file: str) -> None:
     held = {name: value for name, value in constants(f"tests/forge/{file}.t.sol").items() if name.startswith("GAS_")}
     assert len(held) >= 3
-    assert held == {name: getattr(batch, name) for name in held}
+    assert held == {name: getattr(PACKED_RULES, GAS_FIELDS[name]) for name in held}
+
+
+def test_sizes_of_a_batch() -> None:
+    records = {
+        "HEADER": packed.HEADER,
+        "MARKET": packed.MARKET,
+        "ACCOUNT": packed.ACCOUNT,
+        "ORDER": packed.ORDER,
+        "PROOF": packed.PROOF,
+        "FILL": packed.FILL,
+        "QUOTE": packed.QUOTE,
+    }
+    assert {name: record.size for name, record in records.items()} == {
+        name.removesuffix("_BYTES"): value for name, value in CODEC.items() if name.endswith("_BYTES")
+    }
+    assert SETTLEMENT["MAX_FILLS"] == PACKED_RULES.fills_max == limits.FILLS_PER_BATCH_MAX
+    assert constants("contracts/libraries/BulkTree.sol")["DEPTH"] == limits.BULK_DEPTH

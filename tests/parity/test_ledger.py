@@ -52,7 +52,7 @@ BLOCK_GAS, BATCH_GAS = 60_000_000, 20_000_000
 MINT = Function("mintSynth(address,address,uint256)")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def chain() -> Iterator[LocalChain]:
     made = LocalChain().start()
     yield made
@@ -71,6 +71,8 @@ class Exchange:
         self.matched = self.settled = 0
         self.refused: Counter[int] = Counter()
         self.longest = 0
+        self.gas: list[tuple[int, int]] = []
+        """Of each batch: used, and the engine's bound"""
         self.sequences = dict.fromkeys(TRADERS, 0)
         self.engine, self.at = Engine(), 1_000 * self.time()
         self._open()
@@ -208,7 +210,14 @@ class Exchange:
             batch = self.engine.settlement_batch(number)
             self.longest = max(self.longest, len(batch.fills))
             calldata = settle_calldata(batch, self.venue.fee_account)
-            self.chain.do(address_of("settler"), self.venue.settlement, calldata, BATCH_GAS)
+            receipt = self.chain.do(address_of("settler"), self.venue.settlement, calldata, BATCH_GAS)
+            self.gas.append((int(receipt["gasUsed"], 16), self._gas_bound(batch.first, batch.last)))
+
+    def _gas_bound(self, first: int, last: int) -> int:
+        """By which the engine closes batches."""
+        fills = [self.engine.batches.unsettled[number] for number in range(first, last + 1)]
+        fresh = {ticket.sequence: ticket.is_fresh for fill in fills for ticket in fill.tickets}
+        return PACKED_RULES.gas(len(fresh), len(fills), fresh_slots=sum(fresh.values()))
 
     def refill(self) -> None:
         """Whoever has little gets some, and the engine hears of everything."""
@@ -280,31 +289,45 @@ def balances_of(logs: list[AnyChainLog]) -> dict[tuple[Address, Address], int]:
     return {key: amount for key, amount in found.items() if amount}
 
 
-def test_ten_thousand_fills_to_the_atom(chain: LocalChain) -> None:
-    exchange = Exchange(chain, deploy(chain))
+@pytest.fixture(scope="module")
+def exchange(chain: LocalChain) -> Exchange:
+    """At the end of its day. After every round engine and Vault have been compared."""
+    made = Exchange(chain, deploy(chain))
     chain.rpc("evm_setBlockGasLimit", hex(BLOCK_GAS))
-    exchange.refill()
+    made.refill()
     rounds = 0
-    while exchange.matched < FILLS:
+    while made.matched < FILLS:
         rounds += 1
-        exchange.trade()
-        exchange.disturb()
-        exchange.settle()
+        made.trade()
+        made.disturb()
+        made.settle()
         if rounds % 5 == 0:
-            exchange.renew_agent()
-        exchange.refill()
-        ledger = {key: balance.settled for key, balance in exchange.engine.ledger.balances.items() if balance.settled}
-        assert ledger == exchange.vault_balances()
+            made.renew_agent()
+        made.refill()
+        ledger = {key: balance.settled for key, balance in made.engine.ledger.balances.items() if balance.settled}
+        assert ledger == made.vault_balances()
+    return made
+
+
+def test_ten_thousand_fills_to_the_atom(exchange: Exchange) -> None:
     assert exchange.settled + sum(exchange.refused.values()) == exchange.matched >= FILLS
     assert all(balance.pending == 0 for balance in exchange.engine.ledger.balances.values())
-    assert balances_of(exchange.logs) == exchange.vault_balances()
-    assert [log.event_sequence for log in exchange.logs] == list(range(1, len(exchange.logs) + 1))
-    assert exchange.longest == max_fills(chain, exchange.venue)
+    assert exchange.longest == max_fills(exchange)
     causes = {RefusalCause(cause).name for cause, count in exchange.refused.items() if count > 10}
     assert causes == {"BALANCE", "CANCELLED", "EXPIRED", "OPERATOR", "GROUP", "AGENT"}, exchange.refused
     assert exchange.settled > FILLS // 2
 
 
-def max_fills(chain: LocalChain, venue: Venue) -> int:
-    asked = {"to": venue.settlement, "data": "0x" + Function("MAX_FILLS()", "uint256").encode().hex()}
-    return int(chain.rpc("eth_call", asked, "latest"), 16)
+def test_the_logs_alone_tell_every_balance(exchange: Exchange) -> None:
+    assert [log.event_sequence for log in exchange.logs] == list(range(1, len(exchange.logs) + 1))
+    assert balances_of(exchange.logs) == exchange.vault_balances()
+
+
+def test_every_batch_needed_less_gas_than_the_engine_thought(exchange: Exchange) -> None:
+    used, bound = max(exchange.gas, key=lambda pair: pair[0] / pair[1])
+    assert used <= bound
+
+
+def max_fills(exchange: Exchange) -> int:
+    asked = {"to": exchange.venue.settlement, "data": "0x" + Function("MAX_FILLS()", "uint256").encode().hex()}
+    return int(exchange.chain.rpc("eth_call", asked, "latest"), 16)

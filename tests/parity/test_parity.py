@@ -5,12 +5,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from offchain.chain.abi import Function
-from offchain.chain.contracts import HEADER, ORDER, WITHDRAWAL
+from offchain.chain.contracts import AGENT_TERMS, HEADER, ORDER, WITHDRAWAL
 from offchain.domain import eip712
 from offchain.domain.batch import EpochHeader
 from offchain.domain.keccak import keccak
 from offchain.domain.order import Kind, Order, Side, TimeInForce
-from offchain.domain.units import Address, Lots, Ticks, fee_up
+from offchain.domain.units import Address, Lots, Ticks, fee_up, from_hex
 from offchain.engine import merkle
 
 CASES = 10_000
@@ -101,6 +101,40 @@ def test_withdraw_and_approval_hashes(ask: Ask) -> None:
     hashes = [found for part in chunks(approvals) for found in ask(function, part)]
     expected = [eip712.approval_digest(separator, *row) for row in approvals]
     assert [eip712.digest(separator, found) for found in hashes] == expected
+
+
+def test_agent_hashes(ask: Ask) -> None:
+    chance = random.Random(SEED + 7)
+    cases = []
+    for _ in range(CASES):
+        markets = tuple(bits(chance, 32) for _ in range(chance.randint(0, 4)))
+        terms = eip712.AgentTerms(address(chance), bits(chance, 40), bits(chance, 128), markets)
+        cases.append((address(chance), terms, bits(chance, 256), bits(chance, 256)))
+    function = Function(f"agentHashes((address,{AGENT_TERMS},uint256,uint256)[])", "bytes32[]")
+    separator = bytes(32)
+    hashes = [one for part in chunks(cases) for one in ask(function, [(a, tuple(t), n, d) for a, t, n, d in part])]
+    assert [eip712.digest(separator, found) for found in hashes] == [
+        eip712.agent_digest(separator, *case) for case in cases
+    ]
+
+
+def test_bulk_hashes(ask: Ask) -> None:
+    """Trees of 1 to 32 orders: every leaf leads to the root that was signed, by Python's proof and Solidity's climb."""
+    chance = random.Random(SEED + 8)
+    cases: list[tuple[Order, eip712.BulkProof, bytes]] = []
+    while len(cases) < CASES:
+        orders = [random_order(chance) for _ in range(chance.randint(1, 32))]
+        root = eip712.bulk_root(orders)
+        cases += [(order, eip712.bulk_proof(orders, place), root) for place, order in enumerate(orders)]
+    function = Function(f"bulkHashes({ORDER}[],uint256[],bytes)", "bytes32[]")
+    separator = bytes(32)
+    for part in chunks(cases):
+        rows = [tuple(eip712.order_message(order).values()) for order, _, _ in part]
+        siblings = b"".join(from_hex(sibling) for _, proof, _ in part for sibling in proof.siblings)
+        found = ask(function, rows, [proof.position for _, proof, _ in part], siblings)
+        expected = [eip712.bulk_digest(separator, root) for _, _, root in part]
+        assert [eip712.digest(separator, one) for one in found] == expected
+        assert [eip712.bulk_root_of(order, proof) for order, proof, _ in part] == [root for _, _, root in part]
 
 
 def test_header_hashes(ask: Ask) -> None:
