@@ -292,6 +292,27 @@ class Matcher:
         made = tuple(BatchFill(0, 1 + number, 1, 0, 0) for number in range(fills))
         return SettlementBatch(self._batch, first, (maker, *takers), made)
 
+    def fok_batch(self, fills: int, *, spoiled: bool = False) -> SettlementBatch:
+        """A batch of two fills, then a fill-or-kill order of trader 17 with `fills` of them, against traders 10 and on;
+        if it is spoiled, the last of those makers wants more than it gives."""
+        book = self.batch(2)
+        self._fill += fills
+        makers = [
+            self._sign(
+                10 + number,
+                Side.SELL,
+                TimeInForce.GTC,
+                101 if spoiled and number == fills - 1 else 100,
+                1,
+                make_nonce(1, self._next()),
+            )
+            for number in range(fills)
+        ]
+        taker = self._sign(17, Side.BUY, TimeInForce.FOK, 100, fills, make_nonce(0, self._next()))
+        first = len(book.orders)
+        made = tuple(BatchFill(first + number, first + fills, 1, 0, 0) for number in range(fills))
+        return SettlementBatch(book.batch, book.first, (*book.orders, *makers, taker), (*book.fills, *made))
+
     def amm_batch(self, quote: int, *, price: int = 11_000, fills: int = 1) -> SettlementBatch:
         """A batch of `fills` fills of the book, and trader 17, who buys 100 lots from the pool for `quote` units."""
         book = self.batch(fills)

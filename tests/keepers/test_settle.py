@@ -10,7 +10,20 @@ from chaos_rpc import ChaosRpc, Faults
 from local_chain import ADMIN, CHAIN_ID, LocalChain, Matcher, Venue, address_of, key_of, open_pool
 
 from keepers.lease import KeptLease
-from keepers.settle import Blame, Candidate, Halt, Observation, Send, Settler, Tried, TryOut, Wait, decide, gas_of
+from keepers.settle import (
+    Blame,
+    Candidate,
+    Halt,
+    Observation,
+    Send,
+    Settler,
+    Tried,
+    TryOut,
+    Wait,
+    decide,
+    gas_of,
+    name_order,
+)
 from keepers.trial import Trial
 from offchain.chain.abi import Function
 from offchain.chain.contracts import Pausable, Settlement
@@ -112,6 +125,17 @@ class TestDecide:
         assert gas_of(with_leg, None, 10**7) == PACKED_RULES.gas(0, 2, 1) > PACKED_RULES.gas(0, 2)
 
 
+def test_a_revert_names_the_order_of_the_packed_batch(venue: Venue) -> None:
+    """There orders go by account and nonce; here by their first fill."""
+    made = Matcher(venue).batch(5)
+    for place, signed in enumerate(sorted(made.orders, key=lambda signed: (signed.order.account, signed.order.nonce))):
+        words = name_order(made, Trial(reason="…", error="Overfilled", arguments=(place,)))
+        assert words == f" (the order of {signed.order.account} with nonce {signed.order.nonce})"
+    assert made.orders != tuple(sorted(made.orders, key=lambda signed: signed.order.account))
+    assert name_order(made, Trial(reason="…", error="Overfilled", arguments=(6,))) == ""
+    assert name_order(made, Trial(reason="…", error="LimitCrossed", arguments=(0,))) == ""
+
+
 class Bench:
     """A settler over a chain, driven step by step or by `run`."""
 
@@ -193,6 +217,45 @@ async def test_the_fill_that_sinks_its_batch_is_named(bench: Bench, chain: Local
         await bench.steps(chain, 40)
     assert "RefuseFill of fill 9" in caught.value.remedy
     assert last_fill(chain, venue) == 2
+
+
+async def test_the_order_that_sinks_its_batch_is_named(bench: Bench, chain: LocalChain, venue: Venue, ops: Ops) -> None:
+    made = Matcher(venue).batch(4)
+    forged = msgspec.structs.replace(made.orders[3], signature=made.orders[2].signature)
+    put(ops, msgspec.structs.replace(made, orders=(*made.orders[:3], forged, made.orders[4])))
+    named = rf"fill 3 sinks .* InvalidSigner.*the order of {forged.order.account} with nonce {forged.order.nonce}"
+    with pytest.raises(TransactionFailed, match=named):
+        await bench.steps(chain, 20)
+
+
+async def test_a_batch_without_a_packed_form_stops_the_keeper(
+    bench: Bench, chain: LocalChain, venue: Venue, ops: Ops
+) -> None:
+    made = Matcher(venue).batch()
+    short = msgspec.structs.replace(made.orders[1], signature=made.orders[1].signature[:-2])
+    put(ops, msgspec.structs.replace(made, orders=(made.orders[0], short)))
+    with pytest.raises(TransactionFailed, match=r"batch 1: the signature of .* has no packed form"):
+        await bench.steps(chain, 5)
+
+
+async def test_a_fill_or_kill_order_sinks_its_batch_as_one(
+    bench: Bench, chain: LocalChain, venue: Venue, ops: Ops
+) -> None:
+    """Its first fill is named, and taking that back takes all of them."""
+    matcher = Matcher(venue)
+    made = matcher.fok_batch(fills=3, spoiled=True)
+    put(ops, made)
+    with pytest.raises(TransactionFailed, match=r"fill 3 sinks batch 1 \(fills 1 to 5\): LimitCrossed\(4\)"):
+        await bench.steps(chain, 20)
+    gone = tuple(msgspec.structs.replace(fill, size_lots=0) for fill in made.fills[2:])
+    mended = msgspec.structs.replace(made, fills=(*made.fills[:2], *gone))
+    ops.put_outbox([], 2, [OutboxRow("batch", 1, msgspec.json.encode(mended).decode(), 2)])
+    await bench.settler.close()
+    again = Bench(chain.url, venue, ops)
+    await again.settler.prepare()
+    await again.steps(chain, 5)
+    assert last_fill(chain, venue) == 5
+    await again.settler.close()
 
 
 async def test_the_taken_back_fill_lets_the_batch_through(

@@ -84,7 +84,8 @@ def test_errors_are_the_compiled_ones(name: str, table: ErrorTable) -> None:
 
 @pytest.mark.parametrize(("name", "table"), [("IVault", logs.VAULT_EVENTS), ("ISettlement", logs.SETTLEMENT_EVENTS)])
 def test_every_sequenced_event_is_decoded(name: str, table: dict[str, Any]) -> None:
-    compiled = entries(name, "event")
+    events = entries(name, "event").items()
+    compiled = {text: entry for text, entry in events if [item["name"] for item in entry["inputs"]][:1] == ["sequence"]}
     declared = {Event(declaration).signature: Event(declaration) for declaration in table}
     assert set(declared) == set(compiled)
     for signature, event in declared.items():

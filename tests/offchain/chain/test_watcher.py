@@ -7,11 +7,12 @@ import pytest
 from chaos_rpc import ChaosRpc, Faults
 from local_chain import ADMIN, LocalChain, Venue, address_of
 
-from offchain.chain.contracts import Vault
+from offchain.chain.contracts import Settlement, Vault
 from offchain.chain.rpc import Rpc
 from offchain.chain.watcher import HALT_LOOKS, WINDOWS_PER_LOOK, Watcher
-from offchain.domain.chainlog import Deposited
+from offchain.domain.chainlog import AgentRegistered, AgentRevoked, Deposited, OrderCancelledOnChain
 from offchain.domain.errors import ChainError, ReorgBeyondInbox
+from offchain.domain.order import make_nonce
 from offchain.storage.ops import Ops
 from offchain.storage.ops_schema import heads
 
@@ -55,6 +56,29 @@ async def test_the_past_then_the_present(chain: LocalChain, venue: Venue, ops: O
     assert isinstance(log, Deposited)
     assert (log.account, log.amount, log.event_sequence) == (address_of("trader 3"), 77, DEPLOYED + 1)
     assert ops.inbox_block()[0] == log.block_number
+
+
+async def test_agents_and_many_cancels(chain: LocalChain, venue: Venue, ops: Ops, rpc: Rpc) -> None:
+    """One transaction with several logs, and lists in logs: nothing is missing, each with its own sequence."""
+    trader, agent = address_of("trader 3"), address_of("an agent")
+    chain.fund(trader, agent)
+    terms = (agent, 4_000_000_000, 10**20, (1, 7))
+    nonces = [make_nonce(slot, 5) for slot in (3, 1, 2)]
+    chain.do(trader, venue.settlement, Settlement.register_agent.encode(terms))
+    chain.do(trader, venue.settlement, Settlement.cancel_many.encode(nonces))
+    chain.do(agent, venue.settlement, Settlement.revoke_agent.encode(trader, agent))
+    await settle_down(make_watcher(rpc, ops, venue), chain)
+    registered, *cancelled, revoked = ops.inbox_after(DEPLOYED)
+    assert isinstance(registered, AgentRegistered) and isinstance(revoked, AgentRevoked)
+    assert (registered.account, registered.agent, registered.notional, registered.markets) == (
+        trader,
+        agent,
+        10**20,
+        (1, 7),
+    )
+    assert [log.nonce for log in cancelled if isinstance(log, OrderCancelledOnChain)] == nonces
+    assert (revoked.account, revoked.agent) == (trader, agent)
+    assert [log.event_sequence for log in (registered, *cancelled, revoked)] == [DEPLOYED + n for n in range(1, 6)]
 
 
 async def test_the_cursor_follows_an_idle_chain_without_asking_for_logs(
