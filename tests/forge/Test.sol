@@ -31,6 +31,7 @@ interface Vm {
     function label(address account, string calldata name) external;
     function lastCallGas() external view returns (Gas memory);
     function load(address target, bytes32 slot) external view returns (bytes32);
+    function pauseGasMetering() external;
     function prank(address sender) external;
     function record() external;
     function recordLogs() external;
@@ -48,6 +49,7 @@ interface Vm {
     function assertEq(int256 left, int256 right) external pure;
     function assertEq(address left, address right) external pure;
     function assertEq(bytes32 left, bytes32 right) external pure;
+    function assertEq(bytes32 left, bytes32 right, string calldata reason) external pure;
     function assertEq(bytes calldata left, bytes calldata right) external pure;
     function assertEq(bytes calldata left, bytes calldata right, string calldata reason) external pure;
     function assertGe(uint256 left, uint256 right) external pure;
