@@ -10,6 +10,7 @@ import {BulkTree} from "../../contracts/libraries/BulkTree.sol";
 import {FeeMath} from "../../contracts/libraries/FeeMath.sol";
 import {IndexedTree} from "../../contracts/libraries/IndexedTree.sol";
 import {OrderHash} from "../../contracts/libraries/OrderHash.sol";
+import {Signature65} from "../../contracts/libraries/Signature65.sol";
 import {VaultMessages} from "../../contracts/libraries/VaultMessages.sol";
 
 /// @title The contracts' own hashing, a batch of cases a call; tests/parity compares it with its Python twins
@@ -82,6 +83,18 @@ contract ParityHarness {
         for (uint256 i; i < approvals.length; ++i) {
             Approval calldata a = approvals[i];
             hashes[i] = VaultMessages.approvalHash(a.account, a.token, a.amount, a.purpose, a.nonce, a.deadline);
+        }
+    }
+
+    /// @dev Zero for what no contract takes.
+    function signers(bytes32[] calldata digests, bytes[] calldata signatures)
+        external
+        pure
+        returns (address[] memory found)
+    {
+        found = new address[](digests.length);
+        for (uint256 i; i < digests.length; ++i) {
+            found[i] = Signature65.recover(digests[i], signatures[i]);
         }
     }
 

@@ -56,6 +56,7 @@ interface Vm {
     function assertGe(int256 left, int256 right) external pure;
     function assertLe(uint256 left, uint256 right) external pure;
     function assertLe(uint256 left, uint256 right, string calldata reason) external pure;
+    function assertLe(int256 left, int256 right, string calldata reason) external pure;
     function assertTrue(bool condition) external pure;
     function assertTrue(bool condition, string calldata reason) external pure;
     function assertFalse(bool condition) external pure;
