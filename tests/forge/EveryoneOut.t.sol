@@ -5,7 +5,14 @@ import {IAmmRouter} from "../../contracts/interfaces/IAmmRouter.sol";
 import {IPausable} from "../../contracts/interfaces/IPausable.sol";
 import {ISynthIssuer} from "../../contracts/interfaces/ISynthIssuer.sol";
 import {IVault} from "../../contracts/interfaces/IVault.sol";
-import {EXIT_DELAY, MIN_UPGRADE_DELAY, Order, SIDE_BUY, SIDE_SELL} from "../../contracts/interfaces/Types.sol";
+import {
+    EXIT_DELAY,
+    MIN_UPGRADE_DELAY,
+    Order,
+    REASON_BALANCE,
+    SIDE_BUY,
+    SIDE_SELL
+} from "../../contracts/interfaces/Types.sol";
 import {Timelock} from "../../contracts/Timelock.sol";
 import {Vault} from "../../contracts/Vault.sol";
 import {Residents} from "./Residents.sol";
@@ -311,7 +318,7 @@ contract EveryoneOutTest is Residents {
         Order memory crossing =
             immediate(users[1], rest.side == SIDE_BUY ? SIDE_SELL : SIDE_BUY, rest.priceTicks, 1, 1_000);
         match_(add(rest, userKey(0)), add(crossing, userKey(1)), 1);
-        vm.assertEq(settle(), refusal(0, settlement.REASON_BALANCE()));
+        vm.assertEq(settle(), refusal(0, REASON_BALANCE));
         uint256 left = units(fees) + vault.totalsOf(address(usdc)).locked;
         vm.expectRevert();
         Drain(address(vault)).drain(address(usdc), address(this), left + 1);
