@@ -317,7 +317,7 @@ contract EveryoneOutTest is Residents {
         Order memory rest = standing[0];
         Order memory crossing =
             immediate(users[1], rest.side == SIDE_BUY ? SIDE_SELL : SIDE_BUY, rest.priceTicks, 1, 1_000);
-        match_(add(rest, userKey(0)), add(crossing, userKey(1)), 1);
+        match_(add(rest, signerKey(0)), add(crossing, signerKey(1)), 1);
         vm.assertEq(settle(), refusal(0, REASON_BALANCE));
         uint256 left = units(fees) + vault.totalsOf(address(usdc)).locked;
         vm.expectRevert();

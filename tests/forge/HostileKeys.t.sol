@@ -262,7 +262,7 @@ contract HostileKeysTest is HostileVenue {
     }
 
     function _foreign(address sender) private {
-        (address target, bytes memory data) = foreignCall(draw(0, 17));
+        (address target, bytes memory data) = foreignCall(draw(0, 18));
         mustFail(sender, target, data);
     }
 }

@@ -4,7 +4,7 @@ pragma solidity ^0.8.30;
 import {IPausable} from "../../contracts/interfaces/IPausable.sol";
 import {ISynthIssuer} from "../../contracts/interfaces/ISynthIssuer.sol";
 import {IVault} from "../../contracts/interfaces/IVault.sol";
-import {Authorization, EXIT_DELAY, Header} from "../../contracts/interfaces/Types.sol";
+import {Authorization, EXIT_DELAY, Header, Order, SIDE_BUY, SIDE_SELL} from "../../contracts/interfaces/Types.sol";
 import {Change} from "../../contracts/libraries/Changes.sol";
 import {OrderbookCommitment} from "../../contracts/OrderbookCommitment.sol";
 import {PAUSE_MAX, PAUSE_REST} from "../../contracts/libraries/PauseRules.sol";
@@ -89,7 +89,7 @@ abstract contract HostileVenue is Residents {
         address user = users[draw(0, HONEST - 1)];
         uint256 amount = draw(1, 1_000e6);
         bytes32 role = [bytes32(0), vault.SETTLEMENT_ROLE(), vault.CORE_ROLE(), vault.UPGRADER_ROLE()][draw(0, 3)];
-        choice %= 18;
+        choice %= 19;
         if (choice < 11) return (address(vault), _foreignVaultCall(choice, user, amount, role));
         if (choice == 11) {
             return
@@ -98,6 +98,7 @@ abstract contract HostileVenue is Residents {
         if (choice == 12) {
             return (address(issuer), abi.encodeCall(issuer.configure, (address(btc), issuer.termsOf(address(btc)))));
         }
+        if (choice == 18) return (address(settlement), abi.encodeCall(settlement.settle, (aGoodBatch())));
         if (choice == 13) return (address(btc), abi.encodeCall(btc.mint, (mallory, amount)));
         if (choice == 14) return (address(cxpt), abi.encodeCall(cxpt.mint, (mallory, amount)));
         if (choice == 15) return (address(synthFactory), abi.encodeCall(synthFactory.createSynth, ("X", "X")));
@@ -132,6 +133,15 @@ abstract contract HostileVenue is Residents {
         if (choice == 8) return abi.encodeCall(vault.upgradeToAndCall, (address(new Vault()), ""));
         if (choice == 9) return abi.encodeCall(vault.grantRole, (role, mallory));
         return abi.encodeCall(vault.registerSynth, (address(cxpt)));
+    }
+
+    /// @dev Two users' orders, good for the settler and for nobody else.
+    function aGoodBatch() internal returns (bytes memory) {
+        uint48 number = uint48(1_000_000 + draw(1, 1e9));
+        Order memory bid = resting(users[0], SIDE_BUY, PRICE_TICKS, 1, nonceOf(9, number));
+        Order memory ask = immediate(users[1], SIDE_SELL, PRICE_TICKS, 1, number);
+        match_(add(bid, userKey(0)), add(ask, userKey(1)), 1);
+        return pack(take());
     }
 
     /* WHAT THE HONEST DO MEANWHILE */

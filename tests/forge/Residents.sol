@@ -7,7 +7,7 @@ import {IAmmRouter} from "../../contracts/interfaces/IAmmRouter.sol";
 import {IPriceOracle} from "../../contracts/interfaces/IPriceOracle.sol";
 import {IPriceSource} from "../../contracts/interfaces/IPriceSource.sol";
 import {ISynthIssuer} from "../../contracts/interfaces/ISynthIssuer.sol";
-import {Order, SIDE_BUY, SIDE_SELL, Withdrawal} from "../../contracts/interfaces/Types.sol";
+import {AgentTerms, Order, SIDE_BUY, SIDE_SELL, Withdrawal} from "../../contracts/interfaces/Types.sol";
 import {VaultMessages} from "../../contracts/libraries/VaultMessages.sol";
 import {PriceOracle} from "../../contracts/PriceOracle.sol";
 import {SynthIssuer} from "../../contracts/SynthIssuer.sol";
@@ -21,6 +21,7 @@ abstract contract Residents is Fixture {
     uint64 internal constant PRICE_TICKS = 600_000;
     uint256 internal constant PRICE_ATOMS = 1e18;
     uint256 internal constant FIRST_KEY = 0x10000;
+    uint256 internal constant AGENT_KEY = 0xA9E0000;
     uint256 internal constant FILLS_PER_BATCH = 20;
 
     address[3] internal posters = [address(0xA), address(0xB), address(0xC)];
@@ -63,6 +64,11 @@ abstract contract Residents is Fixture {
 
     function userKey(uint256 i) internal pure returns (uint256) {
         return FIRST_KEY + i;
+    }
+
+    /// @dev Every other user trades through an agent.
+    function signerKey(uint256 i) internal pure returns (uint256) {
+        return i % 2 == 0 ? userKey(i) : AGENT_KEY + i;
     }
 
     /* PRICES */
@@ -119,6 +125,10 @@ abstract contract Residents is Fixture {
             vm.stopPrank();
         }
         (unitsOf[user], synthOf[user]) = (spare, debt);
+        if (signerKey(i) == userKey(i)) return;
+        uint40 expiry = uint40(block.timestamp + 30 days);
+        vm.prank(user);
+        settlement.registerAgent(AgentTerms(vm.addr(signerKey(i)), expiry, type(uint128).max, new uint32[](0)));
     }
 
     /// @dev One batch: an order of each of these users rests, and others fill a part of it.
@@ -135,8 +145,8 @@ abstract contract Residents is Fixture {
             uint256 taker = _takerOf(i, isBuy, lots);
             Order memory crossing =
                 immediate(users[taker], isBuy ? SIDE_SELL : SIDE_BUY, price, lots, uint48(standing.length));
-            uint16 maker = add(standing[i], userKey(i));
-            match_(maker, add(crossing, userKey(taker)), lots, 1_000, 2_500);
+            uint16 maker = add(standing[i], signerKey(i));
+            match_(maker, add(crossing, signerKey(taker)), lots, 1_000, 2_500);
             if (isBuy) _book(user, users[taker], price, lots, 1_000, 2_500);
             else _book(users[taker], user, price, lots, 2_500, 1_000);
         }
