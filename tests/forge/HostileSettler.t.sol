@@ -391,7 +391,7 @@ contract HostileSettlerTest is SettlerFixture {
     /// @dev Both orders are signed, and do not cross.
     function overLimit(uint256 f) internal {
         (uint256 m, uint256 t) = (fills[f].maker, fills[f].taker);
-        uint64 gap = uint64(draw(1, 1_000));
+        uint64 gap = uint64(draw(1, often(1_000)));
         orders[t].priceTicks = orders[m].side == SIDE_BUY ? orders[m].priceTicks + gap : orders[m].priceTicks - gap;
         signatures[t] = sign(ownKey(orders[t].account), settlement.hashOrder(orders[t]));
         delete proofs[t];
@@ -410,12 +410,20 @@ contract HostileSettlerTest is SettlerFixture {
     }
 
     function overCharge(uint256 f) internal {
-        uint256 kind = draw(0, 3);
+        uint256 kind = draw(0, 4);
         (uint256 m, uint256 t) = (fills[f].maker, fills[f].taker);
-        if (kind == 0) fills[f].makerFeePpm = orders[m].maxFeePpm + int32(int256(draw(1, 1e6)));
-        else if (kind == 1) fills[f].takerFeePpm = orders[t].maxFeePpm + int32(int256(draw(1, 1e6)));
-        else if (kind == 2) fills[f].makerFeePpm = -fills[f].takerFeePpm - int32(int256(draw(1, 1e6)));
-        else fills[f].takerFeePpm = -fills[f].makerFeePpm - int32(int256(draw(1, 1e6)));
+        int32 beyond = int32(int256(draw(1, often(1e6))));
+        if (kind == 0) fills[f].makerFeePpm = orders[m].maxFeePpm + beyond;
+        else if (kind == 1) fills[f].takerFeePpm = orders[t].maxFeePpm + beyond;
+        else if (kind == 2) fills[f].makerFeePpm = -fills[f].takerFeePpm - beyond;
+        else if (kind == 3) fills[f].takerFeePpm = -fills[f].makerFeePpm - beyond;
+        // Also where more was signed.
+        else fills[f].takerFeePpm = int32(int256(MAX_FEE)) + beyond;
+    }
+
+    /// @dev The edge itself every other time.
+    function often(uint256 most) internal returns (uint256) {
+        return draw(0, 1) == 0 ? 1 : most;
     }
 
     /// @dev Orders that are not for each other.
