@@ -10,7 +10,7 @@ import {BulkTree} from "../../contracts/libraries/BulkTree.sol";
 import {FeeMath} from "../../contracts/libraries/FeeMath.sol";
 import {IndexedTree} from "../../contracts/libraries/IndexedTree.sol";
 import {OrderHash} from "../../contracts/libraries/OrderHash.sol";
-import {Signature65} from "../../contracts/libraries/Signature65.sol";
+import {Signatures} from "../../contracts/libraries/Signatures.sol";
 import {VaultMessages} from "../../contracts/libraries/VaultMessages.sol";
 
 /// @title The contracts' own hashing, a batch of cases a call; tests/parity compares it with its Python twins
@@ -94,7 +94,7 @@ contract ParityHarness {
     {
         found = new address[](digests.length);
         for (uint256 i; i < digests.length; ++i) {
-            found[i] = Signature65.recover(digests[i], signatures[i]);
+            found[i] = Signatures.recover(digests[i], signatures[i]);
         }
     }
 
