@@ -1,8 +1,8 @@
-"""secp256k1 signatures as the contracts take them: 65 bytes r || s || v.
+"""secp256k1 signatures as the contracts take them: 65 bytes r || s || v, or 64 bytes r || vs (ERC-2098).
 
-Invariant: `recover` accepts exactly what OpenZeppelin's `ECDSA.recover` accepts (65 bytes, v 27 or 28, 0 < r < n,
-0 < s <= n / 2), so nothing is matched here that settlement would refuse. It never raises for any bytes. It does not
-know what was signed: digests come from `domain.eip712`.
+Invariant: `recover` accepts exactly what `libraries/Signatures.sol` accepts (v 27 or 28, or the parity in the highest
+bit of vs; 0 < r < n, 0 < s <= n / 2), so nothing is matched here that settlement would refuse. It never raises for any
+bytes. It does not know what was signed: digests come from `domain.eip712`. What is made and stored here has 65 bytes.
 """
 
 from coincurve import PrivateKey, PublicKey
@@ -13,21 +13,25 @@ from offchain.domain.units import Address, to_address
 
 CURVE_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 SIGNATURE_BYTES = 65
+COMPACT_BYTES = 64
 
 
 def recover(digest: bytes, signature: bytes) -> Address | None:
     """The address whose key signed `digest` (32 bytes), or None if the signature is not in the accepted set."""
-    if len(digest) != 32 or len(signature) != SIGNATURE_BYTES:
-        return None
-    v = signature[64]
-    if v not in (27, 28):
+    if len(digest) != 32 or len(signature) not in (SIGNATURE_BYTES, COMPACT_BYTES):
         return None
     r = int.from_bytes(signature[:32], "big")
     s = int.from_bytes(signature[32:64], "big")
-    if not (0 < r < CURVE_ORDER and 0 < s <= LOW_S_MAX):
+    if len(signature) == SIGNATURE_BYTES:
+        parity = signature[64] - 27
+    else:
+        parity, s = s >> 255, s & (1 << 255) - 1
+    if parity not in (0, 1) or not (0 < r < CURVE_ORDER and 0 < s <= LOW_S_MAX):
         return None
     try:
-        point = PublicKey.from_signature_and_message(signature[:64] + bytes((v - 27,)), digest, hasher=None)
+        point = PublicKey.from_signature_and_message(
+            signature[:32] + s.to_bytes(32) + bytes((parity,)), digest, hasher=None
+        )
     except ValueError:  # r is no abscissa of the curve, or the point is at infinity
         return None
     return _address(point)
