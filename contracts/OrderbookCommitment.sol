@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.30;
 
-import {AccessControl} from "@openzeppelin/contracts/access/AccessControl.sol";
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 import {MerkleProof} from "@openzeppelin/contracts/utils/cryptography/MerkleProof.sol";
 import {IOrderbookCommitment} from "./interfaces/IOrderbookCommitment.sol";
 import {Header} from "./interfaces/Types.sol";
 import {IndexedTree} from "./libraries/IndexedTree.sol";
+import {TwoStepAdmin} from "./TwoStepAdmin.sol";
 
 /// @title One word per epoch of the order book; see IOrderbookCommitment
-contract OrderbookCommitment is IOrderbookCommitment, AccessControl, EIP712 {
+contract OrderbookCommitment is IOrderbookCommitment, TwoStepAdmin, EIP712 {
     bytes32 public constant COMMITTER_ROLE = keccak256("COMMITTER_ROLE");
 
     /* STORAGE */
@@ -21,9 +21,7 @@ contract OrderbookCommitment is IOrderbookCommitment, AccessControl, EIP712 {
     /// @inheritdoc IOrderbookCommitment
     uint64 public override lastSequence;
 
-    constructor(address admin) EIP712("HOOATS", "1") {
-        _grantRole(DEFAULT_ADMIN_ROLE, admin);
-    }
+    constructor(address admin_) TwoStepAdmin(admin_) EIP712("HOOATS", "1") {}
 
     /* COMMITMENT */
 

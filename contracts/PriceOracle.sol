@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.30;
 
-import {AccessControl} from "@openzeppelin/contracts/access/AccessControl.sol";
 import {IPriceOracle} from "./interfaces/IPriceOracle.sol";
 import {IPriceSource} from "./interfaces/IPriceSource.sol";
+import {TwoStepAdmin} from "./TwoStepAdmin.sol";
 
 /// @title The accepted price of every synth; see IPriceOracle
 /// @dev Sources are called by STATICCALL with bounded gas and at most 64 bytes of their answer are looked at: whatever
 /// they do, they are one reading more or less.
-contract PriceOracle is IPriceOracle, AccessControl {
+contract PriceOracle is IPriceOracle, TwoStepAdmin {
     /// @dev `since`: what it posted before it got the role (perhaps again) does not count.
     struct Poster {
         address account;
@@ -50,9 +50,7 @@ contract PriceOracle is IPriceOracle, AccessControl {
     mapping(address synth => Feed) private _feeds;
     mapping(address synth => Accepted) private _accepted;
 
-    constructor(address admin) {
-        _grantRole(DEFAULT_ADMIN_ROLE, admin);
-    }
+    constructor(address admin_) TwoStepAdmin(admin_) {}
 
     /* FEEDS */
 
@@ -75,7 +73,7 @@ contract PriceOracle is IPriceOracle, AccessControl {
 
     function _requireWellFormed(address synth, Feed calldata feed) private pure {
         uint256 count = feed.sources.length;
-        bool isBounded = synth != address(0) && count <= MAX_SOURCES && feed.quorum != 0
+        bool isBounded = synth != address(0) && count <= MAX_SOURCES && feed.quorum != 0 && feed.quorum > 2 * count
             && feed.quorum <= MAX_POSTERS + count && feed.maxAge != 0 && feed.maxAge <= MAX_AGE
             && feed.maxMovePpmPerMinute != 0 && feed.maxMovePpmPerMinute <= MAX_MOVE_PPM_PER_MINUTE;
         if (!isBounded) revert MalformedFeed();

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.30;
 
-import {AccessControl} from "@openzeppelin/contracts/access/AccessControl.sol";
 import {Clones} from "@openzeppelin/contracts/proxy/Clones.sol";
 import {ISynthERC20} from "./interfaces/ISynthERC20.sol";
 import {ISynthFactory} from "./interfaces/ISynthFactory.sol";
+import {IVault} from "./interfaces/IVault.sol";
+import {TwoStepAdmin} from "./TwoStepAdmin.sol";
 
 /// @title Creates synths; see ISynthFactory
-contract SynthFactory is ISynthFactory, AccessControl {
+contract SynthFactory is ISynthFactory, TwoStepAdmin {
     bytes32 public constant CREATOR_ROLE = keccak256("CREATOR_ROLE");
 
     /// @dev A text of this length still fits one storage word.
@@ -15,6 +16,8 @@ contract SynthFactory is ISynthFactory, AccessControl {
 
     /// @inheritdoc ISynthFactory
     address public immutable IMPLEMENTATION;
+    /// @inheritdoc ISynthFactory
+    address public immutable VAULT;
 
     /* STORAGE */
 
@@ -22,9 +25,9 @@ contract SynthFactory is ISynthFactory, AccessControl {
     /// @inheritdoc ISynthFactory
     mapping(address synth => bool) public isSynth;
 
-    constructor(address admin, address implementation) {
-        _grantRole(DEFAULT_ADMIN_ROLE, admin);
+    constructor(address admin_, address implementation) TwoStepAdmin(admin_) {
         IMPLEMENTATION = implementation;
+        VAULT = ISynthERC20(implementation).minter();
     }
 
     /// @inheritdoc ISynthFactory
@@ -43,6 +46,12 @@ contract SynthFactory is ISynthFactory, AccessControl {
 
         Clones.cloneDeterministic(IMPLEMENTATION, _salt(name, symbol));
         ISynthERC20(synth).initialize(name, symbol);
+    }
+
+    /// @inheritdoc ISynthFactory
+    function registerSynth(address synth) external onlyRole(CREATOR_ROLE) {
+        if (!isSynth[synth]) revert UnknownSynth(synth);
+        IVault(VAULT).registerSynth(synth);
     }
 
     /* VIEWS */

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.30;
 
-import {AccessControl} from "@openzeppelin/contracts/access/AccessControl.sol";
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
@@ -10,14 +9,15 @@ import {IPausable} from "./interfaces/IPausable.sol";
 import {IPriceOracle} from "./interfaces/IPriceOracle.sol";
 import {ISynthIssuer} from "./interfaces/ISynthIssuer.sol";
 import {IVault} from "./interfaces/IVault.sol";
-import {Authorization} from "./interfaces/Types.sol";
+import {Authorization, SHUTDOWN_DELAY, SHUTDOWN_GRACE} from "./interfaces/Types.sol";
 import {PauseRules} from "./libraries/PauseRules.sol";
+import {TwoStepAdmin} from "./TwoStepAdmin.sol";
 
 /// @title Debt positions; see ISynthIssuer
 /// @dev Order in every function: check, write, emit, call the Vault. It holds no token itself, trusts Vault and oracle,
 /// and needs no guard: everything is written before a token could call back. Not upgradeable; another version is
 /// another CORE_ROLE.
-contract SynthIssuer is ISynthIssuer, IPausable, AccessControl {
+contract SynthIssuer is ISynthIssuer, IPausable, TwoStepAdmin {
     using EnumerableSet for EnumerableSet.AddressSet;
     using SafeCast for uint256;
 
@@ -40,8 +40,6 @@ contract SynthIssuer is ISynthIssuer, IPausable, AccessControl {
     uint256 public constant MIN_COLLATERAL = 10e6;
     /// @dev After an outage of the price, debtors get this long before anything is liquidated.
     uint256 public constant RESUME_GRACE = 20 minutes;
-    /// @dev Without a valid price for this long a synth may be shut down.
-    uint256 public constant SHUTDOWN_DELAY = 6 hours;
 
     uint256 private constant MIN_MAINTENANCE_PERCENT = 110;
     uint256 private constant MAX_INITIAL_PERCENT = 1000;
@@ -62,8 +60,7 @@ contract SynthIssuer is ISynthIssuer, IPausable, AccessControl {
     /// @inheritdoc IPausable
     uint256 public pausedUntil;
 
-    constructor(address admin, address vault, address oracle) {
-        _grantRole(DEFAULT_ADMIN_ROLE, admin);
+    constructor(address admin_, address vault, address oracle) TwoStepAdmin(admin_) {
         VAULT = IVault(vault);
         ORACLE = IPriceOracle(oracle);
     }
@@ -186,7 +183,7 @@ contract SynthIssuer is ISynthIssuer, IPausable, AccessControl {
         Position memory position = _positions[account][synth];
         repaid = uint128(Math.min(debt, _requireLiquidatable(synth, position, price)));
         collateral = _seizedDown(position, repaid, price, _books[synth].terms.bonusPercent);
-        if (collateral < minCollateral) revert TooLittleCollateral(collateral, minCollateral);
+        _requireEnough(collateral, repaid, minCollateral, debt);
 
         position.debt -= repaid;
         position.collateral -= collateral;
@@ -194,8 +191,21 @@ contract SynthIssuer is ISynthIssuer, IPausable, AccessControl {
         _keep(account, synth, position);
         emit Liquidated(msg.sender, account, synth, repaid, collateral);
 
-        VAULT.burnSynth(synth, msg.sender, repaid, authorization);
+        _takeRepaid(synth, debt, repaid, authorization);
         VAULT.unlockCollateral(msg.sender, collateral);
+    }
+
+    /// @dev At the price that `minCollateral` for `debt` is. Neither product has more than 256 bits.
+    function _requireEnough(uint256 collateral, uint256 repaid, uint256 minCollateral, uint256 debt) private pure {
+        if (collateral * debt < minCollateral * repaid) revert TooLittleCollateral(collateral, minCollateral);
+    }
+
+    /// @dev A countersignature is for one exact amount, what may be repaid is known only now: the rest is minted back.
+    /// Otherwise a debtor who pays back an atom, or one who moves the price by one, would void it.
+    function _takeRepaid(address synth, uint256 debt, uint256 repaid, Authorization calldata authorization) private {
+        uint256 taken = authorization.cosignature.length == 0 ? repaid : debt;
+        VAULT.burnSynth(synth, msg.sender, taken, authorization);
+        if (taken != repaid) VAULT.mintSynth(synth, msg.sender, taken - repaid);
     }
 
     /// @inheritdoc ISynthIssuer
@@ -274,6 +284,9 @@ contract SynthIssuer is ISynthIssuer, IPausable, AccessControl {
         if (book.debt == 0) revert NoDebt(synth);
         (uint256 price, uint40 at,,) = ORACLE.priceOf(synth);
         if (block.timestamp <= at + SHUTDOWN_DELAY) revert ShutDownTooSoon(at + SHUTDOWN_DELAY + 1);
+        // Whoever sees a price return must not be quicker than it: anyone may have it accepted.
+        (, uint8 readings) = ORACLE.medianOf(synth);
+        if (readings >= ORACLE.feedOf(synth).quorum) revert PriceAvailable(synth);
 
         book.shutDownAt = uint40(block.timestamp);
         book.price = price;
@@ -281,8 +294,23 @@ contract SynthIssuer is ISynthIssuer, IPausable, AccessControl {
     }
 
     /// @inheritdoc ISynthIssuer
+    function reprice(address synth) external {
+        _requireShutDown(synth);
+        Book storage book = _books[synth];
+        uint256 until = book.shutDownAt + SHUTDOWN_GRACE;
+        if (block.timestamp > until) revert PriceFinal(until);
+        (uint256 price, uint40 at,,) = ORACLE.priceOf(synth);
+        if (at < book.shutDownAt) revert StalePrice(at);
+
+        book.price = price;
+        emit ShutDown(synth, price);
+    }
+
+    /// @inheritdoc ISynthIssuer
     function settlePositions(address synth, address[] calldata accounts) external {
         _requireShutDown(synth);
+        uint256 from = _books[synth].shutDownAt + SHUTDOWN_GRACE + 1;
+        if (block.timestamp < from) revert PriceNotFinal(from);
         for (uint256 i; i < accounts.length; ++i) {
             _settle(accounts[i], synth);
         }

@@ -31,7 +31,6 @@ POSITIONS_PER_CALL = 100
 RETRY_SECONDS = 15
 """After a refusal, by the chain's time: the price, the grace or the countersignature may change."""
 MARKETS_SECONDS = 10
-ASKED_PERCENT = 95
 
 _log = structlog.get_logger()
 
@@ -126,12 +125,6 @@ def value_up(book: Book, debt: int) -> int:
 def is_weak(book: Book, collateral: int, debt: int) -> bool:
     """Below the maintenance ratio."""
     return debt > 0 and collateral * 100 < value_up(book, debt) * book.maintenance_percent
-
-
-def repayable(debt: int, most: int) -> int:
-    """What to ask a countersignature for: it covers one exact amount, and until it is mined the most that may be repaid
-    can fall with the price. So somewhat less, unless all of the debt may be."""
-    return min(debt, most) if most >= debt else most * ASKED_PERCENT // 100
 
 
 class Liquidator:
@@ -250,15 +243,15 @@ class Liquidator:
                 if is_weak(book, collateral, debt):
                     is_under_water = collateral < value_up(book, debt)
                     owner = Address(str(account).lower())
-                    found = await self._confirm(book, owner, 0 if is_under_water else debt)
+                    found = await self._confirm(book, owner, is_under_water)
                     weak += [found] if found is not None else []
             start += len(accounts)
             if len(accounts) < POSITIONS_PER_CALL:
                 return weak
 
-    async def _confirm(self, book: Book, account: Address, debt: int) -> Weak | None:
-        """The contract's own word: no grace after an outage, no insurance account, no shut-down synth. `debt`: the
-        position's, 0 for one under water."""
+    async def _confirm(self, book: Book, account: Address, is_under_water: bool) -> Weak | None:
+        """The contract's own word: no grace after an outage, no insurance account, no shut-down synth. Asked for is
+        the most that may be repaid: if that falls until it is mined, the contract gives the rest back."""
         job = _job(book.synth, account)
         if self._retry_at.get(job, 0) > self._sender.chain_time:
             return None
@@ -269,7 +262,8 @@ class Liquidator:
         if not may[0]:
             return None
         is_busy = any(row.job.startswith(job) for row in self._sender.open())
-        return Weak(book.synth, book.token, account, repayable(debt, int(most[0])), book.decimals, is_busy)
+        debt = 0 if is_under_water else int(most[0])
+        return Weak(book.synth, book.token, account, debt, book.decimals, is_busy)
 
     async def _read(self, target: Address, function: Function, *arguments: object) -> tuple[Any, ...]:
         return await self._rpc.read(_asked(target, function, *arguments))

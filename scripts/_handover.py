@@ -1,8 +1,8 @@
 """The end of a deployment: whatever the deployer holds becomes the timelock's, or is given up.
 
-Invariant: the timelock is admin of everything before the deployer stops being it; afterwards every role of every
-contract is asked for once more, and what is left is an error. Deliberately no parameters: what is where, and who runs
-it, is in the registry.
+Invariant: the timelock is admin of everything before the deployer stops being it; where the contract knows two steps,
+the timelock's own acceptance is what ends the deployer. Afterwards every role of every contract is asked for once more,
+and what is left is an error. Deliberately no parameters: what is where, and who runs it, is in the registry.
 """
 
 from typing import Final, NamedTuple

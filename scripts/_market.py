@@ -42,6 +42,9 @@ def check_terms(request: MarketRequested) -> None:
 def create_market(venue: Venue, signer: Signer, request: MarketRequested, sources: list[str], root: Path) -> None:
     """Everything that is missing, with the lister's key."""
     check_terms(request)
+    if request.quorum <= 2 * len(sources):
+        remedy = "Name a quorum above twice the number of sources"
+        raise ConfigurationError(f"{request.symbol}: its sources would be half of a quorum", remedy=remedy)
     for name in CONTRACTS:
         venue.registry.contract(name)
     chain = venue.chain

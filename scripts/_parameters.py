@@ -205,8 +205,11 @@ def _check_terms(synth: SynthParameters, name: str) -> None:
         remedy = "110 <= maintenance < initial <= 1000, and 100 + bonus < maintenance"
         raise ConfigurationError(f"{name}: the percentages of {synth.symbol} do not fit", remedy=remedy)
     is_feed = synth.quorum >= 1 and 0 < synth.max_age_seconds <= 3_600 and synth.max_move_ppm_per_minute > 0
-    if not is_feed or len(synth.sources) > SOURCES_MAX:
-        remedy = f"quorum from 1, maxAgeSeconds up to 3600, a speed above 0, at most {SOURCES_MAX} sources"
+    if not is_feed or len(synth.sources) > SOURCES_MAX or synth.quorum <= 2 * len(synth.sources):
+        remedy = (
+            "quorum from 1 and above twice the number of sources, maxAgeSeconds up to 3600, a speed above 0, "
+            f"at most {SOURCES_MAX} sources"
+        )
         raise ConfigurationError(f"{name}: the price feed of {synth.symbol} does not fit", remedy=remedy)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from offchain.domain.units import Address
-from scripts._steps import ADMIN_ROLE, Step, grant, renounce
+from scripts._steps import ADMIN_ROLE, Step, accept, grant, offer, renounce
 
 TIMELOCK: Final = "Timelock"
 DEPLOYER: Final = "deployer"
@@ -29,6 +29,9 @@ GOVERNED: Final = (
     "SynthIssuer",
 )
 """Contracts whose admin is the timelock."""
+TWO_STEP: Final = ("OrderbookCommitment", "SynthFactory", "PriceOracle", "SynthIssuer")
+"""Those of them whose admin changes by offer and acceptance only (ITwoStepAdmin). The others have OpenZeppelin's plain
+roles: there the two steps are two waves, and the second begins when the chain says that the timelock is admin."""
 UNGOVERNED: Final = ("CXPT",)
 """Contracts that end without an admin: CXPT's one minter is the Vault's address, which never changes."""
 
@@ -36,7 +39,7 @@ LASTING: Final = (
     Grant("Vault", "SETTLEMENT_ROLE", "Settlement"),
     Grant("Vault", "CORE_ROLE", "SynthIssuer"),
     Grant("Vault", "UPGRADER_ROLE", TIMELOCK),
-    Grant("Vault", "REGISTRAR_ROLE", "lister"),
+    Grant("Vault", "REGISTRAR_ROLE", "SynthFactory"),
     Grant("Vault", "GUARDIAN_ROLE", "guardian"),
     Grant("CXPT", "MINTER_ROLE", "Vault"),
     Grant("Settlement", "SETTLER_ROLE", "settler"),
@@ -59,7 +62,6 @@ BUILT_IN: Final = (
 """Granted by constructors."""
 LISTING: Final = (
     ("SynthFactory", "CREATOR_ROLE"),
-    ("Vault", "REGISTRAR_ROLE"),
     ("PriceOracle", "LISTER_ROLE"),
     ("SynthIssuer", "LISTER_ROLE"),
     ("Settlement", "LISTER_ROLE"),
@@ -82,12 +84,15 @@ def roles_of(contract: str) -> list[str]:
 def hand_over(
     contracts: Mapping[str, Address], holders: Mapping[str, Address], deployer: Address
 ) -> tuple[list[Step], list[Step]]:
-    """The last two waves of a deployment: the timelock becomes admin and the deployer gives back what it was lent;
-    then it gives up being admin. What `holders` names it for on purpose it keeps."""
+    """The last two waves of a deployment: the timelock becomes admin or is offered it, and the deployer gives back what
+    it was lent; then the timelock accepts, and the deployer gives up what is left. What `holders` names it for on
+    purpose it keeps."""
     kept = {entry[:2] for entry in LASTING if holders.get(entry.holder) == deployer}
     first = [
         *(
-            grant(name, contracts[name], ADMIN_ROLE, contracts[TIMELOCK], TIMELOCK, deployer)
+            (offer if name in TWO_STEP else grant)(
+                name, contracts[name], ADMIN_ROLE, contracts[TIMELOCK], TIMELOCK, deployer
+            )
             for name in GOVERNED
             if name in contracts
         ),
@@ -100,4 +105,10 @@ def hand_over(
         ),
     ]
     names = [name for name in (*UNGOVERNED, *GOVERNED) if name in contracts]
-    return first, [renounce(name, contracts[name], ADMIN_ROLE, deployer, DEPLOYER) for name in names]
+    second = [
+        accept(name, contracts[name], contracts[TIMELOCK], TIMELOCK)
+        if name in TWO_STEP
+        else renounce(name, contracts[name], ADMIN_ROLE, deployer, DEPLOYER)
+        for name in names
+    ]
+    return first, second

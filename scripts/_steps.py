@@ -19,6 +19,9 @@ ADMIN_ROLE: Final = "DEFAULT_ADMIN_ROLE"
 HAS_ROLE: Final = Function("hasRole(bytes32,address)", "bool")
 GRANT_ROLE: Final = Function("grantRole(bytes32,address)")
 RENOUNCE_ROLE: Final = Function("renounceRole(bytes32,address)")
+OFFER_ADMIN: Final = Function("offerAdmin(address)")
+OFFERED_TO: Final = Function("offeredTo()", "address")
+ACCEPT_ADMIN_OF: Final = Function("acceptAdminOf(address)")
 
 
 class Step(NamedTuple):
@@ -60,6 +63,34 @@ def grant(name: str, contract: Address, role: str, holder: Address, holder_name:
         GRANT_ROLE.encode(role_id(role), holder),
         has_role(name, contract, role, holder),
         has_role(name, contract, ADMIN_ROLE, admin),
+    )
+
+
+def offer(name: str, contract: Address, role: str, holder: Address, holder_name: str, admin: Address) -> Step:
+    """The first of the two steps of ITwoStepAdmin; `role` is the admin's."""
+    holds = has_role(name, contract, role, holder)
+
+    def is_offered(look: Look) -> bool:
+        (offered_to,) = OFFERED_TO.decode(look(contract, OFFERED_TO.encode()))
+        return str(offered_to).lower() == holder
+
+    return Step(
+        f"{name}: {role} offered to {holder_name}",
+        contract,
+        OFFER_ADMIN.encode(holder),
+        lambda look: holds(look) or is_offered(look),
+        has_role(name, contract, role, admin),
+    )
+
+
+def accept(name: str, contract: Address, timelock: Address, timelock_name: str) -> Step:
+    """The second one. Anyone may send it: the timelock takes what it was offered, and the one who offered it is out."""
+    return Step(
+        f"{name}: {ADMIN_ROLE} accepted by {timelock_name}",
+        timelock,
+        ACCEPT_ADMIN_OF.encode(contract),
+        has_role(name, contract, ADMIN_ROLE, timelock),
+        lambda look: True,
     )
 
 

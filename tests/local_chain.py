@@ -221,7 +221,7 @@ def deploy(chain: LocalChain) -> Venue:
     for contract, role, holder in (
         (vault, "SETTLEMENT_ROLE", settlement),
         (vault, "CORE_ROLE", ADMIN),
-        (vault, "REGISTRAR_ROLE", ADMIN),
+        (vault, "REGISTRAR_ROLE", synth_factory),
         (cxpt, "MINTER_ROLE", vault),
         (settlement, "SETTLER_ROLE", address_of("settler")),
         (settlement, "LISTER_ROLE", ADMIN),
@@ -230,7 +230,7 @@ def deploy(chain: LocalChain) -> Venue:
     ):
         chain.do(ADMIN, contract, grant.encode(keccak(role.encode()), holder))
     synth = create_synth("Bitcoin", "hBTC")
-    chain.do(ADMIN, vault, Function("registerSynth(address)").encode(synth))
+    chain.do(ADMIN, synth_factory, SynthFactory.register_synth.encode(synth))
     chain.do(ADMIN, settlement, Settlement.list_market.encode(MARKET, synth, BASE_PER_LOT, 1, "hBTC-USDC"))
     chain.do(ADMIN, usdc, Token.mint.encode(ADMIN, 10**18))
     chain.do(ADMIN, usdc, Token.approve.encode(vault, 2**256 - 1))

@@ -11,15 +11,24 @@ interface ISynthFactory {
     error SymbolTaken(string symbol);
     /// @notice Thrown when a name or a symbol is empty or longer than 31 bytes.
     error MalformedName();
+    /// @notice Thrown when a token is to be registered that is no clone of this factory.
+    error UnknownSynth(address token);
 
     /// @notice Creates the synth (CREATOR_ROLE); it still must be registered with the Vault.
     function createSynth(string calldata name, string calldata symbol) external returns (address synth);
 
+    /// @notice Registers a synth with the Vault (CREATOR_ROLE). The factory alone holds the Vault's REGISTRAR_ROLE, so
+    /// that no token whose code is another one ever enters the Vault.
+    function registerSynth(address synth) external;
+
     /// @return synth The synth of this symbol, zero without one.
     function synthOf(string calldata symbol) external view returns (address synth);
-    function isSynth(address synth) external view returns (bool);
+    /// @return True for what this factory created.
+    function isSynth(address token) external view returns (bool);
     /// @return synth Where `createSynth` puts it, or has put it.
     function predictSynth(string calldata name, string calldata symbol) external view returns (address synth);
     /// @return implementation The SynthERC20 that the clones share.
     function IMPLEMENTATION() external view returns (address implementation);
+    /// @return vault The minter of them all.
+    function VAULT() external view returns (address vault);
 }

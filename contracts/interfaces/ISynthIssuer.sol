@@ -20,8 +20,6 @@ import {Authorization} from "./Types.sol";
 /// WARNINGS
 /// - A debt worth more than its collateral goes to the Vault's insurance account, collateral and all. What that account
 ///   does not pay back is missing from that synth's redemption if it is ever shut down, and from nothing else.
-/// - A countersignature holds for one exact amount: a liquidator who asks for as much as `liquidatableDebt` says finds
-///   it used in vain when the price, or the debtor, has moved meanwhile. Ask for a little less.
 /// - Changed terms (behind the timelock) bind open positions, too.
 interface ISynthIssuer {
     /// @param collateral Units of the settlement token, locked in the Vault.
@@ -87,6 +85,12 @@ interface ISynthIssuer {
     error NotShutDown(address synth);
     /// @notice Thrown when a synth's price has not been missing for long enough.
     error ShutDownTooSoon(uint256 from);
+    /// @notice Thrown when a synth is shut down whose price could be accepted now: `PriceOracle.accept` first.
+    error PriceAvailable(address synth);
+    /// @notice Thrown when positions are settled while the price of the shutdown may still be replaced.
+    error PriceNotFinal(uint256 from);
+    /// @notice Thrown when the price of a shutdown is to be replaced too late.
+    error PriceFinal(uint256 until);
     /// @notice Thrown when a synth is shut down in which nobody is in debt.
     error NoDebt(address synth);
     /// @notice Thrown when somebody redeems before every position was settled.
@@ -119,9 +123,12 @@ interface ISynthIssuer {
     /// account, and credits the caller with collateral of that value and the bonus. Anyone may, also the debtor.
     /// No more is paid back than brings the position to the initial ratio; all of it may be if the collateral does not
     /// cover debt and bonus (the bonus is then what there is, in proportion), or if the rest would be too small.
-    /// @param authorization For a debit of exactly what is paid back.
-    /// @return repaid Atoms.
-    /// @return collateral Units; never less than `minCollateral`.
+    /// @param debt Atoms, of which the caller's Vault account must have all free.
+    /// @param minCollateral Units for all of `debt`; for less, in proportion.
+    /// @param authorization A countersignature is for a debit of `debt`: what is not paid back is minted back to the
+    /// caller in the same call. A matured request is drawn on for what is paid back only.
+    /// @return repaid Atoms, at most `debt`.
+    /// @return collateral Units.
     function liquidate(
         address account,
         address synth,
@@ -136,11 +143,16 @@ interface ISynthIssuer {
 
     /* SHUTDOWN */
 
-    /// @notice Ends a synth for ever at the price that was accepted last, once that has been SHUTDOWN_DELAY ago.
-    /// Anyone may.
+    /// @notice Ends a synth for ever at the price that was accepted last, once that has been SHUTDOWN_DELAY (6 hours) ago
+    /// and no quorum of readings is there. Anyone may. The price is final SHUTDOWN_GRACE (1 hour) later.
     function shutDown(address synth) external;
 
-    /// @notice After a shutdown: the value of each position's debt goes from its collateral to the pool, as far as it
+    /// @notice Replaces the price of a shutdown by one that was accepted after it, within SHUTDOWN_GRACE of it; as often
+    /// as there is a new one. Anyone may. So nobody gains by shutting down a moment before the price returns: what
+    /// debtors and holders then get is the price that returned, within the bounds of its speed.
+    function reprice(address synth) external;
+
+    /// @notice After a shutdown, once its price is final: the value of each position's debt goes from its collateral to the pool, as far as it
     /// reaches; the rest returns to its owner's Vault account. Positions without anything are passed over. Anyone may.
     function settlePositions(address synth, address[] calldata accounts) external;
 

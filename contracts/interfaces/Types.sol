@@ -10,9 +10,22 @@ uint256 constant SETTLEMENT_WINDOW = 5 minutes;
 /// @dev From a withdrawal request to its maturity. Longer than the settlement window, shorter than any upgrade delay.
 uint256 constant EXIT_DELAY = 15 minutes;
 
-/// @dev No code of the Vault changes before everyone could be out: SETTLEMENT_WINDOW < EXIT_DELAY < MIN_UPGRADE_DELAY.
+/// @dev A synth whose price was accepted last longer ago than this may be shut down by anyone.
+uint256 constant SHUTDOWN_DELAY = 6 hours;
+
+/// @dev After a shutdown, a price that returns within this time replaces the old one; positions are settled afterwards.
+uint256 constant SHUTDOWN_GRACE = 1 hours;
+
+/// @dev No code and no parameter changes before everyone could be out, by way of a shutdown, too.
 /// Python twin: `offchain.domain.limits.UPGRADE_DELAY_SECONDS_MIN`.
 uint256 constant MIN_UPGRADE_DELAY = 24 hours;
+
+/// @dev Never stored: an array of no or negative length does not compile, so that these delays keep their order.
+struct DelaysInOrder {
+    bool[EXIT_DELAY - SETTLEMENT_WINDOW] exitAfterSettlement;
+    bool[SHUTDOWN_DELAY - EXIT_DELAY] shutdownAfterExit;
+    bool[MIN_UPGRADE_DELAY - (SHUTDOWN_DELAY + SHUTDOWN_GRACE + EXIT_DELAY)] upgradeAfterAll;
+}
 
 /// @dev No fill carries a fee above 1 % of its notional, whatever its order signed.
 int32 constant MAX_FEE_PPM = 10_000;

@@ -51,7 +51,6 @@ class Vault:
     cosigner = Function("cosigner()", "address")
     domain_separator = Function("domainSeparator()", "bytes32")
     is_synth = Function("isSynth(address)", "bool")
-    register_synth = Function("registerSynth(address)")
     deposit = Function("deposit(uint256)")
     deposit_for = Function("depositFor(address,uint256)")
     deposit_synth = Function("depositSynth(address,uint256)")
@@ -101,6 +100,7 @@ class SynthIssuer:
     liquidate = Function(f"liquidate(address,address,uint128,uint128,{AUTHORIZATION})", "uint128", "uint128")
     absorb = Function("absorb(address,address)")
     shut_down = Function("shutDown(address)")
+    reprice = Function("reprice(address)")
     settle_positions = Function("settlePositions(address,address[])")
     redeem = Function(f"redeem(address,uint256,{AUTHORIZATION})", "uint256")
     position_of = Function("positionOf(address,address)", "(uint128,uint128)")
@@ -116,6 +116,7 @@ class SynthFactory:
     """Twin: ISynthFactory.sol."""
 
     create_synth = Function("createSynth(string,string)", "address")
+    register_synth = Function("registerSynth(address)")
     synth_of = Function("synthOf(string)", "address")
     predict_synth = Function("predictSynth(string,string)", "address")
 
@@ -251,6 +252,9 @@ ISSUER_ERRORS = ErrorTable(
     "IsShutDown(address)",
     "NotShutDown(address)",
     "ShutDownTooSoon(uint256)",
+    "PriceAvailable(address)",
+    "PriceNotFinal(uint256)",
+    "PriceFinal(uint256)",
     "NoDebt(address)",
     "PositionsUnsettled(uint256)",
     "NotRedeemable(uint256,uint256)",
@@ -266,6 +270,8 @@ ORACLE_ERRORS = ErrorTable(
     "TooManyPosters()",
     "InsufficientGas()",
 )
+SYNTH_FACTORY_ERRORS = ErrorTable("SymbolTaken(string)", "MalformedName()", "UnknownSynth(address)")
+ADMIN_ERRORS = ErrorTable("AdminMovesInTwoSteps()", "NotOffered(address)")
 AMM_FACTORY_ERRORS = ErrorTable("PairExists(address)", "NotPoolable(address)")
 AMM_PAIR_ERRORS = ErrorTable(
     "InsufficientLiquidity()", "InsufficientInput()", "InsufficientOutput()", "InvalidReceiver()", "ReserveOverflow()"
@@ -296,6 +302,8 @@ ERRORS = ErrorTable(
             COMMITMENT_ERRORS,
             ISSUER_ERRORS,
             ORACLE_ERRORS,
+            SYNTH_FACTORY_ERRORS,
+            ADMIN_ERRORS,
             AMM_FACTORY_ERRORS,
             AMM_PAIR_ERRORS,
             AMM_ROUTER_ERRORS,

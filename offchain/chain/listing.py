@@ -63,8 +63,8 @@ def listing_steps(
         ),
         ListingStep(
             f"register {request.synth_symbol}",
-            vault,
-            Vault.register_synth.encode(synth),
+            factory,
+            SynthFactory.register_synth.encode(synth),
             vault,
             Vault.is_synth.encode(synth),
             lambda answer: bool(Vault.is_synth.decode(answer)[0]),

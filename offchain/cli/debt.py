@@ -12,7 +12,6 @@ from typing import Any
 
 import click
 
-from keepers.liquidate import repayable
 from offchain.chain.contracts import PriceOracle, SynthIssuer
 from offchain.chain.registry import Registry, load_registry
 from offchain.chain.synths import find_synth
@@ -210,9 +209,7 @@ def liquidate_debt(synth: str, account: str, burned: str, forced: bool, as_json:
         raise Negative(
             f"{owner} cannot be liquidated now", remedy=f"See its ratio: hooats debt show {synth} --account {owner}"
         )
-    _, owed = debtor.position(owner)
-    enough = repayable(owed, most)
-    paid = min(most, parse_atoms(burned, SYNTH_DECIMALS, "--burn")) if burned else enough
+    paid = min(most, parse_atoms(burned, SYNTH_DECIMALS, "--burn")) if burned else most
     authorization = debtor.authorization("burn", paid, forced)
     receipt = debtor.wallet.transact(debtor.issuer, SynthIssuer.liquidate, owner, debtor.synth, paid, 0, authorization)
     _print(as_json, {"transaction": receipt.transaction} | debtor.describe(owner))
@@ -239,10 +236,23 @@ def absorb_debt(synth: str, account: str, as_json: bool, **venue: Any) -> None:
 def shut_down(synth: str, as_json: bool, **venue: Any) -> None:
     """Shut SYNTH down for ever at its last price. Anyone may.
 
-    Possible once it has had no valid price for 6 hours.
+    Possible once no price has been accepted for 6 hours. For an hour more, a price that returns replaces the last one.
     """
     debtor = Debtor(synth, **venue)
     receipt = debtor.wallet.transact(debtor.issuer, SynthIssuer.shut_down, debtor.synth)
+    _print(as_json, {"transaction": receipt.transaction, "synth": synth})
+
+
+@debt.command("reprice")
+@click.argument("synth")
+@common
+def reprice(synth: str, as_json: bool, **venue: Any) -> None:
+    """Make a price that returned that of SYNTH's shut-down. Anyone may.
+
+    Possible within an hour of the shut-down, with a price that was accepted after it.
+    """
+    debtor = Debtor(synth, **venue)
+    receipt = debtor.wallet.transact(debtor.issuer, SynthIssuer.reprice, debtor.synth)
     _print(as_json, {"transaction": receipt.transaction, "synth": synth})
 
 
@@ -250,7 +260,7 @@ def shut_down(synth: str, as_json: bool, **venue: Any) -> None:
 @click.argument("synth")
 @common
 def settle_debts(synth: str, as_json: bool, **venue: Any) -> None:
-    """Settle every position of SYNTH after its shut-down. Anyone may.
+    """Settle every position of SYNTH an hour after its shut-down. Anyone may.
 
     Collateral beyond the debt returns to its owners, and redemption opens.
     """

@@ -28,7 +28,6 @@ ROLES: Mapping[str, tuple[tuple[str, str], ...]] = {
     "price": (("PriceOracle", "POSTER_ROLE"),),
     "list": (
         ("SynthFactory", "CREATOR_ROLE"),
-        ("Vault", "REGISTRAR_ROLE"),
         ("Settlement", "LISTER_ROLE"),
         ("PriceOracle", "LISTER_ROLE"),
         ("SynthIssuer", "LISTER_ROLE"),

@@ -144,7 +144,8 @@ def test_liquidate(weak: Venue) -> None:
     assert venue.issuer.isLiquidatable(venue.alice, venue.btc)
     assert venue.issuer.liquidatableDebt(venue.alice, venue.btc) == MOST
     assert not venue.issuer.isLiquidatable(venue.bob, venue.btc)
-    approval = venue.approve(venue.bob, venue.btc, MOST, PURPOSE_BURN)
+    # Countersigned for all of it: what may not be repaid comes back.
+    approval = venue.approve(venue.bob, venue.btc, DEBT, PURPOSE_BURN)
     receipt = venue.issuer.liquidate(venue.alice, venue.btc, DEBT, 0, approval, sender=venue.bob)
     paid = MOST * WEAK * 110 // (100 * 10**18)
     assert only(receipt, venue.issuer.Liquidated) == {
@@ -167,7 +168,7 @@ def test_liquidate(weak: Venue) -> None:
 def test_liquidate_waits_after_an_outage(weak: Venue) -> None:
     venue = weak
     approval = venue.approve(venue.bob, venue.btc, MOST, PURPOSE_BURN, deadline=venue.now + 4 * HOUR)
-    call = (venue.alice, venue.btc, DEBT, 0, approval)
+    call = (venue.alice, venue.btc, MOST, 0, approval)
     accepted = venue.oracle.priceOf(venue.btc)[1]
     venue.next_at(accepted + HOUR + 1)
     with reverts("StalePrice", at=accepted):
@@ -205,6 +206,9 @@ def test_everybody_leaves_a_synth_that_was_shut_down(weak: Venue) -> None:
     assert only(receipt, venue.issuer.ShutDown) == {"synth": venue.btc.address, "price": WEAK}
     with reverts("IsShutDown"):
         venue.issuer.close(venue.btc, 0, 1, NO_APPROVAL, sender=venue.alice)
+    with reverts("PriceNotFinal"):
+        venue.issuer.settlePositions(venue.btc, [venue.alice], sender=venue.carol)
+    venue.next_at(receipt.timestamp + HOUR + 1)
     venue.issuer.settlePositions(venue.btc, [venue.alice], sender=venue.carol)
     with reverts("PositionsUnsettled", count=1):
         venue.issuer.redeem(venue.btc, 1, NO_APPROVAL, sender=venue.alice)

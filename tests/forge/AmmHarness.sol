@@ -1,9 +1,18 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.30;
 
+import {ERC20} from "@openzeppelin/contracts/token/ERC20/ERC20.sol";
 import {Clones} from "@openzeppelin/contracts/proxy/Clones.sol";
 import {AmmPair} from "../../contracts/AmmPair.sol";
-import {TestUSDC} from "../../contracts/mocks/TestUSDC.sol";
+
+/// @dev Anyone mints any amount.
+contract PlayMoney is ERC20 {
+    constructor() ERC20("Play money", "PLAY") {}
+
+    function mint(address to, uint256 amount) external {
+        _mint(to, amount);
+    }
+}
 
 /// @title Runs a list of operations on a pool of its own, for comparison with Python
 /// @dev Called, never sent: all of it happens within one `eth_call`. Both tokens are play money, since a pool knows
@@ -40,14 +49,14 @@ contract AmmHarness {
         uint256 nextOut;
     }
 
-    TestUSDC internal base;
-    TestUSDC internal quote;
+    PlayMoney internal base;
+    PlayMoney internal quote;
     AmmPair internal pool;
     address internal constant RECEIVER = address(0xBEEF);
 
     function run(Operation[] calldata operations) external returns (Result[] memory results) {
-        base = new TestUSDC();
-        quote = new TestUSDC();
+        base = new PlayMoney();
+        quote = new PlayMoney();
         pool = AmmPair(Clones.clone(address(new AmmPair())));
         pool.initialize(address(base), address(quote));
 
@@ -107,8 +116,8 @@ contract AmmHarness {
     function quotes(uint256[3][] calldata cases, bool isOut) external returns (uint256[] memory amounts) {
         amounts = new uint256[](cases.length);
         address implementation = address(new AmmPair());
-        base = new TestUSDC();
-        quote = new TestUSDC();
+        base = new PlayMoney();
+        quote = new PlayMoney();
         for (uint256 i; i < cases.length; ++i) {
             AmmPair fresh = AmmPair(Clones.clone(implementation));
             fresh.initialize(address(base), address(quote));

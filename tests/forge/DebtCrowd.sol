@@ -3,7 +3,7 @@ pragma solidity ^0.8.30;
 
 import {ISynthIssuer} from "../../contracts/interfaces/ISynthIssuer.sol";
 import {IVault} from "../../contracts/interfaces/IVault.sol";
-import {Authorization, EXIT_DELAY} from "../../contracts/interfaces/Types.sol";
+import {Authorization, EXIT_DELAY, SHUTDOWN_GRACE} from "../../contracts/interfaces/Types.sol";
 import {Change} from "../../contracts/libraries/Changes.sol";
 import {VaultMessages} from "../../contracts/libraries/VaultMessages.sol";
 import {SynthERC20} from "../../contracts/SynthERC20.sol";
@@ -132,14 +132,16 @@ contract DebtCrowd is Debtors {
         vm.assertEq(issuer.liquidatableDebt(account, synth), most, "liquidatableDebt");
         uint256 balance = vault.balanceOf(liquidator, synth);
         if (balance == 0) return;
-        amount = isWhole ? most : bound(amount, 1, most == 0 ? 1 : most);
+        // More than may be repaid comes back.
+        amount = isWhole ? most + amount % 3 : bound(amount, 1, most == 0 ? 1 : most);
         if (amount > balance) amount = balance;
 
         Authorization memory approval = approve(liquidator, synth, amount, VaultMessages.PURPOSE_BURN);
         vm.prank(liquidator);
         try issuer.liquidate(account, synth, uint128(amount), 0, approval) returns (uint128 repaid, uint128 paid) {
             vm.assertTrue(most != 0, "nobody healthy is liquidated");
-            vm.assertEq(repaid, amount);
+            vm.assertEq(repaid, amount < most ? amount : most);
+            vm.assertEq(vault.balanceOf(liquidator, synth), balance - repaid, "the rest comes back");
             ++liquidations;
             _checkLiquidated(account, synth, position, repaid, paid, repaid == most);
         } catch (bytes memory reason) {
@@ -222,6 +224,21 @@ contract DebtCrowd is Debtors {
         }
     }
 
+    /// @dev A price that was accepted after the shutdown replaces the old one for an hour.
+    function reprice_(uint256 which) external {
+        address synth = synthOf(which);
+        (, uint40 shutDownAt,,) = issuer.shutdownOf(synth);
+        (uint256 price, uint40 at,,) = oracle.priceOf(synth);
+        bool isDue = shutDownAt != 0 && at >= shutDownAt && block.timestamp <= shutDownAt + SHUTDOWN_GRACE;
+        try issuer.reprice(synth) {
+            vm.assertTrue(isDue, "repriced too late");
+            (uint256 now_,,,) = issuer.shutdownOf(synth);
+            vm.assertEq(now_, price);
+        } catch {
+            vm.assertFalse(isDue);
+        }
+    }
+
     /// @dev One, or more of them.
     function settle_(uint256 who, uint256 which, uint256 count) external {
         for (uint256 i; i < count % 4 + 1; ++i) {
@@ -232,6 +249,8 @@ contract DebtCrowd is Debtors {
     function _settle(uint256 who, address synth) private {
         address account = personOf(who);
         if (!isShutDown(synth)) return;
+        (, uint40 at,,) = issuer.shutdownOf(synth);
+        if (block.timestamp <= at + SHUTDOWN_GRACE) vm.warp(at + SHUTDOWN_GRACE + 1);
         settled[synth] += issuer.positionOf(account, synth).debt;
         address[] memory accounts = new address[](2);
         (accounts[0], accounts[1]) = (account, account);

@@ -2,7 +2,7 @@
 pragma solidity ^0.8.30;
 
 import {ISynthIssuer} from "../../contracts/interfaces/ISynthIssuer.sol";
-import {Authorization} from "../../contracts/interfaces/Types.sol";
+import {Authorization, SHUTDOWN_GRACE} from "../../contracts/interfaces/Types.sol";
 import {Change} from "../../contracts/libraries/Changes.sol";
 import {VaultMessages} from "../../contracts/libraries/VaultMessages.sol";
 import {Fixture} from "./Fixture.sol";
@@ -69,7 +69,7 @@ abstract contract Debtors is Fixture {
         issuer.close(address(btc), collateral, debt, approval);
     }
 
-    /// @dev With the countersignature for `debt` exactly.
+    /// @dev With the countersignature for `debt`.
     function liquidate(address liquidator, address account, uint128 debt)
         internal
         returns (uint128 repaid, uint128 collateral)
@@ -86,10 +86,11 @@ abstract contract Debtors is Fixture {
         issuer.liquidate(account, address(btc), debt, 0, approval);
     }
 
-    /// @dev Shut down at the last price, seven hours after it.
+    /// @dev Shut down at the last price, seven hours after it, and an hour later that price is final.
     function shutDown() internal {
         vm.warp(block.timestamp + 7 hours);
         issuer.shutDown(address(btc));
+        vm.warp(block.timestamp + SHUTDOWN_GRACE + 1);
     }
 
     function settlePositions(address[3] memory accounts) internal {

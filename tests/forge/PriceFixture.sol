@@ -38,7 +38,6 @@ abstract contract PriceFixture is Test {
         vm.warp(START);
         oracle = new PriceOracle(address(this));
         oracle.grantRole(oracle.LISTER_ROLE(), address(this));
-        oracle.grantRole(oracle.DEFAULT_ADMIN_ROLE(), address(this));
         addPoster(ann);
         addPoster(ben);
         addPoster(cat);

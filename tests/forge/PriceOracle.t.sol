@@ -48,7 +48,8 @@ contract PriceOracleTest is PriceFixture {
             wrong.sources[i] = IPriceSource(address(0x100 + i));
         }
         refused(wrong);
-        refused(feed(1, IPriceSource(address(0))));
+        refused(feed(5, IPriceSource(address(0))));
+        wrong = feed(5);
         wrong.sources = new IPriceSource[](2);
         wrong.sources[0] = wrong.sources[1] = IPriceSource(address(0x100));
         refused(wrong);
@@ -56,11 +57,26 @@ contract PriceOracleTest is PriceFixture {
         oracle.configure(address(0), feed(1));
         oracle.configure(SYNTH, feed(16));
         oracle.configure(SYNTH, feed(17, IPriceSource(address(0x100))));
+        refused(feed(18, IPriceSource(address(0x100))));
+    }
+
+    /// @dev Sources alone can neither carry a price nor, all of them lying, lead it out of the posters' range.
+    function testFuzz_sources_are_less_than_half_of_every_quorum(uint256 quorum, uint256 count) public {
+        (quorum, count) = (bound(quorum, 1, 20), bound(count, 0, 4));
+        IPriceOracle.Feed memory made = feed(uint8(quorum));
+        made.sources = new IPriceSource[](count);
+        for (uint160 i; i < count; ++i) {
+            made.sources[i] = IPriceSource(address(0x100 + i));
+        }
+        if (quorum <= 2 * count || quorum > 16 + count) refused(made);
+        else oracle.configure(SYNTH, made);
     }
 
     function test_configure_replaces_the_feed_and_keeps_the_price() public {
-        oracle.configure(SYNTH, feed(1, IPriceSource(address(0x100))));
+        oracle.configure(SYNTH, feed(3, IPriceSource(address(0x100))));
         post(ann, PRICE);
+        post(ben, PRICE);
+        post(cat, PRICE);
         vm.expectEmit(address(oracle));
         emit IPriceOracle.FeedConfigured(SYNTH, 3, MAX_AGE, SPEED, new IPriceSource[](0));
         oracle.configure(SYNTH, feed(3));

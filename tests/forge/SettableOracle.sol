@@ -31,8 +31,9 @@ contract SettableOracle {
 
     /// @dev The same as in IPriceOracle.
     function medianOf(address synth) external view returns (uint256 median, uint8 readings) {
-        median = _medians[synth];
-        return (median == 0 ? _answers[synth].price : median, 1);
+        Answer storage answer = _answers[synth];
+        if (_medians[synth] != 0) return (_medians[synth], 1);
+        return block.timestamp <= answer.at + answer.maxAge ? (answer.price, 1) : (0, 0);
     }
 
     /// @dev The same as in IPriceOracle, a quorum of one.

@@ -4,6 +4,7 @@ pragma solidity ^0.8.30;
 import {Initializable} from "@openzeppelin/contracts-upgradeable/proxy/utils/Initializable.sol";
 import {IAccessControl} from "@openzeppelin/contracts/access/IAccessControl.sol";
 import {ISynthFactory} from "../../contracts/interfaces/ISynthFactory.sol";
+import {IVault} from "../../contracts/interfaces/IVault.sol";
 import {SynthERC20} from "../../contracts/SynthERC20.sol";
 import {SynthFactory} from "../../contracts/SynthFactory.sol";
 import {Fixture} from "./Fixture.sol";
@@ -62,6 +63,28 @@ contract SynthFactoryTest is Fixture {
         vm.prank(alice);
         vm.expectRevert(abi.encodeWithSelector(IAccessControl.AccessControlUnauthorizedAccount.selector, alice, role));
         synthFactory.createSynth("X", "X");
+    }
+
+    function test_registerSynth_of_clones_only() public {
+        vault.revokeRole(vault.REGISTRAR_ROLE(), address(this));
+        vault.grantRole(vault.REGISTRAR_ROLE(), address(synthFactory));
+        SynthERC20 eth = newSynth("Test Ether", "tETH");
+        vm.expectEmit(address(vault));
+        emit IVault.SynthRegistered(vault.sequence() + 1, address(eth));
+        synthFactory.registerSynth(address(eth));
+        vm.assertTrue(vault.isSynth(address(eth)));
+        vm.expectRevert(abi.encodeWithSelector(IVault.NotRegistrable.selector, address(eth)));
+        synthFactory.registerSynth(address(eth));
+
+        // It says that the Vault is its minter, and is no clone all the same.
+        address impostor = address(new SynthERC20(address(vault)));
+        vm.expectRevert(abi.encodeWithSelector(ISynthFactory.UnknownSynth.selector, impostor));
+        synthFactory.registerSynth(impostor);
+        bytes32 role = synthFactory.CREATOR_ROLE();
+        vm.prank(alice);
+        vm.expectRevert(abi.encodeWithSelector(IAccessControl.AccessControlUnauthorizedAccount.selector, alice, role));
+        synthFactory.registerSynth(address(eth));
+        vm.assertEq(synthFactory.VAULT(), address(vault));
     }
 
     function test_implementation_and_clones_are_named_by_nobody_else() public {

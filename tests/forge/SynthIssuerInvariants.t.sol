@@ -32,7 +32,7 @@ contract SynthIssuerInvariantsTest is Test {
 
     /// @dev Opening, moving prices and liquidating come up more often than the rest.
     function actions() internal view returns (bytes4[] memory selectors) {
-        bytes4[17] memory all = [
+        bytes4[18] memory all = [
             crowd.open_.selector,
             crowd.open_.selector,
             crowd.open_.selector,
@@ -49,10 +49,11 @@ contract SynthIssuerInvariantsTest is Test {
             crowd.sleep.selector,
             crowd.settle_.selector,
             crowd.redeem_.selector,
-            crowd.shutDown_.selector
+            crowd.shutDown_.selector,
+            crowd.reprice_.selector
         ];
-        selectors = new bytes4[](17);
-        for (uint256 i; i < 17; ++i) {
+        selectors = new bytes4[](18);
+        for (uint256 i; i < 18; ++i) {
             selectors[i] = all[i];
         }
     }
@@ -74,8 +75,8 @@ contract SynthIssuerInvariantsTest is Test {
             crowd = new DebtCrowd();
             bytes4[] memory all = actions();
             for (uint256 step; step < 150; ++step) {
-                // From 200: runs in which each of the four happens, which is what this test looks for.
-                _act(all, uint256(keccak256(abi.encode(run + 200, step))));
+                // From 900: runs in which each of the four happens, which is what this test looks for.
+                _act(all, uint256(keccak256(abi.encode(run + 900, step))));
             }
             seen[0] += crowd.liquidations();
             seen[1] += crowd.absorptions();

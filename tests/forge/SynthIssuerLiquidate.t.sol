@@ -34,8 +34,7 @@ contract SynthIssuerLiquidateTest is Debtors {
         vm.expectEmit(address(issuer));
         emit ISynthIssuer.Liquidated(bob, alice, address(btc), MOST, 82_500e6);
         vm.prank(bob);
-        (uint128 repaid, uint128 collateral) =
-            issuer.liquidate(alice, address(btc), type(uint128).max, 82_500e6, approval);
+        (uint128 repaid, uint128 collateral) = issuer.liquidate(alice, address(btc), MOST, 82_500e6, approval);
         vm.assertEq(repaid, MOST);
         vm.assertEq(collateral, 82_500e6);
         assertPosition(alice, 7_500e6, ONE - MOST);
@@ -165,10 +164,54 @@ contract SynthIssuerLiquidateTest is Debtors {
         liquidateReverts(bob, alice, 0, abi.encodeWithSelector(IVault.ZeroAmount.selector));
         // Too little for a unit: nobody gives debt back for nothing by mistake.
         liquidateReverts(bob, alice, 1, abi.encodeWithSelector(IVault.ZeroAmount.selector));
-        Authorization memory moreThanMost = mayBurn(bob, ONE);
+        // The countersignature is for what is asked for, not for what turns out to be repaid.
+        Authorization memory most = mayBurn(bob, MOST);
         vm.prank(bob);
         vm.expectPartialRevert(IVault.InvalidSigner.selector);
-        issuer.liquidate(alice, address(btc), ONE, 0, moreThanMost);
+        issuer.liquidate(alice, address(btc), ONE, 0, most);
+    }
+
+    /* UP TO WHAT WAS COUNTERSIGNED */
+
+    function test_liquidate_gives_back_what_is_not_repaid() public {
+        post(WEAK);
+        (uint128 repaid, uint128 collateral) = liquidate(bob, alice, 3 * ONE);
+        vm.assertEq(repaid, MOST);
+        vm.assertEq(collateral, 82_500e6);
+        vm.assertEq(atoms(bob), 3 * ONE - MOST);
+        vm.assertEq(btc.totalSupply(), issuer.debtOf(address(btc)));
+        vm.assertEq(btc.balanceOf(address(vault)), btc.totalSupply());
+    }
+
+    /// @dev An atom paid back, or an atom of collateral more, does not void the countersignature for all of the debt.
+    function testFuzz_a_debtor_cannot_dodge_by_a_little(uint256 back, uint256 more) public {
+        open(carol, REQUIRED, ONE);
+        post(88_000e6);
+        Authorization memory approval = mayBurn(bob, ONE);
+        back = bound(back, 1, 0.02e18);
+        more = bound(more, 1, 1_000e6);
+        close(carol, 0, uint128(back));
+        open(carol, uint128(more), 0);
+        uint256 most = issuer.liquidatableDebt(carol, address(btc));
+        vm.assertTrue(most != 0);
+        vm.prank(bob);
+        (uint128 repaid,) = issuer.liquidate(carol, address(btc), ONE, 80_000e6, approval);
+        vm.assertEq(repaid, most);
+        vm.assertEq(atoms(bob), 3 * ONE - most);
+    }
+
+    function test_a_least_collateral_is_a_price() public {
+        post(WEAK);
+        // Half of it is repaid already: 88,000 for one tBTC is still what the caller gets.
+        liquidate(bob, alice, MOST / 2);
+        Authorization memory approval = mayBurn(bob, ONE);
+        vm.prank(bob);
+        vm.expectRevert(abi.encodeWithSelector(ISynthIssuer.TooLittleCollateral.selector, 41_250e6, 88_000e6 + 1));
+        issuer.liquidate(alice, address(btc), ONE, 88_000e6 + 1, approval);
+        vm.prank(bob);
+        (uint128 repaid, uint128 collateral) = issuer.liquidate(alice, address(btc), ONE, 88_000e6, approval);
+        vm.assertEq(repaid, MOST / 2);
+        vm.assertEq(collateral, 41_250e6);
     }
 
     function test_liquidate_never_insurance_nor_after_a_shutdown() public {

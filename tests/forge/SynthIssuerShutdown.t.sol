@@ -2,7 +2,7 @@
 pragma solidity ^0.8.30;
 
 import {ISynthIssuer} from "../../contracts/interfaces/ISynthIssuer.sol";
-import {EXIT_DELAY} from "../../contracts/interfaces/Types.sol";
+import {EXIT_DELAY, SHUTDOWN_GRACE} from "../../contracts/interfaces/Types.sol";
 import {Debtors} from "./Debtors.sol";
 
 /// @title SynthIssuer.shutDown, settlePositions and redeem: the way out of a synth without an operator
@@ -59,6 +59,70 @@ contract SynthIssuerShutdownTest is Debtors {
         issuer.shutDown(address(btc));
         vm.expectRevert(abi.encodeWithSelector(ISynthIssuer.NoDebt.selector, address(cxpt)));
         issuer.shutDown(address(cxpt));
+    }
+
+    /* WHO GAINS BY BEING QUICK: NOBODY */
+
+    /// @dev The price is there, only not accepted yet: whoever shuts down now would choose the old one.
+    function test_shutDown_not_while_a_quorum_could_be_accepted() public {
+        vm.warp(START + 7 hours);
+        oracle.setMedian(address(btc), PRICE / 2);
+        vm.expectRevert(abi.encodeWithSelector(ISynthIssuer.PriceAvailable.selector, address(btc)));
+        issuer.shutDown(address(btc));
+        oracle.setMedian(address(btc), 0);
+        issuer.shutDown(address(btc));
+    }
+
+    /// @dev The price that returns a moment later is what everybody gets; whichever side shut down.
+    function testFuzz_front_running_the_price_that_returns_gains_nothing(uint256 later, uint256 back) public {
+        later = bound(later, 0, SHUTDOWN_GRACE);
+        back = bound(back, PRICE / 10, REQUIRED);
+        vm.warp(START + 7 hours);
+        issuer.shutDown(address(btc));
+        vm.warp(block.timestamp + later);
+        post(back);
+        vm.expectEmit(address(issuer));
+        emit ISynthIssuer.ShutDown(address(btc), back);
+        vm.prank(carol);
+        issuer.reprice(address(btc));
+        vm.warp(START + 7 hours + SHUTDOWN_GRACE + 1);
+        settlePositions([alice, bob, carol]);
+        vm.assertEq(units(alice), WEALTH - back);
+        vm.assertEq(units(bob), WEALTH - back);
+        vm.assertEq(redeem(bob, ONE), back);
+    }
+
+    function test_reprice_only_to_a_price_accepted_after_the_shutdown() public {
+        vm.expectRevert(abi.encodeWithSelector(ISynthIssuer.NotShutDown.selector, address(btc)));
+        issuer.reprice(address(btc));
+        vm.warp(START + 7 hours);
+        issuer.shutDown(address(btc));
+        vm.expectRevert(abi.encodeWithSelector(ISynthIssuer.StalePrice.selector, START));
+        issuer.reprice(address(btc));
+        // Each later one replaces it, too.
+        post(PRICE + 1);
+        issuer.reprice(address(btc));
+        vm.warp(block.timestamp + SHUTDOWN_GRACE);
+        post(PRICE + 2);
+        issuer.reprice(address(btc));
+        assertShutdown(PRICE + 2, START + 7 hours, 2, 0);
+        vm.warp(block.timestamp + 1);
+        vm.expectRevert(abi.encodeWithSelector(ISynthIssuer.PriceFinal.selector, START + 7 hours + SHUTDOWN_GRACE));
+        issuer.reprice(address(btc));
+    }
+
+    function test_settlePositions_waits_until_the_price_is_final() public {
+        vm.warp(START + 7 hours);
+        issuer.shutDown(address(btc));
+        bytes memory reason =
+            abi.encodeWithSelector(ISynthIssuer.PriceNotFinal.selector, START + 7 hours + SHUTDOWN_GRACE + 1);
+        vm.expectRevert(reason);
+        settlePositions([alice, bob, carol]);
+        vm.warp(START + 7 hours + SHUTDOWN_GRACE);
+        vm.expectRevert(reason);
+        settlePositions([alice, bob, carol]);
+        vm.warp(START + 7 hours + SHUTDOWN_GRACE + 1);
+        settlePositions([alice, bob, carol]);
     }
 
     /* SETTLING */

@@ -11,6 +11,7 @@ import {ERC20} from "@openzeppelin/contracts/token/ERC20/ERC20.sol";
 import {ISynthERC20} from "../../contracts/interfaces/ISynthERC20.sol";
 import {Change} from "../../contracts/libraries/Changes.sol";
 import {SynthERC20} from "../../contracts/SynthERC20.sol";
+import {TestUSDC} from "../../contracts/mocks/TestUSDC.sol";
 import {Fixture} from "./Fixture.sol";
 
 /// @dev A "synth" whose transfer calls the Vault back.
@@ -102,6 +103,10 @@ contract TokensTest is Fixture {
         vm.assertEq(usdc.decimals(), 6);
         usdc.mint(alice, 7);
         vm.assertEq(usdc.balanceOf(alice), 7);
+        uint256 most = usdc.MINT_MAX();
+        usdc.mint(bob, most);
+        vm.expectRevert(abi.encodeWithSelector(TestUSDC.MintTooBig.selector, most + 1));
+        usdc.mint(bob, most + 1);
     }
 
     function test_guard_refuses_every_way_back_into_the_vault() public {

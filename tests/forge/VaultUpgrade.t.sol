@@ -4,7 +4,13 @@ pragma solidity ^0.8.30;
 import {Initializable} from "@openzeppelin/contracts-upgradeable/proxy/utils/Initializable.sol";
 import {TimelockController} from "@openzeppelin/contracts/governance/TimelockController.sol";
 import {IVault} from "../../contracts/interfaces/IVault.sol";
-import {EXIT_DELAY, MIN_UPGRADE_DELAY, SETTLEMENT_WINDOW} from "../../contracts/interfaces/Types.sol";
+import {
+    EXIT_DELAY,
+    MIN_UPGRADE_DELAY,
+    SETTLEMENT_WINDOW,
+    SHUTDOWN_DELAY,
+    SHUTDOWN_GRACE
+} from "../../contracts/interfaces/Types.sol";
 import {Timelock} from "../../contracts/Timelock.sol";
 import {Vault} from "../../contracts/Vault.sol";
 import {VaultProxy} from "../../contracts/VaultProxy.sol";
@@ -36,7 +42,13 @@ contract VaultUpgradeTest is Fixture {
     }
 
     function test_windows_are_in_order() public pure {
-        vm.assertTrue(SETTLEMENT_WINDOW < EXIT_DELAY && EXIT_DELAY < MIN_UPGRADE_DELAY);
+        vm.assertTrue(SETTLEMENT_WINDOW < EXIT_DELAY && EXIT_DELAY < SHUTDOWN_DELAY);
+        // The longest way out: through a shutdown, then by a request.
+        vm.assertTrue(SHUTDOWN_DELAY + SHUTDOWN_GRACE + EXIT_DELAY < MIN_UPGRADE_DELAY);
+        vm.assertEq(SETTLEMENT_WINDOW, 5 minutes);
+        vm.assertEq(EXIT_DELAY, 15 minutes);
+        vm.assertEq(SHUTDOWN_DELAY, 6 hours);
+        vm.assertEq(MIN_UPGRADE_DELAY, 24 hours);
     }
 
     function test_initialize_once_and_never_the_implementation() public {

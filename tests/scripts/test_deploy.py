@@ -203,7 +203,9 @@ def test_roles_are_wired_and_the_deployer_keeps_none(deployed: Chain) -> None:
     assert deployed.has_role("CXPT", "MINTER_ROLE", contracts["Vault"])
     assert deployed.has_role("Settlement", "SETTLER_ROLE", "0x70997970C51812dc3A010C7d01b50e0d17dc79C8")
     assert deployed.has_role("Vault", "UPGRADER_ROLE", timelock)
-    for name, role in (("Vault", "REGISTRAR_ROLE"), ("Settlement", "LISTER_ROLE")):
+    assert deployed.has_role("Vault", "REGISTRAR_ROLE", contracts["SynthFactory"])
+    assert not deployed.has_role("Vault", "REGISTRAR_ROLE", DEPLOYER)
+    for name, role in (("SynthFactory", "CREATOR_ROLE"), ("Settlement", "LISTER_ROLE")):
         assert deployed.has_role(name, role, "0xa0Ee7A142d267C1f36714E4a8F75612F20a79720"), role
         assert not deployed.has_role(name, role, DEPLOYER), role
     for name in ("Vault", "Settlement", "OrderbookCommitment", "SynthIssuer"):

@@ -19,12 +19,21 @@ from offchain.chain.contracts import (
     Vault,
 )
 from offchain.domain.errors import ConfigurationError
-from offchain.domain.units import Address
+from offchain.domain.units import ZERO_ADDRESS, Address
 from scripts._artifacts import Artifact
 from scripts._deployment import ARTIFACTS, Plan, make_plan, readable
 from scripts._parameters import Parameters, load
-from scripts._roles import GOVERNED, UNGOVERNED
-from scripts._steps import GRANT_ROLE, HAS_ROLE, RENOUNCE_ROLE, Step, role_id
+from scripts._roles import GOVERNED, TWO_STEP, UNGOVERNED
+from scripts._steps import (
+    ACCEPT_ADMIN_OF,
+    GRANT_ROLE,
+    HAS_ROLE,
+    OFFER_ADMIN,
+    OFFERED_TO,
+    RENOUNCE_ROLE,
+    Step,
+    role_id,
+)
 
 LOCAL = Path(__file__).resolve().parents[2] / "deployment" / "local.yaml"
 DEPLOYER = Address("0x" + "d0" * 20)
@@ -154,10 +163,13 @@ class FakeContracts:
         self.done: dict[tuple[str, Any], bytes] = {}
         self.clones = {(clone.target, clone.payload): clone for clone in plan.clones}
         self.synths: set[Address] = set()
+        self.offers: dict[Address, Address] = {}
 
     def look(self, target: Address, payload: bytes) -> bytes:
         if payload[:4] == HAS_ROLE.selector:
             return int((target, *HAS_ROLE.arguments(payload)) in self.roles).to_bytes(32)
+        if payload[:4] == OFFERED_TO.selector:
+            return encode(["address"], [self.offers.get(target, ZERO_ADDRESS)])
         function = self._function(payload)
         (asked,) = function.arguments(payload)
         empty = {"feedOf": encode([FEED], [(0, 0, 0, [])]), "termsOf": bytes(128)}
@@ -174,10 +186,21 @@ class FakeContracts:
         if step.payload[:4] == RENOUNCE_ROLE.selector:
             role, holder = RENOUNCE_ROLE.arguments(step.payload)
             assert holder == DEPLOYER
+            assert role != bytes(32) or self.names[step.target] not in TWO_STEP
             self.roles.discard((step.target, role, holder))
         elif step.payload[:4] == GRANT_ROLE.selector:
             self._require(step, "DEFAULT_ADMIN_ROLE")
-            self.roles.add((step.target, *GRANT_ROLE.arguments(step.payload)))
+            role, holder = GRANT_ROLE.arguments(step.payload)
+            assert role != bytes(32) or self.names[step.target] not in TWO_STEP
+            self.roles.add((step.target, role, holder))
+        elif step.payload[:4] == OFFER_ADMIN.selector:
+            self._require(step, "DEFAULT_ADMIN_ROLE")
+            (self.offers[step.target],) = OFFER_ADMIN.arguments(step.payload)
+        elif step.payload[:4] == ACCEPT_ADMIN_OF.selector:
+            (target,) = ACCEPT_ADMIN_OF.arguments(step.payload)
+            assert self.offers.pop(target) == step.target
+            self.roles = {role for role in self.roles if role[:2] != (target, bytes(32))}
+            self.roles.add((target, bytes(32), step.target))
         else:
             self._list(step)
 
@@ -193,7 +216,9 @@ class FakeContracts:
                 self._require(step, "CREATOR_ROLE")
                 self.done["synthOf", arguments[1]] = encode(["address"], [clone.address])
             case "registerSynth":
-                self._require(step, "REGISTRAR_ROLE")
+                self._require(step, "CREATOR_ROLE")
+                (vault,) = (address for address, name in self.names.items() if name == "Vault")
+                assert (vault, role_id("REGISTRAR_ROLE"), step.target) in self.roles
                 self.synths.add(arguments[0])
                 self.done["isSynth", arguments[0]] = encode(["bool"], [True])
             case "configure" if self.names[step.target] == "PriceOracle":
@@ -226,7 +251,7 @@ class FakeContracts:
         return count
 
 
-STEPS = 53
+STEPS = 51
 
 
 def test_the_deployer_ends_with_no_role(plan: Plan) -> None:

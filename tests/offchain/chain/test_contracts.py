@@ -39,6 +39,8 @@ TABLES = {
     "OrderbookCommitment": contracts.COMMITMENT_ERRORS,
     "SynthIssuer": contracts.ISSUER_ERRORS,
     "PriceOracle": contracts.ORACLE_ERRORS,
+    "SynthFactory": contracts.SYNTH_FACTORY_ERRORS,
+    "TwoStepAdmin": contracts.ADMIN_ERRORS,
     "AmmFactory": contracts.AMM_FACTORY_ERRORS,
     "AmmPair": contracts.AMM_PAIR_ERRORS,
     "AmmRouter": contracts.AMM_ROUTER_ERRORS,
