@@ -12,36 +12,80 @@ import {TwoStepAdmin} from "./TwoStepAdmin.sol";
 contract OrderbookCommitment is IOrderbookCommitment, TwoStepAdmin, EIP712 {
     bytes32 public constant COMMITTER_ROLE = keccak256("COMMITTER_ROLE");
 
+    /// @dev Of a header.
+    uint256 private constant WORDS = 10;
+
+    /// @dev One word: what the next epoch follows, and who committed the last one. Whoever that was has COMMITTER_ROLE
+    /// still, so that its role is not looked up again: a cold read less per epoch.
+    struct Head {
+        uint48 epoch;
+        uint48 sequence;
+        address committer;
+    }
+
     /* STORAGE */
 
     /// @inheritdoc IOrderbookCommitment
     mapping(uint64 epoch => bytes32) public override headerHash;
-    /// @inheritdoc IOrderbookCommitment
-    uint64 public override lastEpoch;
-    /// @inheritdoc IOrderbookCommitment
-    uint64 public override lastSequence;
+    Head private _head;
 
     constructor(address admin_) TwoStepAdmin(admin_) EIP712("HOOATS", "1") {}
 
     /* COMMITMENT */
 
     /// @inheritdoc IOrderbookCommitment
-    function commit(Header calldata header) external onlyRole(COMMITTER_ROLE) {
-        uint64 expected = lastEpoch + 1;
-        if (header.epoch != expected) revert NotConsecutive(header.epoch, expected);
-        bytes32 parent = headerHash[lastEpoch];
-        if (header.parent != parent) revert WrongParent(header.parent, parent);
-        if (header.first != lastSequence + 1 || header.last < header.first) {
-            revert WrongRange(header.first, header.last);
+    function commit(Header calldata header) external {
+        Head memory head = _head;
+        if (msg.sender != head.committer) _checkRole(COMMITTER_ROLE);
+        uint256[WORDS] memory words = _words(header, header.volume, header.count);
+        (uint256 epoch, uint256 first, uint256 last) = (words[0], words[2], words[3]);
+        unchecked {
+            uint256 next = uint256(head.epoch) + 1;
+            if (epoch != next) revert NotConsecutive(uint64(epoch), uint64(next));
+            if (first != uint256(head.sequence) + 1 || last < first || last > type(uint48).max) {
+                revert WrongRange(uint64(first), uint64(last));
+            }
         }
-        if (header.ordersRoot == 0 || header.commandsRoot == 0 || header.stateRoot == 0) revert ZeroRoot();
+        bytes32 parent = headerHash[head.epoch];
+        if (words[1] != uint256(parent)) revert WrongParent(header.parent, parent);
+        if (words[4] == 0 || words[5] == 0 || words[6] == 0) revert ZeroRoot();
 
-        bytes32 hash = hashHeader(header);
-        headerHash[header.epoch] = hash;
-        lastEpoch = header.epoch;
-        lastSequence = header.last;
+        // Safe casts: the sequence fits, and an epoch has one command at least.
+        _head = Head(uint48(epoch), uint48(last), msg.sender);
+        headerHash[uint64(epoch)] = _log(words, epoch);
+    }
 
-        emit EpochCommitted(header.epoch, hash, header);
+    /// @dev The header as `abi.encode` has it, which is as it lies in calldata. `volume` and `count` are passed, so that
+    /// the compiler has checked their bits; those of the other numbers are compared whole.
+    function _words(Header calldata header, uint128, uint32) private pure returns (uint256[WORDS] memory words) {
+        // solhint-disable-next-line no-inline-assembly
+        assembly ("memory-safe") {
+            calldatacopy(words, header, 320)
+        }
+    }
+
+    /// @dev Emits `EpochCommitted` without another copy.
+    function _log(uint256[WORDS] memory words, uint256 epoch) private returns (bytes32 hash) {
+        bytes32 topic = EpochCommitted.selector;
+        // solhint-disable-next-line no-inline-assembly
+        assembly ("memory-safe") {
+            hash := keccak256(words, 320)
+            log3(words, 320, topic, epoch, hash)
+        }
+    }
+
+    /// @dev Who loses the role is asked for it again.
+    function _revokeRole(bytes32 role, address account) internal override returns (bool) {
+        if (role == COMMITTER_ROLE && account == _head.committer) delete _head.committer;
+        return super._revokeRole(role, account);
+    }
+
+    /// @dev keccak256(abi.encode(header)): its ten words are one after the other already.
+    function _hash(Header memory header) private pure returns (bytes32 hash) {
+        // solhint-disable-next-line no-inline-assembly
+        assembly ("memory-safe") {
+            hash := keccak256(header, 320)
+        }
     }
 
     /* VERIFICATION */
@@ -77,6 +121,16 @@ contract OrderbookCommitment is IOrderbookCommitment, TwoStepAdmin, EIP712 {
     }
 
     /* VIEWS */
+
+    /// @inheritdoc IOrderbookCommitment
+    function lastEpoch() external view returns (uint64) {
+        return _head.epoch;
+    }
+
+    /// @inheritdoc IOrderbookCommitment
+    function lastSequence() external view returns (uint64) {
+        return _head.sequence;
+    }
 
     /// @inheritdoc IOrderbookCommitment
     function hashHeader(Header calldata header) public pure returns (bytes32) {

@@ -140,7 +140,7 @@ class Builder:
         self.quote_token = Address(parameters.quote_token.lower())
 
     def create(self) -> list[list[Creation]]:
-        """Waves: what calls nobody; the proxy, which calls its implementation; what asks the Vault; what asks that."""
+        """Waves: what calls nobody; what calls its implementation; what asks the Vault; what asks that."""
         parameters, admin = self._parameters, self._deployer
         proposer = parameters.role("proposer")
         timelock = self._creation(
@@ -165,18 +165,18 @@ class Builder:
             implementation,
             self._creation("OrderbookCommitment", admin=admin),
             synth,
-            self._creation("SynthFactory", admin=admin, implementation=synth.address),
             oracle,
             self._creation("SynthIssuer", admin=admin, vault=vault.address, oracle=oracle.address),
             pair,
         ]
+        synths = self._creation("SynthFactory", admin=admin, implementation=synth.address)
         pools = self._creation("AmmFactory", vault=vault.address, implementation=pair.address)
         last = [
             self._creation("AmmRouter", factory=pools.address),
             self._creation("TwapSource", factory=pools.address, window=parameters.twap_window_seconds),
             self._creation("Settlement", admin=admin, vault=vault.address, ammFactory=pools.address),
         ]
-        return [first, [vault], [pools], last]
+        return [first, [vault, synths], [pools], last]
 
     def _vault(self, implementation: Creation, token: Address) -> Creation:
         """The proxy, initialised by its own constructor: nobody can come between."""

@@ -42,14 +42,14 @@ def check_terms(request: MarketRequested) -> None:
 def create_market(venue: Venue, signer: Signer, request: MarketRequested, sources: list[str], root: Path) -> None:
     """Everything that is missing, with the lister's key."""
     check_terms(request)
-    if request.quorum <= 2 * len(sources):
-        remedy = "Name a quorum above twice the number of sources"
-        raise ConfigurationError(f"{request.symbol}: its sources would be half of a quorum", remedy=remedy)
     for name in CONTRACTS:
         venue.registry.contract(name)
     chain = venue.chain
     synth = decode_synth(chain.call(venue.contracts["SynthFactory"], predict_call(request)))
     addresses = [venue.registry.address(name) for name in sources]
+    if request.quorum <= 2 * len(addresses):
+        remedy = "Name a quorum above twice the number of sources"
+        raise ConfigurationError(f"{request.symbol}: its sources would be half of a quorum", remedy=remedy)
     steps = listing_steps(venue.registry, request, synth, addresses)
     missing = [step for step in steps if not is_done(step, chain.call)]
     registry = RegistryFile(venue.path, chain.id)

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.30;
 
+import {IAccessControl} from "@openzeppelin/contracts/access/IAccessControl.sol";
 import {IOrderbookCommitment} from "../../contracts/interfaces/IOrderbookCommitment.sol";
 import {Header} from "../../contracts/interfaces/Types.sol";
 import {IndexedTree} from "../../contracts/libraries/IndexedTree.sol";
 import {OrderbookCommitment} from "../../contracts/OrderbookCommitment.sol";
 import {Test} from "./Test.sol";
+import {Trees} from "./Trees.sol";
 
 /// @title Epochs follow each other, and what is in them can be proved
 contract CommitmentTest is Test {
@@ -79,6 +81,65 @@ contract CommitmentTest is Test {
         }
     }
 
+    /// @dev It hashes calldata as it lies there: nothing may lie there that a decoder refuses.
+    function testFuzz_commit_refuses_dirty_bits(uint256 field, uint256 dirt) public {
+        field = bound(field, 0, 4);
+        uint256[5] memory words = [uint256(0), 2, 3, 7, 8];
+        uint256[5] memory bits = [uint256(64), 64, 64, 128, 32];
+        bytes memory payload = abi.encodeCall(commitment.commit, (headerOf(1, 1, 10)));
+        uint256 at = 36 + 32 * words[field];
+        dirt = bound(dirt, 1, type(uint256).max >> bits[field]) << bits[field];
+        // solhint-disable-next-line no-inline-assembly
+        assembly {
+            let word := add(payload, at)
+            mstore(word, or(mload(word), dirt))
+        }
+        // solhint-disable-next-line avoid-low-level-calls
+        (bool success,) = address(commitment).call(payload);
+        vm.assertFalse(success);
+        vm.assertEq(commitment.lastEpoch(), 0);
+    }
+
+    /// @dev What it stores and logs is what the compiler encodes.
+    function testFuzz_commit_hashes_and_logs_as_the_compiler(Header memory header) public {
+        (header.epoch, header.parent, header.first) = (1, 0, 1);
+        header.last = uint64(bound(header.last, 1, type(uint48).max));
+        vm.assume(header.ordersRoot != 0 && header.commandsRoot != 0 && header.stateRoot != 0);
+        bytes32 hash = keccak256(abi.encode(header));
+        vm.expectEmit(address(commitment));
+        emit IOrderbookCommitment.EpochCommitted(1, hash, header);
+        commitment.commit(header);
+        vm.assertEq(commitment.headerHash(1), hash);
+        vm.assertEq(commitment.hashHeader(header), hash);
+        vm.assertEq(commitment.lastSequence(), header.last);
+    }
+
+    function test_commit_ends_with_the_role() public {
+        commitment.commit(headerOf(1, 1, 10));
+        Header memory header = headerOf(2, 11, 20);
+        bytes32 role = commitment.COMMITTER_ROLE();
+        bytes memory reason =
+            abi.encodeWithSelector(IAccessControl.AccessControlUnauthorizedAccount.selector, address(this), role);
+        commitment.revokeRole(role, address(this));
+        refused(header, reason);
+        // Somebody else's revocation changes nothing, and several may commit in turn.
+        commitment.grantRole(role, address(this));
+        commitment.grantRole(role, address(0xC0));
+        commitment.commit(header);
+        commitment.revokeRole(role, address(0xC0));
+        commitment.commit(headerOf(3, 21, 30));
+        header = headerOf(4, 31, 40);
+        commitment.renounceRole(role, address(this));
+        refused(header, reason);
+    }
+
+    function test_commit_within_48_bits() public {
+        uint64 most = type(uint48).max;
+        refused(headerOf(1, 1, most + 1), abi.encodeWithSelector(IOrderbookCommitment.WrongRange.selector, 1, most + 1));
+        commitment.commit(headerOf(1, 1, most));
+        vm.assertEq(commitment.lastSequence(), most);
+    }
+
     function test_commit_is_for_the_committer_only() public {
         Header memory header = headerOf(1, 1, 10);
         vm.prank(address(0xBAD));
@@ -92,15 +153,11 @@ contract CommitmentTest is Test {
         return keccak256(bytes.concat(keccak256(abi.encode(sequence, orderHash))));
     }
 
-    function pairHash(bytes32 a, bytes32 b) internal pure returns (bytes32) {
-        return a < b ? keccak256(abi.encode(a, b)) : keccak256(abi.encode(b, a));
-    }
-
     function test_verifyOrder() public {
         bytes32 left = leafOf(3, keccak256("left"));
         bytes32 right = leafOf(7, keccak256("right"));
         Header memory header = headerOf(1, 1, 10);
-        header.ordersRoot = pairHash(left, right);
+        header.ordersRoot = Trees.pairHash(left, right);
         commitment.commit(header);
         bytes32[] memory proof = new bytes32[](1);
         proof[0] = right;
@@ -126,36 +183,6 @@ contract CommitmentTest is Test {
 
     /* COMMANDS */
 
-    /// @dev Root of the leaves [from, to), straight from RFC 6962.
-    function rootOf(bytes32[] memory leaves, uint256 from, uint256 to) internal pure returns (bytes32) {
-        if (to - from == 1) return leaves[from];
-        uint256 split = splitOf(to - from);
-        return IndexedTree.nodeHash(rootOf(leaves, from, from + split), rootOf(leaves, from + split, to));
-    }
-
-    /// @dev The largest power of two below `count`.
-    function splitOf(uint256 count) internal pure returns (uint256 split) {
-        split = 1;
-        while (split * 2 < count) split *= 2;
-    }
-
-    /// @dev The audit path of `position`, lowest sibling first, straight from RFC 6962.
-    function pathOf(bytes32[] memory leaves, uint256 from, uint256 to, uint256 position)
-        internal
-        pure
-        returns (bytes32[] memory path)
-    {
-        if (to - from == 1) return new bytes32[](0);
-        uint256 split = from + splitOf(to - from);
-        bool isLeft = position < split;
-        bytes32[] memory inner = isLeft ? pathOf(leaves, from, split, position) : pathOf(leaves, split, to, position);
-        path = new bytes32[](inner.length + 1);
-        for (uint256 i; i < inner.length; ++i) {
-            path[i] = inner[i];
-        }
-        path[inner.length] = isLeft ? rootOf(leaves, split, to) : rootOf(leaves, from, split);
-    }
-
     function leavesOf(uint256 count) internal pure returns (bytes32[] memory leaves) {
         leaves = new bytes32[](count);
         for (uint256 i; i < count; ++i) {
@@ -165,7 +192,7 @@ contract CommitmentTest is Test {
 
     function commitCommands(bytes32[] memory leaves) internal returns (Header memory header) {
         header = headerOf(1, 1, uint64(leaves.length));
-        header.commandsRoot = rootOf(leaves, 0, leaves.length);
+        header.commandsRoot = Trees.rootOf(leaves, 0, leaves.length);
         commitment.commit(header);
     }
 
@@ -175,7 +202,7 @@ contract CommitmentTest is Test {
         position = bound(position, 0, count - 1);
         bytes32[] memory leaves = leavesOf(count);
         Header memory header = commitCommands(leaves);
-        bytes32[] memory path = pathOf(leaves, 0, count, position);
+        bytes32[] memory path = Trees.pathOf(leaves, 0, count, position);
         for (uint64 at; at < count; ++at) {
             vm.assertTrue(commitment.verifyCommand(header, at + 1, leaves[position], path) == (at == position));
         }
@@ -186,7 +213,7 @@ contract CommitmentTest is Test {
     function test_verifyCommand_refuses_other_lengths_and_inner_nodes() public {
         bytes32[] memory leaves = leavesOf(4);
         Header memory header = commitCommands(leaves);
-        bytes32[] memory path = pathOf(leaves, 0, 4, 0);
+        bytes32[] memory path = Trees.pathOf(leaves, 0, 4, 0);
         bytes32[] memory longer = new bytes32[](3);
         (longer[0], longer[1]) = (path[0], path[1]);
         vm.assertFalse(commitment.verifyCommand(header, 1, leaves[0], longer));

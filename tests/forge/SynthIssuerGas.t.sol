@@ -24,6 +24,10 @@ contract SynthIssuerGasTest is Debtors {
     function test_gas_createSynth() public {
         synthFactory.createSynth("1234567890123456789012345678901", "1234567890123456789012345678901");
         record("createSynth", 300_000);
+        address longest = synthFactory.synthOf("1234567890123456789012345678901");
+        vault.grantRole(vault.REGISTRAR_ROLE(), address(synthFactory));
+        synthFactory.registerSynth(longest);
+        record("registerSynth", 100_000);
     }
 
     function test_gas_open() public {
@@ -52,6 +56,16 @@ contract SynthIssuerGasTest is Debtors {
         vm.prank(bob);
         issuer.liquidate(alice, address(btc), 0.5e18, 0, approval);
         record("liquidate, a part", 250_000);
+    }
+
+    /// @dev What may not be repaid of what was countersigned is minted back.
+    function test_gas_liquidate_with_change() public {
+        open(alice, REQUIRED, ONE);
+        post(80_000e6);
+        Authorization memory approval = mayBurn(bob, ONE);
+        vm.prank(bob);
+        issuer.liquidate(alice, address(btc), ONE, 0, approval);
+        record("liquidate, with change", 250_000);
     }
 
     function test_gas_absorb() public {

@@ -109,6 +109,12 @@ def test_what_cannot_be_listed(stage: Stage, changes: dict[str, Any], message: s
     assert nonce(stage, lister.address) == before
 
 
+def test_sources_that_would_be_half_of_a_quorum(stage: Stage) -> None:
+    new = request(market=8, synth_symbol="hNEW", symbol="NEW-USDC", quorum=2)
+    with pytest.raises(ConfigurationError, match="half of a quorum"):
+        create_market(stage.venue(), stage.signer_of(LISTER), new, ["TwapSource"], ROOT)
+
+
 def test_a_source_that_is_none_and_a_stranger(stage: Stage) -> None:
     new = request(market=8, synth_symbol="hNEW", symbol="NEW-USDC")
     with pytest.raises(ConfigurationError, match="names no Nothing"):
