@@ -116,7 +116,7 @@ def test_sources_that_would_be_half_of_a_quorum(stage: Stage) -> None:
 
 
 def test_a_source_that_is_none_and_a_stranger(stage: Stage) -> None:
-    new = request(market=8, synth_symbol="hNEW", symbol="NEW-USDC")
+    new = request(market=8, synth_symbol="hNEW", symbol="NEW-USDC", quorum=3)
     with pytest.raises(ConfigurationError, match="names no Nothing"):
         create_market(stage.venue(), stage.signer_of(LISTER), new, ["Nothing"], ROOT)
     with pytest.raises(ConfigurationError, match=r"has no CREATOR_ROLE of SynthFactory\. Sign with the key of 0xa0ee"):
