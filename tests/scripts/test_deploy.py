@@ -164,7 +164,7 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[float]
 def deployed(start: Callable[[float], Chain]) -> Chain:
     chain = start(0.5)
     output = chain.deploy_well()
-    assert "68 transactions" in output
+    assert "66 transactions" in output
     return chain
 
 
