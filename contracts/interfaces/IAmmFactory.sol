@@ -2,6 +2,9 @@
 pragma solidity ^0.8.30;
 
 /// @title One pool per synth, against the settlement token, at an address known beforehand
+///
+/// Nobody's: no role, no setting, no pause, no protocol fee. A pool is made for what the Vault has registered, so that
+/// both of its tokens are of known code.
 interface IAmmFactory {
     event PairCreated(address indexed base, address pair, uint256 count);
 

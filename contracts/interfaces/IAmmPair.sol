@@ -7,8 +7,24 @@ pragma solidity ^0.8.30;
 /// - Neither token takes a fee on transfer, rebases, or calls back.
 /// - Reserves, not balances, make the price: what is sent without a call is whoever's calls next. So a wallet sends and
 ///   calls in one transaction: see IAmmRouter.
+/// - The settlement token may still refuse: if it bars the pool (a blacklist), what is in it stays there until it no
+///   longer does. Nothing in the Vault depends on a pool.
 /// - Every input pays FEE_PPM (0.3 %), which stays in the pool. No protocol fee.
 /// - The spot price is never an oracle: use the cumulative prices over time.
+///
+/// PROMISES
+/// - sqrt(base * quote) per share never falls: not by a swap, a mint, a burn, a gift, nor by tokens that take a fee or
+///   return nothing. A share is worth its part of the reserves at least, at any time, without anybody's leave.
+/// - No call enters a pool again while another one is at work.
+///
+/// WHO MAY CALL: anyone, everything. There is no owner.
+///
+/// WARNINGS
+/// - A gift (tokens sent without a call) is the next caller's, by `skim`, `mint` or `swap`, or by `sync` the
+///   shareholders'. A gift of more than 112 bits hold bars the pool until somebody skims it; anyone may.
+/// - The first one to bring liquidity sets the price and loses MINIMUM_LIQUIDITY shares for ever; whoever makes a share
+///   dear by gifts loses more than the next one does.
+/// - Times have 32 bits and wrap in 2106; a pool that nobody touches for 136 years has a wrong average over them.
 interface IAmmPair {
     event Mint(address indexed sender, uint256 baseAmount, uint256 quoteAmount, uint256 shares, address indexed to);
     event Burn(address indexed sender, uint256 baseAmount, uint256 quoteAmount, uint256 shares, address indexed to);

@@ -3,8 +3,16 @@ pragma solidity ^0.8.30;
 
 /// @title Trades with the pools from a wallet: never worse than asked, never later than asked
 ///
-/// It holds nothing between two calls. Paths lead from a token to another over the settlement token: one hop between it
-/// and a synth, two between two synths.
+/// It holds nothing between two calls, takes from its caller only, and pays to a pool of its factory first. What a
+/// caller approved is safe from everybody else: another's permit, used up before, leaves the allowance that it was for.
+///
+/// Paths lead from a token to another over the settlement token: one hop between it and a synth, two between two synths.
+///
+/// WHO MAY CALL: anyone. There is no owner, no setting and no state.
+///
+/// WARNINGS
+/// - `minimumOut` and `maximumIn` are what keeps a sandwich off: a view of this contract is not a promise.
+/// - The first liquidity of a pool is taken at whatever ratio it comes in.
 interface IAmmRouter {
     /// @notice An ERC-2612 permit of the caller for the router; `deadline` 0 for none. One that was used already does
     /// not matter as long as the allowance is there.

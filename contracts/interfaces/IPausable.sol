@@ -3,7 +3,10 @@ pragma solidity ^0.8.30;
 
 /// @title What a guardian may stop, and for how long: what brings new money in, never what lets any out
 ///
-/// A pause ends by itself after PAUSE_MAX (24 hours); the next one may begin PAUSE_REST (7 days) after its end.
+/// A pause ends by itself after PAUSE_MAX (24 hours); the next one may begin PAUSE_REST (7 days) after its end, whichever
+/// guardian began it: several guardians have one pause between them, per contract. Times are Unix seconds.
+///
+/// WARNING: it stops no clock. Cancels, expiries and requests go on to mature while settlement is paused.
 interface IPausable {
     event Paused(address indexed guardian, uint256 until);
     event Unpaused(address indexed guardian);

@@ -15,13 +15,24 @@ import {IPriceSource} from "./IPriceSource.sol";
 ///   r = maxMovePpmPerMinute / 10^6. In an hour that is +34.99 % or -30 % at 5,000 ppm, +82.22 % or -60 % at 10,000.
 ///   (Rising in many small steps compounds; falling does best in one step.) A minority moves it only within the range
 ///   of the honest readings.
+/// - Sources are less than half of every quorum (`quorum > 2 * sources`): all of them lying together move the price
+///   within the range of the posters' readings only, and without posters there is no price, however alive they are.
+///   Otherwise a synth whose operator is dead could not be shut down.
 /// - A price that was stale and is accepted again has `resumedAt` = then: whoever was asleep gets time before anything
 ///   is liquidated.
 ///
-/// WARNING: `accept` takes readings that are up to `maxAge` old, and its price then counts for `maxAge`: what a valid
-/// price rests on can be up to 2 * maxAge old.
+/// - Units: a price is units of the settlement token per 1e18 synth atoms; times are Unix seconds.
+///
+/// WHO MAY CALL: posters and `accept` (anyone) make prices; LISTER_ROLE sets a feed once; the admin (ITwoStepAdmin, the
+/// timelock) changes feeds, and appoints and dismisses posters, a day after saying so. A poster can leave at once
+/// (`renounceRole`), which is what to do with a stolen key. Nobody sets a price.
+///
+/// WARNINGS
+/// - A quorum of one is one key. Whoever changes a feed changes at which price debtors are liquidated, a day later.
+/// - `accept` takes readings that are up to `maxAge` old, and its price then counts for `maxAge`: what a valid price rests on
+///   can be up to 2 * maxAge old.
 interface IPriceOracle {
-    /// @param quorum Readings that must count: from 1 to MAX_POSTERS and the number of sources.
+    /// @param quorum Readings that must count: above twice the number of sources, from 1 to MAX_POSTERS and that number.
     /// @param maxAge Seconds for which a reading and the accepted price count, from 1 to MAX_AGE (1 hour).
     /// @param maxMovePpmPerMinute Bound of the accepted price's speed, from 1 to 10^6.
     /// @param sources Sources beside the posters; at most MAX_SOURCES, no two the same.

@@ -2,6 +2,8 @@
 pragma solidity ^0.8.30;
 
 /// @title A synthetic token: what its factory and its one minter need of it
+///
+/// PROMISE: an ERC-20 with permit, 18 decimals; no fee, no callback, no pause, no owner. Its code never changes.
 interface ISynthERC20 {
     /// @notice Thrown when anyone but the minter mints or burns.
     error NotMinter(address caller);
@@ -15,5 +17,6 @@ interface ISynthERC20 {
     /// @notice Burns `amount` atoms of the minter's own balance (minter only).
     function burn(uint256 amount) external;
 
-    function minter() external view returns (address);
+    /// @return account Who alone mints and burns: the Vault, in the code of all clones.
+    function minter() external view returns (address account);
 }

@@ -3,7 +3,15 @@ pragma solidity ^0.8.30;
 
 /// @title Creates synths: minimal clones of one SynthERC20, whose one minter is the Vault for ever
 ///
-/// Every address is known beforehand: it depends on the factory, the name and the symbol only. A symbol is used once.
+/// PROMISES
+/// - Every address is known beforehand: it depends on the factory, the name and the symbol only, so that nobody can put
+///   something else there first. A symbol is used once.
+/// - What it creates is one code: it takes no fee, does not call back, cannot be stopped, upgraded or minted by anybody
+///   but the Vault. The Vault's register holds nothing else, because only the factory may register.
+///
+/// WHO MAY CALL: CREATOR_ROLE (a lister) creates and registers; the admin (ITwoStepAdmin, the timelock) changes listers.
+///
+/// WARNING: symbols are told apart byte by byte: "hBTC" and "HBTC" are two synths, and so are look-alikes. Go by address.
 interface ISynthFactory {
     event SynthCreated(address indexed synth, string name, string symbol);
 

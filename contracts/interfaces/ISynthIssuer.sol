@@ -17,7 +17,22 @@ import {Authorization} from "./Types.sol";
 ///   countersignature. After a shutdown the same holds for leaving altogether.
 /// - Every division is against whoever moves: a liquidator and a redeemer get less, a debtor owes more.
 ///
+/// - Whoever shuts a synth down chooses no price: not while a quorum of readings could be accepted, and for an hour the
+///   price that returns replaces the old one. What is left to chance is which of the two there is.
+///
+/// ASSUMPTIONS
+/// - VAULT and ORACLE, fixed at construction, are the venue's; the issuer holds the Vault's CORE_ROLE. A synth does not
+///   call back, and its only minter is the Vault.
+/// - Somebody liquidates in time: between the initial and the maintenance ratio there is room for it, and after an
+///   outage of the price RESUME_GRACE (20 minutes).
+///
+/// WHO MAY CALL: anyone, for an own position, and to liquidate, absorb, shut down, reprice and settle. LISTER_ROLE sets a
+/// synth's terms once; GUARDIAN_ROLE pauses new debt (IPausable), nothing else; the admin (ITwoStepAdmin, the timelock)
+/// changes terms, a day after saying so.
+///
 /// WARNINGS
+/// - After an outage the price that counts is the last one before it: if it was wrong by then, one side of every
+///   position gains what the other loses, whoever shuts down, and all that is bounded is who can choose.
 /// - A debt worth more than its collateral goes to the Vault's insurance account, collateral and all. What that account
 ///   does not pay back is missing from that synth's redemption if it is ever shut down, and from nothing else.
 /// - Changed terms (behind the timelock) bind open positions, too.

@@ -1,4 +1,4 @@
-"""Who may call what: every function that changes something, of every contract but Vault and Settlement, is in the table.
+"""Who may call what: every function that changes something, but for Vault and Settlement, is in the table.
 
 What is in the table under a role is tried with every other key in tests/forge/Powers.t.sol.
 """
