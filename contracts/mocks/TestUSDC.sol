@@ -15,7 +15,7 @@ contract TestUSDC is ERC20Permit {
 
     constructor() ERC20("HOOATS Test USDC", "tUSDC") ERC20Permit("HOOATS Test USDC") {}
 
-    function mint(address to, uint256 amount) external {
+    function mint(address to, uint256 amount) public virtual {
         if (amount > MINT_MAX) revert MintTooBig(amount);
         _mint(to, amount);
     }

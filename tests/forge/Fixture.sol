@@ -30,6 +30,13 @@ import {Test, Vm} from "./Test.sol";
 import {PackedBatch} from "./PackedBatch.sol";
 import {Batch, BulkProof, Fill} from "./ReadableSettlement.sol";
 
+/// @dev Any amount at once: the tests reach for the end of every number.
+contract BoundlessUSDC is TestUSDC {
+    function mint(address to, uint256 amount) public override {
+        _mint(to, amount);
+    }
+}
+
 /// @title A venue with one market (tBTC against USDC), and the words to trade on it
 /// @dev One lot is 10^13 atoms of tBTC (0.00001), one tick x lot is 1 quote unit. The test contract is admin, settler,
 /// lister, registrar and core; a call of an account or key is always pranked or signed.
@@ -119,7 +126,7 @@ abstract contract Fixture is Test {
     }
 
     function newUsdc() internal virtual returns (TestUSDC) {
-        return new TestUSDC();
+        return new BoundlessUSDC();
     }
 
     /// @dev Created, not registered with the Vault.

@@ -103,10 +103,11 @@ contract TokensTest is Fixture {
         vm.assertEq(usdc.decimals(), 6);
         usdc.mint(alice, 7);
         vm.assertEq(usdc.balanceOf(alice), 7);
-        uint256 most = usdc.MINT_MAX();
-        usdc.mint(bob, most);
+        TestUSDC real = new TestUSDC();
+        uint256 most = real.MINT_MAX();
+        real.mint(bob, most);
         vm.expectRevert(abi.encodeWithSelector(TestUSDC.MintTooBig.selector, most + 1));
-        usdc.mint(bob, most + 1);
+        real.mint(bob, most + 1);
     }
 
     function test_guard_refuses_every_way_back_into_the_vault() public {
