@@ -4,7 +4,7 @@
 PYTHON := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format compile docs fuzz gas gas-update lock clean
+.PHONY: help setup demo test lint format compile docs fuzz gas gas-update slither coverage mutate prove lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -38,6 +38,22 @@ gas: setup ## measure the gas of the Gas tests again, and compare it with tests/
 
 gas-update: setup ## measure it again, and write tests/forge/gas.snapshot
 	@toolchain/forge snapshot --match-contract Gas --snap tests/forge/gas.snapshot
+
+slither: ## hold what slither finds in the contracts against docs/audit/slither.toml
+	@toolchain/setup audit
+	@$(PYTHON) toolchain/run_slither.py
+
+coverage: setup ## what the forge tests reach of the contracts: all lines, 95 of 100 branches, or red
+	@$(PYTHON) toolchain/check_coverage.py
+
+mutate: ## break Settlement and Vault and see that the forge tests notice; MINUTES=n for each (60), SEED=n another sample, TARGETS="…"
+	@toolchain/setup audit
+	@set -e; for target in $(or $(TARGETS),Settlement Vault); do \
+	  .build/audit/bin/python toolchain/mutate.py $$target $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)); done
+
+prove: ## prove what tests/halmos claims, for all inputs within the bounds stated there
+	@toolchain/setup audit
+	@$(PYTHON) toolchain/prove.py
 
 docs: setup ## write docs/cli.md and docs/metrics.md from the commands and metrics themselves
 	@$(PYTHON) toolchain/cli_reference.py > docs/cli.md

@@ -1,5 +1,8 @@
 """Set the clone up: `.venv` and `node_modules`, exactly as locked, and nothing when they are already there.
 
+With the argument `audit` it sets up what audits the contracts too: slither and halmos, in an environment of their own,
+since they want other versions of what `.venv` holds.
+
 Only Python 3.11 or 3.12, Node >= 20 with npm, and the PyPI and npm registries are needed; what is missing is named in
 one line with its remedy. Each half leaves a stamp inside the folder that it made: a hash of all that the result
 depends on. A folder without the right stamp is made anew, so that an interrupted set-up heals itself.
@@ -19,11 +22,13 @@ import tomllib
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 NODE_MODULES = ROOT / "node_modules"
+AUDIT = ROOT / ".build" / "audit"
 STAMP = ".hooats-stamp"
 LAYOUT = "1"  # raise it when this file makes something else of the same locks
 
 BUILD_LOCK = "requirements-build.lock"
 DEV_LOCK = "requirements-dev.lock"
+AUDIT_LOCK = "requirements-audit.lock"
 FOUNDRY_VERSION = "1.7.1"
 
 
@@ -31,7 +36,7 @@ class Missing(Exception):
     """A prerequisite is not there; the message is one line that says which one, and what to do."""
 
 
-def main() -> int:
+def main(wanted=()) -> int:
     """Set up what is not set up; return the exit code."""
     with (ROOT / "toolchain" / "setup.py").open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # two makes at once: the second one waits, then finds it done
@@ -39,6 +44,8 @@ def main() -> int:
             check_node()
             once(VENV, python_key(), make_venv, "Python packages, 550 MB on disk, one to three minutes")
             once(NODE_MODULES, node_key(), make_node_modules, "compilers and libraries, 300 MB on disk, under a minute")
+            if "audit" in wanted:
+                once(AUDIT, audit_key(), make_audit, "slither and halmos, 400 MB on disk, under a minute")
         except Missing as missing:
             print(f"hooats: {missing}", file=sys.stderr)
             return 1
@@ -71,29 +78,46 @@ def key_of(*parts: str, files: tuple[str, ...]) -> str:
 # Python
 
 
+def machine() -> tuple[str, ...]:
+    return platform.python_version(), platform.system(), platform.machine()
+
+
 def python_key() -> str:
     # Of pyproject.toml only what gets installed counts: a changed linter setting is no reason to begin anew.
     pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text())
     installed = json.dumps([pyproject["build-system"], pyproject["project"], pyproject["tool"]["hatch"]])
-    machine = (platform.python_version(), platform.system(), platform.machine())
-    return key_of(LAYOUT, str(ROOT), *machine, installed, files=(BUILD_LOCK, DEV_LOCK))
+    return key_of(LAYOUT, str(ROOT), *machine(), installed, files=(BUILD_LOCK, DEV_LOCK))
 
 
 def make_venv() -> None:
-    if VENV.exists():
-        shutil.rmtree(VENV)
-    made = run([sys.executable, "-m", "venv", VENV], check=False, capture_output=True)
-    if made.returncode != 0:
-        raise Missing("Python's venv module is missing: install it (on Debian and Ubuntu: apt install python3-venv)")
-    pip = [VENV / "bin" / "python", "-m", "pip", "--disable-pip-version-check", "--no-input"]
-    install = [*pip, "install", "-qq", "--no-deps", "--no-build-isolation"]
-    # Source-only packages are built by the locked setuptools, not by whichever one is newest today.
-    run([*install, "--require-hashes", "--only-binary", ":all:", "-r", ROOT / BUILD_LOCK])
+    install = make_environment(VENV)
     run([*install, "--require-hashes", "-r", ROOT / DEV_LOCK])
     run([*install, "--editable", ROOT])
     site = next((VENV / "lib").glob("python3.*/site-packages"))
     environment = str(ROOT / "toolchain" / "environment.py")
     (site / "hooats_environment.pth").write_text(f"import runpy; runpy.run_path({environment!r})\n")
+
+
+def make_environment(folder):
+    """Make a bare environment anew, with what builds source-only packages; return the command that installs into it."""
+    if folder.exists():
+        shutil.rmtree(folder)
+    made = run([sys.executable, "-m", "venv", folder], check=False, capture_output=True)
+    if made.returncode != 0:
+        raise Missing("Python's venv module is missing: install it (on Debian and Ubuntu: apt install python3-venv)")
+    pip = [folder / "bin" / "python", "-m", "pip", "--disable-pip-version-check", "--no-input"]
+    install = [*pip, "install", "-qq", "--no-deps", "--no-build-isolation"]
+    # Source-only packages are built by the locked setuptools, not by whichever one is newest today.
+    run([*install, "--require-hashes", "--only-binary", ":all:", "-r", ROOT / BUILD_LOCK])
+    return install
+
+
+def audit_key() -> str:
+    return key_of(LAYOUT, str(ROOT), *machine(), files=(BUILD_LOCK, AUDIT_LOCK))
+
+
+def make_audit() -> None:
+    run([*make_environment(AUDIT), "--require-hashes", "-r", ROOT / AUDIT_LOCK])
 
 
 # Node
@@ -135,4 +159,4 @@ def run(command, *, check=True, **options):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

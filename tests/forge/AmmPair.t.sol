@@ -180,6 +180,15 @@ contract AmmPairTest is AmmFixture {
         pair.getAmountIn(0, true);
     }
 
+    function test_quote_that_a_reserve_cannot_hold_is_refused() public {
+        uint256 most = type(uint112).max;
+        addLiquidity(alice, 1e6, most / 2);
+        // Half of the base for as much quote again, and the fee.
+        vm.expectRevert(IAmmPair.ReserveOverflow.selector);
+        pair.getAmountIn(5e5, true);
+        vm.assertLe(pair.getAmountIn(4e5, true), most - most / 2);
+    }
+
     /// @dev What is quoted is enough, and one atom less is not.
     function test_fuzz_quotes_are_exact(uint256 baseAtoms, uint256 quoteAtoms, uint256 amount, bool isBaseIn) public {
         baseAtoms = bound(baseAtoms, 1e6, 1e30);

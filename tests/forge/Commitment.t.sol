@@ -42,6 +42,7 @@ contract CommitmentTest is Test {
         emit IOrderbookCommitment.EpochCommitted(1, hash, header);
         commitment.commit(header);
         vm.assertEq(commitment.headerHash(1), hash);
+        vm.assertEq(commitment.hashHeader(header), hash);
         vm.assertEq(commitment.lastEpoch(), 1);
         vm.assertEq(commitment.lastSequence(), 10);
 
@@ -229,6 +230,23 @@ contract CommitmentTest is Test {
         Header memory header = commitCommands(leaves);
         vm.assertTrue(commitment.verifyCommand(header, 1, leaves[0], new bytes32[](0)));
         vm.assertFalse(commitment.verifyCommand(header, 1, keccak256("another"), new bytes32[](0)));
+    }
+
+    function verifyAt(bytes32 leaf, uint256 position, uint256 count, bytes32[] calldata proof)
+        external
+        pure
+        returns (bool)
+    {
+        return IndexedTree.verify(leaf, leaf, position, count, proof);
+    }
+
+    /// @dev Without its own check the tree would find its one leaf at every odd position.
+    function test_a_tree_has_nothing_beyond_its_count() public view {
+        bytes32 leaf = IndexedTree.leafHash("record");
+        vm.assertTrue(this.verifyAt(leaf, 0, 1, new bytes32[](0)));
+        vm.assertFalse(this.verifyAt(leaf, 1, 1, new bytes32[](0)));
+        vm.assertFalse(this.verifyAt(leaf, type(uint256).max, 1, new bytes32[](0)));
+        vm.assertFalse(this.verifyAt(leaf, 0, 0, new bytes32[](0)));
     }
 
     function test_domainSeparator() public view {

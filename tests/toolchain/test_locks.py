@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-LOCKS = ("requirements.lock", "requirements-dev.lock", "requirements-build.lock")
+LOCKS = ("requirements.lock", "requirements-dev.lock", "requirements-build.lock", "requirements-audit.lock")
 # Everything that only deploying and testing contracts needs, or that would be a sign of it.
 APE = re.compile(r"^(?:ape-.*|eth-ape|.*-ape|eth-tester|py-evm|py-solc-x|pandas|numpy|ipython|evm-trace|ethpm-types)$")
 

@@ -1,0 +1,143 @@
+"""The audit tools: each is red when it should be, whatever the contracts are like today."""
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def load(name: str) -> ModuleType:
+    """A script of toolchain/, which finds its neighbours as it does when it is run."""
+    sys.path.insert(0, str(ROOT / "toolchain"))
+    try:
+        spec = importlib.util.spec_from_file_location(f"toolchain_{name}", ROOT / "toolchain" / f"{name}.py")
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[spec.name] = module
+        spec.loader.exec_module(module)
+        return module
+    finally:
+        sys.path.remove(str(ROOT / "toolchain"))
+
+
+slither, coverage, mutate = load("run_slither"), load("check_coverage"), load("mutate")
+
+# slither
+
+
+def contract(name: str) -> dict[str, Any]:
+    return {"type": "contract", "name": name, "type_specific_fields": {"parent": {"type": "file", "name": "x.sol"}}}
+
+
+def test_a_finding_is_named_by_what_it_says() -> None:
+    function = {"type": "function", "name": "mint", "type_specific_fields": {"parent": contract("AmmPair")}}
+    node = {"type": "node", "name": "shares == 0", "type_specific_fields": {"parent": function}}
+    named = slither.finding_of({"check": "incorrect-equality", "elements": [function, node]})
+    assert named == slither.Finding("incorrect-equality", "AmmPair.mint", "shares == 0")
+    variable = {"type": "variable", "name": "_x", "type_specific_fields": {"parent": contract("AmmPair")}}
+    named = slither.finding_of({"check": "uninitialized-state", "elements": [variable]})
+    assert named == slither.Finding("uninitialized-state", "AmmPair", "_x")
+
+
+def test_what_slither_could_not_read_is_a_finding() -> None:
+    line = "Impossible to generate IR for {} ({}#162-173):\n 'NoneType' object has no attribute 'parameters'\n"
+    output = line.format("SynthIssuer._keep", "contracts/SynthIssuer.sol") + line.format("A.b", "node_modules/A.sol")
+    output += line.format("VaultTwo._credit", "contracts/Vault.sol")
+    assert slither.unseen_in(output) == {slither.Finding("unseen", "SynthIssuer._keep", "not analysed")}
+
+
+def test_untriaged_stale_and_unexplained_are_complaints() -> None:
+    known, new, gone = (slither.Finding("check", "C.f", what) for what in ("known", "new", "gone"))
+    assert slither.complaints({known}, {known: "because"}) == []
+    assert slither.complaints({known, new}, {known: "because"}) == ["untriaged: check: C.f: new"]
+    assert slither.complaints(set(), {gone: "because"}) == ["triaged, but no longer found: check: C.f: gone"]
+    assert slither.complaints({known}, {known: ""}) == ["no reason: check: C.f: known"]
+
+
+def test_the_committed_triage_gives_reasons() -> None:
+    reasons = slither.triaged()
+    assert reasons
+    assert [str(finding) for finding, reason in reasons.items() if len(reason) < 20] == []
+
+
+# coverage
+
+LCOV = """TN:
+SF:contracts/A.sol
+DA:1,5
+DA:2,{line}
+BRDA:2,0,0,3
+BRDA:2,0,1,{branch}
+end_of_record
+SF:contracts/mocks/M.sol
+DA:1,0
+end_of_record
+"""
+
+
+def measured(line: int, branch: str) -> list[Any]:
+    files: list[Any] = coverage.deployed(coverage.parse(LCOV.format(line=line, branch=branch)))
+    return files
+
+
+def test_full_coverage_is_no_complaint() -> None:
+    assert coverage.complaints(measured(1, "1")) == []
+    assert coverage.summary(measured(1, "1")) == "coverage: 2 of 2 lines, 2 of 2 branches, 1 files"
+
+
+def test_lines_and_branches_that_are_missing_are_named() -> None:
+    assert coverage.complaints(measured(0, "1")) == ["contracts/A.sol:2: never runs"]
+    for untaken in ("0", "-"):
+        assert coverage.complaints(measured(1, untaken)) == ["1 of 2 branches are fewer than 95 of 100"]
+
+
+def test_an_empty_measurement_is_a_complaint() -> None:
+    assert coverage.complaints([]) == ["nothing was measured"]
+
+
+# mutation
+
+
+def result(verdict: str, new: str = "x + 1") -> dict[str, Any]:
+    mutant = mutate.Mutant("FeeMath", "contracts/libraries/FeeMath.sol", "AOR", 40, 45, "x  -\n 1", new)
+    return {"verdict": verdict, "seconds": 1, "key": mutant.key, **mutate.dataclasses.asdict(mutant)}
+
+
+def test_only_mutants_that_differ_count() -> None:
+    verdicts = ["caught", "timeout", "survived", "equivalent", "invalid"]
+    assert mutate.score_of(result(verdict) for verdict in verdicts) == (2, 3)
+
+
+@pytest.mark.parametrize(("caught", "survived", "listed", "code"), [(9, 1, True, 0), (9, 1, False, 1), (4, 1, True, 1)])
+def test_red_at_a_low_score_or_an_unexplained_survivor(
+    monkeypatch: pytest.MonkeyPatch, caught: int, survived: int, listed: bool, code: int
+) -> None:
+    known = {("FeeMath", "AOR", "x - 1", "x + 1"): "because"} if listed else {}
+    monkeypatch.setattr(mutate, "explained", lambda: known)
+    results = [result("caught")] * caught + [result("survived")] * survived
+    assert mutate.report("FeeMath", results, 20) == code
+
+
+def test_no_mutant_at_all_is_red(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mutate, "explained", dict)
+    assert mutate.report("FeeMath", [], 20) == 1
+
+
+def test_each_survivor_is_explained() -> None:
+    assert [name for name, reason in mutate.explained().items() if len(reason) < 20] == []
+
+
+# setup
+
+
+def test_the_audit_lock_is_of_the_tools_it_names() -> None:
+    lock = (ROOT / "requirements-audit.lock").read_text()
+    for line in (ROOT / "requirements-audit.in").read_text().splitlines():
+        if not line.startswith("#"):
+            assert f"\n{line} \\" in f"\n{lock}"
