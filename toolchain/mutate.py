@@ -2,8 +2,8 @@
 
 The mutants are slither-mutate's own (Trail of Bits; its mutators are asked for their patches). What runs them is this
 file, because slither-mutate's driver compiles every mutant twice with all of the tests, cannot take a sample, and
-cannot go on where it stopped. Here forge links the tests dynamically: a mutant costs one compilation of the contracts
-that use it, and the tests that are in TARGETS, with few fuzz inputs.
+cannot go on where it stopped. Here forge links the tests dynamically and leaves the optimizer out: a mutant costs one quick
+compilation of what uses it, and the tests of TARGETS with few fuzz inputs, the slow ones only if the others passed.
 
     .build/audit/bin/python toolchain/mutate.py Settlement --minutes 30 --seed 1
 
@@ -39,8 +39,13 @@ TIMEOUT_SECONDS = 300
 """A mutant that keeps the tests busy for so long is caught: unchanged they end in seconds."""
 
 BRIEF = {"FOUNDRY_FUZZ_RUNS": "32", "FOUNDRY_INVARIANT_RUNS": "4", "FOUNDRY_INVARIANT_DEPTH": "32"}
-LINKING = {"FOUNDRY_DYNAMIC_TEST_LINKING": "true"}
-COMPARABLE = {"FOUNDRY_CBOR_METADATA": "false", "FOUNDRY_BYTECODE_HASH": "none"}
+QUICK = {
+    "FOUNDRY_DYNAMIC_TEST_LINKING": "true",
+    "FOUNDRY_OPTIMIZER": "false",
+    "FOUNDRY_CODE_SIZE_LIMIT": str(2**20),
+    "FOUNDRY_GAS_LIMIT": str(2**40),
+}
+COMPARABLE = {**building_in("optimized"), "FOUNDRY_CBOR_METADATA": "false", "FOUNDRY_BYTECODE_HASH": "none"}
 
 
 class Target(NamedTuple):
@@ -48,16 +53,23 @@ class Target(NamedTuple):
     """The contracts and libraries to break; each is in the file of its name."""
     tests: str
     """Which test contracts are asked."""
+    slow: str = "^Invariants"
+    """Which are asked only about what the others let pass."""
 
 
 TARGETS = {
     "Settlement": Target(
-        ("Settlement", "BatchSheet", "FeeMath", "Standings", "BatchIndex", "AmmLegs", "OrderHash"),
-        "Settlement|FreeOption|Pause|^Invariants",
+        (
+            *("Settlement", "SettlementBase", "BatchCodec", "BatchSheet", "BulkTree", "AgentHash", "OrderHash"),
+            *("ChangeLog", "Changes", "FeeMath", "Standings", "AmmLegs", "Signature65"),
+        ),
+        "Settlement|FreeOption|Pause",
     ),
-    "Vault": Target(("Vault", "VaultMessages", "UnitIndex", "PauseRules"), "Vault|FreeOption|Pause|^Invariants"),
-    "PriceOracle": Target(("PriceOracle",), "PriceOracle"),
-    "AmmPair": Target(("AmmPair",), "Amm"),
+    "Vault": Target(
+        ("Vault", "VaultMessages", "UnitIndex", "PauseRules", "Domain"), "Vault|FreeOption|Pause|Tokens"
+    ),
+    "PriceOracle": Target(("PriceOracle",), "PriceOracle", "SynthIssuerInvariants"),
+    "AmmPair": Target(("AmmPair",), "^Amm(Pair|Router|Factory|Attack|Hostile|Twap|Vectors)", "^Amm(Twin|.*Pool)"),
 }
 
 
@@ -112,40 +124,43 @@ def mutants_of(target: Target) -> list[Mutant]:
 class Project:
     """A copy of what the forge tests need, to break."""
 
-    def __init__(self, folder: Path, tests: str) -> None:
+    def __init__(self, folder: Path, target: Target) -> None:
         self.folder = folder
-        self.tests = tests
+        self.stages = (target.tests, target.slow)
         shutil.rmtree(folder, ignore_errors=True)
         for name in ("contracts", "toolchain", "tests/forge"):
             shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns(".cache", "__pycache__"))
         shutil.copy(ROOT / "foundry.toml", folder)
         (folder / "node_modules").symlink_to((ROOT / "node_modules").resolve())
-        self.original: str | None = None
+        self.original = ""
 
     def prepare(self) -> float:
-        """Compile everything, and see that the tests pass on what is not broken; seconds of a second run."""
-        for _ in range(2):
-            start = time.monotonic()
-            ran = self._test()
-            if ran.returncode != 0:
+        """Compile everything, and see that the tests pass on what is not broken; seconds that the tests take."""
+        self._ask(self.stages[0])
+        start = time.monotonic()
+        for tests in self.stages:
+            ran = self._ask(tests)
+            if ran.returncode != 0 or "Suite result: ok" not in ran.stdout:
                 raise SystemExit(f"{ran.stdout}\nthe tests fail on the contracts as they are")
+        seconds = time.monotonic() - start
         self.original = self._bytecode()
-        return time.monotonic() - start
+        return seconds
 
-    def _test(self) -> "subprocess.CompletedProcess[str]":
+    def _ask(self, tests: str) -> "subprocess.CompletedProcess[str]":
         command = ["timeout", str(TIMEOUT_SECONDS), "toolchain/forge", "test", "--fail-fast"]
-        command += ["--match-contract", self.tests, "--no-match-contract", "Gas"]
-        return run(command, {**BRIEF, **LINKING, **COMPARABLE}, self.folder)
+        command += ["--match-contract", tests, "--no-match-contract", "Gas"]
+        return run(command, {**BRIEF, **QUICK}, self.folder)
 
     def _bytecode(self) -> str:
+        """What the optimizing compiler makes of all contracts."""
+        ran = run(["toolchain/forge", "build", "contracts"], COMPARABLE, self.folder)
+        if ran.returncode != 0:
+            return f"not compiled: {ran.stdout}"
         digest = hashlib.sha256()
-        for path in sorted((self.folder / ".build" / "forge" / "out").glob("*.sol/*.json")):
+        for path in sorted((self.folder / ".build" / "optimized" / "out").rglob("*.json")):
             built = json.loads(path.read_text())
-            source = next(
-                iter(built.get("metadata", {}).get("settings", {}).get("compilationTarget", {})), "contracts/"
-            )
-            if source.startswith("contracts/"):
-                digest.update(f"{path.name}{built['deployedBytecode']['object']}{built['bytecode']['object']}".encode())
+            if "deployedBytecode" in built:
+                digest.update(f"{path.name} {built['deployedBytecode']['object']} {built['bytecode']['object']}".encode())
         return digest.hexdigest()
 
     def verdict(self, mutant: Mutant) -> str:
@@ -154,15 +169,16 @@ class Project:
         source = path.read_bytes()
         path.write_bytes(source[: mutant.start] + mutant.new.encode() + source[mutant.end :])
         try:
-            ran = self._test()
-            if "Compiler run failed" in ran.stdout:
-                return "invalid"
-            if ran.returncode == 124:
-                return "timeout"
-            if "Suite result:" not in ran.stdout:
-                raise SystemExit(f"{ran.stdout}\nno test was run on {mutant}")
-            if ran.returncode != 0:
-                return "caught"
+            for tests in self.stages:
+                ran = self._ask(tests)
+                if "Compiler run failed" in ran.stdout:
+                    return "invalid"
+                if ran.returncode == 124:
+                    return "timeout"
+                if "Suite result:" not in ran.stdout:
+                    raise SystemExit(f"{ran.stdout}\nno test was run on {mutant}")
+                if ran.returncode != 0:
+                    return "caught"
             return "equivalent" if self._bytecode() == self.original else "survived"
         finally:
             path.write_bytes(source)
@@ -261,7 +277,7 @@ def main() -> int:
     todo = [mutant for mutant in mutants if mutant.key not in done]
     print(f"{len(mutants)} mutants of {', '.join(target.contracts)}; {len(done)} have been run", flush=True)
     if todo:
-        projects = [Project(FOLDER / f"{options.target}-{number}", target.tests) for number in range(options.workers)]
+        projects = [Project(FOLDER / f"{options.target}-{number}", target) for number in range(options.workers)]
         seconds = max(project.prepare() for project in projects)
         print(f"the tests pass on the contracts as they are, in {seconds:.1f} s", flush=True)
         run_all(todo, projects, record, options.minutes)

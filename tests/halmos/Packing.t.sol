@@ -2,7 +2,7 @@
 pragma solidity ^0.8.30;
 
 import {Standing, Standings} from "../../contracts/libraries/Standings.sol";
-import {BatchIndex} from "../../contracts/libraries/BatchIndex.sol";
+import {Change, Changes} from "../../contracts/libraries/Changes.sol";
 import {Proof} from "./Proof.sol";
 
 /// @title What is packed into a word comes out again, whatever stands beside it
@@ -14,16 +14,9 @@ contract PackingProof is Proof {
         assert(standing.highestFloor() == floor);
     }
 
-    /// @dev Two keys are one only if batch, account and token are: no balance of a batch is ever another's.
-    function check_no_two_balances_of_batches_share_a_place(
-        uint64 batch,
-        address account,
-        address token,
-        uint64 otherBatch,
-        address otherAccount,
-        address otherToken
-    ) public pure {
-        vm.assume(BatchIndex.keyOf(batch, account, token) == BatchIndex.keyOf(otherBatch, otherAccount, otherToken));
-        assert(batch == otherBatch && account == otherAccount && token == otherToken);
+    function check_a_change_comes_out_as_it_went_in(int208 delta, uint48 immediate) public pure {
+        Change change = Changes.pack(delta, immediate);
+        assert(change.delta() == delta);
+        assert(change.immediateSequence() == immediate);
     }
 }

@@ -4,6 +4,7 @@ pragma solidity ^0.8.30;
 /// @dev The cheat codes of halmos that the proofs use.
 interface Vm {
     function assume(bool condition) external pure;
+    function prank(address sender) external;
     function warp(uint256 time) external;
 }
 
