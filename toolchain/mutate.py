@@ -2,8 +2,9 @@
 
 The mutants are slither-mutate's own (Trail of Bits; its mutators are asked for their patches). What runs them is this
 file, because slither-mutate's driver compiles every mutant twice with all of the tests, cannot take a sample, and
-cannot go on where it stopped. Here forge links the tests dynamically and leaves the optimizer out: a mutant costs one quick
-compilation of what uses it, and the tests of TARGETS with few fuzz inputs, the slow ones only if the others passed.
+cannot go on where it stopped. Here forge links the tests dynamically and leaves the optimizer out: a mutant costs one
+quick compilation of what uses it, and the tests of TARGETS with few fuzz inputs, the slow ones only if the others
+passed.
 
     .build/audit/bin/python toolchain/mutate.py Settlement --minutes 30 --seed 1
 
@@ -65,9 +66,7 @@ TARGETS = {
         ),
         "Settlement|FreeOption|Pause",
     ),
-    "Vault": Target(
-        ("Vault", "VaultMessages", "UnitIndex", "PauseRules", "Domain"), "Vault|FreeOption|Pause|Tokens"
-    ),
+    "Vault": Target(("Vault", "VaultMessages", "UnitIndex", "PauseRules", "Domain"), "Vault|FreeOption|Pause|Tokens"),
     "PriceOracle": Target(("PriceOracle",), "PriceOracle", "SynthIssuerInvariants"),
     "AmmPair": Target(("AmmPair",), "^Amm(Pair|Router|Factory|Attack|Hostile|Twap|Vectors)", "^Amm(Twin|.*Pool)"),
 }
@@ -160,7 +159,9 @@ class Project:
         for path in sorted((self.folder / ".build" / "optimized" / "out").rglob("*.json")):
             built = json.loads(path.read_text())
             if "deployedBytecode" in built:
-                digest.update(f"{path.name} {built['deployedBytecode']['object']} {built['bytecode']['object']}".encode())
+                digest.update(
+                    f"{path.name} {built['deployedBytecode']['object']} {built['bytecode']['object']}".encode()
+                )
         return digest.hexdigest()
 
     def verdict(self, mutant: Mutant) -> str:

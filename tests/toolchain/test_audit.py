@@ -26,7 +26,7 @@ def load(name: str) -> ModuleType:
         sys.path.remove(str(ROOT / "toolchain"))
 
 
-slither, coverage, mutate = load("run_slither"), load("check_coverage"), load("mutate")
+slither, coverage, mutate, prove = (load(name) for name in ("run_slither", "check_coverage", "mutate", "prove"))
 
 # slither
 
@@ -131,6 +131,36 @@ def test_no_mutant_at_all_is_red(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_each_survivor_is_explained() -> None:
     assert [name for name, reason in mutate.explained().items() if len(reason) < 20] == []
+
+
+# proofs
+
+CLAIMED = {f"check_{letter}" for letter in "abcde"}
+PROVED = "".join(f"\x1b[32m[PASS]\x1b[0m {name}(uint256) (paths: 1, bounds: [])\n" for name in sorted(CLAIMED))
+
+
+def test_all_proved_is_no_problem() -> None:
+    assert prove.verdict(PROVED, 0, CLAIMED) == (sorted(CLAIMED), [])
+
+
+@pytest.mark.parametrize(
+    ("output", "code", "problem"),
+    [
+        (PROVED + "[FAIL] check_f(uint256) (paths: 1)\n", 1, "check_f: FAIL"),
+        (PROVED + "[TIMEOUT] check_f(uint256) (paths: 1)\n", 1, "check_f: TIMEOUT"),
+        (PROVED, 0, "check_f: not run"),
+        (PROVED + "[PASS] check_f()\nWARNING check_f(): paths have not been fully explored\n", 0, "WARNING"),
+        (PROVED + "[PASS] check_f()\n", 1, "halmos failed (exit 1)"),
+        ("[PASS] check_f()\n", 0, "1 proofs are fewer than 5"),
+    ],
+)
+def test_what_is_no_whole_proof_is_a_problem(output: str, code: int, problem: str) -> None:
+    claimed = {"check_f"} | (CLAIMED if PROVED in output else set())
+    assert any(problem in line for line in prove.verdict(output, code, claimed).problems)
+
+
+def test_the_sources_claim_enough() -> None:
+    assert len(prove.claimed_in_sources()) >= prove.MIN_PROOFS
 
 
 # setup
