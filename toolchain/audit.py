@@ -12,6 +12,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 ENVIRONMENT = ROOT / ".build" / "audit"
+NOT_OF_GAS = ("--no-match-contract", "Gas", "--no-match-test", "_writes_one_word_")
+"""Leaves out the tests that count gas or writes: those hold for what the optimizer makes, and for nothing else."""
 
 
 def building_in(name: str) -> dict[str, str]:

@@ -4,13 +4,12 @@ All lines must be covered and 95 of 100 branches, over all contracts that are de
 is measured on instrumented code without the optimizer, which costs more than they allow.
 """
 
-import subprocess
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from audit import ROOT, building_in, run
+from audit import NOT_OF_GAS, ROOT, building_in, run
 
 REPORT = ROOT / ".build" / "coverage" / "lcov.info"
 MIN_BRANCHES_PERCENT = 95
@@ -78,9 +77,7 @@ def measure() -> str:
     REPORT.unlink(missing_ok=True)
     relative = str(REPORT.relative_to(ROOT))
     command = ("toolchain/forge", "coverage", "--report", "lcov", "--report-file", relative)
-    ran: subprocess.CompletedProcess[str] = run(
-        (*command, "--no-match-contract", "Gas"), {**building_in("coverage"), **BRIEF}
-    )
+    ran = run((*command, *NOT_OF_GAS), {**building_in("coverage"), **BRIEF})
     if ran.returncode != 0 or not REPORT.is_file():
         raise SystemExit(f"{ran.stdout}\nforge coverage failed (exit {ran.returncode})")
     return REPORT.read_text()

@@ -31,7 +31,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from audit import ROOT, building_in, run
+from audit import NOT_OF_GAS, ROOT, building_in, run
 
 FOLDER = ROOT / ".build" / "mutate"
 SURVIVORS = ROOT / "docs" / "audit" / "survivors.toml"
@@ -147,7 +147,7 @@ class Project:
 
     def _ask(self, tests: str) -> "subprocess.CompletedProcess[str]":
         command = ["timeout", str(TIMEOUT_SECONDS), "toolchain/forge", "test", "--fail-fast"]
-        command += ["--match-contract", tests, "--no-match-contract", "Gas"]
+        command += ["--match-contract", tests, *NOT_OF_GAS]
         return run(command, {**BRIEF, **QUICK}, self.folder)
 
     def _bytecode(self) -> str:
