@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.30;
 
-import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
-import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
 import {SettlementBase} from "./SettlementBase.sol";
 import {ISettlement} from "./interfaces/ISettlement.sol";
 import {
@@ -35,6 +33,7 @@ import {Domain} from "./libraries/Domain.sol";
 import {FeeMath} from "./libraries/FeeMath.sol";
 import {OrderHash} from "./libraries/OrderHash.sol";
 import {PauseRules} from "./libraries/PauseRules.sol";
+import {Signatures} from "./libraries/Signatures.sol";
 import {Standing} from "./libraries/Standings.sol";
 import {VaultCalls} from "./libraries/VaultCalls.sol";
 
@@ -48,14 +47,6 @@ contract Settlement is SettlementBase {
     using BatchCodec for Frame;
     using BatchSheet for Sheet;
     using VaultCalls for Column;
-
-    /// @dev What a fill moves. All negative to take it back.
-    struct Terms {
-        int256 lots;
-        int256 notional;
-        int256 makerFee;
-        int256 takerFee;
-    }
 
     /// @dev Bounds the memory of a batch. Python twin: `offchain.domain.limits.FILLS_PER_BATCH_MAX`.
     uint256 public constant MAX_FILLS = 100;
@@ -105,8 +96,7 @@ contract Settlement is SettlementBase {
             return;
         }
 
-        frame.readAccounts(column.accounts, column.balances);
-        _requireBatch(BatchCodec.isAscending(column.accounts));
+        _requireBatch(frame.readAccounts(column.accounts, column.balances));
         _requireBatch(frame.feeIndex < count && column.accounts[frame.feeIndex] == FEE_ACCOUNT);
         sheet.feeBalance = Cells.at(column.balances, frame.feeIndex);
         column.load(VAULT);
@@ -145,11 +135,10 @@ contract Settlement is SettlementBase {
         uint256 proofs;
         uint256 beyond;
         for (uint256 i; i < frame.orders; ++i) {
-            (uint256 account, uint256 market, bool isBulk, bool isWellFormed) = frame.readOrder(i, order);
-            _requireOrder(isWellFormed, i);
-            _requireBatch(account < frame.accounts && market < frame.markets);
+            (uint256 account, uint256 market, uint256 terms) = frame.readOrder(i, order);
+            if (terms > BatchCodec.TERMS_MAX) revert MalformedOrder(i);
             uint256 place = (account << 64) | order.nonce;
-            _requireBatch(place >= beyond);
+            if (account >= frame.accounts || market >= frame.markets || place < beyond) revert MalformedBatch();
             unchecked {
                 beyond = place + 1;
             }
@@ -159,7 +148,7 @@ contract Settlement is SettlementBase {
             _place(sheet, ticket, order);
             _fillIn(i, ticket, order);
             _openSlot(sheet, i, ticket);
-            _requireSigned(sheet, frame, i, order, isBulk ? ++proofs : 0);
+            _requireSigned(sheet, frame, i, order, terms & BatchCodec.TERMS_BULK != 0 ? ++proofs : 0);
             _examine(sheet, i, ticket);
         }
         _requireBatch(proofs == frame.proofs);
@@ -169,10 +158,17 @@ contract Settlement is SettlementBase {
     function _place(Sheet memory sheet, Ticket memory ticket, Order memory order) private pure {
         MarketRow memory market = sheet.markets[ticket.market];
         Column memory quote = sheet.quote;
+        (address[] memory accounts, int256[] memory balances) = (quote.accounts, quote.balances);
         uint256 row = ticket.quoteRow;
-        address account = quote.accounts[row];
+        address account;
+        uint256 quoteBalance;
+        assembly ("memory-safe") {
+            // accounts[row] and where balances[row] is; the index was compared with their length.
+            account := mload(add(add(accounts, 0x20), shl(5, row)))
+            quoteBalance := add(add(balances, 0x20), shl(5, row))
+        }
         (order.account, order.market) = (account, market.number);
-        ticket.quoteBalance = Cells.at(quote.balances, row);
+        ticket.quoteBalance = quoteBalance;
         unchecked {
             // No overflow: less than 256 of both.
             uint256 cell = row * sheet.columnCount + market.column;
@@ -190,19 +186,19 @@ contract Settlement is SettlementBase {
         ticket.isFillOrKill = isFillOrKill;
         ticket.isBuy = order.side == SIDE_BUY;
         ticket.flags = order.flags;
-        ticket.maxFeePpm = order.maxFeePpm;
-        ticket.sequence = uint48(order.nonce);
-        ticket.slotKey = _slotKey(order.account, order.nonce);
+        uint256 nonce = order.nonce;
+        ticket.maxFeePpm = order.maxFeePpm < MAX_FEE_PPM ? order.maxFeePpm : MAX_FEE_PPM;
+        ticket.sequence = uint48(nonce);
+        ticket.slotKey = _slotKey(order.account, uint64(nonce));
         (ticket.priceTicks, ticket.sizeLots) = (order.priceTicks, order.sizeLots);
-        _requireOrder(isImmediate == (order.nonce >> 48 == 0) && (isImmediate || order.kind != KIND_MARKET), index);
-        _requireOrder(ticket.priceTicks != 0 && ticket.sizeLots != 0, index);
-        if (_isExpired(order.expiry)) ticket.refusal = REASON_EXPIRED;
-    }
-
-    function _isExpired(uint256 expiry) private view returns (bool) {
+        if (
+            isImmediate != (nonce >> 48 == 0) || (!isImmediate && order.kind == KIND_MARKET) || ticket.priceTicks == 0
+                || ticket.sizeLots == 0
+        ) revert MalformedOrder(index);
+        uint256 expiry = order.expiry;
         unchecked {
             // No overflow: an expiry has 40 bits.
-            return expiry != 0 && block.timestamp >= expiry + SETTLEMENT_WINDOW;
+            if (expiry != 0 && block.timestamp >= expiry + SETTLEMENT_WINDOW) ticket.refusal = REASON_EXPIRED;
         }
     }
 
@@ -233,27 +229,32 @@ contract Settlement is SettlementBase {
         if (proof != 0) {
             _requireBatch(proof <= frame.proofs);
             (uint256 position, uint256 siblingsAt) = frame.proof(proof - 1);
-            _requireOrder(position >> BulkTree.DEPTH == 0, index);
+            if (position >> BulkTree.DEPTH != 0) revert MalformedOrder(index);
             hash = BulkTree.structHash(hash, position, siblingsAt);
         }
-        (bytes32 r, bytes32 vs) = frame.signature(index);
-        (address signer,,) = ECDSA.tryRecover(MessageHashUtils.toTypedDataHash(sheet.domain, hash), r, vs);
+        address signer = Signatures.recoverTyped(sheet.domain, hash, frame.signatureAt(index));
         if (signer == address(0)) revert InvalidSigner(index, signer);
         if (signer == order.account && proof == 0) return;
 
-        _openAgent(sheet, index, order, signer);
+        _openAgent(sheet, index, sheet.tickets[index], order, signer);
     }
 
-    /// @dev The budget is kept in `sheet.agents`, where an agent has one row however many orders it signed.
-    function _openAgent(Sheet memory sheet, uint256 index, Order memory order, address signer) private view {
-        Ticket memory ticket = sheet.tickets[index];
+    function _openAgent(Sheet memory sheet, uint256 index, Ticket memory ticket, Order memory order, address signer)
+        private
+        view
+    {
         bytes32 key = _agentKey(order.account, signer);
-        Agent memory agent = _agents[key];
-        if (agent.registration == 0) revert InvalidSigner(index, signer);
-        if (ticket.refusal == 0 && !_isEntitled(key, agent, order.market)) {
-            ticket.refusal = REASON_AGENT;
-        }
+        (uint256 registration, uint256 notional, bool isEntitled) = _agentTerms(key, order.market);
+        if (registration == 0) revert InvalidSigner(index, signer);
+        if (!isEntitled && ticket.refusal == 0) ticket.refusal = REASON_AGENT;
+        if (notional != UNLIMITED) _openBudget(sheet, index, ticket, key, notional);
+    }
 
+    /// @dev Budgets are kept in `sheet.agents`, where an agent has one row however many orders it signed.
+    function _openBudget(Sheet memory sheet, uint256 index, Ticket memory ticket, bytes32 key, uint256 notional)
+        private
+        pure
+    {
         uint256 count = sheet.agentCount;
         if (count == 0) sheet.agents = new AgentRow[](sheet.tickets.length);
         // Orders of an account follow each other, and so do its agents.
@@ -267,7 +268,7 @@ contract Settlement is SettlementBase {
             return;
         }
         sheet.agents[count].key = key;
-        sheet.agents[count].left = int256(uint256(agent.notional));
+        sheet.agents[count].left = int256(notional);
         sheet.agentCount = count + 1;
         ticket.agentRow = count + 1;
     }
@@ -275,12 +276,20 @@ contract Settlement is SettlementBase {
     /// @dev What the account's word says of the order. An immediate order is used up by its batch, whatever becomes of its
     /// fills; those of one account come with increasing sequences.
     function _examine(Sheet memory sheet, uint256 index, Ticket memory ticket) private view {
-        Standing standing = sheet.quote.standings[ticket.quoteRow];
-        uint256 sequence = ticket.sequence;
+        (uint256 row, uint256 sequence) = (ticket.quoteRow, ticket.sequence);
+        (Standing[] memory standings, uint256[] memory immediates) = (sheet.quote.standings, sheet.immediates);
+        Standing standing;
+        assembly ("memory-safe") {
+            // standings[row]; the index was compared with their length.
+            standing := mload(add(add(standings, 0x20), shl(5, row)))
+        }
         uint256 below = standing.highestFloor();
         if (ticket.isImmediate) {
-            _requireOrder(sequence > standing.immediateSequence(), index);
-            sheet.immediates[ticket.quoteRow] = sequence;
+            if (sequence <= standing.immediateSequence()) revert MalformedOrder(index);
+            assembly ("memory-safe") {
+                // immediates[row]
+                mstore(add(add(immediates, 0x20), shl(5, row)), sequence)
+            }
         } else {
             below |= sheet.tickets[ticket.slot].slotCancelledBelow;
         }
@@ -294,26 +303,30 @@ contract Settlement is SettlementBase {
         uint256 count = frame.fills;
         for (uint256 i; i < count;) {
             PackedFill fill = frame.fill(i);
-            uint8 reason;
+            uint256 reason;
             if (fill.sizeLots() == 0) {
                 // A fill that was taken back proves nothing: its orders may be the very reason.
                 reason = REASON_OPERATOR;
             } else {
                 (uint256 maker, uint256 taker) = (fill.maker(), fill.taker());
-                _requireBatch(taker < frame.orders && (maker < frame.orders || maker == AMM_MAKER));
+                if (taker >= frame.orders || (maker >= frame.orders && maker != AMM_MAKER)) revert MalformedBatch();
                 if (maker == AMM_MAKER) {
                     reason = _evaluateAmm(sheet, frame, i, fill);
-                } else if (sheet.tickets[taker].isFillOrKill) {
-                    uint256 end = _endOfGroup(frame, i, taker, sheet.tickets[taker].sizeLots);
-                    refusals = _evaluateGroup(sheet, frame, i, end, refusals);
-                    i = end;
-                    continue;
                 } else {
-                    reason = _evaluate(sheet, i, fill);
+                    Ticket memory ticket = sheet.tickets[taker];
+                    if (ticket.isFillOrKill) {
+                        uint256 end = _endOfGroup(frame, i, taker, ticket.sizeLots);
+                        refusals = _evaluateGroup(sheet, frame, i, end, refusals);
+                        i = end;
+                        continue;
+                    }
+                    reason = _evaluate(sheet, i, fill, sheet.tickets[maker], ticket);
                 }
             }
             if (reason != 0) refusals = _append(refusals, i, reason);
-            ++i;
+            unchecked {
+                ++i;
+            }
         }
         _requireBatch(sheet.legCount == frame.quotes);
     }
@@ -348,7 +361,7 @@ contract Settlement is SettlementBase {
             PackedFill fill = frame.fill(i);
             Ticket memory slot = sheet.tickets[sheet.tickets[fill.maker()].slot];
             slots[i - start] = (slot.slotSequence << 64) | slot.filled;
-            uint8 reason = _evaluate(sheet, i, fill);
+            uint256 reason = _evaluateNamed(sheet, i, fill);
             if (reason == 0) continue;
 
             for (uint256 done = i; done > start; --done) {
@@ -364,55 +377,71 @@ contract Settlement is SettlementBase {
         }
     }
 
-    function _append(bytes memory refusals, uint256 fill, uint8 reason) private pure returns (bytes memory) {
-        return abi.encodePacked(refusals, uint16(fill), reason);
+    function _append(bytes memory refusals, uint256 fill, uint256 reason) private pure returns (bytes memory) {
+        return abi.encodePacked(refusals, uint16(fill), uint8(reason));
     }
 
     function _takeBack(Sheet memory sheet, PackedFill fill, uint256 slotBefore) private pure {
         (Ticket memory maker, Ticket memory taker) = (sheet.tickets[fill.maker()], sheet.tickets[fill.taker()]);
-        Terms memory terms;
-        _agree(terms, maker, fill);
-        (terms.lots, terms.notional) = (-terms.lots, -terms.notional);
-        (terms.makerFee, terms.takerFee) = (-terms.makerFee, -terms.takerFee);
-        _execute(sheet, maker, taker, terms);
+        int256 notional = int256(_notionalOf(maker, fill.sizeLots()));
+        int256 makerFee = FeeMath.feeUp(uint256(notional), fill.makerFeePpm());
+        int256 takerFee = FeeMath.feeUp(uint256(notional), fill.takerFeePpm());
+        int256 lots = int256(fill.sizeLots());
+        _execute(sheet, maker, -lots, -notional, -makerFee);
+        _execute(sheet, taker, -lots, -notional, -takerFee);
+        Cells.add(sheet.feeBalance, -(makerFee + takerFee));
         Ticket memory slot = sheet.tickets[maker.slot];
         (slot.slotSequence, slot.filled) = (slotBefore >> 64, uint64(slotBefore));
     }
 
+    function _evaluateNamed(Sheet memory sheet, uint256 index, PackedFill fill) private pure returns (uint256) {
+        return _evaluate(sheet, index, fill, sheet.tickets[fill.maker()], sheet.tickets[fill.taker()]);
+    }
+
     /// @return reason 0 if the fill is settled, or why it is refused.
-    function _evaluate(Sheet memory sheet, uint256 index, PackedFill fill) private pure returns (uint8 reason) {
-        (Ticket memory maker, Ticket memory taker) = (sheet.tickets[fill.maker()], sheet.tickets[fill.taker()]);
-        _requireMatch(
-            maker.market == taker.market && maker.isBuy != taker.isBuy && !maker.isImmediate
-                && maker.quoteRow != taker.quoteRow
-                && (taker.flags & (FLAG_POST_ONLY | FLAG_AMM)) | (maker.flags & FLAG_AMM) == 0,
-            index
-        );
+    function _evaluate(Sheet memory sheet, uint256 index, PackedFill fill, Ticket memory maker, Ticket memory taker)
+        private
+        pure
+        returns (uint256 reason)
+    {
+        if (
+            maker.market != taker.market || maker.isBuy == taker.isBuy || maker.isImmediate
+                || (taker.flags & (FLAG_POST_ONLY | FLAG_AMM)) | (maker.flags & FLAG_AMM) != 0
+                || maker.quoteRow == taker.quoteRow
+        ) revert Mismatched(index);
         if (taker.isBuy ? maker.priceTicks > taker.priceTicks : maker.priceTicks < taker.priceTicks) {
             revert LimitCrossed(index);
         }
-        _requireFeesInCaps(index, fill, maker.maxFeePpm, taker.maxFeePpm);
+        (int256 makerFee, int256 takerFee) = (fill.makerFeePpm(), fill.takerFeePpm());
+        unchecked {
+            // No overflow: rates have 24 bits. Rates that do not sum below zero make fees that do not sum below zero.
+            if (makerFee > maker.maxFeePpm || takerFee > taker.maxFeePpm || makerFee + takerFee < 0) {
+                revert FeeAboveCap(index);
+            }
+        }
 
-        Terms memory terms;
-        _agree(terms, maker, fill);
-        reason = _refusal(sheet, maker, fill.maker(), terms, terms.makerFee);
+        uint256 lots = fill.sizeLots();
+        uint256 notional = _notionalOf(maker, lots);
+        makerFee = FeeMath.feeUp(notional, makerFee);
+        takerFee = FeeMath.feeUp(notional, takerFee);
+        reason = _refusal(sheet, maker, fill.maker(), lots, notional, makerFee);
         if (reason != 0) return reason;
-        reason = _refusal(sheet, taker, fill.taker(), terms, terms.takerFee);
+        reason = _refusal(sheet, taker, fill.taker(), lots, notional, takerFee);
         if (reason != 0) return reason | REASON_TAKER;
 
-        _execute(sheet, maker, taker, terms);
+        _execute(sheet, maker, int256(lots), int256(notional), makerFee);
+        _execute(sheet, taker, int256(lots), int256(notional), takerFee);
+        unchecked {
+            // No overflow: see Cells.add.
+            Cells.add(sheet.feeBalance, makerFee + takerFee);
+        }
     }
 
-    function _agree(Terms memory terms, Ticket memory maker, PackedFill fill) private pure {
-        uint256 notional;
+    /// @dev No overflow: three factors of 64 bits.
+    function _notionalOf(Ticket memory maker, uint256 lots) private pure returns (uint256) {
         unchecked {
-            // No overflow: three factors of 64 bits.
-            notional = maker.priceTicks * fill.sizeLots() * maker.quoteAtomsPerTickLot;
+            return maker.priceTicks * lots * maker.quoteAtomsPerTickLot;
         }
-        terms.lots = int256(fill.sizeLots());
-        terms.notional = int256(notional);
-        terms.makerFee = FeeMath.feeUp(notional, fill.makerFeePpm());
-        terms.takerFee = FeeMath.feeUp(notional, fill.takerFeePpm());
     }
 
     /// @dev A fill whose maker is the pair of the taker's market. Its price is exact: the pair may turn out to give more,
@@ -421,7 +450,7 @@ contract Settlement is SettlementBase {
     function _evaluateAmm(Sheet memory sheet, Frame memory frame, uint256 index, PackedFill fill)
         private
         view
-        returns (uint8 reason)
+        returns (uint256 reason)
     {
         Ticket memory taker = sheet.tickets[fill.taker()];
         _requireMatch(
@@ -434,19 +463,20 @@ contract Settlement is SettlementBase {
         // A second leg of a pair could not be priced before the first is exchanged.
         (Leg memory leg, bool isFirst) = sheet.nextLeg(sheet.markets[taker.market].column);
         _requireBatch(isFirst);
-        _requireFeesInCaps(index, fill, 0, taker.maxFeePpm);
+        int256 fee = fill.takerFeePpm();
+        if (fee > taker.maxFeePpm || fee < 0) revert FeeAboveCap(index);
         leg.fill = sheet.first + uint64(index);
         if (!_isWithinLimit(sheet, leg, taker, quote)) revert LimitCrossed(index);
 
-        Terms memory terms = Terms(int256(taker.sizeLots), int256(quote), 0, FeeMath.feeUp(quote, fill.takerFeePpm()));
-        reason = _refusal(sheet, taker, fill.taker(), terms, terms.takerFee);
+        fee = FeeMath.feeUp(quote, fee);
+        reason = _refusal(sheet, taker, fill.taker(), taker.sizeLots, quote, fee);
         if (reason != 0) return reason | REASON_TAKER;
         address token = sheet.columns[leg.baseColumn].token;
         leg.pair = AMM_FACTORY.pairOf(token);
         if (!leg.isKept(token, VAULT.index())) return REASON_AMM;
 
-        _executeSide(sheet, taker, terms, terms.takerFee);
-        Cells.add(sheet.feeBalance, terms.takerFee);
+        _execute(sheet, taker, int256(taker.sizeLots), int256(quote), fee);
+        Cells.add(sheet.feeBalance, fee);
         sheet.take(leg, taker);
     }
 
@@ -468,73 +498,61 @@ contract Settlement is SettlementBase {
         }
     }
 
-    /// @dev Rates that do not sum below zero make fees that do not sum below zero.
-    function _requireFeesInCaps(uint256 index, PackedFill fill, int256 makerCap, int256 takerCap) private pure {
-        (int256 makerPpm, int256 takerPpm) = (fill.makerFeePpm(), fill.takerFeePpm());
-        if (
-            makerPpm > makerCap || takerPpm > takerCap || makerPpm > MAX_FEE_PPM || takerPpm > MAX_FEE_PPM
-                || makerPpm + takerPpm < 0
-        ) revert FeeAboveCap(index);
-    }
-
     /// @return Why this order cannot take part in a fill, 0 if it can.
-    function _refusal(Sheet memory sheet, Ticket memory ticket, uint256 index, Terms memory terms, int256 fee)
-        private
-        pure
-        returns (uint8)
-    {
-        if (ticket.refusal != 0) return uint8(ticket.refusal);
+    function _refusal(
+        Sheet memory sheet,
+        Ticket memory ticket,
+        uint256 index,
+        uint256 lots,
+        uint256 notional,
+        int256 fee
+    ) private pure returns (uint256) {
+        if (ticket.refusal != 0) return ticket.refusal;
 
-        uint256 filled = ticket.filled;
-        if (!ticket.isImmediate) {
-            Ticket memory slot = sheet.tickets[ticket.slot];
-            if (ticket.sequence < slot.slotSequence) return REASON_DEAD;
-            filled = ticket.sequence == slot.slotSequence ? slot.filled : 0;
-        }
         unchecked {
-            // No overflow: both are 64 bits.
-            if (filled + uint256(terms.lots) > ticket.sizeLots) revert Overfilled(index);
-        }
-        if (ticket.agentRow != 0 && terms.notional > sheet.agents[ticket.agentRow - 1].left) return REASON_AGENT;
+            // No overflow: lots have 64 bits; for money see Cells.add.
+            uint256 filled = ticket.filled;
+            if (!ticket.isImmediate) {
+                Ticket memory slot = sheet.tickets[ticket.slot];
+                if (ticket.sequence < slot.slotSequence) return REASON_DEAD;
+                filled = ticket.sequence == slot.slotSequence ? slot.filled : 0;
+            }
+            if (filled + lots > ticket.sizeLots) revert Overfilled(index);
+            if (ticket.agentRow != 0 && int256(notional) > sheet.agents[ticket.agentRow - 1].left) return REASON_AGENT;
 
-        // A seller's quote balance never falls: no fee exceeds its notional.
-        bool isCovered;
-        unchecked {
-            // No overflow: see Cells.add.
-            isCovered = ticket.isBuy
-                ? Cells.get(ticket.quoteBalance) >= terms.notional + fee
-                : Cells.get(ticket.baseBalance) >= terms.lots * int256(ticket.baseAtomsPerLot);
-        }
-        return isCovered ? 0 : REASON_BALANCE;
-    }
-
-    /// @dev Moves what a fill moves, or back.
-    function _execute(Sheet memory sheet, Ticket memory maker, Ticket memory taker, Terms memory terms) private pure {
-        _executeSide(sheet, maker, terms, terms.makerFee);
-        _executeSide(sheet, taker, terms, terms.takerFee);
-        unchecked {
-            // No overflow: see Cells.add.
-            Cells.add(sheet.feeBalance, terms.makerFee + terms.takerFee);
+            // A seller's quote balance never falls: no fee exceeds its notional.
+            if (ticket.isBuy) {
+                if (Cells.get(ticket.quoteBalance) < int256(notional) + fee) return REASON_BALANCE;
+            } else {
+                if (Cells.get(ticket.baseBalance) < int256(lots * ticket.baseAtomsPerLot)) return REASON_BALANCE;
+            }
+            return 0;
         }
     }
 
-    function _executeSide(Sheet memory sheet, Ticket memory ticket, Terms memory terms, int256 fee) private pure {
+    /// @dev One side of a fill that was not refused; all negative to take it back.
+    function _execute(Sheet memory sheet, Ticket memory ticket, int256 lots, int256 notional, int256 fee) private pure {
         unchecked {
             // No overflow: what is filled does not exceed the order's size; see Cells.add.
             if (ticket.isImmediate) {
-                ticket.filled += uint256(terms.lots);
+                ticket.filled += uint256(lots);
             } else {
                 Ticket memory slot = sheet.tickets[ticket.slot];
                 if (ticket.sequence != slot.slotSequence) (slot.slotSequence, slot.filled) = (ticket.sequence, 0);
-                slot.filled += uint256(terms.lots);
+                slot.filled += uint256(lots);
                 slot.isSlotChanged = true;
             }
-            if (ticket.agentRow != 0) sheet.agents[ticket.agentRow - 1].left -= terms.notional;
+            if (ticket.agentRow != 0) sheet.agents[ticket.agentRow - 1].left -= notional;
 
-            int256 base = terms.lots * int256(ticket.baseAtomsPerLot);
-            int256 quote = terms.notional;
-            Cells.add(ticket.quoteBalance, ticket.isBuy ? -(quote + fee) : quote - fee);
-            Cells.add(ticket.baseBalance, ticket.isBuy ? base : -base);
+            int256 base = lots * int256(ticket.baseAtomsPerLot);
+            if (ticket.isBuy) notional = -notional;
+            else base = -base;
+            (uint256 quoteBalance, uint256 baseBalance) = (ticket.quoteBalance, ticket.baseBalance);
+            assembly ("memory-safe") {
+                // Cells.add of both, in place.
+                mstore(quoteBalance, sub(add(mload(quoteBalance), notional), fee))
+                mstore(baseBalance, add(mload(baseBalance), base))
+            }
         }
     }
 
@@ -625,10 +643,6 @@ contract Settlement is SettlementBase {
 
     function _requireBatch(bool isWellFormed) private pure {
         if (!isWellFormed) revert MalformedBatch();
-    }
-
-    function _requireOrder(bool isWellFormed, uint256 index) private pure {
-        if (!isWellFormed) revert MalformedOrder(index);
     }
 
     function _requireMatch(bool isMatch, uint256 fill) private pure {

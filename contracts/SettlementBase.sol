@@ -3,6 +3,7 @@ pragma solidity 0.8.30;
 
 import {AccessControl} from "@openzeppelin/contracts/access/AccessControl.sol";
 import {IERC20Metadata} from "@openzeppelin/contracts/token/ERC20/extensions/IERC20Metadata.sol";
+import {Hashes} from "@openzeppelin/contracts/utils/cryptography/Hashes.sol";
 import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
 import {Checkpoints} from "@openzeppelin/contracts/utils/structs/Checkpoints.sol";
 import {IAmmFactory} from "./interfaces/IAmmFactory.sol";
@@ -42,6 +43,9 @@ abstract contract SettlementBase is ISettlement, IPausable, AccessControl {
     bytes32 public constant SETTLER_ROLE = keccak256("SETTLER_ROLE");
     bytes32 public constant LISTER_ROLE = keccak256("LISTER_ROLE");
     bytes32 public constant GUARDIAN_ROLE = keccak256("GUARDIAN_ROLE");
+
+    /// @dev The notional of an agent whose budget is not counted.
+    uint256 internal constant UNLIMITED = type(uint128).max;
 
     IVault public immutable VAULT;
     address public immutable QUOTE_TOKEN;
@@ -184,7 +188,9 @@ abstract contract SettlementBase is ISettlement, IPausable, AccessControl {
         if (agent == address(0) || agent == account || terms.expiry <= block.timestamp) revert MalformedAgent();
         bytes32 key = _agentKey(account, agent);
         Agent memory registered = _agents[key];
-        if (registered.registration != 0 && !_isOver(registered)) revert AgentStillBinds(account, agent);
+        if (registered.registration != 0 && !_isOver(registered.expiry, registered.revokedFrom)) {
+            revert AgentStillBinds(account, agent);
+        }
 
         uint32 registration = registered.registration + 1;
         uint32[] calldata markets = terms.markets;
@@ -196,13 +202,27 @@ abstract contract SettlementBase is ISettlement, IPausable, AccessControl {
     }
 
     /// @dev Whether orders that this agent signed do not settle any more.
-    function _isOver(Agent memory agent) private view returns (bool) {
-        return block.timestamp >= agent.expiry + SETTLEMENT_WINDOW
-            || (agent.revokedFrom != 0 && block.timestamp >= agent.revokedFrom);
+    function _isOver(uint256 expiry, uint256 revokedFrom) private view returns (bool) {
+        unchecked {
+            // No overflow: an expiry has 40 bits.
+            return block.timestamp >= expiry + SETTLEMENT_WINDOW || (revokedFrom != 0 && block.timestamp >= revokedFrom);
+        }
     }
 
-    function _isEntitled(bytes32 key, Agent memory agent, uint32 market) internal view returns (bool) {
-        return !_isOver(agent) && (!agent.hasMarkets || _agentMarkets[key][agent.registration][market]);
+    /// @return registration How often the agent was registered; 0: it never was.
+    /// @return notional What is left of its budget.
+    /// @return isEntitled Whether orders in `market` that it signed settle, budget apart.
+    function _agentTerms(bytes32 key, uint32 market)
+        internal
+        view
+        returns (uint256 registration, uint256 notional, bool isEntitled)
+    {
+        Agent storage agent = _agents[key];
+        uint256 expiry;
+        uint256 revokedFrom;
+        (expiry, revokedFrom, registration, isEntitled, notional) =
+        (agent.expiry, agent.revokedFrom, agent.registration, agent.hasMarkets, agent.notional);
+        isEntitled = (!isEntitled || _agentMarkets[key][uint32(registration)][market]) && !_isOver(expiry, revokedFrom);
     }
 
     /* MARKETS */
@@ -250,11 +270,9 @@ abstract contract SettlementBase is ISettlement, IPausable, AccessControl {
     function agentOf(address account, address agent, uint32 market)
         external
         view
-        returns (bool isEntitled, uint128 notional, uint32 registrations)
+        returns (bool isEntitled, uint256 notional, uint256 registrations)
     {
-        bytes32 key = _agentKey(account, agent);
-        Agent memory registered = _agents[key];
-        return (_isEntitled(key, registered, market), registered.notional, registered.registration);
+        (registrations, notional, isEntitled) = _agentTerms(_agentKey(account, agent), market);
     }
 
     /// @inheritdoc ISettlement
@@ -283,6 +301,6 @@ abstract contract SettlementBase is ISettlement, IPausable, AccessControl {
     }
 
     function _agentKey(address account, address agent) internal pure returns (bytes32) {
-        return keccak256(abi.encodePacked(account, agent));
+        return Hashes.efficientKeccak256(bytes32(uint256(uint160(account))), bytes32(uint256(uint160(agent))));
     }
 }

@@ -372,19 +372,8 @@ contract Vault is VaultBase, IPausable, UUPSUpgradeable, AccessControlUpgradeabl
         onlyRole(SETTLEMENT_ROLE)
     {
         if (accounts.length != changes.length) revert Unbalanced(token);
-        mapping(address account => Entry) storage entries = _storage().entries[token];
         uint256 sequenceMask = token == _storage().quoteToken ? type(uint48).max : 0;
-        int256 sum;
-        for (uint256 i; i < accounts.length; ++i) {
-            Change change = changes[i];
-            if (Change.unwrap(change) == 0) continue;
-
-            unchecked {
-                // No overflow: a batch has few of them, of 208 bits each.
-                sum += change.delta();
-            }
-            _change(entries, accounts[i], token, change, sequenceMask);
-        }
+        int256 sum = _applyChanges(token, accounts, changes, sequenceMask);
         if (sum != 0) revert Unbalanced(token);
     }
 

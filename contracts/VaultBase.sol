@@ -108,49 +108,61 @@ abstract contract VaultBase is IVault {
         return $.flow.sequence += events;
     }
 
-    /// @dev One word of a batch, read once and written once.
+    /// @dev Every word of a batch is read once and written once. The common case, without a request and within 128 bits,
+    /// is done in place; `_change` says the same in words, and does the rest.
     /// @param sequenceMask Which bits of a change are the immediate sequence.
-    function _change(
-        mapping(address account => Entry) storage entries,
-        address account,
-        address token,
-        Change change,
-        uint256 sequenceMask
-    ) internal {
-        bytes32 slot;
-        AccountWord word;
-        assembly ("memory-safe") {
-            // entries[account].word
-            mstore(0x00, account)
-            mstore(0x20, entries.slot)
-            slot := keccak256(0x00, 0x40)
-            word := sload(slot)
-        }
-        int256 delta = change.delta();
-        uint256 balance;
-        unchecked {
-            // What falls below zero, or rises above 128 bits, has high bits, and goes the slow way to its error.
-            balance = word.balance() + uint256(delta);
-        }
-        if (word.maturesAt() == 0 && balance <= type(uint128).max) word = word.withBalance(balance);
-        else word = _changed(word, account, token, delta);
+    /// @return sum Of all changes. No overflow: a batch has few of them, of 208 bits each.
+    function _applyChanges(address token, address[] calldata accounts, Change[] calldata changes, uint256 sequenceMask)
+        internal
+        returns (int256 sum)
+    {
+        mapping(address account => Entry) storage entries = _storage().entries[token];
+        uint256 max = type(uint128).max;
+        uint256 count = accounts.length;
+        for (uint256 i; i < count; ++i) {
+            assembly ("memory-safe") {
+                mstore(0x20, entries.slot)
+                let change := add(changes.offset, shl(5, i))
+                let account := add(accounts.offset, shl(5, i))
+                for { let end := add(accounts.offset, shl(5, count)) } lt(account, end) {
+                    account := add(account, 0x20)
+                    change := add(change, 0x20)
+                } {
+                    let value := calldataload(change)
+                    if iszero(value) { continue }
 
-        uint256 immediate = Change.unwrap(change) & sequenceMask;
-        if (immediate != 0) word = word.withImmediateSequence(uint48(immediate));
-        assembly ("memory-safe") {
-            sstore(slot, word)
+                    // entries[account].word; an address with dirty high bits is another key, which nobody has.
+                    mstore(0x00, calldataload(account))
+                    let slot := keccak256(0x00, 0x40)
+                    let word := sload(slot)
+                    let after_ := add(and(shr(96, word), max), sar(48, value))
+                    if or(shr(224, word), shr(128, after_)) { break }
+
+                    sum := add(sum, sar(48, value))
+                    word := or(and(word, not(shl(96, max))), shl(96, after_))
+                    let immediate := and(value, sequenceMask)
+                    if immediate { word := or(and(word, not(shl(48, sequenceMask))), shl(48, immediate)) }
+                    sstore(slot, word)
+                }
+                i := shr(5, sub(account, accounts.offset))
+            }
+            if (i < count) sum += _change(entries[accounts[i]], accounts[i], token, changes[i], sequenceMask);
         }
     }
 
-    function _changed(AccountWord word, address account, address token, int256 delta)
+    /// @return delta Of the change.
+    function _change(Entry storage entry, address account, address token, Change change, uint256 sequenceMask)
         private
-        view
-        returns (AccountWord)
+        returns (int256 delta)
     {
-        if (delta < 0) {
-            return _debit(word, account, token, uint256(-delta), _reserved(word, account, token));
-        }
-        return word.withBalance((word.balance() + uint256(delta)).toUint128());
+        AccountWord word = entry.word;
+        delta = change.delta();
+        if (delta < 0) word = _debit(word, account, token, uint256(-delta), _reserved(word, account, token));
+        else word = word.withBalance((word.balance() + uint256(delta)).toUint128());
+
+        uint256 immediate = Change.unwrap(change) & sequenceMask;
+        if (immediate != 0) word = word.withImmediateSequence(uint48(immediate));
+        entry.word = word;
     }
 
     /// @dev Lowers the balance by what a matured request has not taken out of reach.
@@ -283,17 +295,26 @@ abstract contract VaultBase is IVault {
         mapping(address account => Entry) storage entries = _storage().entries[token];
         uint256 count = accounts.length;
         standings = new Standing[](count);
-        for (uint256 i; i < count; ++i) {
-            AccountWord word;
-            assembly ("memory-safe") {
-                // entries[accounts[i]].word. An address with dirty high bits is another key, which nobody has.
-                mstore(0x00, calldataload(add(accounts.offset, shl(5, i))))
-                mstore(0x20, entries.slot)
-                word := sload(keccak256(0x00, 0x40))
+        uint256 maturities;
+        assembly ("memory-safe") {
+            mstore(0x20, entries.slot)
+            let to := standings
+            let account := accounts.offset
+            for { let end := add(account, shl(5, count)) } lt(account, end) { account := add(account, 0x20) } {
+                // entries[account].word; an address with dirty high bits is another key, which nobody has.
+                mstore(0x00, calldataload(account))
+                let word := sload(keccak256(0x00, 0x40))
+                maturities := or(maturities, shr(224, word))
                 // Without a request the word is the standing: the same bits say the same.
-                mstore(add(standings, shl(5, add(i, 1))), word)
+                to := add(to, 0x20)
+                mstore(to, word)
             }
-            if (word.maturesAt() != 0) standings[i] = word.standing(_reserved(word, accounts[i], token));
+        }
+        if (maturities == 0) return standings;
+
+        for (uint256 i; i < count; ++i) {
+            AccountWord word = _wordOf(accounts[i], token);
+            standings[i] = word.standing(_reserved(word, accounts[i], token));
         }
     }
 

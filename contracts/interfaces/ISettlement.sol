@@ -180,7 +180,7 @@ interface ISettlement {
     function agentOf(address account, address agent, uint32 market)
         external
         view
-        returns (bool isEntitled, uint128 notional, uint32 registrations);
+        returns (bool isEntitled, uint256 notional, uint256 registrations);
     function hashOrder(Order calldata order) external view returns (bytes32 digest);
     function domainSeparator() external view returns (bytes32);
 }

@@ -97,7 +97,7 @@ struct Order {
 /// @param agent Address of the key.
 /// @param expiry Unix seconds from which it matches no more; what was matched before settles until expiry +
 /// SETTLEMENT_WINDOW.
-/// @param notional What its orders may trade in all, in quote units.
+/// @param notional What its orders may trade in all, in quote units; type(uint128).max: any amount, which is not counted.
 /// @param markets The markets that it may trade; empty: every market.
 struct AgentTerms {
     address agent;

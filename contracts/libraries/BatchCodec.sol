@@ -21,8 +21,8 @@ struct Frame {
     uint256 quotesAt;
 }
 
-/// @dev One fill record: maker u8 | taker u8 | sizeLots u64 | makerFeePpm i24 | takerFeePpm i24.
-type PackedFill is uint128;
+/// @dev One fill record, in the lower half: maker u8 | taker u8 | sizeLots u64 | makerFeePpm i24 | takerFeePpm i24.
+type PackedFill is uint256;
 
 using PackedFills for PackedFill global;
 
@@ -66,7 +66,8 @@ library BatchCodec {
 
     uint256 private constant ORDER_TAIL = 30;
     uint256 private constant ORDER_SIGNATURE = 47;
-    uint256 private constant TERMS_MAX = 31;
+    uint256 internal constant TERMS_MAX = 31;
+    uint256 internal constant TERMS_BULK = 16;
 
     /// @return frame With `first` 0 if the batch is not as long as it says.
     function open(bytes calldata batch) internal pure returns (Frame memory frame) {
@@ -103,35 +104,32 @@ library BatchCodec {
     }
 
     /// @dev Reads the account table into `accounts`, which has room for it, and gives `balances` the same length.
-    function readAccounts(Frame memory frame, address[] memory accounts, int256[] memory balances) internal pure {
+    /// @return isAscending Whether every account is greater than the one before, and the first not zero.
+    function readAccounts(Frame memory frame, address[] memory accounts, int256[] memory balances)
+        internal
+        pure
+        returns (bool isAscending)
+    {
         (uint256 at, uint256 count) = (frame.accountsAt, frame.accounts);
         assembly ("memory-safe") {
+            isAscending := 1
             mstore(accounts, count)
             mstore(balances, count)
-            for { let i := 1 } iszero(gt(i, count)) { i := add(i, 1) } {
-                mstore(add(accounts, shl(5, i)), shr(96, calldataload(at)))
-                at := add(at, ACCOUNT_BYTES)
-            }
-        }
-    }
-
-    /// @return ascending Whether every account is greater than the one before, and the first not zero.
-    function isAscending(address[] memory accounts) internal pure returns (bool ascending) {
-        assembly ("memory-safe") {
-            ascending := 1
             let previous := 0
-            let end := add(accounts, shl(5, mload(accounts)))
-            for { let at := add(accounts, 0x20) } iszero(gt(at, end)) { at := add(at, 0x20) } {
-                let account := mload(at)
-                if iszero(gt(account, previous)) { ascending := 0 }
+            let end := add(at, mul(count, ACCOUNT_BYTES))
+            for { let to := add(accounts, 0x20) } lt(at, end) { to := add(to, 0x20) } {
+                let account := shr(96, calldataload(at))
+                isAscending := and(isAscending, gt(account, previous))
+                mstore(to, account)
                 previous := account
+                at := add(at, ACCOUNT_BYTES)
             }
         }
     }
 
     function fill(Frame memory frame, uint256 index) internal pure returns (PackedFill) {
         unchecked {
-            return PackedFill.wrap(uint128(_word(frame.fillsAt + index * FILL_BYTES) >> 128));
+            return PackedFill.wrap(_word(frame.fillsAt + index * FILL_BYTES) >> 128);
         }
     }
 
@@ -144,43 +142,39 @@ library BatchCodec {
     /// @dev Writes into `order` all that the record says itself, which is everything but account and market.
     /// @return accountIndex Of the account table.
     /// @return marketIndex Of the market table.
-    /// @return isBulk Whether the signature is one over a tree of orders.
-    /// @return isWellFormed Whether the unused bits of `terms` are 0.
+    /// @return terms As ISettlement describes it.
     function readOrder(Frame memory frame, uint256 index, Order memory order)
         internal
         pure
-        returns (uint256 accountIndex, uint256 marketIndex, bool isBulk, bool isWellFormed)
+        returns (uint256 accountIndex, uint256 marketIndex, uint256 terms)
     {
-        unchecked {
-            uint256 at = frame.ordersAt + index * ORDER_BYTES;
-            uint256 word = _word(at);
-            accountIndex = word >> 248;
-            marketIndex = uint8(word >> 240);
-            order.subaccount = uint8(word >> 232);
-            uint256 terms = uint8(word >> 224);
-            order.side = uint8(terms & 1);
-            order.kind = uint8((terms >> 1) & 1);
-            order.timeInForce = uint8((terms >> 2) & 3);
-            isBulk = (terms >> 4) & 1 != 0;
-            isWellFormed = terms <= TERMS_MAX;
-            order.flags = uint16(word >> 208);
-            order.priceTicks = uint64(word >> 144);
-            order.sizeLots = uint64(word >> 80);
-            order.triggerTicks = uint64(word >> 16);
-
-            word = _word(at + ORDER_TAIL);
-            order.maxFeePpm = int32(uint32(word >> 224));
-            order.nonce = uint64(word >> 160);
-            order.expiry = uint40(word >> 120);
+        uint256 at = frame.ordersAt;
+        assembly ("memory-safe") {
+            at := add(at, mul(index, ORDER_BYTES))
+            let word := calldataload(at)
+            accountIndex := byte(0, word)
+            marketIndex := byte(1, word)
+            terms := byte(3, word)
+            // The fields of Order in their order, a word each.
+            mstore(add(order, 0x20), byte(2, word)) // subaccount
+            mstore(add(order, 0x60), and(terms, 1)) // side
+            mstore(add(order, 0x80), and(shr(1, terms), 1)) // kind
+            mstore(add(order, 0xa0), and(shr(2, terms), 3)) // timeInForce
+            mstore(add(order, 0xc0), and(shr(208, word), 0xffff)) // flags
+            mstore(add(order, 0xe0), and(shr(144, word), 0xffffffffffffffff)) // priceTicks
+            mstore(add(order, 0x100), and(shr(80, word), 0xffffffffffffffff)) // sizeLots
+            mstore(add(order, 0x120), and(shr(16, word), 0xffffffffffffffff)) // triggerTicks
+            word := calldataload(add(at, ORDER_TAIL))
+            mstore(add(order, 0x140), sar(224, word)) // maxFeePpm
+            mstore(add(order, 0x160), and(shr(160, word), 0xffffffffffffffff)) // nonce
+            mstore(add(order, 0x180), and(shr(120, word), 0xffffffffff)) // expiry
         }
     }
 
-    /// @return r Of the order's signature.
-    /// @return vs The rest of it, as in EIP-2098.
-    function signature(Frame memory frame, uint256 index) internal pure returns (bytes32 r, bytes32 vs) {
+    /// @return at Where the order's signature is in calldata: r, vs.
+    function signatureAt(Frame memory frame, uint256 index) internal pure returns (uint256 at) {
         unchecked {
-            uint256 at = frame.ordersAt + index * ORDER_BYTES + ORDER_SIGNATURE;
-            (r, vs) = (bytes32(_word(at)), bytes32(_word(at + 32)));
+            return frame.ordersAt + index * ORDER_BYTES + ORDER_SIGNATURE;
         }
     }
 

@@ -26,11 +26,12 @@ struct MarketRow {
 }
 
 /// @dev One order of a batch: what it says, read once, and where its balances are.
+/// @param maxFeePpm What was signed, or MAX_FEE_PPM if that is less.
 /// @param refusal Reason for which none of its fills settles, 0 if there is none: what the clock decides.
 /// @param filled Lots filled: of an immediate order, or of the newest order of its slot.
 /// @param slot The ticket that keeps the state of this order's slot: the batch's first in it. Its `filled` is the slot's.
 /// @param slotSequence Of the newest order of the slot.
-/// @param agentRow Where the agent who signed is in `Sheet.agents`, from 1; 0 if the account signed.
+/// @param agentRow Where the agent whose budget it uses up is in `Sheet.agents`, from 1; 0 if there is none.
 /// @param agentsFrom Where rows of agents of this account begin, if an agent signed it or the order before.
 /// @param quoteBalance Where the account's balance is in memory; see Cells.
 /// @param baseBalance The same of the base token.

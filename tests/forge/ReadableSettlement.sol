@@ -298,7 +298,10 @@ contract ReadableSettlement is SettlementBase {
         if (order.expiry != 0 && block.timestamp >= order.expiry + SETTLEMENT_WINDOW) return REASON_EXPIRED;
         bytes32 agentKey = _agentOf[batch.first][index];
         Agent memory agent = _agents[agentKey];
-        if (agentKey != 0 && !_isEntitled(agentKey, agent, order.market)) return REASON_AGENT;
+        if (agentKey != 0) {
+            (,, bool isEntitled) = _agentTerms(agentKey, order.market);
+            if (!isEntitled) return REASON_AGENT;
+        }
 
         uint256 filled;
         if (_isImmediate(order)) {
@@ -331,7 +334,9 @@ contract ReadableSettlement is SettlementBase {
         _move(batch.first, market.baseToken, order.account, isBuy ? base : -base);
 
         bytes32 agentKey = _agentOf[batch.first][side.order];
-        if (agentKey != 0) _agents[agentKey].notional -= uint128(side.notional);
+        if (agentKey != 0 && _agents[agentKey].notional != type(uint128).max) {
+            _agents[agentKey].notional -= uint128(side.notional);
+        }
         if (_isImmediate(order)) {
             _filled[batch.first][side.order] += side.lots;
             return;

@@ -27,7 +27,7 @@ contract SettlementSlopeGasTest is Fixture {
             giveLots(vm.addr(takerKey(i)), 10 ** 6);
             vm.prank(vm.addr(takerKey(i)));
             settlement.registerAgent(
-                AgentTerms(vm.addr(agentKey(i)), uint40(block.timestamp + 30 days), 10 ** 15, new uint32[](0))
+                AgentTerms(vm.addr(agentKey(i)), uint40(block.timestamp + 30 days), type(uint128).max, new uint32[](0))
             );
         }
         // Slots and immediate sequences that were used before.
