@@ -4,7 +4,7 @@ pragma solidity ^0.8.30;
 import {IPriceOracle} from "../../contracts/interfaces/IPriceOracle.sol";
 import {IPriceSource} from "../../contracts/interfaces/IPriceSource.sol";
 import {ISynthIssuer} from "../../contracts/interfaces/ISynthIssuer.sol";
-import {Order, SIDE_BUY, SIDE_SELL, SHUTDOWN_DELAY} from "../../contracts/interfaces/Types.sol";
+import {Order, SHUTDOWN_DELAY, SIDE_BUY, SIDE_SELL} from "../../contracts/interfaces/Types.sol";
 import {VaultMessages} from "../../contracts/libraries/VaultMessages.sol";
 import {Residents} from "./Residents.sol";
 
