@@ -249,9 +249,8 @@ contract Crowd is Pool {
         bytes memory reason = abi.encodeWithSelector(IPausable.IsPaused.selector, lastPause);
         vm.expectRevert(reason);
         vault.depositFor(alice, 1);
-        Batch memory empty;
         vm.expectRevert(reason);
-        settlement.settle(pack(empty));
+        settlement.settle("");
 
         if (isEnded) {
             vault.unpause();
@@ -373,11 +372,20 @@ contract Crowd is Pool {
         uint48 newest = slots[account][slot].sequence;
         uint48 sequence = newest + uint48((seed >> 4) % 3);
         if (sequence > 0 && (seed >> 4) % 3 == 0 && (seed >> 8) % 4 == 0) --sequence;
+        // No order is listed twice, and no two of them with one nonce.
+        while (isListed(account, nonceOf(slot, sequence))) ++sequence;
         order = resting(account, isBuy ? SIDE_BUY : SIDE_SELL, price, 10 ** 9, nonceOf(slot, sequence));
         if ((seed >> 12) % 4 == 0) {
             order.timeInForce = TIF_GTD;
             order.expiry = uint40(block.timestamp - (seed >> 16) % (2 * SETTLEMENT_WINDOW));
         }
+    }
+
+    function isListed(address account, uint64 nonce) internal view returns (bool) {
+        for (uint256 i; i < orders.length; ++i) {
+            if (orders[i].account == account && orders[i].nonce == nonce) return true;
+        }
+        return false;
     }
 
     function makeImmediate(Order memory order) internal {

@@ -10,6 +10,8 @@ import {
     MIN_UPGRADE_DELAY,
     Order,
     REASON_BALANCE,
+    SHUTDOWN_DELAY,
+    SHUTDOWN_GRACE,
     SIDE_BUY,
     SIDE_SELL
 } from "../../contracts/interfaces/Types.sol";
@@ -39,9 +41,9 @@ contract EveryoneOutTest is Residents {
         bool repays;
     }
 
-    /// @dev From death to the last one out: the shutdown can begin a second after its delay, and a last withdrawal
-    /// takes a request's time.
-    uint256 internal constant TIME_OUT = 6 hours + 1 + EXIT_DELAY;
+    /// @dev From death to the last one out: the shutdown can begin a second after its delay, its price is final a second
+    /// after the time in which another could return, and a last withdrawal takes a request's time.
+    uint256 internal constant TIME_OUT = SHUTDOWN_DELAY + 1 + SHUTDOWN_GRACE + 1 + EXIT_DELAY;
 
     mapping(address user => Estate) internal estates;
     mapping(address user => uint256) internal owed;
@@ -158,16 +160,21 @@ contract EveryoneOutTest is Residents {
         vm.expectRevert(abi.encodeWithSelector(ISynthIssuer.ShutDownTooSoon.selector, diedAt + 6 hours + 1));
         issuer.shutDown(address(btc));
         vm.warp(diedAt + 6 hours + 1);
-        vm.startPrank(users[0]);
+        vm.prank(users[0]);
         issuer.shutDown(address(btc));
+        uint256 finalFrom = block.timestamp + SHUTDOWN_GRACE + 1;
+        vm.warp(finalFrom - 1);
+        vm.expectRevert(abi.encodeWithSelector(ISynthIssuer.PriceNotFinal.selector, finalFrom));
         issuer.settlePositions(address(btc), users);
-        vm.stopPrank();
+        vm.warp(finalFrom);
+        vm.prank(users[0]);
+        issuer.settlePositions(address(btc), users);
         _addRedemptions();
         for (uint256 i; i < users.length; ++i) {
             _redeem(users[i]);
             _withdraw(i);
         }
-        vm.warp(diedAt + 6 hours + 1 + EXIT_DELAY);
+        vm.warp(finalFrom + EXIT_DELAY);
         for (uint256 i; i < users.length; ++i) {
             _withdraw(i);
         }

@@ -17,6 +17,7 @@ import {
     Withdrawal
 } from "../../contracts/interfaces/Types.sol";
 import {Change, Changes} from "../../contracts/libraries/Changes.sol";
+import {OrderHash} from "../../contracts/libraries/OrderHash.sol";
 import {VaultMessages} from "../../contracts/libraries/VaultMessages.sol";
 import {TestUSDC} from "../../contracts/mocks/TestUSDC.sol";
 import {Settlement} from "../../contracts/Settlement.sol";
@@ -46,6 +47,8 @@ abstract contract Fixture is Test {
     uint64 internal constant QUOTE_PER_TICK_LOT = 1;
     uint256 internal constant START = 1_800_000_000;
     int32 internal constant CAP = 10_000;
+
+    bytes32 internal constant BULK_TYPE_HASH = keccak256("BulkOrder(bytes32 root)");
 
     uint256 internal constant COSIGNER_KEY = 0xC051;
     address internal constant TREASURY = address(0x7EA5);
@@ -241,6 +244,27 @@ abstract contract Fixture is Test {
         return uint16(orders.length - 1);
     }
 
+    /// @dev Signed as the leaf at `position` of a tree with these siblings, from the leaf's up.
+    function addBulk(Order memory order, uint256 key, uint8 position, bytes32[5] memory siblings)
+        internal
+        returns (uint16 index)
+    {
+        bytes32 node = keccak256(abi.encodePacked(bytes1(0x00), OrderHash.structHash(order)));
+        for (uint256 level; level < 5; ++level) {
+            (bytes32 left, bytes32 right) =
+                position >> level & 1 == 1 ? (siblings[level], node) : (node, siblings[level]);
+            node = keccak256(abi.encodePacked(bytes1(0x01), left, right));
+        }
+        orders.push(order);
+        signatures.push(signRoot(key, node));
+        proofs.push(BulkProof(true, position, siblings));
+        return uint16(orders.length - 1);
+    }
+
+    function signRoot(uint256 key, bytes32 root) internal view returns (bytes memory) {
+        return sign(key, digestOf(settlement.domainSeparator(), keccak256(abi.encode(BULK_TYPE_HASH, root))));
+    }
+
     function match_(uint16 maker, uint16 taker, uint64 lots) internal {
         match_(maker, taker, lots, 0, 0);
     }
@@ -289,9 +313,13 @@ abstract contract Fixture is Test {
         return settle();
     }
 
-    /// @dev A row of what a batch logs to have changed.
-    function changed(address token, address account, int136 delta) internal pure returns (bytes memory) {
-        return abi.encodePacked(token, account, delta);
+    /// @dev What a batch logs to have changed of one token.
+    function changed(address token, bytes memory rows) internal pure returns (bytes memory) {
+        return abi.encodePacked(token, uint8(rows.length / 37), rows);
+    }
+
+    function changeOf(address account, int136 delta) internal pure returns (bytes memory) {
+        return abi.encodePacked(account, delta);
     }
 
     function refusal(uint16 fill, uint8 reason) internal pure returns (bytes memory) {

@@ -4,7 +4,7 @@ pragma solidity ^0.8.30;
 import {IPriceOracle} from "../../contracts/interfaces/IPriceOracle.sol";
 import {IPriceSource} from "../../contracts/interfaces/IPriceSource.sol";
 import {ISynthIssuer} from "../../contracts/interfaces/ISynthIssuer.sol";
-import {Order, SHUTDOWN_DELAY, SIDE_BUY, SIDE_SELL} from "../../contracts/interfaces/Types.sol";
+import {Order, SHUTDOWN_DELAY, SHUTDOWN_GRACE, SIDE_BUY, SIDE_SELL} from "../../contracts/interfaces/Types.sol";
 import {VaultMessages} from "../../contracts/libraries/VaultMessages.sol";
 import {Residents} from "./Residents.sol";
 
@@ -158,6 +158,9 @@ contract QuorumTakeTest is Residents {
         vm.warp(START + until + SHUTDOWN_DELAY + 1);
         vm.startPrank(mallory);
         issuer.shutDown(address(btc));
+        vm.stopPrank();
+        vm.warp(block.timestamp + SHUTDOWN_GRACE + 1);
+        vm.startPrank(mallory);
         address[] memory all = new address[](DEBTORS + 1);
         for (uint256 i; i < DEBTORS; ++i) {
             all[i] = users[i];

@@ -40,11 +40,13 @@ contract SettlementSettleTest is Fixture {
         match_(add(sell(bob, 100, 10)), add(buy(alice, 100, 10)), 4);
         match_(0, 1, 6);
         Batch memory batch = take();
-        // Quote before base, accounts ascending: whose address is lower is the same in every run.
+        // Base before quote, accounts ascending: whose address is lower is the same in every run.
         assert(bob < alice);
-        bytes memory changes = bytes.concat(changed(address(usdc), bob, 1_000), changed(address(usdc), alice, -1_000));
         int136 base = 10 * int128(BASE_PER_LOT);
-        changes = bytes.concat(changes, changed(address(btc), bob, -base), changed(address(btc), alice, base));
+        bytes memory changes = bytes.concat(
+            changed(address(btc), bytes.concat(changeOf(bob, -base), changeOf(alice, base))),
+            changed(address(usdc), bytes.concat(changeOf(bob, 1_000), changeOf(alice, -1_000)))
+        );
 
         vm.expectEmit(address(settlement));
         emit ISettlement.BatchSettled(sequence + 1, 1, 2, "", changes);
@@ -163,13 +165,13 @@ contract SettlementSettleTest is Fixture {
         vm.assertEq(lotsOf(alice), 10);
     }
 
-    function test_settle_sums_fills_of_an_order_that_is_listed_twice() public {
+    function test_settle_takes_no_order_that_is_listed_twice() public {
         (Order memory maker, Order memory taker) = (sell(bob, 100, 10), buy(alice, 100, 20));
         (uint16 first, uint16 second) = (add(maker), add(maker));
         uint16 buyer = add(taker);
         match_(first, buyer, 6);
         match_(second, buyer, 6);
-        settleReverts(abi.encodeWithSelector(ISettlement.Overfilled.selector, 1));
+        settleReverts(abi.encodeWithSelector(ISettlement.MalformedBatch.selector));
     }
 
     function test_settle_replaces_the_order_of_a_slot() public {

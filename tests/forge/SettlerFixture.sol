@@ -13,9 +13,8 @@ import {
     TIF_GTD,
     TIF_IOC
 } from "../../contracts/interfaces/Types.sol";
-import {OrderHash} from "../../contracts/libraries/OrderHash.sol";
 import {Pool} from "./Pool.sol";
-import {Batch, BulkProof} from "./ReadableSettlement.sol";
+import {Batch} from "./ReadableSettlement.sol";
 
 /// @title Honest orders for a dishonest settler, and a judge of what became of them
 /// @dev The judge knows what was signed, and nothing of how settlement works: what an account pays or gives must be
@@ -27,7 +26,6 @@ abstract contract SettlerFixture is Pool {
     uint256 internal constant MAX_FEE = 10_000;
     bytes32 internal constant DOMAIN_TYPE_HASH =
         keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)");
-    bytes32 internal constant BULK_TYPE_HASH = keccak256("BulkOrder(bytes32 root)");
 
     /// @dev Balances of the accounts of `watched`, in units, tBTC and tETH.
     struct Purses {
@@ -151,20 +149,13 @@ abstract contract SettlerFixture is Pool {
         return add(order, kind == 3 ? agentKey(i) : personKey(i));
     }
 
-    function addInBulk(Order memory order, uint256 key) internal returns (uint16 index) {
-        BulkProof memory proof;
-        (proof.isBulk, proof.position) = (true, uint8(draw(0, 31)));
-        bytes32 node = keccak256(abi.encodePacked(bytes1(0x00), OrderHash.structHash(order)));
+    function addInBulk(Order memory order, uint256 key) internal returns (uint16) {
+        bytes32[5] memory siblings;
+        uint8 position = uint8(draw(0, 31));
         for (uint256 level; level < 5; ++level) {
-            proof.siblings[level] = draw(0, 1) == 0 ? bytes32(0) : bytes32(draw(1, type(uint256).max));
-            (bytes32 left, bytes32 right) =
-                proof.position >> level & 1 == 1 ? (proof.siblings[level], node) : (node, proof.siblings[level]);
-            node = keccak256(abi.encodePacked(bytes1(0x01), left, right));
+            siblings[level] = draw(0, 1) == 0 ? bytes32(0) : bytes32(draw(1, type(uint256).max));
         }
-        orders.push(order);
-        signatures.push(sign(key, digestOf(settlement.domainSeparator(), keccak256(abi.encode(BULK_TYPE_HASH, node)))));
-        proofs.push(proof);
-        return uint16(orders.length - 1);
+        return addBulk(order, key, position, siblings);
     }
 
     function separatorOf(uint256 chain, address verifier) internal pure returns (bytes32) {
