@@ -17,8 +17,10 @@ from offchain.domain.units import Address, to_address
 
 REFUSAL_BYTES = 3
 """A refusal in `BatchSettled.refusals`: uint16 offset, uint8 reason."""
-CHANGE_BYTES = 57
-"""A change in `BatchSettled.changes`: address token, address account, int136 delta."""
+CHANGES_HEAD_BYTES = 21
+"""Before the changes of a token in `BatchSettled.changes`: address token, uint8 count."""
+CHANGE_BYTES = 37
+"""A change: address account, int136 delta."""
 
 VAULT_EVENTS: dict[str, type[AnyChainLog]] = {
     "Deposited(uint64 indexed sequence, address indexed account, address indexed token, uint256 amount,"
@@ -111,13 +113,20 @@ def decode_refusals(packed: bytes) -> tuple[tuple[int, int], ...]:
 
 
 def decode_changes(packed: bytes) -> tuple[tuple[Address, Address, int], ...]:
-    """(token, account, delta) triples."""
-    if len(packed) % CHANGE_BYTES:
-        raise MalformedReply(f"{len(packed)} bytes of changes")
-    rows = (packed[at : at + CHANGE_BYTES] for at in range(0, len(packed), CHANGE_BYTES))
-    return tuple(
-        (to_address(row[:20]), to_address(row[20:40]), int.from_bytes(row[40:], "big", signed=True)) for row in rows
-    )
+    """(token, account, delta) triples, as the contract wrote them."""
+    changes: list[tuple[Address, Address, int]] = []
+    at = 0
+    while at < len(packed):
+        rows_at = at + CHANGES_HEAD_BYTES
+        token, count = packed[at : at + 20], int.from_bytes(packed[at + 20 : rows_at], "big")
+        at = rows_at + count * CHANGE_BYTES
+        if at > len(packed) or count == 0:
+            raise MalformedReply(f"{len(packed)} bytes of changes")
+        rows = (packed[row_at : row_at + CHANGE_BYTES] for row_at in range(rows_at, at, CHANGE_BYTES))
+        changes += [
+            (to_address(token), to_address(row[:20]), int.from_bytes(row[20:], "big", signed=True)) for row in rows
+        ]
+    return tuple(changes)
 
 
 _CHANGES: dict[str, Callable[[Any], Any]] = {

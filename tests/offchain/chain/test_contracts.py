@@ -234,6 +234,7 @@ def test_what_does_not_encode_or_decode_is_said() -> None:
         contracts.Settlement.last_fill.decode(b"\xff" * 32)
     with pytest.raises(MalformedReply):
         logs.decode_refusals(b"\x00\x01")
-    with pytest.raises(MalformedReply):
-        logs.decode_changes(bytes(56))
+    for broken in (bytes(20), bytes(21), bytes(20) + b"\x01" + bytes(36), bytes(20) + b"\x01" + bytes(38)):
+        with pytest.raises(MalformedReply):
+            logs.decode_changes(broken)
     assert logs.decode_refusals(bytes.fromhex("000102001085")) == ((1, 2), (16, 0x85))

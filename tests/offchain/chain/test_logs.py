@@ -27,9 +27,14 @@ def example(kind: str, place: int) -> Any:
     return EXAMPLES.get(kind, 20 + place)
 
 
-CHANGES = (("0x" + "ab" * 20, "0x" + "cd" * 20, -(2**135)), ("0x" + "ab" * 20, "0x" + "ef" * 20, 2**135 - 1))
-PACKED_CHANGES = b"".join(
-    bytes.fromhex(token[2:] + account[2:]) + delta.to_bytes(17, "big", signed=True) for token, account, delta in CHANGES
+BTC, USDC = "0x" + "ab" * 20, "0x" + "12" * 20
+CHANGES = (
+    (BTC, "0x" + "cd" * 20, -(2**135)),
+    (BTC, "0x" + "ef" * 20, 2**135 - 1),
+    (USDC, "0x" + "cd" * 20, 1),
+)
+PACKED_CHANGES = bytes.fromhex(
+    f"{'ab' * 20} 02 {'cd' * 20} 80 {'00' * 16} {'ef' * 20} 7f {'ff' * 16} {'12' * 20} 01 {'cd' * 20} {'00' * 16} 01"
 )
 
 
