@@ -145,11 +145,27 @@ def test_a_request_makes_sense(venue: Venue) -> None:
         request(venue.cxpt, 1, venue.alice, sender=venue.alice)
 
 
-def test_a_request_beyond_the_balance_pays_what_is_there(venue: Venue) -> None:
+def test_a_request_beyond_the_balance_pays_what_is_there_and_stays(venue: Venue) -> None:
     requested(venue, 5_000)
     venue.next_at(venue.now + EXIT_DELAY)
     logged = only(venue.vault.completeWithdrawal(venue.alice, venue.usdc, sender=venue.bob), venue.vault.Withdrawn)
-    assert (logged["amount"], logged["balance"]) == (1_000, 0)
+    assert (logged["amount"], logged["balance"], logged["requestRemaining"]) == (1_000, 0, 4_000)
+    venue.give_units(venue.alice, 4_500)
+    logged = only(venue.vault.completeWithdrawal(venue.alice, venue.usdc, sender=venue.bob), venue.vault.Withdrawn)
+    assert (logged["amount"], logged["balance"], logged["requestRemaining"]) == (4_000, 500, 0)
+
+
+def test_a_request_to_the_vault_itself_pays_nobody(venue: Venue) -> None:
+    vault = venue.vault
+    venue.give_units(venue.alice, 1_000)
+    vault.requestWithdrawal(venue.usdc, 700, vault, sender=venue.alice)
+    venue.mine_at(venue.now + EXIT_DELAY)
+    with reverts("InternalDestination"):
+        vault.completeWithdrawal(venue.alice, venue.usdc, sender=venue.bob)
+    with reverts("InternalDestination"):
+        vault.withdraw(1, False, sender=venue.alice)
+    locked = only(vault.lockCollateral(venue.alice, 600, NO_APPROVAL, sender=venue.admin), vault.CollateralLocked)
+    assert (locked["balance"], locked["requestRemaining"]) == (400, 100)
 
 
 def test_cancel_a_request(venue: Venue) -> None:
@@ -271,6 +287,37 @@ def test_withdraw_approved_leaves_a_matured_request_alone(venue: Venue) -> None:
         venue.vault.withdrawApproved(
             tuple(withdrawal.values()), b"", venue.approve_withdrawal(withdrawal), sender=venue.alice
         )
+
+
+def test_instant_withdrawals_have_an_hourly_cap_and_requests_none(venue: Venue) -> None:
+    vault = venue.vault
+    receipt = vault.setOutflowCap(venue.usdc, 600, sender=venue.admin)
+    assert only(receipt, vault.OutflowCapSet) == {"token": venue.usdc.address, "perHour": 600}
+    requested(venue, 700)
+    venue.give_units(venue.alice, 1_000)
+    withdrawal = venue.withdrawal(venue.alice, 600)
+    vault.withdrawApproved(tuple(withdrawal.values()), b"", venue.approve_withdrawal(withdrawal), sender=venue.alice)
+    venue.next_at(venue.now + EXIT_DELAY)
+    vault.completeWithdrawal(venue.alice, venue.usdc, sender=venue.bob)
+    withdrawal = venue.withdrawal(venue.alice, 600, nonce=2)
+    approval = venue.approve_withdrawal(withdrawal)
+    with reverts("OutflowCapped", wanted=600):
+        vault.withdrawApproved(tuple(withdrawal.values()), b"", approval, sender=venue.alice)
+    venue.next_at(venue.now + HOUR - 60)
+    vault.withdrawApproved(tuple(withdrawal.values()), b"", approval, sender=venue.alice)
+    assert venue.usdc.balanceOf(venue.alice) == 1_200
+    with reverts("AccessControlUnauthorizedAccount", account=venue.bob.address):
+        vault.setOutflowCap(venue.usdc, 0, sender=venue.bob)
+
+
+# The unit index
+
+
+def test_no_loss_without_a_shortfall(venue: Venue) -> None:
+    venue.give_units(venue.alice, 600)
+    with reverts("NoShortfall"):
+        venue.vault.declareLoss(sender=venue.carol)
+    assert venue.vault.index() == 10**18
 
 
 # The core

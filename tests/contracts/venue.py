@@ -21,11 +21,13 @@ from eth_account.messages import encode_typed_data
 from eth_utils import to_checksum_address
 from ethpm_types import ContractType
 
+from offchain.chain.logs import decode_changes
 from offchain.domain import eip712
-from offchain.domain.batch import AMM_MAKER
+from offchain.domain.batch import AMM_MAKER, BatchFill, SettlementBatch, SignedOrder
 from offchain.domain.keccak import keccak
 from offchain.domain.limits import SETTLEMENT_WINDOW_SECONDS
 from offchain.domain.order import Kind, Order, Side, TimeInForce, make_nonce
+from offchain.domain.packed import pack
 from offchain.domain.units import Address, Lots, Ticks
 from scripts._artifacts import load_artifacts
 
@@ -268,26 +270,71 @@ class Venue:
 
     def batch(
         self, fills: Sequence[Fill | AmmFill], *, first: int | None = None, signer: Any = None
-    ) -> tuple[int, list[Any], list[bytes], list[Any], list[int]]:
+    ) -> SettlementBatch:
         """The batch of these fills, each order once. All are signed by `signer`, or by the account that each names."""
         orders = list(dict.fromkeys(order for fill in fills for order in orders_of(fill)))
-        return (
+        return SettlementBatch(
+            0,
             self.settlement.lastFill() + 1 if first is None else first,
-            [tuple(eip712.order_message(order).values()) for order in orders],
-            [self.sign_order(order, signer) for order in orders],
-            [
-                (AMM_MAKER, orders.index(fill.taker), int(fill.taker.size_lots), 0, fill.taker_ppm)
+            tuple(SignedOrder(order, "0x" + self.sign_order(order, signer).hex()) for order in orders),
+            tuple(
+                BatchFill(AMM_MAKER, orders.index(fill.taker), fill.taker.size_lots, 0, fill.taker_ppm)
                 if isinstance(fill, AmmFill)
-                else (orders.index(fill.maker), orders.index(fill.taker), fill.lots, fill.maker_ppm, fill.taker_ppm)
+                else BatchFill(
+                    orders.index(fill.maker), orders.index(fill.taker), fill.lots, fill.maker_ppm, fill.taker_ppm
+                )
                 for fill in fills
-            ],
-            [fill.quote for fill in fills if isinstance(fill, AmmFill)],
+            ),
+            tuple(fill.quote for fill in fills if isinstance(fill, AmmFill)),
         )
+
+    def packed(self, batch: SettlementBatch) -> bytes:
+        """The argument of `settle`. Beware: its orders ascend by account, which is how errors number them."""
+        return pack(batch, self.lower("fees"))
+
+    def send(self, batch: SettlementBatch | bytes) -> Any:
+        """Settled by the settler; the receipt."""
+        argument = batch if isinstance(batch, bytes) else self.packed(batch)
+        return self.settlement.settle(argument, sender=self.people["settler"])
 
     def settle(self, *fills: Fill | AmmFill) -> bytes:
         """Settles these fills as the next batch. Returns the refusals that it logged."""
-        receipt = self.settlement.settle(self.batch(fills), sender=self.people["settler"])
-        return bytes(only(receipt, self.settlement.BatchSettled)["refusals"])
+        return bytes(only(self.send(self.batch(fills)), self.settlement.BatchSettled)["refusals"])
+
+    def changes_of(self, receipt: Any) -> dict[tuple[str, str], int]:
+        """What a batch says that it moved, by token and account, both in lower case."""
+        rows = decode_changes(bytes(only(receipt, self.settlement.BatchSettled)["changes"]))
+        changes = {(str(token), str(account)): delta for token, account, delta in rows}
+        assert len(changes) == len(rows)
+        return changes
+
+    def lower(self, name: str) -> Address:
+        return Address(self.people[name].address.lower())
+
+    # Agents
+
+    def terms(self, agent: Any, **changes: Any) -> eip712.AgentTerms:
+        """Of an agent for a day, every market and more than anybody spends; `changes` are fields of AgentTerms."""
+        fields = {"agent": agent.address, "expiry": self.now + 24 * HOUR, "notional": 10**12, "markets": ()}
+        return eip712.AgentTerms(**(fields | changes))
+
+    def sign_agent(self, account: Any, terms: eip712.AgentTerms, nonce: int, deadline: int) -> bytes:
+        message = {
+            "account": account.address,
+            "agent": terms.agent,
+            "expiry": terms.expiry,
+            "notional": terms.notional,
+            "markets": list(terms.markets),
+            "nonce": nonce,
+            "deadline": deadline,
+        }
+        return self.sign(account, self.settlement, eip712.AGENT_TYPE, message)
+
+    def bulk_signed(self, orders: Sequence[Order], agent: Any) -> list[SignedOrder]:
+        """All of them under one signature."""
+        root = eip712.bulk_root(orders)
+        signature = "0x" + self.sign(agent, self.settlement, eip712.BULK_ORDER_TYPE, {"root": root}).hex()
+        return [SignedOrder(order, signature, eip712.bulk_proof(orders, i)) for i, order in enumerate(orders)]
 
     # Signatures
 
