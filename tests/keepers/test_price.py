@@ -222,7 +222,7 @@ class OracleVenue:
         chain.do(venue.vault, self.btc, Token.mint.encode(pair, 10**19))
         chain.do(ADMIN, venue.usdc, Token.mint.encode(pair, 600_000 * 10**6))
         chain.do(ADMIN, pair, Function("mint(address)").encode(ADMIN))
-        chain.do(ADMIN, self.oracle, PriceOracle.configure.encode(self.btc, (1, 600, 10_000, (twap,))))
+        chain.do(ADMIN, self.oracle, PriceOracle.configure.encode(self.btc, (3, 600, 10_000, (twap,))))
         contracts = self.registry.contracts | {"TwapSource": Contract(address=twap)}
         self.registry = msgspec.structs.replace(self.registry, contracts=contracts)
         return twap

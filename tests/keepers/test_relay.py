@@ -87,6 +87,8 @@ class Bench:
         lease = KeptLease(ops, f"key:{key.address}", 60)
         sender = Sender(rpc, ops, key, keeper="relay", fees=FeePolicy(), check_lease=lease.check)
         self.relayer = Relayer(rpc, ops, sender, venue.registry, lease, gas_max=2_900_000)
+        # Until its next block a chain is as old as the state that it was made of.
+        chain.mine()
         self.time = int(chain.rpc("eth_getBlockByNumber", "latest", False)["timestamp"], 16)
 
     def put(self, nonce: int, amount: int = 1_000, lifetime: int = 120, as_cxpt: bool = False) -> ApprovalGranted:
