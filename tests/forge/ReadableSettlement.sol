@@ -210,10 +210,10 @@ contract ReadableSettlement is SettlementBase {
         end = i + 1;
         if (!_isGroup(batch, i)) return end;
         uint256 taker = batch.fills[i].taker;
-        uint256 lots = batch.fills[i].sizeLots;
-        while (end < batch.fills.length && _isGroup(batch, end) && batch.fills[end].taker == taker) {
+        uint256 lots;
+        for (end = i; end < batch.fills.length && _isGroup(batch, end) && batch.fills[end].taker == taker; ++end) {
+            require(batch.fills[end].maker < batch.orders.length, MalformedBatch());
             lots += batch.fills[end].sizeLots;
-            ++end;
         }
         require(lots == batch.orders[taker].sizeLots, Mismatched(i));
     }
