@@ -293,8 +293,8 @@ contract Settlement is SettlementBase {
         } else {
             below |= sheet.tickets[ticket.slot].slotCancelledBelow;
         }
-        // Not less than either of both: at worst a look for nothing.
-        if (sequence < below && _isCancelled(ticket.slotKey, sequence)) ticket.refusal = REASON_CANCELLED;
+        // Not less than either of both, or the highest there is: at worst a look for nothing.
+        if (sequence <= below && _isCancelled(ticket.slotKey, sequence)) ticket.refusal = REASON_CANCELLED;
     }
 
     /* STEP 2: EVALUATE */

@@ -134,7 +134,8 @@ abstract contract SettlementBase is ISettlement, IPausable, AccessControl {
             slot.cancelledBelow = below;
             _slotCancels[key].push(effectiveAt, below);
             // Of slot 0 settlement reads nothing but the account's word: that one must tell that there is a cancel.
-            if (nonce >> 48 == 0) VAULT.raiseCancelFloor(msg.sender, uint48(below), 0);
+            uint48 sign = below > type(uint48).max ? type(uint48).max : uint48(below);
+            if (nonce >> 48 == 0) VAULT.raiseCancelFloor(msg.sender, sign, 0);
         }
 
         emit OrderCancelled(_takeSequence(), msg.sender, nonce, effectiveAt);

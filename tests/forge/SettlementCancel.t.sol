@@ -2,7 +2,13 @@
 pragma solidity ^0.8.30;
 
 import {ISettlement} from "../../contracts/interfaces/ISettlement.sol";
-import {REASON_CANCELLED, SETTLEMENT_WINDOW, SIDE_SELL} from "../../contracts/interfaces/Types.sol";
+import {
+    REASON_CANCELLED,
+    REASON_TAKER,
+    SETTLEMENT_WINDOW,
+    SIDE_BUY,
+    SIDE_SELL
+} from "../../contracts/interfaces/Types.sol";
 import {Change} from "../../contracts/libraries/Changes.sol";
 import {Fixture} from "./Fixture.sol";
 
@@ -99,6 +105,90 @@ contract SettlementCancelTest is Fixture {
         vm.warp(START + 2 * SETTLEMENT_WINDOW - 1);
         vm.assertFalse(settles(1, 8));
         vm.assertTrue(settles(1, 9));
+    }
+
+    function test_cancelMany_is_a_cancel_of_each() public {
+        uint64[] memory nonces = new uint64[](3);
+        (nonces[0], nonces[1], nonces[2]) = (nonceOf(1, 5), nonceOf(2, 3), nonceOf(1, 7));
+        uint64 number = vault.sequence();
+        for (uint64 i; i < 3; ++i) {
+            vm.expectEmit(address(settlement));
+            emit ISettlement.OrderCancelled(number + 1 + i, bob, nonces[i], uint40(START + SETTLEMENT_WINDOW));
+        }
+        vm.prank(bob);
+        settlement.cancelMany(nonces);
+        vm.assertEq(vault.sequence(), number + 3);
+
+        vm.warp(START + SETTLEMENT_WINDOW - 1);
+        vm.assertTrue(settles(1, 5));
+        vm.warp(START + SETTLEMENT_WINDOW);
+        vm.assertFalse(settles(1, 7));
+        vm.assertTrue(settles(1, 8));
+        vm.assertFalse(settles(2, 3));
+        vm.assertTrue(settles(2, 4));
+        vm.assertTrue(settles(3, 1));
+    }
+
+    function test_cancelMany_of_none() public {
+        uint64 number = vault.sequence();
+        vm.prank(bob);
+        settlement.cancelMany(new uint64[](0));
+        vm.assertEq(vault.sequence(), number);
+    }
+
+    /// @dev True if an immediate order of bob with this sequence settles now.
+    function settlesAtOnce(uint48 sequence) internal returns (bool) {
+        match_(
+            add(resting(alice, SIDE_BUY, 1, 1_000, nonceOf(9, sequence))),
+            add(immediate(bob, SIDE_SELL, 1, 1, sequence)),
+            1
+        );
+        bytes memory refusals = settle();
+        if (refusals.length == 0) return true;
+        vm.assertEq(refusals, refusal(0, REASON_CANCELLED | REASON_TAKER));
+        return false;
+    }
+
+    function cancelImmediates(uint48 sequence) internal {
+        vm.prank(bob);
+        settlement.cancel(nonceOf(0, sequence));
+    }
+
+    function test_a_cancel_of_slot_0_kills_immediate_orders() public {
+        cancelImmediates(7);
+        vm.warp(START + SETTLEMENT_WINDOW - 1);
+        vm.assertTrue(settlesAtOnce(5));
+        vm.warp(START + SETTLEMENT_WINDOW);
+        vm.assertFalse(settlesAtOnce(6));
+        vm.assertFalse(settlesAtOnce(7));
+        vm.assertTrue(settlesAtOnce(8));
+        // And nothing else: neither what rests, nor a floor.
+        vm.assertTrue(settles(1, 1));
+        vm.assertEq(vault.accountOf(bob).cancelFloor, 0);
+    }
+
+    function test_a_cancel_of_slot_0_does_not_shorten_a_cancel_of_all() public {
+        cancelAll(20);
+        cancelImmediates(3);
+        vm.warp(START + SETTLEMENT_WINDOW);
+        vm.assertFalse(settlesAtOnce(19));
+        vm.assertTrue(settlesAtOnce(20));
+        vm.assertFalse(settles(1, 19));
+        vm.assertTrue(settles(1, 20));
+    }
+
+    function test_a_cancel_of_slot_0_that_binds_is_not_unbound_by_a_later_one() public {
+        cancelImmediates(5);
+        vm.warp(START + SETTLEMENT_WINDOW);
+        cancelImmediates(9);
+        vm.assertFalse(settlesAtOnce(5));
+        vm.assertTrue(settlesAtOnce(6));
+        vm.warp(START + 2 * SETTLEMENT_WINDOW);
+        vm.assertFalse(settlesAtOnce(9));
+        cancelImmediates(type(uint48).max);
+        vm.warp(START + 3 * SETTLEMENT_WINDOW);
+        vm.assertFalse(settlesAtOnce(type(uint48).max));
+        vm.assertTrue(settles(1, 1));
     }
 
     /// @dev Whatever is asked and when: what binds at a time is the highest of what was asked a window before.
