@@ -37,6 +37,7 @@ TURNED_AWAY = {
     for error in (
         "AccessControlUnauthorizedAccount(address,bytes32)",
         "NotMinter(address)",
+        "NotOffered(address)",
         "TimelockUnauthorizedCaller(address)",
     )
 }

@@ -131,6 +131,6 @@ def test_namespaces_of_the_bases_are_found() -> None:
 @pytest.mark.timeout(300)
 def test_the_vault_of_the_sources_fits_the_kept_layout() -> None:
     kept = read_layout(ROOT / FOLDER, "Vault").storage
-    assert {"quoteToken", "sequence", "accounts", "sums"} <= {item["label"] for item in kept[VAULT]}
+    assert {"quoteToken", "index", "entries", "sums"} <= {item["label"] for item in kept[VAULT]}
     assert "erc7201:openzeppelin.storage.AccessControl" in kept
     assert differences(kept, layout_of(ROOT, "Vault")) == []

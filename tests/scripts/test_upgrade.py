@@ -62,7 +62,7 @@ def test_storage_that_does_not_fit_is_refused_by_name(stage: Stage, monkeypatch:
     spoiled = kept()
     spoiled[VAULT].pop(1)
     monkeypatch.setattr(_upgrade, "layout_of", lambda root, name: spoiled)
-    with pytest.raises(ConfigurationError, match=rf"VaultTwo does not fit the deployed one: {VAULT}\.sequence is gone"):
+    with pytest.raises(ConfigurationError, match=rf"VaultTwo does not fit the deployed one: {VAULT}\.index is gone"):
         upgrade_of(stage).plan("VaultTwo")
 
 
