@@ -51,7 +51,7 @@ contract SettlementAgentTest is Fixture {
         settlement.revokeAgent(alice, agent);
     }
 
-    function budget() internal view returns (uint128 notional) {
+    function budget() internal view returns (uint256 notional) {
         (, notional,) = settlement.agentOf(alice, agent, BTC_USDC);
     }
 
@@ -86,7 +86,7 @@ contract SettlementAgentTest is Fixture {
         register(termsOf(BUDGET));
         vm.assertEq(vault.sequence(), number + 1);
 
-        (bool isEntitled, uint128 notional, uint32 registrations) = settlement.agentOf(alice, agent, BTC_USDC);
+        (bool isEntitled, uint256 notional, uint256 registrations) = settlement.agentOf(alice, agent, BTC_USDC);
         vm.assertTrue(isEntitled);
         vm.assertEq(notional, BUDGET);
         vm.assertEq(registrations, 1);
@@ -132,7 +132,7 @@ contract SettlementAgentTest is Fixture {
     function test_nobody_registers_an_agent_for_another() public {
         vm.prank(carol);
         settlement.registerAgent(termsOf(BUDGET));
-        (bool isEntitled,, uint32 registrations) = settlement.agentOf(alice, agent, BTC_USDC);
+        (bool isEntitled,, uint256 registrations) = settlement.agentOf(alice, agent, BTC_USDC);
         vm.assertFalse(isEntitled);
         vm.assertEq(registrations, 0);
         match_(add(sell(bob, 100, 1)), add(buy(alice, 100, 1), AGENT_KEY), 1);
@@ -178,7 +178,7 @@ contract SettlementAgentTest is Fixture {
         settlement.registerAgentFor(alice, terms, deadline, signature);
         vm.assertEq(budget(), BUDGET);
         settlement.registerAgentFor(alice, terms, deadline, signed(aliceKey, alice, terms, 1, deadline));
-        (,, uint32 registrations) = settlement.agentOf(alice, agent, BTC_USDC);
+        (,, uint256 registrations) = settlement.agentOf(alice, agent, BTC_USDC);
         vm.assertEq(registrations, 2);
     }
 
@@ -222,7 +222,7 @@ contract SettlementAgentTest is Fixture {
         // What it calls itself is for itself.
         vm.prank(agent);
         settlement.registerAgent(terms);
-        (,, uint32 registrations) = settlement.agentOf(alice, carol, BTC_USDC);
+        (,, uint256 registrations) = settlement.agentOf(alice, carol, BTC_USDC);
         vm.assertEq(registrations, 0);
         match_(add(sell(bob, 100, 1)), add(buy(alice, 100, 1), carolKey), 1);
         settleReverts(abi.encodeWithSelector(ISettlement.InvalidSigner.selector, 1, carol));
@@ -389,7 +389,7 @@ contract SettlementAgentTest is Fixture {
         match_(maker, add(immediate(alice, SIDE_BUY, 100, 30, 4), AGENT_KEY), 30);
         vm.assertEq(settle(), "");
         vm.assertEq(budget(), 0);
-        (, uint128 notional,) = settlement.agentOf(alice, carol, BTC_USDC);
+        (, uint256 notional,) = settlement.agentOf(alice, carol, BTC_USDC);
         vm.assertEq(notional, 2 * BUDGET - 15_000);
     }
 
@@ -400,7 +400,7 @@ contract SettlementAgentTest is Fixture {
         match_(add(sell(bob, 100, 50), AGENT_KEY), add(buy(alice, 100, 50), AGENT_KEY), 50);
         vm.assertEq(settle(), "");
         vm.assertEq(budget(), BUDGET - 5_000);
-        (, uint128 notional,) = settlement.agentOf(bob, agent, BTC_USDC);
+        (, uint256 notional,) = settlement.agentOf(bob, agent, BTC_USDC);
         vm.assertEq(notional, 3 * BUDGET - 5_000);
     }
 

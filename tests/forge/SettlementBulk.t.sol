@@ -92,7 +92,7 @@ contract SettlementBulkTest is Fixture {
         }
         vm.assertEq(settle(), "");
         vm.assertEq(units(bob), sum);
-        (, uint128 notional,) = settlement.agentOf(bob, agent, BTC_USDC);
+        (, uint256 notional,) = settlement.agentOf(bob, agent, BTC_USDC);
         vm.assertEq(notional, type(uint128).max - sum);
     }
 

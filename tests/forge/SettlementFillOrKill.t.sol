@@ -153,7 +153,7 @@ contract SettlementFillOrKillTest is Fixture {
         uint16 second = add(fok(alice, SIDE_BUY, 120, 40, 2), AGENT_KEY);
         match_(add(resting(bob, SIDE_SELL, 100, 40, nonceOf(3, 1))), second, 40);
         vm.assertEq(settle(), allOf(0, 2, 1, REASON_AGENT | REASON_TAKER));
-        (, uint128 notional,) = settlement.agentOf(alice, vm.addr(AGENT_KEY), BTC_USDC);
+        (, uint256 notional,) = settlement.agentOf(alice, vm.addr(AGENT_KEY), BTC_USDC);
         vm.assertEq(notional, 0);
         vm.assertEq(lotsOf(alice), 40);
     }
