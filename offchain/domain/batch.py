@@ -36,10 +36,10 @@ class BatchRules(msgspec.Struct, frozen=True, kw_only=True):
 
 PACKED_RULES = BatchRules(
     fills_max=FILLS_PER_BATCH_MAX,
-    gas_base=70_000,
-    gas_per_order=27_000,
-    gas_per_fresh_slot=40_000,
-    gas_per_fill=4_000,
+    gas_base=90_000,
+    gas_per_order=50_000,
+    gas_per_fresh_slot=35_000,
+    gas_per_fill=5_000,
     gas_per_amm_fill=250_000,
     is_fok_whole=True,
 )

@@ -10,9 +10,10 @@ import {Batch} from "./ReadableSettlement.sol";
 /// @dev Every call is a transaction of its own, as on chain. forge-config: default.isolate = true
 contract SettlementAmmGasTest is Pool {
     // Twins: `offchain.domain.batch`.
-    uint256 internal constant GAS_BATCH_BASE = 120_000;
-    uint256 internal constant GAS_PER_ORDER = 76_000;
-    uint256 internal constant GAS_PER_FILL = 14_000;
+    uint256 internal constant GAS_BATCH_BASE = 90_000;
+    uint256 internal constant GAS_PER_ORDER = 50_000;
+    uint256 internal constant GAS_PER_FRESH_SLOT = 35_000;
+    uint256 internal constant GAS_PER_FILL = 5_000;
     uint256 internal constant GAS_PER_AMM_FILL = 250_000;
 
     uint32 internal constant OTHERS = 100;
@@ -43,12 +44,23 @@ contract SettlementAmmGasTest is Pool {
 
     function measure(string memory name) internal returns (uint256 used) {
         Batch memory batch = take();
+        uint256 estimate = GAS_PER_FRESH_SLOT * freshSlots(batch);
         settlement.settle(pack(batch));
         used = vm.lastCallGas().gasTotalUsed;
-        uint256 estimate = GAS_BATCH_BASE + GAS_PER_ORDER * batch.orders.length + GAS_PER_FILL * batch.fills.length
+        estimate += GAS_BATCH_BASE + GAS_PER_ORDER * batch.orders.length + GAS_PER_FILL * batch.fills.length
             + GAS_PER_AMM_FILL * batch.ammQuotes.length;
         vm.assertLe(used, estimate, "the batcher's estimate is an upper bound");
         emit log_named_uint(name, used);
+    }
+
+    /// @dev Slots in which nothing has settled, as the engine counts them.
+    function freshSlots(Batch memory batch) internal view returns (uint256 count) {
+        for (uint256 i; i < batch.orders.length; ++i) {
+            (address account, uint16 slot) = (batch.orders[i].account, uint16(batch.orders[i].nonce >> 48));
+            (uint48 top,) = settlement.slotOf(account, slot);
+            if (slot == 0) top = vault.accountOf(account).immediateSequence;
+            if (top == 0) ++count;
+        }
     }
 
     function encumber(address account, address token) internal {
