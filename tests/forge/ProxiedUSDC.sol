@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.30;
 
-import {ERC1967Proxy} from "@openzeppelin/contracts/proxy/ERC1967/ERC1967Proxy.sol";
 import {TestUSDC} from "../../contracts/mocks/TestUSDC.sol";
 
 /// @title A token as Circle's FiatToken 2.2 is: a proxy, a pause, and a blacklist in the word of the balance
@@ -73,7 +72,38 @@ contract FiatToken {
     }
 }
 
+/// @title The proxy in front of it: reads its admin and its implementation, then delegates
+/// @dev As `FiatTokenProxy` (AdminUpgradeabilityProxy of ZeppelinOS) does on every call.
+contract FiatTokenProxy {
+    /// @dev keccak256("org.zeppelinos.proxy.implementation") and keccak256("org.zeppelinos.proxy.admin").
+    bytes32 private constant IMPLEMENTATION_SLOT = 0x7050c9e0f4ca769c69bd3a8ef740bc37934f8e2c036e5a723fd8ee048ed3f8c3;
+    bytes32 private constant ADMIN_SLOT = 0x10d6a54a4754c8869d6886b5f5d7fbfa5b4522237ea5c60d11bc4e7a1ff9390b;
+
+    constructor(address implementation) {
+        (bytes32 implementationSlot, bytes32 adminSlot) = (IMPLEMENTATION_SLOT, ADMIN_SLOT);
+        // solhint-disable-next-line no-inline-assembly
+        assembly {
+            sstore(implementationSlot, implementation)
+            sstore(adminSlot, 1)
+        }
+    }
+
+    fallback() external {
+        (bytes32 implementationSlot, bytes32 adminSlot) = (IMPLEMENTATION_SLOT, ADMIN_SLOT);
+        // solhint-disable-next-line no-inline-assembly
+        assembly {
+            if eq(caller(), sload(adminSlot)) { revert(0, 0) }
+            calldatacopy(0, 0, calldatasize())
+            let success := delegatecall(gas(), sload(implementationSlot), 0, calldatasize(), 0, 0)
+            returndatacopy(0, 0, returndatasize())
+            switch success
+            case 0 { revert(0, returndatasize()) }
+            default { return(0, returndatasize()) }
+        }
+    }
+}
+
 /// @return token A FiatToken, by the words of TestUSDC.
 function newProxiedUsdc() returns (TestUSDC token) {
-    return TestUSDC(address(new ERC1967Proxy(address(new FiatToken()), "")));
+    return TestUSDC(address(new FiatTokenProxy(address(new FiatToken()))));
 }
