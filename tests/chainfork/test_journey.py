@@ -147,7 +147,7 @@ def test_from_deployment_to_exit(journey: Journey) -> None:
 
 
 def deploy_and_verify(journey: Journey) -> None:
-    assert "68 transactions" in journey.ape("deploy")
+    assert "66 transactions" in journey.ape("deploy")
     assert "all 19 contracts are of these sources" in journey.ape("verify", "--output", str(journey.folder / "sources"))
     assert int(journey.fork.rpc("eth_getBlockByNumber", "latest", False)["gasLimit"], 16) == BLOCK_GAS
 
