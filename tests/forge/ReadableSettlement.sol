@@ -312,7 +312,8 @@ contract ReadableSettlement is SettlementBase {
             if (sequence == slot.sequence) filled = slot.filled;
         }
         require(filled + side.lots <= order.sizeLots, Overfilled(index));
-        if (agentKey != 0 && side.notional > agent.notional) return REASON_AGENT;
+        bool isCounted = agent.notional != type(uint128).max;
+        if (agentKey != 0 && isCounted && side.notional > agent.notional) return REASON_AGENT;
         return _isCovered(batch.first, order, side) ? 0 : REASON_BALANCE;
     }
 

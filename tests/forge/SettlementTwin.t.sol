@@ -190,7 +190,7 @@ contract SettlementTwinTest is TwinScenes {
     }
 
     function agentWord(uint256 person, uint256 which) internal view returns (uint256) {
-        return word(abi.encode(keccak256(abi.encodePacked(people[person], agents[person][which])), AGENTS_AT));
+        return word(abi.encode(keccak256(abi.encode(people[person], agents[person][which])), AGENTS_AT));
     }
 
     function word(bytes memory place) internal view returns (uint256) {

@@ -135,7 +135,8 @@ abstract contract TwinScenes is Pool {
             try settlement.revokeAgent(people[person], agent) {} catch {} // solhint-disable-line no-empty-blocks
         }
 
-        AgentTerms memory terms = AgentTerms(agent, type(uint40).max, type(uint128).max, new uint32[](0));
+        AgentTerms memory terms = AgentTerms(agent, type(uint40).max, type(uint128).max - 1, new uint32[](0));
+        if (which == 0 && isOnceIn(3)) terms.notional = type(uint128).max; // not counted
         if (which == 1) {
             terms.expiry = uint40(block.timestamp + draw(1, 3_600));
             terms.notional = uint128(draw(1, 3_000_000));
