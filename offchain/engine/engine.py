@@ -339,15 +339,14 @@ def _are_rules(rules: BatchRules) -> bool:
 
 
 def _is_sane(venue: OpenVenue) -> bool:
-    """Fees as in `SetFees`; the largest group of fills fits a batch if all slots were used before, and a single fill
-    does in any case; markets can begin in that state."""
+    """Fees as in `SetFees`; a single fill fits a batch in any case (an immediate order takes no more than fits one);
+    markets can begin in that state."""
     fills, rules, gas_max = venue.fills_per_immediate_order_max, venue.batch_rules, venue.batch_gas_max
     return (
         _is_schedule(venue.maker_fee_ppm, venue.taker_fee_ppm)
         and venue.batch_interval_millis >= 0
         and _are_rules(rules)
         and 1 <= fills <= rules.fills_max
-        and rules.gas(fills + 1, fills) <= gas_max
         and rules.gas(2, 1, fresh_slots=2) <= gas_max
         and are_operators(venue.operators)
         and venue.listed_state is not MarketState.DELISTED
