@@ -276,7 +276,9 @@ abstract contract TwinScenes is Pool {
         if (fills.length == 0) return planFill(MANY, MANY);
         Fill memory fill = fills[draw(0, fills.length - 1)];
         if (fill.sizeLots == 0 || fill.maker == AMM_MAKER_INDEX) return planFill(MANY, MANY);
-        if (isOnceIn(2) || orders[fill.taker].timeInForce == TIF_FOK) planFill(fill.maker, MANY);
+        bool isFillOrKill = orders[fill.taker].timeInForce == TIF_FOK;
+        if (isFillOrKill && isOnceIn(8)) planGroupAgain(fill.taker);
+        else if (isFillOrKill || isOnceIn(2)) planFill(fill.maker, MANY);
         else planFill(MANY, fill.taker);
     }
 
@@ -308,6 +310,13 @@ abstract contract TwinScenes is Pool {
             planned[makers[i]] -= lots[i];
             if (lots[i] != 0) enter(makers[i], index, lots[i]);
         }
+    }
+
+    /// @dev All of a fill-or-kill order that has its fills already.
+    function planGroupAgain(uint16 taker) internal {
+        Order memory order = orders[taker];
+        uint256 person = somebodyElse(order.account);
+        enter(listMaker(person, order.market, 1 - order.side, order.priceTicks, order.sizeLots), taker, order.sizeLots);
     }
 
     function orderLike() internal returns (Order memory order) {
