@@ -40,7 +40,7 @@ FILLS_PER_BATCH_MAX: Final = 100
 ORDERS_PER_BATCH_MAX: Final = 200
 """Two of its own for every fill."""
 FILLS_PER_IMMEDIATE_ORDER_MAX: Final = 40
-"""The fills of an immediate order share one batch; this many with makers in used slots fit BATCH_GAS_MAX."""
+"""The fills of an immediate order share one batch, whose gas usually ends them earlier: see `BatchRules`."""
 assert FILLS_PER_IMMEDIATE_ORDER_MAX <= FILLS_PER_BATCH_MAX
 BATCH_GAS_MAX: Final = 1_400_000
 """Under half of a 3M-gas block, so that two batches share one and neither waits for an empty one."""

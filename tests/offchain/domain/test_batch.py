@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from offchain.domain.batch import PACKED_RULES, BatchFill, BatchRules, EpochHeader, SettlementBatch, batch_gas_max
 from offchain.domain.keccak import keccak
-from offchain.domain.limits import BATCH_GAS_MAX, FILLS_PER_IMMEDIATE_ORDER_MAX
+from offchain.domain.limits import BATCH_GAS_MAX
 
 ROOT = st.binary(min_size=32, max_size=32).map(lambda raw: "0x" + raw.hex())
 NUMBER = st.integers(0, 2**64 - 1)
@@ -28,10 +28,10 @@ def test_a_batch() -> None:
     assert SettlementBatch(1, 7, (), (fill, fill)).last == 8
 
 
-def test_the_largest_group_fits_a_batch() -> None:
-    """Of packed batches if no slot is fresh, and of those before with 13 makers."""
-    most = FILLS_PER_IMMEDIATE_ORDER_MAX
-    assert PACKED_RULES.gas(most + 1, most) <= BATCH_GAS_MAX
+def test_what_fits_a_batch() -> None:
+    """Of packed batches a fill of fresh slots, and twenty of used ones; of those before, what an order takes at most."""
+    assert PACKED_RULES.gas(2, 1, fresh_slots=2) <= BATCH_GAS_MAX
+    assert PACKED_RULES.gas(21, 20) <= BATCH_GAS_MAX
     assert BatchRules().gas(14, 13) <= BATCH_GAS_MAX
 
 

@@ -135,7 +135,7 @@ def test_the_fills_of_a_resting_order_may_cross_batches() -> None:
         {"batch_rules": msgspec.structs.replace(PACKED_RULES, fills_max=FILLS_PER_BATCH_MAX + 1)},
         {"batch_rules": msgspec.structs.replace(PACKED_RULES, gas_per_fill=-1)},
         {"batch_rules": PACKED_RULES, "batch_gas_max": PACKED_RULES.gas(2, 1, fresh_slots=2) - 1},
-        {"batch_gas_max": VENUE.batch_rules.gas(MOST + 1, MOST) - 1},
+        {"batch_gas_max": VENUE.batch_rules.gas(2, 1) - 1},
         {"batch_interval_millis": -1},
         {"maker_fee_ppm": -2_501},
         {"maker_fee_ppm": 10_001},
@@ -174,16 +174,16 @@ def use_slots(bench: Bench, count: int) -> None:
     settle_everything(bench)
 
 
-def fresh_makers_that_fit(bench: Bench) -> int:
+def makers_that_fit(bench: Bench, *, are_fresh: bool) -> int:
     rules, count = PACKED_RULES, 0
-    while rules.gas(count + 2, count + 1, fresh_slots=count + 2) <= bench.engine.batches.gas_max:
+    while rules.gas(count + 2, count + 1, fresh_slots=(count + 2) * are_fresh) <= bench.engine.batches.gas_max:
         count += 1
-    return count
+    return min(count, FILLS_PER_IMMEDIATE_ORDER_MAX)
 
 
 def test_an_immediate_order_stops_at_the_gas_of_a_batch() -> None:
     bench = packed_market(FILLS_PER_IMMEDIATE_ORDER_MAX + 5)
-    fits = fresh_makers_that_fit(bench)
+    fits = makers_that_fit(bench, are_fresh=True)
     assert 0 < fits < FILLS_PER_IMMEDIATE_ORDER_MAX
     bench.place(BOB, BUY, 1_000, 1_000, tif=IOC)
     assert len(bench.all(FillMatched)) == fits
@@ -193,21 +193,23 @@ def test_an_immediate_order_stops_at_the_gas_of_a_batch() -> None:
     assert bench.engine.batches.decided_batch == 1
 
 
-def test_used_slots_make_room_for_all_its_fills() -> None:
+def test_used_slots_make_room_for_more_of_its_fills() -> None:
     bench = packed_market(0)
+    fits = makers_that_fit(bench, are_fresh=False)
+    assert makers_that_fit(bench, are_fresh=True) < fits
     use_slots(bench, FILLS_PER_IMMEDIATE_ORDER_MAX + 5)
     before = bench.engine.batches.last_batch
     for number in range(FILLS_PER_IMMEDIATE_ORDER_MAX + 5):
         bench.place(ALICE, SELL, 100 + number, 1, slot=1 + number)
     bench.place(BOB, BUY, 1_000, 1_000, tif=IOC)
-    assert len(bench.all(FillMatched)) == FILLS_PER_IMMEDIATE_ORDER_MAX
+    assert len(bench.all(FillMatched)) == fits
     settle_everything(bench)
     assert bench.engine.batches.decided_batch == before + 1
 
 
 def test_a_fill_or_kill_order_needs_the_gas_of_a_batch() -> None:
     bench = packed_market(FILLS_PER_IMMEDIATE_ORDER_MAX)
-    fits = fresh_makers_that_fit(bench)
+    fits = makers_that_fit(bench, are_fresh=True)
     bench.place(BOB, BUY, 1_000, fits + 1, tif=FOK)
     assert bench.all(FillMatched) == []
     bench.place(BOB, BUY, 1_000, fits, tif=FOK)
