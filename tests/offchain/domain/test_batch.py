@@ -29,7 +29,7 @@ def test_a_batch() -> None:
 
 
 def test_what_fits_a_batch() -> None:
-    """Of packed batches a fill of fresh slots, and twenty of used ones; of those before, what an order takes at most."""
+    """Of packed batches a fill of fresh slots, and twenty of used ones; of those before, what an order takes."""
     assert PACKED_RULES.gas(2, 1, fresh_slots=2) <= BATCH_GAS_MAX
     assert PACKED_RULES.gas(21, 20) <= BATCH_GAS_MAX
     assert BatchRules().gas(14, 13) <= BATCH_GAS_MAX
