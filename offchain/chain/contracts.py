@@ -71,7 +71,7 @@ class Settlement:
     register_agent = Function(f"registerAgent({AGENT_TERMS})")
     register_agent_for = Function(f"registerAgentFor(address,{AGENT_TERMS},uint256,bytes)")
     revoke_agent = Function("revokeAgent(address,address)")
-    agent_of = Function("agentOf(address,address,uint32)", "bool", "uint128", "uint32")
+    agent_of = Function("agentOf(address,address,uint32)", "bool", "uint256", "uint256")
     list_market = Function("listMarket(uint32,address,uint128,uint64,string)")
     last_fill = Function("lastFill()", "uint64")
     market_of = Function("marketOf(uint32)", "(address,uint128,uint64)")

@@ -83,6 +83,14 @@ def test_two_lanes_run_side_by_side_and_each_is_printed_whole(
     assert between.count("1 passed") == 1, "one part's lines are between the other's"
 
 
+def test_what_the_lanes_need_runs_before_them(tmp_path: Path) -> None:
+    mark = tmp_path / "made"
+    make = f"from pathlib import Path\ndef test_a(): Path({str(mark)!r}).touch()\n"
+    need = f"from pathlib import Path\ndef test_a(): assert Path({str(mark)!r}).exists()\n"
+    lanes = [runner.dataclasses.replace(pytest_part(tmp_path, f"lane_{lane}", need), lane=lane) for lane in (0, 1)]
+    assert runner.run_all([*lanes, runner.dataclasses.replace(pytest_part(tmp_path, "first", make), lane=-1)]) == 0
+
+
 def test_a_failure_in_a_lane_fails_the_whole(tmp_path: Path) -> None:
     bad = runner.dataclasses.replace(pytest_part(tmp_path, "bad", FAILING), lane=1)
     assert runner.run_all([pytest_part(tmp_path, "good", PASSING), bad]) == 1
