@@ -79,17 +79,22 @@ def orders_of(fill: Fill | AmmFill) -> tuple[Order, ...]:
 
 
 @cache
-def error_entries() -> dict[str, dict[str, Any]]:
-    """Every custom error by name; of two with one name the first."""
+def error_entries() -> dict[bytes, dict[str, Any]]:
+    """Every custom error by selector: two contracts may have different ones of the same name."""
     artifacts = load_artifacts(ROOT, CONTRACTS).values()
-    errors = (entry for artifact in reversed(artifacts) for entry in artifact.abi if entry["type"] == "error")
-    return {entry["name"]: entry for entry in errors}
+    return {selector_of(entry): entry for artifact in artifacts for entry in artifact.abi if entry["type"] == "error"}
+
+
+def selector_of(entry: dict[str, Any]) -> bytes:
+    """First four bytes of what reverts with this custom error."""
+    kinds = ",".join(item["type"] for item in entry["inputs"])
+    return keccak(f"{entry['name']}({kinds})".encode())[:4]
 
 
 def containers() -> dict[str, ContractContainer]:
     """The contracts by name. Each also knows the errors of the others: what it calls reverts through it."""
     artifacts = load_artifacts(ROOT, CONTRACTS)
-    errors = error_entries()
+    errors = {entry["name"]: entry for entry in reversed(error_entries().values())}
     made = {}
     for name, artifact in artifacts.items():
         own = {entry.get("name") for entry in artifact.abi if entry["type"] == "error"}
@@ -434,12 +439,12 @@ def decoded(failure: ContractLogicError) -> tuple[str, dict[str, Any]]:
         reverted = literal_eval(message)
     else:
         return message, {}
-    for entry in error_entries().values():
-        kinds = [item["type"] for item in entry["inputs"]]
-        if keccak(f"{entry['name']}({','.join(kinds)})".encode())[:4] == reverted[:4]:
-            values = [
-                to_checksum_address(value) if kind == "address" else value
-                for kind, value in zip(kinds, decode(kinds, reverted[4:]), strict=True)
-            ]
-            return entry["name"], {item["name"]: value for item, value in zip(entry["inputs"], values, strict=True)}
-    return message, {}
+    entry = error_entries().get(reverted[:4])
+    if entry is None:
+        return message, {}
+    kinds = [item["type"] for item in entry["inputs"]]
+    values = [
+        to_checksum_address(value) if kind == "address" else value
+        for kind, value in zip(kinds, decode(kinds, reverted[4:]), strict=True)
+    ]
+    return entry["name"], {item["name"]: value for item, value in zip(entry["inputs"], values, strict=True)}
