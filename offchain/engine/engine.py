@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import assert_never
 
-from offchain.domain.batch import BatchRules, SettlementBatch
+from offchain.domain.batch import ONE_FILL, BatchRules, SettlementBatch
 from offchain.domain.command import (
     AdvanceTime,
     CancelAll,
@@ -334,7 +334,7 @@ def _is_schedule(maker_fee_ppm: int, taker_fee_ppm: int) -> bool:
 
 def _are_rules(rules: BatchRules) -> bool:
     """Nothing costs less than nothing, and no batch is longer than the packed form takes."""
-    gas = (rules.gas_base, rules.gas_per_order, rules.gas_per_fresh_slot, rules.gas_per_fill, rules.gas_per_amm_fill)
+    gas = [getattr(rules, name) for name in rules.__struct_fields__ if name.startswith("gas_")]
     return rules.fills_max <= FILLS_PER_BATCH_MAX and all(0 <= figure < 2**63 for figure in gas)
 
 
@@ -347,7 +347,7 @@ def _is_sane(venue: OpenVenue) -> bool:
         and venue.batch_interval_millis >= 0
         and _are_rules(rules)
         and 1 <= fills <= rules.fills_max
-        and rules.gas(2, 1, fresh_slots=2) <= gas_max
+        and rules.gas(2, 1, fresh_slots=2, items=ONE_FILL) <= gas_max
         and are_operators(venue.operators)
         and venue.listed_state is not MarketState.DELISTED
     )

@@ -16,6 +16,7 @@ from offchain.domain.limits import SETTLEMENT_MILLIS_PER_FILL
 from offchain.domain.order import TimeInForce
 from offchain.domain.units import Address
 from offchain.engine.ledger import AmmLegs, Legs
+from offchain.engine.load import Load, Row
 from offchain.engine.orders import Ticket
 
 NEVER: Final = 2**63
@@ -57,10 +58,17 @@ class Terms(NamedTuple):
 class Fill:
     """A match that the chain has not decided yet: of two orders (`Legs`), or one and a pair (`AmmLegs`, no maker)."""
 
-    __slots__ = ("at", "is_taken_back", "legs", "maker", "number", "state", "taker", "terms")
+    __slots__ = ("at", "is_taken_back", "legs", "maker", "number", "rows", "state", "taker", "terms")
 
     def __init__(
-        self, number: int, at: int, maker: Ticket | None, taker: Ticket, terms: Terms, legs: Legs | AmmLegs
+        self,
+        number: int,
+        at: int,
+        maker: Ticket | None,
+        taker: Ticket,
+        terms: Terms,
+        legs: Legs | AmmLegs,
+        rows: Sequence[Row] = (),
     ) -> None:
         self.number = number
         self.at = at
@@ -68,6 +76,8 @@ class Fill:
         self.taker = taker
         self.terms = terms
         self.legs = legs
+        self.rows = rows
+        """The balances of the legs as they were before the match; empty unless the venue's rules ask."""
         self.state = FillState.MATCHED
         self.is_taken_back = False
 
@@ -100,9 +110,8 @@ class Backlog:
         "interval",
         "last_batch",
         "last_fill",
-        "open_amm_fills",
+        "load",
         "open_first",
-        "orders",
         "pools",
         "rules",
         "unsettled",
@@ -122,10 +131,8 @@ class Backlog:
         self.decided_batch = 0
         self.open_first = 1
         """The first fill of the open batch, which may have none yet."""
-        self.orders: dict[int, bool] = {}
-        """The distinct orders of the open batch by sequence, and whether their slots are fresh."""
-        self.open_amm_fills = 0
-        """How many fills of the open batch are with pairs."""
+        self.load = Load(rules)
+        """What the open batch holds."""
         self.pools: dict[Address, int] = {}
         """The undecided fill with the pair of a base token."""
         self.deadline = NEVER
@@ -150,10 +157,10 @@ class Backlog:
     def add(self, fills: Sequence[Fill]) -> list[BatchClosed]:
         """Takes fills that must share a batch, in match order; returns the batches that this closed."""
         closed = []
-        orders = self.orders | {ticket.sequence: ticket.is_fresh for fill in fills for ticket in fill.tickets}
-        open_count, amm_fills = fills[0].number - self.open_first, sum(fill.maker is None for fill in fills)
-        amm_fills += self.open_amm_fills
-        if open_count and not self._fits(orders, open_count + len(fills), amm_fills):
+        open_count, load = fills[0].number - self.open_first, self.load.copy()
+        for fill in fills:
+            load.add(fill.tickets, fill.rows, is_amm=fill.maker is None)
+        if open_count and not self._fits(load):
             closed.append(self.close(fills[0].number - 1))
             open_count = 0
         if open_count == 0:
@@ -163,17 +170,14 @@ class Backlog:
             self.last_fill = fill.number
             self.unsettled[fill.number] = fill
             self.open_up(fill)
-        if not self._fits(self.orders, self.last_fill - self.open_first + 2, self.open_amm_fills):
+        if not self._fits(self.load, more=1):
             closed.append(self.close(self.last_fill))
         return closed
 
     def open_up(self, fill: Fill) -> None:
         """Counts a fill to the open batch."""
-        for ticket in fill.tickets:
-            self.orders[ticket.sequence] = ticket.is_fresh
-        if fill.maker is None:
-            self.open_amm_fills += 1
-            self.occupy(fill)
+        self.load.add(fill.tickets, fill.rows, is_amm=fill.maker is None)
+        self.occupy(fill)
 
     def occupy(self, fill: Fill) -> None:
         """The pair of an undecided fill is busy."""
@@ -190,8 +194,7 @@ class Backlog:
         self.batches[batch.batch] = batch
         self.last_batch = batch.batch
         self.open_first = last + 1
-        self.orders.clear()
-        self.open_amm_fills = 0
+        self.load = Load(self.rules)
         self.deadline = NEVER
         return BatchClosed(batch=batch.batch, first=batch.first, last=batch.last)
 
@@ -230,10 +233,10 @@ class Backlog:
             return [fill]
         return [other for other in self.unsettled.values() if other.taker.sequence == fill.taker.sequence]
 
-    def _fits(self, orders: dict[int, bool], fills: int, amm_fills: int) -> bool:
-        rules = self.rules
-        gas = rules.gas(len(orders), fills, amm_fills, sum(orders.values()))
-        return fills <= rules.fills_max and gas <= self.gas_max
+    def _fits(self, load: Load, more: int = 0) -> bool:
+        """`more` fills of what is counted already."""
+        gas = load.gas + more * self.rules.gas_per_fill
+        return load.fills + more <= self.rules.fills_max and gas <= self.gas_max
 
 
 def _tickets(fills: Iterable[Fill]) -> Iterable[Ticket]:

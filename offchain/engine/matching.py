@@ -4,37 +4,43 @@ Invariant: no match outside either limit, never more than is left of either orde
 resting order is taken out instead (expire maker). It knows no balances: whoever takes a match moves the money.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
-from offchain.domain.batch import BatchRules
 from offchain.domain.order import Side
 from offchain.engine.book import Book
+from offchain.engine.load import Load, Row
 from offchain.engine.orders import Ticket
 
 
 class Room:
     """How many more makers a taker may meet: by count, and by the gas of a batch that holds nothing but its fills."""
 
-    __slots__ = ("gas", "makers", "per_fresh_slot", "per_maker")
+    __slots__ = ("_gas_max", "_load", "_rows", "makers")
 
-    def __init__(self, makers: int, gas: int = 0, per_maker: int = 0, per_fresh_slot: int = 0) -> None:
+    def __init__(
+        self,
+        makers: int,
+        load: Load | None = None,
+        gas_max: int = 0,
+        rows: Callable[[Ticket], Sequence[Row]] | None = None,
+    ) -> None:
+        """`load` has the taker already; `rows` says which balances of a maker a match changes."""
         self.makers = makers
-        self.gas = gas
-        self.per_maker = per_maker
-        self.per_fresh_slot = per_fresh_slot
-
-    @classmethod
-    def of_a_batch(cls, taker: Ticket, makers: int, gas_max: int, rules: BatchRules) -> "Room":
-        """For a taker whose fills must share a batch."""
-        gas = gas_max - rules.gas(orders=1, fills=0, fresh_slots=taker.is_fresh)
-        return cls(makers, gas, rules.gas_per_order + rules.gas_per_fill, rules.gas_per_fresh_slot)
+        self._load = load
+        self._gas_max = gas_max
+        self._rows = rows
 
     def admit(self, maker: Ticket) -> bool:
         """Takes the room for a match with `maker`, if there is any."""
-        gas = self.gas - self.per_maker - (self.per_fresh_slot if maker.is_fresh else 0)
-        if not self.makers or gas < 0:
+        if not self.makers:
             return False
-        self.makers, self.gas = self.makers - 1, gas
+        if self._load is not None:
+            load = self._load.copy()
+            load.add((maker,), self._rows(maker) if self._rows is not None else (), is_amm=False)
+            if load.gas > self._gas_max:
+                return False
+            self._load = load
+        self.makers -= 1
         return True
 
 

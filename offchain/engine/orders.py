@@ -111,6 +111,7 @@ class Account:
     __slots__ = (
         "address",
         "approvals",
+        "cancels",
         "client_ids",
         "closed",
         "locked",
@@ -134,6 +135,8 @@ class Account:
         self.closed: OrderedDict[Digest, ClosedOrder] = OrderedDict()
         self.rejected: OrderedDict[Digest, OrderRejected] = OrderedDict()
         self.client_ids: dict[str, Digest] = {}
+        self.cancels = 0
+        """How often it cancelled on chain: known only where the venue's rules make a difference of that."""
         self.approvals = 0
         """How many countersignatures are open."""
         self.locked = 0

@@ -101,6 +101,18 @@ _RULES = [
     "gas_per_amm_fill",
     "is_fok_whole",
 ]
+_ITEMIZED = [
+    "gas_per_resting",
+    "gas_per_row",
+    "gas_per_fresh_row",
+    "gas_per_request",
+    "gas_per_row_beside_request",
+    "gas_per_look",
+    "gas_per_market",
+    "gas_per_agent",
+    "gas_per_proof",
+]
+_LOAD = ["fresh_rows", "requests", "looks"]
 _LOSS = ["index", "new_index", "shortfall"]
 _FLOW = ["deposits", "withdrawals", "minted", "burned", "locked"]
 _BALANCE = ["settled", "pending", "owed", "held", "leaving", "requested"]
@@ -166,7 +178,7 @@ def _read(
     state, later = State(), later or {}
     if venue is not None:
         operators, listed_state = later.get("venue", ((), MarketState.ACTIVE))
-        rules = BatchRules(**dict(zip(_RULES, later["batch_rules"], strict=True)) if "batch_rules" in later else {})
+        rules = _read_rules(later)
         new: dict[str, Any] = {"operators": tuple(operators), "listed_state": MarketState(listed_state)}
         new["batch_rules"] = rules
         state.venue = OpenVenue(**dict(zip(_VENUE, venue, strict=True)), **new)
@@ -211,6 +223,14 @@ def _later(state: State) -> dict[str, Any]:
         found["amm_legs"] = [_leg_row(state.amm_legs[fill]) for fill in sorted(state.amm_legs)]
     if state.venue is not None and state.venue.batch_rules != BatchRules():
         found["batch_rules"] = [getattr(state.venue.batch_rules, name) for name in _RULES]
+    cancels = [(address, state.accounts[address].cancels) for address in sorted(state.accounts)]
+    if any(count for _, count in cancels):
+        found["cancels"] = [(address, count) for address, count in cancels if count]
+    if state.backlog.rules.is_itemized:
+        found["itemized_rules"] = [getattr(state.backlog.rules, name) for name in _ITEMIZED]
+        if state.backlog.load.fills:
+            load = state.backlog.load
+            found["load"] = [getattr(load, name) for name in _LOAD], sorted(load.rows)
     if state.loss is not None:
         found["loss"] = _texts(state.loss, _LOSS)
     if state.operators:
@@ -239,6 +259,13 @@ def _read_later(state: State, later: dict[str, Any]) -> None:
             markets=tuple(markets),
             is_revoked=is_revoked,
         )
+    for address, count in later.get("cancels", ()):
+        state.account(address).cancels = count
+    if "load" in later:
+        counts, rows = later["load"]
+        for name, count in zip(_LOAD, counts, strict=True):
+            setattr(state.backlog.load, name, count)
+        state.backlog.load.rows = dict.fromkeys(map(tuple, rows))
     if "loss" in later:
         state.loss = IndexLowered(**dict(zip(_LOSS, map(int, later["loss"]), strict=True)))
     for address, slots in later.get("settled_slots", ()):
@@ -254,6 +281,11 @@ def _read_later(state: State, later: dict[str, Any]) -> None:
         values = dict(zip(_REQUESTED, fields, strict=True)) | dict(zip(_REQUESTED_BIG, map(int, amounts), strict=True))
         requested = MarketRequested(**values)
         state.requested[requested.market] = requested
+
+
+def _read_rules(later: dict[str, Any]) -> BatchRules:
+    rules = dict(zip(_RULES, later["batch_rules"], strict=True)) if "batch_rules" in later else {}
+    return BatchRules(**rules, **dict(zip(_ITEMIZED, later.get("itemized_rules", ()), strict=False)))
 
 
 def _agent_row(agent: AgentChanged) -> Row:

@@ -21,7 +21,8 @@ from offchain.domain.units import Digest, fee_up
 from offchain.engine.admission import AMM, Admission, admit
 from offchain.engine.book import Book
 from offchain.engine.fills import Fill, Terms
-from offchain.engine.ledger import AmmLegs, Legs
+from offchain.engine.ledger import AmmLegs, Balance, Legs
+from offchain.engine.load import Load, Row, rows_of
 from offchain.engine.matching import Room, cross, is_fillable
 from offchain.engine.orders import Account, Ticket
 from offchain.engine.state import State
@@ -157,7 +158,7 @@ def _accept(state: State, command: PlaceOrder, digest: Digest, admission: Admiss
     )
     balance = state.ledger.of(account.address, book.market.base_token if order.side else state.quote_token)
     ticket = Ticket(order, command.signature, accepted, account, balance, per_lot)
-    ticket.is_fresh = bool(state.backlog.rules.gas_per_fresh_slot) and order.nonce >> 48 not in account.settled_slots
+    ticket.is_fresh = _is_slot_fresh(state, ticket)
     state.ledger.hold(balance, per_lot * order.size_lots)
     state.orders.add(ticket)
     state.events.append(accepted)
@@ -177,10 +178,23 @@ def _accept(state: State, command: PlaceOrder, digest: Digest, admission: Admiss
             state.expire_at(ticket)
 
 
+def _is_slot_fresh(state: State, ticket: Ticket) -> bool:
+    """An immediate order has no slot: where balances are told apart, its word is the balance's."""
+    rules, slot = state.backlog.rules, ticket.order.nonce >> 48
+    if not rules.gas_per_fresh_slot or (rules.is_itemized and not slot):
+        return False
+    return slot not in ticket.account.settled_slots
+
+
+def _rows(state: State, balances: tuple[Balance, ...]) -> tuple[Row, ...]:
+    """What is known of these balances before a match, if the venue's rules ask."""
+    return rows_of(balances, state.accounts, state.quote_token) if state.backlog.rules.is_itemized else ()
+
+
 def _cross(state: State, book: Book, taker: Ticket, is_immediate: bool) -> None:
-    if taker.order.time_in_force == TimeInForce.FOK and not is_fillable(book, taker, _room(state, taker)):
+    if taker.order.time_in_force == TimeInForce.FOK and not is_fillable(book, taker, _room(state, book, taker)):
         return
-    room = _room(state, taker) if is_immediate else Room(FILLS_PER_RESTING_ORDER_MAX)
+    room = _room(state, book, taker) if is_immediate else Room(FILLS_PER_RESTING_ORDER_MAX)
     _mark(state, book)
     group: list[Fill] = []
     for maker, lots in cross(book, taker, room):
@@ -198,11 +212,19 @@ def _cross(state: State, book: Book, taker: Ticket, is_immediate: bool) -> None:
         state.events.extend(state.backlog.add(group))
 
 
-def _room(state: State, taker: Ticket) -> Room:
+def _room(state: State, book: Book, taker: Ticket) -> Room:
     """The fills of an immediate order share a batch: it takes no more than fits one."""
     assert state.venue is not None
-    most = state.venue.fills_per_immediate_order_max
-    return Room.of_a_batch(taker, most, state.backlog.gas_max, state.backlog.rules)
+    backlog, ledger = state.backlog, state.ledger
+    tokens = state.quote_token, book.market.base_token
+
+    def rows(ticket: Ticket) -> tuple[Row, ...]:
+        return _rows(state, tuple(ledger.of(ticket.account.address, token) for token in tokens))
+
+    load = Load(backlog.rules)
+    load.add_order(taker)
+    load.add_rows((*rows(taker), *_rows(state, (ledger.of(state.venue.fee_account, state.quote_token),))))
+    return Room(state.venue.fills_per_immediate_order_max, load, backlog.gas_max, rows)
 
 
 def _trade_with_pool(state: State, book: Book, taker: Ticket) -> None:
@@ -216,6 +238,7 @@ def _trade_with_pool(state: State, book: Book, taker: Ticket) -> None:
     if quote is None:
         return
     legs = amm_legs(state, book, taker, lots, (quote, fee_up(quote, ppm)))
+    rows = _rows(state, legs.balances)
     state.ledger.match_amm(legs, taker.hold_per_lot * lots)
     taker.remaining = 0
     state.epoch_volume += quote
@@ -234,7 +257,7 @@ def _trade_with_pool(state: State, book: Book, taker: Ticket) -> None:
             taker_fee=legs.fee,
         )
     )
-    state.events.extend(state.backlog.add((Fill(number, state.at, None, taker, Terms(lots, 0, ppm), legs),)))
+    state.events.extend(state.backlog.add((Fill(number, state.at, None, taker, Terms(lots, 0, ppm), legs, rows),)))
 
 
 def _match(state: State, book: Book, maker: Ticket, taker: Ticket, lots: int, number: int) -> Fill:
@@ -247,6 +270,7 @@ def _match(state: State, book: Book, maker: Ticket, taker: Ticket, lots: int, nu
     maker_fee, taker_fee = fee_up(notional, maker_ppm), fee_up(notional, taker_ppm)
     legs = fill_legs(state, book, maker, taker, lots, (notional, maker_fee, taker_fee))
     buyer = maker if maker.order.side == Side.BUY else taker
+    rows = _rows(state, legs.balances)
     state.ledger.match(legs, buyer.hold_per_lot * lots)
     state.epoch_volume += notional
     state.events.append(
@@ -267,7 +291,7 @@ def _match(state: State, book: Book, maker: Ticket, taker: Ticket, lots: int, nu
             taker_fee=taker_fee,
         )
     )
-    return Fill(number, state.at, maker, taker, Terms(lots, maker_ppm, taker_ppm), legs)
+    return Fill(number, state.at, maker, taker, Terms(lots, maker_ppm, taker_ppm), legs, rows)
 
 
 def fill_legs(state: State, book: Book, maker: Ticket, taker: Ticket, lots: int, money: tuple[int, int, int]) -> Legs:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from laws import check
 from naive import Naive
-from scene import ALICE, BASE, BASE_ATOMS, BOB, CAROL, FEES, PACKED_VENUE, QUOTE, QUOTE_ATOMS, START, TREASURY
+from scene import ALICE, BASE, BASE_ATOMS, BOB, CAROL, FEES, ITEMIZED_VENUE, QUOTE, QUOTE_ATOMS, START, TREASURY
 
 from offchain.domain.command import (
     AdvanceTime,
@@ -55,7 +55,7 @@ class Venue(RuleBasedStateMachine):
 
     @initialize()
     def open(self) -> None:
-        self.do(PACKED_VENUE)
+        self.do(ITEMIZED_VENUE)
         self.chain.register(BASE)
         self.chain.list_market(1, BASE, BASE_ATOMS, QUOTE_ATOMS, "BASE-USDC")
         self.chain.pairs[BASE] = [1_000 * BASE_ATOMS, 1_000 * 1_000 * QUOTE_ATOMS]
