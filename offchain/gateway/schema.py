@@ -28,9 +28,10 @@ from offchain.domain.market import Market, parse_atoms, parse_decimal
 from offchain.domain.order import Flags, Kind, Order, Side, TimeInForce
 from offchain.domain.units import PPM, Address, Digest, Ticks
 from offchain.gateway.failures import ApiError, Code, invalid, undecodable
+from offchain.security.signatures import canonical
 
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
-_SIGNATURE = re.compile(r"0x[0-9a-fA-F]{130}")
+_SIGNATURE = re.compile(r"0x(?:[0-9a-fA-F]{130}|[0-9a-fA-F]{128})")
 _DIGEST = re.compile(r"0x[0-9a-fA-F]{64}")
 _INTEGER = re.compile(r"0|[1-9][0-9]{0,77}")
 _CLIENT_ORDER_ID = re.compile(r"[0-9A-Za-z._:-]*")
@@ -268,10 +269,12 @@ def checksummed(address: str) -> str:
 
 
 def parse_signature(text: str) -> bytes:
+    """65 bytes, also of one that came in the 64 of ERC-2098: both are one signature, and are kept as one."""
     if not _SIGNATURE.fullmatch(text):
-        message = "signature is not 65 bytes as 0x-hex"
-        raise ApiError(Code.INVALID_SIGNATURE, message, {"field": "signature", "remedy": "r, s and v: 130 digits"})
-    return bytes.fromhex(text[2:])
+        message = "signature is not 65 or 64 bytes as 0x-hex"
+        remedy = "r, s and v: 130 digits; or r and vs: 128"
+        raise ApiError(Code.INVALID_SIGNATURE, message, {"field": "signature", "remedy": remedy})
+    return canonical(bytes.fromhex(text[2:]))
 
 
 def parse_digest(text: str) -> Digest:

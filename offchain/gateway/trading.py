@@ -249,7 +249,7 @@ class Trading:
         signature = schema.parse_signature(request.signature)
         hashed = eip712.withdraw_digest(self._vault_separator, wanted)
         signer = await self.authenticate(wanted.account, hashed, signature)
-        known = self._approvals.find(wanted.account, wanted.nonce, request.signature)
+        known = self._approvals.find(wanted)
         if known is not None:
             return self._approvals.answer(known, token, replayed=True)
         self._require_funded(wanted.account)
@@ -263,7 +263,7 @@ class Trading:
             as_cxpt=wanted.as_cxpt,
             nonce=wanted.nonce,
             deadline=wanted.deadline,
-            signature=request.signature.lower(),
+            signature="0x" + signature.hex(),
             signer=signer,
         )
         return await self._approve(command, token, {"digest": "0x" + hashed.hex()})
