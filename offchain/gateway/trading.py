@@ -22,6 +22,7 @@ from offchain.domain.units import ZERO_ADDRESS, Address, Digest
 from offchain.gateway import present, schema
 from offchain.gateway.approvals import Approvals
 from offchain.gateway.failures import ApiError, Code, invalid
+from offchain.gateway.faults import fault_of
 from offchain.gateway.ingress import Ingress
 from offchain.gateway.metrics import Metrics
 from offchain.gateway.outcome import answered_digest, fold_order
@@ -154,7 +155,7 @@ class Trading:
             data |= {"makerFeePpm": self._model.maker_fee_ppm, "takerFeePpm": self._model.taker_fee_ppm}
         elif reason in (RejectReason.POST_ONLY_VENUE, RejectReason.CANCEL_ONLY_VENUE):
             data |= {"state": str(self._model.venue_state), "reason": self._model.venue_reason}
-        return ApiError(reason, WORDS[reason], data)
+        return self._refusal(reason, check.command, receipt["timestamp"], data)
 
     def _tradable(self, account: Address, market: Market, side: Side) -> Answer:
         tokens = {token.address: token for token in self._tokens.all()}
@@ -224,7 +225,7 @@ class Trading:
         (ack,) = await self._submit([command], {"digest": order.digest})
         after = self._model.order(order.digest) or order
         answer = {"order": present.order_json(after, self._model.markets[order.market].market)}
-        self._require_done(ack, answer)
+        self._require_done(ack, command, answer)
         return {"ok": True, "seq": ack.sequence, **answer}
 
     def _require_funded(self, account: Address) -> None:
@@ -234,7 +235,7 @@ class Trading:
 
     async def _cancel_all(self, command: CancelAll) -> Answer:
         (ack,) = await self._submit([command])
-        self._require_done(ack, {})
+        self._require_done(ack, command, {})
         closed = [event.digest for event in ack.events if isinstance(event, OrderClosed)]
         return {"ok": True, "seq": ack.sequence, "canceled": closed}
 
@@ -297,7 +298,7 @@ class Trading:
 
     async def _approve(self, command: RequestApproval, token: Token, unknown: Answer) -> Answer:
         (ack,) = await self._submit([command], unknown)
-        self._require_done(ack, {})
+        self._require_done(ack, command, {})
         return self._approvals.answer(self._approvals.keep(ack), token, replayed=False)
 
     # --- shared ---
@@ -305,7 +306,7 @@ class Trading:
     async def submit_one(self, command: Command) -> Ack:
         """A durable ack of a command that was not rejected."""
         (ack,) = await self._submit([command])
-        self._require_done(ack, {})
+        self._require_done(ack, command, {})
         return ack
 
     def market(self, symbol: str) -> MarketView:
@@ -356,10 +357,19 @@ class Trading:
         await self._model.reached(max(ack.sequence for ack in acks), READ_YOUR_WRITES_SECONDS)
         return acks
 
-    def _require_done(self, ack: Ack, data: Answer) -> None:
+    def _require_done(self, ack: Ack, command: Command, data: Answer) -> None:
         for event in ack.events:
             if isinstance(event, CommandRejected):
-                raise ApiError(event.reason, WORDS[event.reason], {"seq": ack.sequence, **data})
+                raise self._refusal(event.reason, command, ack.at, {"seq": ack.sequence, **data})
+
+    def _refusal(self, reason: RejectReason, command: Command, at: int, data: Answer) -> ApiError:
+        """In words; of a parameter that will not do, with its name."""
+        quote = self._tokens.all()[0]
+        fault: Answer = {}
+        if reason is RejectReason.INVALID_PARAMETER:
+            fault = fault_of(command, at, quote.address, quote.decimals, quote.symbol)
+        words = f"{fault['field']} is not acceptable" if fault else WORDS[reason]
+        return ApiError(reason, words, data | fault)
 
 
 def _unavailable() -> ApiError:
