@@ -38,7 +38,6 @@ contract CommitmentInvariantsTest is Test {
         }
     }
 
-    /// forge-config: default.invariant.depth = 40
     function invariant_I11_epochs_are_append_only_and_only_leaves_are_proved() public view {
         crowd.check();
     }
