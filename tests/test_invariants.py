@@ -49,3 +49,21 @@ def test_a_row_names_what_carries_its_number_only() -> None:
     for number, row in rows().items():
         for name, _ in NAMED.findall(row):
             assert not name.startswith("invariant") or f"_{number}_" in name, f"{number}: {name}"
+
+
+FEWER = re.compile(r"((?:^ *///.*\n)+) *function (test\w+)\(", re.MULTILINE)
+RUNS = re.compile(r"forge-config: (default|fuzz)\.fuzz\.runs = (\d+)")
+
+
+def test_fewer_runs_have_a_reason_and_ten_times_as_many_in_make_fuzz() -> None:
+    """What a test says of its own runs holds for every profile that it does not name."""
+    found = 0
+    for file in FORGE.glob("*.sol"):
+        for comment, name in FEWER.findall(file.read_text()):
+            runs = {profile: int(number) for profile, number in RUNS.findall(comment)}
+            if not runs:
+                continue
+            found += 1
+            assert runs["fuzz"] >= 10 * runs["default"] >= 1_000, name
+            assert re.search(r"Fewer\s+runs", comment), f"{name} does not say why it has fewer runs"
+    assert found

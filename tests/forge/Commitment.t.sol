@@ -197,7 +197,6 @@ contract CommitmentTest is Test {
         commitment.commit(header);
     }
 
-    /// forge-config: default.fuzz.runs = 128
     function testFuzz_verifyCommand(uint256 count, uint256 position) public {
         count = bound(count, 1, 70);
         position = bound(position, 0, count - 1);
