@@ -80,14 +80,6 @@ contract OrderbookCommitment is IOrderbookCommitment, TwoStepAdmin, EIP712 {
         return super._revokeRole(role, account);
     }
 
-    /// @dev keccak256(abi.encode(header)): its ten words are one after the other already.
-    function _hash(Header memory header) private pure returns (bytes32 hash) {
-        // solhint-disable-next-line no-inline-assembly
-        assembly ("memory-safe") {
-            hash := keccak256(header, 320)
-        }
-    }
-
     /* VERIFICATION */
 
     /// @inheritdoc IOrderbookCommitment
