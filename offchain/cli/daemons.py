@@ -11,11 +11,11 @@ from offchain.chain.registry import load_registry
 from offchain.cli import options
 from offchain.cli.configuration import keeper_defaults
 from offchain.cli.keeper_flags import check_owners, keeper_flags, price_settings
+from offchain.cli.secrets import open_key
 from offchain.domain.errors import ConfigurationError
 from offchain.domain.limits import BLOCK_GAS_LIMIT
 from offchain.domain.units import Address
 from offchain.node import NodeSettings, run_node
-from offchain.security.keys import load_key
 
 MAX_FEE_GWEI = 1_000_000
 
@@ -90,7 +90,7 @@ def node(
         registry=load_registry(registry, chain_id),
         ops_url=options.ops_url(data, ops_url),
         history_url=options.history_url(data, history_url),
-        attestation_key=load_key(attestation_key, password_file).secret,
+        attestation_key=open_key(attestation_key, password_file).secret,
         host=host,
         port=port,
         operators=operators,
@@ -158,7 +158,7 @@ def keeper(
         rpc_urls=tuple(url.strip() for url in rpc.split(",")),
         registry=load_registry(registry, chain_id),
         ops_url=options.ops_url(data, ops_url),
-        key=load_key(key, password_file).secret if key is not None else b"",
+        key=open_key(key, password_file).secret if key is not None else b"",
         poll_millis=poll_millis,
         metrics_host=metrics_host,
         metrics_port=metrics_port,

@@ -10,6 +10,7 @@ import msgspec
 
 from offchain.cli import options
 from offchain.cli.exchange import ask
+from offchain.cli.tables import plain
 from offchain.client import HooatsClient, Quote
 
 
@@ -42,7 +43,7 @@ def list_markets(api: str, as_json: bool) -> None:
     for row in rows:
         steps = f"  tick {row['tickSize']}  lot {row['lotSize']}" if "tickSize" in row else ""
         pool = f"  AMM {row['pool']['price'] or 'empty'}" if row.get("pool") else ""
-        click.echo(f"{row['symbol']}  {row['state']}{steps}{pool}")
+        click.echo(f"{plain(row['symbol'])}  {row['state']}{steps}{pool}")
     if not rows:
         click.echo("no markets yet")
 
