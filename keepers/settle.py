@@ -318,7 +318,7 @@ class Settler:
         cause = f"{last.reason or reason}{name_order(cut_batch(batch, places[bad]), last)}"
         raise TransactionFailed(
             f"fill {fill} sinks batch {batch.batch} (fills {batch.first} to {batch.last}): {cause}",
-            remedy=f"Take it back with a RefuseFill of fill {fill}, then start the keeper again",
+            remedy=f"`hooats market take-back {fill} --reason …` with an operator's key, then start the keeper again",
         )
 
     async def _try_part(self, batch: SettlementBatch, fills: int) -> Trial:
@@ -330,7 +330,7 @@ class Settler:
         try:
             return settle_calldata(batch, self._fee_account)
         except InvalidInput as error:
-            remedy = error.remedy or "Take the fill back with a RefuseFill, then start the keeper again"
+            remedy = error.remedy or "Take the fill back (`hooats market take-back`), then start the keeper again"
             raise TransactionFailed(f"batch {batch.batch}: {error.message}", remedy=remedy) from error
 
     def _note(self, ended: Sequence[Transaction]) -> None:

@@ -288,6 +288,16 @@ class HooatsClient:
         market: Json = (await self._send("POST", "/v1/admin/markets", body, session=True))["market"]
         return market
 
+    async def withdraw_market(self, symbol: str) -> None:
+        """Of an operator: a market that was asked for and is not listed yet is not wanted any more."""
+        await self._send("POST", "/v1/admin/markets", {"action": "withdraw", "symbol": symbol}, session=True)
+
+    async def take_back_fill(self, fill: int, reason: str) -> list[str]:
+        """Of an operator: a matched fill that sinks its batch. Answers with all that went with it."""
+        body = {"fill": str(fill), "reason": reason}
+        taken: list[str] = (await self._send("POST", "/v1/admin/fills", body, session=True, retry=False))["takenBack"]
+        return taken
+
     # --- money ---
 
     async def withdraw(

@@ -29,6 +29,7 @@ from offchain.domain.command import (
     SetMarketState,
     SetOperators,
     SetVenueState,
+    WithdrawMarket,
 )
 from offchain.domain.eip712 import domain_separator
 from offchain.domain.event import (
@@ -49,7 +50,7 @@ from offchain.engine.book import Book
 from offchain.engine.fills import NEVER, Backlog
 from offchain.engine.gate import Gate
 from offchain.engine.ledger import Ledger
-from offchain.engine.markets import are_operators, request_market, set_market_state, set_operators
+from offchain.engine.markets import are_operators, request_market, set_market_state, set_operators, withdraw_market
 from offchain.engine.observing import observe_block, observe_log, observe_pool
 from offchain.engine.orders import Account
 from offchain.engine.pools import Pool
@@ -119,6 +120,8 @@ class Engine:
                 set_operators(state, command.operators)
             case RequestMarket():
                 request_market(state, command)
+            case WithdrawMarket():
+                withdraw_market(state, command)
             case SetVenueState():
                 self._set_venue_state(command)
             case OpenVenue():

@@ -11,11 +11,12 @@ from math import gcd
 from typing import Final
 
 from offchain.domain.chainlog import MarketListed
-from offchain.domain.command import RequestMarket, SetMarketState
+from offchain.domain.command import RequestMarket, SetMarketState, WithdrawMarket
 from offchain.domain.event import (
     CloseReason,
     MarketRequested,
     MarketStateChanged,
+    MarketWithdrawn,
     OperatorsChanged,
     RejectReason,
 )
@@ -70,6 +71,21 @@ def request_market(state: State, command: RequestMarket) -> None:
         requested = MarketRequested(market=_free_number(state), **fields)
         state.requested[requested.market] = requested
         state.events.append(requested)
+
+
+def withdraw_market(state: State, command: WithdrawMarket) -> None:
+    """One MarketWithdrawn, or a CommandRejected. The list keeper may be at work on it: if the chain lists it after all,
+    it begins as every market does."""
+    if command.by not in state.operators:
+        state.reject(RejectReason.NOT_AN_OPERATOR)
+    elif command.market not in state.requested or command.market in state.withdrawn:
+        state.reject(RejectReason.UNKNOWN_MARKET)
+    elif command.market in state.books:
+        state.reject(RejectReason.MARKET_EXISTS)
+    else:
+        state.withdrawn[command.market] = None
+        symbol = state.requested[command.market].symbol
+        state.events.append(MarketWithdrawn(market=command.market, symbol=symbol, by=command.by))
 
 
 def set_market_state(state: State, command: SetMarketState) -> None:
@@ -144,6 +160,8 @@ def _is_taken(state: State, command: RequestMarket) -> bool:
         # The chain's log does not say what the synth is called: h and the base, as everywhere in this venue.
         names |= {base, f"h{base}"}
     for requested in state.requested.values():
+        if requested.market in state.withdrawn:
+            continue
         names |= {_base_symbol(requested.symbol), requested.synth_symbol.casefold()}
     return _base_symbol(command.symbol) in names or command.synth_symbol.casefold() in names
 

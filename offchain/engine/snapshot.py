@@ -245,6 +245,8 @@ def _later(state: State) -> dict[str, Any]:
     venue = state.venue
     if venue is not None and (venue.operators or venue.listed_state is not MarketState.ACTIVE):
         found["venue"] = (venue.operators, venue.listed_state)
+    if state.withdrawn:
+        found["withdrawn"] = sorted(state.withdrawn)
     return found
 
 
@@ -277,6 +279,7 @@ def _read_later(state: State, later: dict[str, Any]) -> None:
         state.amm_legs[leg.fill] = leg
     for number, *row in later.get("pools", ()):
         state.pools[number] = Pool.from_row(row)
+    state.withdrawn = dict.fromkeys(later.get("withdrawn", ()))
     for fields, amounts in later.get("requested", ()):
         values = dict(zip(_REQUESTED, fields, strict=True)) | dict(zip(_REQUESTED_BIG, map(int, amounts), strict=True))
         requested = MarketRequested(**values)

@@ -62,6 +62,7 @@ class State:
         "taker_fee_ppm",
         "tokens",
         "venue",
+        "withdrawn",
     )
 
     def __init__(self) -> None:
@@ -89,6 +90,8 @@ class State:
         """The AMM pair of a market, as last observed."""
         self.requested: dict[int, MarketRequested] = {}
         """Every market that an operator asked for, listed by now or not: its symbols stay taken."""
+        self.withdrawn: dict[int, None] = {}
+        """Those of them that nobody wants any more: only their numbers stay taken."""
         self.books: dict[int, Book] = {}
         self.changed_books: list[Book] = []
         self.ledger = Ledger()

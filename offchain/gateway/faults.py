@@ -5,7 +5,7 @@ Invariant: it asks the engine's own checks, so that it never names a field that 
 
 from typing import Any, Final
 
-from offchain.domain.command import Command, PlaceOrder, RequestApproval, RequestMarket
+from offchain.domain.command import Command, PlaceOrder, RefuseFill, RequestApproval, RequestMarket
 from offchain.domain.limits import (
     CLIENT_ORDER_ID_BYTES_MAX,
     COLLATERAL_PERCENT_MAX,
@@ -48,6 +48,7 @@ REMEDIES: Final = {
     "initialPercent": f"Above maintenancePercent, at most {COLLATERAL_PERCENT_MAX}",
     "maintenancePercent": f"At least {COLLATERAL_PERCENT_MIN}",
     "bonusPercent": "From 1, and 100 + bonusPercent below maintenancePercent",
+    "fill": "It is taken back already",
     "quorum": f"1 to {QUORUM_MAX}",
     "maxAgeSeconds": f"1 to {PRICE_AGE_SECONDS_MAX}",
     "maxMovePpmPerMinute": f"1 to {PPM}",
@@ -63,6 +64,8 @@ def fault_of(command: Command, at: int, quote: Address, quote_decimals: int, quo
         name = flaw_of_approval(command, command.token == quote) or ("deadline" if is_too_far(command, at) else "")
     elif isinstance(command, RequestMarket):
         name = flaw_of_request(command, quote_decimals, quote_symbol)
+    elif isinstance(command, RefuseFill):
+        name = "fill"
     if not name:
         return {}
     field = WIRE.get(name) or _camel(name)

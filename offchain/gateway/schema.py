@@ -117,13 +117,21 @@ class ApprovalRequest(Wire, frozen=True, kw_only=True):
     as_cxpt: bool = False
 
 
+class TakeBackRequest(Wire, frozen=True, kw_only=True):
+    """An operator takes a matched fill back that sinks its batch; `reason` is journaled and told to both sides."""
+
+    fill: str | int
+    reason: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+
+
 class MarketRequest(Wire, frozen=True, kw_only=True):
     """An operator's word on a market. `create` needs every field, the others take `action` and `symbol` only.
+    `withdraw` is for a market that was asked for and is not listed yet.
 
     `lotSize`, `tickSize` and `ceiling` (most synth in debt) are decimal strings of whole tokens.
     """
 
-    action: Literal["create", "resume", "pause", "delist", "cancel_only", "post_only"]
+    action: Literal["create", "withdraw", "resume", "pause", "delist", "cancel_only", "post_only"]
     symbol: str
     synth: str | None = None
     name: str | None = None
@@ -170,6 +178,7 @@ _DECODERS: dict[type[Wire], Callable[[bytes], Any]] = {
         WithdrawRequest,
         ApprovalRequest,
         MarketRequest,
+        TakeBackRequest,
     )
 }
 

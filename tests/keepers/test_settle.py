@@ -247,7 +247,7 @@ async def test_the_fill_that_sinks_its_batch_is_named(bench: Bench, chain: Local
     put(ops, good, bad, matcher.batch())
     with pytest.raises(TransactionFailed, match=r"fill 9 sinks batch 2 \(fills 3 to 11\): LimitCrossed\(6\)") as caught:
         await bench.steps(chain, 40)
-    assert "RefuseFill of fill 9" in caught.value.remedy
+    assert "take-back 9" in caught.value.remedy
     assert last_fill(chain, venue) == 2
 
 
