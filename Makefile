@@ -4,7 +4,7 @@
 PYTHON := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format compile docs fuzz gas gas-update slither coverage mutate prove lock clean
+.PHONY: help setup demo test lint format compile docs fuzz bench gas gas-update slither coverage mutate prove lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -32,6 +32,10 @@ compile: setup ## compile the contracts with forge and with ape
 
 fuzz: setup ## property tests with many more inputs; SEED=n repeats a run
 	@$(PYTHON) toolchain/run_parts.py fuzz $(PARTS)
+
+bench: setup ## compare speed with other engines and with the machine; PARTS="engines stages", WORKLOADS="mixed all", FLOW=file, SEED=n, ROUNDS=n
+	@toolchain/setup bench
+	@$(PYTHON) -m bench all $(if $(PARTS),--parts $(PARTS)) $(if $(WORKLOADS),--workloads $(WORKLOADS)) $(if $(FLOW),--flow '$(FLOW)') $(if $(SEED),--seed '$(SEED)') $(if $(ROUNDS),--rounds '$(ROUNDS)')
 
 gas: setup ## measure the gas of the Gas tests again, and compare it with tests/forge/gas.snapshot
 	@$(PYTHON) toolchain/run_parts.py test gas

@@ -48,6 +48,7 @@ def run(adapter: Adapter, operations: list[Operation], patience: float = 0.0) ->
         answers = adapter.play(calls)
         playing.stop()
         adapter.take(answers)
+        del calls, answers  # not while the clock runs
         at += len(part)
         if patience and playing.wall > patience:
             break

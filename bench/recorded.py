@@ -64,7 +64,8 @@ def _changes(path: Path) -> Iterator[Change]:
     number = 0
     try:
         with opener(path, "rb") as lines:
-            for number, line in enumerate(lines, 1):
+            for line in lines:
+                number += 1
                 _, _, text = line.partition(b" ")
                 message: dict[str, Any] = json.loads(text)
                 content = message.get("data", message)
@@ -75,7 +76,7 @@ def _changes(path: Path) -> Iterator[Change]:
                         for price, size in content[key]:
                             yield Change(False, side, Decimal(price), Decimal(size))
     except (OSError, EOFError, ValueError, ArithmeticError, KeyError, TypeError, AttributeError) as error:
-        raise BadFlow(f"{path}, line {number + 1}: {error!r}") from error
+        raise BadFlow(f"{path}, line {number}: {error!r}") from error
 
 
 def _finest(values: Iterator[Decimal]) -> Decimal:

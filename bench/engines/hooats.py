@@ -58,7 +58,8 @@ class Engine(Adapter):
             self.reached[number] = START + self.sequence
         nonce = make_nonce(slot, START + self.sequence)
         force = TimeInForce.IOC if kind == TAKE else TimeInForce.GTC
-        order = Order(account, 0, market + 1, Side(side), Kind.LIMIT, force, 0, Ticks(price), Lots(size), Ticks(0), MAX_FEE_PPM, nonce, 0)
+        limits = Ticks(price), Lots(size), Ticks(0)
+        order = Order(account, 0, market + 1, Side(side), Kind.LIMIT, force, 0, *limits, MAX_FEE_PPM, nonce, 0)
         return order.to_frame()
 
     def play(self, calls: Any) -> Sequence[Any]:
