@@ -7,6 +7,7 @@ import sys
 
 PARTS = {
     "engines": "bench.compare",
+    "stages": "bench.stages",
 }
 
 
