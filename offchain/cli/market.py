@@ -109,6 +109,8 @@ def create(
         "maxMovePpmPerMinute": max_move,
     }
     requested = ask(api, key, password_file, lambda client: client.create_market(symbol, terms), sends=True)
+    if quorum == 1:
+        click.echo("hooats: warning: with --quorum 1 one posting key makes the price", err=True)
     words = f"{symbol} is asked for as market {requested['market']}; the list keeper brings it on chain"
     click.echo(json.dumps(requested) if as_json else words)
 
