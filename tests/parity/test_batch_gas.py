@@ -18,12 +18,13 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from local_chain import ADMIN, BASE_PER_LOT, LocalChain, address_of, deploy, key_of, open_pool
 from test_ledger import BATCH_GAS, BLOCK_GAS, FOK, GTC, IOC, MINT, Exchange
 
+from offchain.chain.abi import Function
 from offchain.chain.contracts import Settlement, SynthFactory, Vault, settle_calldata
 from offchain.domain.batch import ITEMIZED_RULES, SettlementBatch, SignedOrder
 from offchain.domain.command import AdvanceTime, CancelOrder, ObservePool, OpenVenue, PlaceOrder
 from offchain.domain.eip712 import bulk_digest, bulk_proof, bulk_root, order_digest
 from offchain.domain.event import OrderRejected
-from offchain.domain.limits import BATCH_GAS_MAX, EXIT_DELAY_SECONDS
+from offchain.domain.limits import BATCH_GAS_MAX, BLOCK_GAS_LIMIT, EXIT_DELAY_SECONDS
 from offchain.domain.order import Flags, Kind, Order, Side, TimeInForce, make_nonce
 from offchain.domain.units import Address, Lots, Ticks
 from offchain.engine.fills import Backlog
@@ -295,6 +296,50 @@ def test_pairs_of_known_strangers_in_one_batch(real: Measured) -> None:
         for used, bound in real.settle_all():
             assert used <= bound <= BATCH_GAS_MAX
     assert longest >= 21
+
+
+APPLY = Function("applySettlement(address,address[],uint256[])")
+
+
+def turn_against(venue: Measured, name: str, gets: Address) -> None:
+    """Everything that an account can do between match and settlement to make its order dearer: what it is to get, it
+    has none of any more; it asks for the rest, and cancels in every way."""
+    account, chain = address_of(name), venue.chain
+    balance = venue.engine.ledger.find(account, gets)
+    assert balance is not None
+    accounts = [account, address_of("accomplice")]
+    moved = [-balance.settled << 48 & 2**256 - 1, balance.settled << 48]
+    chain.send(venue.venue.settlement, venue.venue.vault, APPLY.encode(gets, accounts, moved))
+    for token in (venue.venue.usdc, venue.venue.synth):
+        chain.send(account, venue.venue.vault, Vault.request_withdrawal.encode(token, 1, account))
+    chain.send(account, venue.venue.settlement, Settlement.cancel_all.encode(venue.clock + 1))
+    chain.send(account, venue.venue.settlement, Settlement.cancel.encode(make_nonce(1, venue.clock + 1)))
+    chain.mine()
+
+
+def test_whatever_traders_do_after_the_match_a_block_takes_the_batch(real: Measured) -> None:
+    """No estimate can know it. Unused slots are made used before, so that as many pairs as ever come together."""
+    makers, takers = PEOPLE[:60:2], PEOPLE[1:60:2]
+    for name in PEOPLE[:60]:
+        real.supply(name, BUY, 1, both=True)
+    real.chain.fund(real.venue.settlement)
+    real.chain.mine()
+    real.hear()
+    for settles in (True, False):
+        for maker, taker in zip(makers, takers, strict=True):
+            real.order(maker, SELL, 1)
+            real.order(taker, BUY, 1)
+        if settles:
+            real.settle_all()
+    real.do(AdvanceTime(), 2_000)
+    number = real.engine.batches.decided_batch + 1
+    batch = real.engine.settlement_batch(number)
+    for maker, taker in zip(makers, takers, strict=True):
+        turn_against(real, maker, real.venue.usdc)
+        turn_against(real, taker, real.venue.synth)
+    calldata = settle_calldata(batch, real.venue.fee_account)
+    receipt = real.chain.do(address_of("settler"), real.venue.settlement, calldata, BATCH_GAS)
+    assert int(receipt["gasUsed"], 16) < BLOCK_GAS_LIMIT
 
 
 def test_exchanges_with_a_pool(measured: Measured) -> None:
