@@ -42,7 +42,8 @@ class Approvals:
         return None
 
     def answer(self, granted: ApprovalGranted, token: Token, *, replayed: bool) -> dict[str, Any]:
-        """Everything that the Vault's function needs; `deadline` in unix seconds."""
+        """Everything that the Vault's function needs; deadlines in unix seconds. Of locking and burning the owner has
+        no nonce and no deadline: they are 0."""
         return {
             "ok": True,
             "approval": {
@@ -55,6 +56,8 @@ class Approvals:
                 "asCxpt": granted.as_cxpt,
                 "nonce": str(granted.nonce),
                 "deadline": granted.deadline,
+                "ownerNonce": str(granted.owner_nonce),
+                "ownerDeadline": granted.owner_deadline,
                 "signature": self._signatures.get(granted.nonce) or None,
             },
             "seq": granted.nonce,

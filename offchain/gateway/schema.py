@@ -108,13 +108,19 @@ class WithdrawRequest(Wire, frozen=True, kw_only=True):
 
 
 class ApprovalRequest(Wire, frozen=True, kw_only=True):
-    """Asks for the countersignature of a debit that the owner sends himself."""
+    """Asks for the countersignature of a debit that the owner sends himself.
+
+    Of a withdrawal it is over all that he will send: the last four fields are those of his `Withdraw`. The others have
+    none of them.
+    """
 
     purpose: Literal["withdraw", "lock", "burn"]
     token: str
     amount: Any
     destination: str = ""
     as_cxpt: bool = False
+    nonce: str | int = 0
+    deadline: Uint40 = 0
 
 
 class TakeBackRequest(Wire, frozen=True, kw_only=True):

@@ -277,8 +277,11 @@ class Trading:
         destination = ZERO_ADDRESS
         if request.purpose == "withdraw":
             destination = schema.parse_address(request.destination, "destination")
-        elif request.destination or request.as_cxpt:
-            message = f"{request.purpose} has no destination"
+            if not request.deadline:
+                message = "a withdrawal has a deadline of its own, which is countersigned"
+                raise ApiError(Code.INVALID_FIELD, message, {"field": "deadline"})
+        elif request.destination or request.as_cxpt or request.nonce or request.deadline:
+            message = f"{request.purpose} has no destination, nonce or deadline of its own"
             raise ApiError(Code.INVALID_FIELD, message, {"field": "destination"})
         self._require_funded(account)
         self._ingress.take_account(account)
@@ -289,8 +292,8 @@ class Trading:
             amount=schema.parse_amount(request.amount, token.decimals),
             destination=destination,
             as_cxpt=request.as_cxpt,
-            nonce=0,
-            deadline=0,
+            nonce=schema.parse_integer(request.nonce, 256, "nonce"),
+            deadline=request.deadline,
             signature="",
             signer=account,
         )

@@ -64,8 +64,8 @@ contract VaultOutflowTest is Fixture {
         vm.expectRevert(abi.encodeWithSelector(IVault.UnknownToken.selector, address(cxpt)));
         vault.setOutflowCap(address(cxpt), 5);
         vm.expectRevert();
-        vault.setOutflowCap(address(usdc), 2 ** 104);
-        vault.setOutflowCap(address(usdc), 2 ** 104 - 1);
+        vault.setOutflowCap(address(usdc), 2 ** 96);
+        vault.setOutflowCap(address(usdc), 2 ** 96 - 1);
         vm.prank(alice);
         vm.expectRevert();
         vault.setOutflowCap(address(usdc), 5);
@@ -99,11 +99,11 @@ contract VaultOutflowTest is Fixture {
 
     /// @dev Whatever is asked for, and whenever: no 60 minutes let out more than twice the cap, no moment more than once.
     function testFuzz_no_hour_lets_out_more_than_twice_the_cap(
-        uint104 perHour,
+        uint96 perHour,
         uint16[12] memory waits,
         uint96[12] memory wanted
     ) public {
-        perHour = uint104(bound(perHour, 1, 1e12));
+        perHour = uint96(bound(perHour, 1, 1e12));
         vault.setOutflowCap(address(usdc), perHour);
         uint256[12] memory times;
         uint256[12] memory amounts;
@@ -120,7 +120,10 @@ contract VaultOutflowTest is Fixture {
             if (amount == 0) continue;
             take(address(usdc), amount);
             amounts[i] = amount;
-            vm.assertEq(leftOf(address(usdc)), left - amount);
+            // Rounded so that never more is left, by a part of a second's worth at most.
+            uint256 leftNow = leftOf(address(usdc));
+            vm.assertLe(leftNow, left - amount);
+            vm.assertLe(left - amount - leftNow, perHour / (256 * 1 hours) + 1);
         }
         for (uint256 from; from < 12; ++from) {
             uint256 sum;

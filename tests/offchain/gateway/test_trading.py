@@ -229,6 +229,17 @@ async def test_approvals_of_lock_and_burn(venue) -> None:
             await client.approval("burn", "BTC", "5", destination=BOB.address)
 
 
+async def test_approvals_of_withdrawals_are_over_all_that_the_owner_sends(venue) -> None:
+    async with venue.client() as client:
+        first, second = [await client.approval("withdraw", "USDC", "5", destination=BOB.address) for _ in range(2)]
+        assert (first.purpose, first.destination, first.as_cxpt) == ("withdraw", BOB.address, False)
+        assert int(first.owner_nonce) < int(second.owner_nonce)
+        assert first.owner_deadline > time.time()
+        body = {"purpose": "withdraw", "token": "USDC", "amount": "5", "destination": BOB.address}
+        with pytest.raises(Refused, match="deadline of its own"):
+            await client._send("POST", "/v1/vault/approvals", body, session=True, retry=False)
+
+
 # --- the sequencer goes away ---
 
 
