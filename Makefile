@@ -15,7 +15,7 @@ setup: ## make .venv and node_modules as locked (nothing to do when they are the
 demo: setup ## the whole journey on a local chain; STAY=1 leaves it running, FLOW=file plays a file of orders, SEED=n another flow
 	@$(PYTHON) -m demo $(if $(STAY),--stay) $(if $(FLOW),--flow '$(FLOW)') $(if $(SEED),--seed '$(SEED)') $(if $(ORDERS),--orders '$(ORDERS)') $(if $(FOLDER),--folder '$(FOLDER)')
 
-test: setup ## all tests; PARTS="forge ape-embedded ape-foundry python" runs some
+test: setup ## all tests; PARTS="forge invariants python pure" runs some
 	@$(PYTHON) toolchain/run_parts.py test $(PARTS)
 
 lint: setup ## all checks that run nothing; PARTS="mypy imports" runs some

@@ -1,6 +1,6 @@
 """Engine, naive twin, chain and ghost side by side, driven by Hypothesis: small histories that shrink to a few steps.
 
-`make fuzz` tells fifty times as many of them. At the end of each the operator is dead or lives, and everybody leaves.
+At the end of each the operator is dead or lives, and everybody leaves.
 """
 
 import contextlib
@@ -280,5 +280,9 @@ class Venue(RuleBasedStateMachine):
 
 TestVenue = Venue.TestCase
 TestVenue.settings = settings(
-    stateful_step_count=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much], deadline=None
+    # More than of other properties: two hundred histories, ten thousand in `make fuzz`.
+    max_examples=2 * settings.default.max_examples,
+    stateful_step_count=60,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+    deadline=None,
 )
