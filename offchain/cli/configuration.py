@@ -55,6 +55,8 @@ class Configuration(NamedTuple):
     tables: Tables
     values: int
     mistakes: tuple[ConfigurationError, ...] = ()
+    is_named: bool = True
+    """False: it was found where the command was run."""
 
 
 class Setting(NamedTuple):
@@ -72,6 +74,7 @@ def load_configuration(file: Path | None, root: click.Group, *, is_checked: bool
     `ConfigurationError` names the file, the key or value that is wrong, and what would be right: of the first mistake,
     unless `is_checked`.
     """
+    is_named = file is not None
     if file is None:
         if not DEFAULT_FILE.is_file():
             return Configuration(None, {}, 0)
@@ -82,7 +85,7 @@ def load_configuration(file: Path | None, root: click.Group, *, is_checked: bool
     tables, mistakes = reader.tables(content), tuple(reader.mistakes)
     if mistakes and not is_checked:
         raise first_of(mistakes)
-    return Configuration(file, tables, reader.values, mistakes)
+    return Configuration(file, tables, reader.values, mistakes, is_named)
 
 
 def first_of(mistakes: tuple[ConfigurationError, ...]) -> ConfigurationError:

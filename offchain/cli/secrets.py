@@ -11,7 +11,11 @@ from offchain.security.keys import Key, load_key
 def open_key(file: Path, password_file: Path | None) -> Key:
     """The private key in `file`; warns on standard error if it, or its password, is not its owner's alone."""
     key = load_key(file, password_file)
-    for path in (file, password_file):
-        if path is not None and path.stat().st_mode & OTHERS:
-            click.echo(f"hooats: warning: others can read {path}. chmod go= {path}", err=True)
+    for path in exposed(file, password_file):
+        click.echo(f"hooats: warning: others can read {path}. chmod go= {path}", err=True)
     return key
+
+
+def exposed(*files: Path | None) -> list[Path]:
+    """Those that are not their owner's alone."""
+    return [file for file in files if file is not None and file.stat().st_mode & OTHERS]

@@ -8,7 +8,8 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from offchain.cli.configuration import FILE_BYTES_MAX, load_configuration, redacted
+from offchain.cli import daemons
+from offchain.cli.configuration import FILE_BYTES_MAX, Configuration, load_configuration, redacted
 from offchain.cli.program import hooats
 from offchain.domain.errors import ConfigurationError
 
@@ -181,6 +182,25 @@ def test_a_file_that_nobody_named_is_told(tmp_path: Path, monkeypatch: pytest.Mo
     assert "configuration from" not in named.output
 
 
+def test_a_daemon_says_it_in_its_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With whatever else its operator should know; its standard error is JSON from the first line."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "hooats.toml").write_text("[node]\nport = 5")
+    key = tmp_path / "attestation.key"
+    key.write_text("11" * 32)
+    key.chmod(0o644)
+    monkeypatch.setattr(daemons, "load_registry", lambda *_: None)
+    monkeypatch.setattr(daemons, "run_node", lambda _: 0)
+    with pytest.raises(SystemExit):
+        hooats.main(["node", "--attestation-key", str(key)], standalone_mode=False)
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [(line["event"], line["level"]) for line in lines] == [("configuration", "info"), ("key", "warning")]
+    assert lines[0]["file"] == "hooats.toml" and lines[0]["named"] is False
+    assert lines[1]["reason"] == f"others can read {key}" and "11" * 32 not in str(lines)
+
+
 def test_a_file_that_others_may_have_written_must_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "hooats.toml"
@@ -195,7 +215,7 @@ def test_a_file_that_others_may_have_written_must_be_named(tmp_path: Path, monke
 
 def test_missing_file_is_an_error_and_a_missing_default_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert load_configuration(None, hooats) == (None, {}, 0, ())
+    assert load_configuration(None, hooats) == Configuration(None, {}, 0)
     with pytest.raises(ConfigurationError, match=r"other\.toml"):
         load_configuration(Path("other.toml"), hooats)
     (tmp_path / "hooats.toml").write_text("[node]\nport = 5")
