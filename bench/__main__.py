@@ -8,6 +8,8 @@ import sys
 PARTS = {
     "engines": "bench.compare",
     "stages": "bench.stages",
+    "instructions": "bench.instructions",
+    "growth": "bench.growth",
 }
 
 

@@ -7,11 +7,14 @@ same for every engine. The clock is this process's own time on the processor, an
 from __future__ import annotations
 
 import argparse
+import ctypes
 import gc
 import json
 import resource
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +38,25 @@ class Clock:
         self.wall += time.perf_counter() - self._wall
 
 
-def run(adapter: Adapter, operations: list[Operation], patience: float = 0.0) -> tuple[Clock, Clock, int]:
+Through = Callable[[Callable[[], Any]], Any]
+"""Calls what it is given."""
+
+
+def plainly(function: Callable[[], Any]) -> Any:
+    return function()
+
+
+def through_ffi(function: Callable[[], Any]) -> Any:
+    """From inside libffi's `ffi_call`, a symbol that every build exports: callgrind counts between its entry and its
+    return only (see `bench.instructions`)."""
+    found: list[Any] = []
+    ctypes.PYFUNCTYPE(None)(lambda: found.append(function()))()
+    return found[0]
+
+
+def run(
+    adapter: Adapter, operations: list[Operation], patience: float = 0.0, through: Through = plainly
+) -> tuple[Clock, Clock, int]:
     """(making, playing, operations played): fewer than all if playing took longer than `patience` seconds."""
     making, playing = Clock(), Clock()
     at, chunk = 0, adapter.chunk
@@ -45,7 +66,7 @@ def run(adapter: Adapter, operations: list[Operation], patience: float = 0.0) ->
         calls = adapter.make(part)
         making.stop()
         playing.start()
-        answers = adapter.play(calls)
+        answers = through(partial(adapter.play, calls))
         playing.stop()
         adapter.take(answers)
         del calls, answers  # not while the clock runs
@@ -55,7 +76,9 @@ def run(adapter: Adapter, operations: list[Operation], patience: float = 0.0) ->
     return making, playing, at
 
 
-def play(name: str, workload: Workload, policy: str = "off", patience: float = 0.0) -> dict[str, Any]:
+def play(
+    name: str, workload: Workload, policy: str = "off", patience: float = 0.0, through: Through = plainly
+) -> dict[str, Any]:
     """The result of one engine: seconds of making its orders and of playing, and the digest it reached."""
     adapter = engines.load(name, workload)
     try:
@@ -65,7 +88,7 @@ def play(name: str, workload: Workload, policy: str = "off", patience: float = 0
             gc.freeze()
             gc.disable()
         elsewhere = adapter.elsewhere()
-        making, playing, played = run(adapter, workload.operations, patience)
+        making, playing, played = run(adapter, workload.operations, patience, through)
         elsewhere = adapter.elsewhere() - elsewhere
         digest = adapter.digest()
     finally:
@@ -96,9 +119,11 @@ def main() -> int:
     parser.add_argument("file", type=Path)
     parser.add_argument("--gc", default="off", choices=("off", "default"))
     parser.add_argument("--patience", type=float, default=0.0, help="give up after so many seconds; 0: never")
+    parser.add_argument("--counted", action="store_true", help="play inside ffi_call, for callgrind")
     options = parser.parse_args()
+    through = through_ffi if options.counted else plainly
     try:
-        result = play(options.engine, Workload.load(options.file), options.gc, options.patience)
+        result = play(options.engine, Workload.load(options.file), options.gc, options.patience, through)
     except (ImportError, Absent) as missing:
         result = {"engine": options.engine, "missing": str(missing)}
     print(json.dumps(result))

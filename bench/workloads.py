@@ -327,11 +327,17 @@ WORKLOADS: dict[str, Callable[..., Workload]] = {
 }
 
 
+def code_hash(*more: Path) -> str:
+    """Of what makes workloads: what other code has stored is another one's."""
+    code = hashlib.sha256()
+    for path in (Path(__file__), Path(operations.__file__), *more):
+        code.update(path.read_bytes())
+    return code.hexdigest()[:12]
+
+
 def stored(folder: Path, name: str, seed: int, **sizes: int) -> Path:
     """The file of a generated workload, made if this code has not made it yet."""
-    code = hashlib.sha256(b"".join(path.read_bytes() for path in (Path(__file__), Path(operations.__file__))))
-    path = folder / code.hexdigest()[:12] / "-".join([name, str(seed), *map(str, sizes.values())])
-    path = path.with_suffix(".bin")
+    path = folder / code_hash() / ("-".join([name, str(seed), *map(str, sizes.values())]) + ".bin")
     if not path.exists():
         WORKLOADS[name](seed, **sizes).save(path)
     return path

@@ -8,6 +8,7 @@ the same slot, a TAKE is an IOC in slot 0. What was matched is settled between t
 from __future__ import annotations
 
 import struct
+from array import array
 from collections.abc import Sequence
 from typing import Any
 
@@ -36,8 +37,9 @@ class Engine(Adapter):
         self.venue = Venue(*self.people, workload.markets)
         self.sequence = 0
         self.settled = 0
-        self.reached: dict[int, int] = {}
-        """The last sequence that an order's slot has seen."""
+        last = max((operation.order for operation in workload.preload + workload.operations), default=0)
+        self.reached = array("Q", bytes(8 * (last + 1)))
+        """The last sequence that an order's slot has seen; taken at once, so that it does not count as growth."""
 
     @property
     def chunk(self) -> int:
@@ -53,7 +55,7 @@ class Engine(Adapter):
         account = self.people[side][number % self.workload.users]
         slot = 0 if kind == TAKE else number // self.workload.users + 1
         if kind == CANCEL:
-            return CANCEL_FRAME.pack(bytes.fromhex(account[2:]), make_nonce(slot, self.reached.pop(number)))
+            return CANCEL_FRAME.pack(bytes.fromhex(account[2:]), make_nonce(slot, self.reached[number]))
         if kind != TAKE:
             self.reached[number] = START + self.sequence
         nonce = make_nonce(slot, START + self.sequence)
