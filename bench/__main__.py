@@ -10,6 +10,7 @@ PARTS = {
     "stages": "bench.stages",
     "instructions": "bench.instructions",
     "growth": "bench.growth",
+    "load": "bench.load.main",
 }
 
 

@@ -1,6 +1,5 @@
 """The verdict on a count of instructions, and a count."""
 
-import os
 import shutil
 
 import pytest
@@ -27,13 +26,6 @@ def test_another_interpreter_is_not_compared() -> None:
     fits, told = instructions.verdict(5_000, {KEY: 1_000}, "3.12.1 x86_64 Clang")
     assert fits
     assert "no snapshot" in told
-
-
-@pytest.mark.skipif(shutil.which("valgrind") is None, reason="valgrind is not installed")
-@pytest.mark.skipif("BENCH_SLOW" not in os.environ, reason="half a minute under callgrind: set BENCH_SLOW")
-def test_a_count_repeats_itself() -> None:
-    first, second = (instructions.per_operation(200) for _ in range(2))
-    assert first == pytest.approx(second, rel=0.001)
 
 
 def test_without_valgrind_it_is_skipped_unless_required(
