@@ -2,7 +2,8 @@
 
 Open loop: a frame is due when its schedule says, whatever became of those before. Its latency counts from then, also if
 it had to wait because every connection had its window full: nothing is omitted because the venue was slow. Closed loop:
-a frame is due as soon as its connection has room, which finds out the capacity.
+a frame is due as soon as its connection has room, which finds out the capacity, and its latency counts from when it was
+sent.
 
 `lateness` is the generator's own: how long after its time a frame left although its connection had room.
 """
@@ -85,7 +86,8 @@ def drive(connections: Sequence[Connection], frames: Sequence[Frame]) -> Outcome
     by_socket = {connection.socket: connection for connection in connections}
     rooms = [connection.window for connection in connections]
     queues: list[deque[Frame]] = [deque() for _ in connections]
-    under_way: dict[int, Frame] = {}
+    under_way: dict[int, tuple[Frame, float]] = {}
+    """With the time from which it counts."""
     clock = time.perf_counter
     cpu, start = time.process_time(), clock()
     heard, upcoming = start, 0
@@ -93,9 +95,10 @@ def drive(connections: Sequence[Connection], frames: Sequence[Frame]) -> Outcome
     def send(frame: Frame, is_prompt: bool) -> None:
         at = frame.connection
         rooms[at] -= 1
-        under_way[frame.number] = frame
+        now = clock() - start
+        under_way[frame.number] = frame, frame.due or now
         if is_prompt and frame.due:
-            outcome.lateness.add(int((clock() - start - frame.due) * 1e6))
+            outcome.lateness.add(int((now - frame.due) * 1e6))
         connections[at].send(frame.number, frame.content)
 
     while upcoming < len(frames) or under_way:
@@ -116,9 +119,9 @@ def drive(connections: Sequence[Connection], frames: Sequence[Frame]) -> Outcome
         for socket in readable:
             connection = by_socket[socket]
             for number, results in connection.receive():
-                frame = under_way.pop(number)
+                frame, since = under_way.pop(number)
                 heard = clock()
-                micros = int((heard - start - frame.due) * 1e6) if frame.due else 0
+                micros = int((heard - start - since) * 1e6)
                 for is_accepted in results:
                     outcome.latency.add(micros)
                     if is_accepted:
@@ -131,6 +134,6 @@ def drive(connections: Sequence[Connection], frames: Sequence[Frame]) -> Outcome
         if clock() - heard > PATIENCE_SECONDS and under_way:
             break
     outcome.seconds, outcome.cpu_seconds = clock() - start, time.process_time() - cpu
-    outcome.unanswered = sum(frame.orders for frame in under_way.values())
+    outcome.unanswered = sum(frame.orders for frame, _ in under_way.values())
     outcome.unanswered += sum(frame.orders for queue in queues for frame in queue)
     return outcome

@@ -50,9 +50,11 @@ class Bench:
         self._sequence += -(-count // accounts) + 1
         return spoil(presigned(plan, count), self.options.spoil_every)
 
-    def run(self, via: str, per_frame: int, orders: Sequence[tuple[int, bytes]], rate: float = 0.0) -> Outcome:
-        """Closed loop without a rate (orders a second)."""
-        connections = self._connections(via)
+    def run(
+        self, via: str, per_frame: int, orders: Sequence[tuple[int, bytes]], rate: float = 0.0, alone: bool = False
+    ) -> Outcome:
+        """Closed loop without a rate (orders a second). `alone`: one frame at a time, on one connection."""
+        connections = self._connections(via, 1, 1) if alone else self._connections(via)
         try:
             due = poisson(rate / per_frame, len(orders) // per_frame + 1, self.options.seed) if rate else []
             frames = framed(connections, orders, per_frame, due)
@@ -65,9 +67,9 @@ class Bench:
             for connection in connections:
                 connection.socket.close()
 
-    def _connections(self, via: str) -> list[Connection]:
+    def _connections(self, via: str, count: int = 0, window: int = 0) -> list[Connection]:
         host, port = self.venue.host, self.venue.port
-        count, window = self.options.connections, self.options.window
+        count, window = count or self.options.connections, window or self.options.window
         if via == "rest":
             return [Rest(host, port) for _ in range(count * window)]
         return [WebSocket(host, port, window) for _ in range(count)]
@@ -77,22 +79,25 @@ def points(bench: Bench, options: argparse.Namespace) -> list[dict[str, Any]]:
     """One for every way in and size of frame, closed loop first."""
     found = []
     bench.run("ws", 1, bench.orders(WARM_UP))
+
+    def note(loop: str, outcome: Outcome, rate: float = 0.0) -> float:
+        summary = outcome.summary(rate or None)
+        achieved: float = summary["achieved"]
+        head = {"via": via, "per_frame": per_frame, "loop": loop, "recover_micros": recover * 1e6}
+        found.append({**head, "of_ceiling": achieved / ceiling, "spoilt": bench.spoilt, **summary})
+        return achieved
+
     for via in options.via:
         for per_frame in options.per_frame:
             recover = seconds_per_recovery(500)
-            outcome = bench.run(via, per_frame, bench.orders(options.orders))
-            summary = {**outcome.summary(), "spoilt": bench.spoilt}
-            capacity = summary["achieved"]
             ceiling = len(os.sched_getaffinity(0)) / recover
-            head = {"via": via, "per_frame": per_frame, "recover_micros": recover * 1e6, "ceiling": ceiling}
-            found.append({**head, "loop": "closed", "of_ceiling": capacity / ceiling, **summary})
+            if per_frame == 1:
+                note("one at a time", bench.run(via, 1, bench.orders(options.alone), alone=True))
+            capacity = note("closed", bench.run(via, per_frame, bench.orders(options.orders)))
             for share in options.shares:
                 rate = capacity * share
-                count = max(per_frame * 20, int(rate * options.seconds))
-                summary = bench.run(via, per_frame, bench.orders(count), rate).summary(rate)
-                summary["spoilt"] = bench.spoilt
-                of_ceiling = summary["achieved"] / ceiling
-                found.append({**head, "loop": "open", "share": share, "of_ceiling": of_ceiling, **summary})
+                orders = bench.orders(max(per_frame * 20, int(rate * options.seconds)))
+                note(f"open, {share:.0%} of capacity", bench.run(via, per_frame, orders, rate), rate)
     return found
 
 
@@ -105,17 +110,15 @@ def table(found: Sequence[dict[str, Any]]) -> str:
     ]
     for one in found:
         latency, lateness = one["latency_ms"], one["lateness_ms"]
-        is_open = one["loop"] == "open"
-        loop = f"open, {one['share']:.0%} of capacity" if is_open else "closed"
-        times = " / ".join(f"{latency[key]:.2f}" for key in ("p50", "p99", "p99.9", "max")) if is_open else ""
-        late = f"{lateness['p50']:.3f} / {lateness['p99']:.3f}" if is_open else ""
+        times = " / ".join(f"{latency[key]:.2f}" for key in ("p50", "p99", "p99.9", "max"))
+        late = f"{lateness['p50']:.3f} / {lateness['p99']:.3f}" if lateness["count"] else ""
         note = "" if one["valid"] else f"not valid: {one['offered']:,.0f}/s offered"
         if one["unanswered"]:
             note = f"void: {one['unanswered']} unanswered"
         elif one["refused"] != one["spoilt"]:
             note = f"void: {one['refused']} refused, {one['spoilt']} were spoilt"
         lines.append(
-            f"| {one['via']} | {one['per_frame']} | {loop} | {one['achieved']:,.0f} | {one['of_ceiling']:.3f} "
+            f"| {one['via']} | {one['per_frame']} | {one['loop']} | {one['achieved']:,.0f} | {one['of_ceiling']:.3f} "
             f"| {times} | {late} | {one['generator_cpu_share']:.2f} | {one['refused']} | {note} |"
         )
     return "\n".join(lines)
@@ -129,6 +132,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--window", type=int, default=4, help="frames under way on a connection")
     parser.add_argument("--accounts", type=int, default=200)
     parser.add_argument("--orders", type=int, default=20_000, help="of a closed loop")
+    parser.add_argument("--alone", type=int, default=1_000, help="orders that are sent one at a time")
     parser.add_argument("--seconds", type=float, default=20.0, help="of an open loop")
     parser.add_argument("--shares", type=float, nargs="*", default=[0.1, 0.5], help="of capacity, open loop")
     parser.add_argument("--crossing", type=float, default=0.0, help="share of orders that trade")

@@ -177,13 +177,12 @@ def test_a_closed_loop_answers_everything() -> None:
 
 
 def test_an_open_loop_counts_from_the_scheduled_time() -> None:
-    """One frame at a time, 20 ms each, all due at once: the last one is five times as late as the first."""
+    """One frame at a time, 20 ms each, all due at once: the last one is 80 ms later than the first."""
     connection = WebSocket("127.0.0.1", serving(answering(0.02)), window=1)
     frames = framed([connection], orders_of(5), 1, [0.001] * 5)
     outcome = drive([connection], frames)
     assert outcome.accepted == 5
-    assert outcome.latency.at(0.2) < 60_000
-    assert outcome.latency.largest >= 5 * 20_000 - 2_000
+    assert outcome.latency.largest - outcome.latency.at(0.2) >= 4 * 20_000 - 1_000
     assert outcome.lateness.count == 1, "the others waited for the venue, not for the generator"
 
 
@@ -241,8 +240,8 @@ def test_a_point_that_misses_a_spoilt_order_is_void() -> None:
         "loop": "closed",
         "achieved": 10.0,
         "of_ceiling": 0.5,
-        "latency_ms": {},
-        "lateness_ms": {},
+        "latency_ms": {"p50": 1.0, "p99": 2.0, "p99.9": 3.0, "max": 4.0, "count": 9},
+        "lateness_ms": {"count": 0},
         "generator_cpu_share": 0.1,
         "valid": True,
         "unanswered": 0,
