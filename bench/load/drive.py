@@ -26,12 +26,12 @@ SPIN_SECONDS = 0.0002
 
 
 class Frame(NamedTuple):
-    """`due` in seconds from the start."""
+    """`content` as it travels, `orders` as they were signed; `due` in seconds from the start."""
 
     number: int
     connection: int
     content: bytes
-    orders: int
+    orders: tuple[bytes, ...]
     due: float
 
 
@@ -45,6 +45,8 @@ class Outcome:
         self.seconds = 0.0
         self.cpu_seconds = 0.0
         self.unanswered = 0
+        self.answers: list[tuple[Frame, list[bool]]] = []
+        """Which orders of a frame were accepted."""
 
     def summary(self, offered: float | None = None) -> dict[str, Any]:
         """`achieved` counts answered orders a second; an open loop's point is valid from 0.99 of what was offered."""
@@ -75,7 +77,7 @@ def framed(
         if len(waiting[at]) == per_frame:
             number = len(found)
             content = connections[at].frame(number, waiting[at])
-            found.append(Frame(number, at, content, per_frame, due[number] if due else 0.0))
+            found.append(Frame(number, at, content, tuple(waiting[at]), due[number] if due else 0.0))
             waiting[at] = []
     return found
 
@@ -122,6 +124,7 @@ def drive(connections: Sequence[Connection], frames: Sequence[Frame]) -> Outcome
                 frame, since = under_way.pop(number)
                 heard = clock()
                 micros = int((heard - start - since) * 1e6)
+                outcome.answers.append((frame, results))
                 for is_accepted in results:
                     outcome.latency.add(micros)
                     if is_accepted:
@@ -134,6 +137,6 @@ def drive(connections: Sequence[Connection], frames: Sequence[Frame]) -> Outcome
         if clock() - heard > PATIENCE_SECONDS and under_way:
             break
     outcome.seconds, outcome.cpu_seconds = clock() - start, time.process_time() - cpu
-    outcome.unanswered = sum(frame.orders for frame, _ in under_way.values())
-    outcome.unanswered += sum(frame.orders for queue in queues for frame in queue)
+    outcome.unanswered = sum(len(frame.orders) for frame, _ in under_way.values())
+    outcome.unanswered += sum(len(frame.orders) for queue in queues for frame in queue)
     return outcome

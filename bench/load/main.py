@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import argparse
 import gc
+import json
 import os
 import time
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -34,6 +36,8 @@ class Bench:
         self._sequence = 0
         self.spoilt = 0
         """Orders of the last run that must be refused."""
+        self.accepted: list[tuple[str, str]] = []
+        """(account, nonce) of every order that was acknowledged."""
 
     def orders(self, count: int) -> list[tuple[int, bytes]]:
         """Never signed before; some of them spoilt."""
@@ -61,11 +65,20 @@ class Bench:
             self.spoilt = sum(frame.content.count(SPOILT) for frame in frames)
             gc.collect()
             gc.disable()
-            return drive(connections, frames)
+            outcome = drive(connections, frames)
+            self._remember(outcome)
+            return outcome
         finally:
             gc.enable()
             for connection in connections:
                 connection.socket.close()
+
+    def _remember(self, outcome: Outcome) -> None:
+        for frame, results in outcome.answers:
+            for body, is_accepted in zip(frame.orders, results, strict=True):
+                if is_accepted:
+                    order = json.loads(body)
+                    self.accepted.append((order["account"], order["nonce"]))
 
     def _connections(self, via: str, count: int = 0, window: int = 0) -> list[Connection]:
         host, port = self.venue.host, self.venue.port
@@ -124,6 +137,17 @@ def table(found: Sequence[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def durable(accepted: Sequence[tuple[str, str]], journaled: Sequence[tuple[str, str]]) -> str:
+    """Whether every order that was acknowledged is in the journal of the killed venue, once."""
+    counts = Counter(journaled)
+    lost = [order for order in accepted if counts[order] != 1]
+    if lost:
+        return (
+            f"NOT DURABLE: {len(lost):,} of {len(accepted):,} acknowledged orders are not in the journal exactly once"
+        )
+    return f"all {len(accepted):,} acknowledged orders are in the journal once, after SIGKILL"
+
+
 def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench load", description=__doc__)
     parser.add_argument("--via", nargs="*", default=["ws", "rest"], choices=["ws", "rest"])
@@ -141,12 +165,23 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--seed", type=int, default=7)
     options = parser.parse_args(arguments)
     with LoadedVenue(addresses(options.accounts), options.projector) as venue:
-        found = points(Bench(venue, options), options)
-    run = {"machine": machine.described(), "load": machine.load(), "options": vars(options), "points": found}
+        bench = Bench(venue, options)
+        found = points(bench, options)
+        venue.kill()
+        journaled, groups = venue.journaled()
+    verdict = durable(bench.accepted, journaled)
+    print(f"\n{verdict}; {groups:,} fdatasyncs, {len(journaled) / groups:.1f} orders each")
+    run = {
+        "machine": machine.described(),
+        "durable": verdict,
+        "load": machine.load(),
+        "options": vars(options),
+        "points": found,
+    }
     path = report.save("load", run)
     place = run["machine"]
     where = f"{place['cpu']}, commit {place['commit']}"
     print(f"\nload, fdatasync on, generator on the same {place['cores']} cores; {where}\n")
     print(table(found))
     print(f"\nall of it: {path.relative_to(machine.ROOT)}\n")
-    return 0
+    return 1 if verdict.startswith("NOT") else 0

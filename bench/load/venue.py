@@ -24,15 +24,20 @@ from websockets.sync.client import connect
 from bench import machine
 from bench.venue import BASE_ATOMS_PER_LOT, OPENING, QUOTE, QUOTE_ATOMS_PER_TICK_LOT, base_token
 from offchain.domain.chainlog import AnyChainLog, Deposited, MarketListed, SynthRegistered
+from offchain.domain.command import Codec
 from offchain.domain.eip712 import domain_separator
 from offchain.domain.market import Market
+from offchain.domain.order import ORDER_FRAME_BYTES, Order
 from offchain.domain.units import Address
 from offchain.gateway.settings import GatewaySettings, RateSettings
 from offchain.projector.projector import ProjectorSettings
 from offchain.security.limits import Rate
 from offchain.sequencer.serve import run_sequencer
 from offchain.sequencer.settings import SequencerSettings
+from offchain.storage.frames import GROUP_MAGIC
 from offchain.storage.ops import Ops
+from offchain.storage.reader import JournalReader
+from offchain.storage.scan import SUFFIX
 
 START_SECONDS = 60.0
 STOP_SECONDS = 20.0
@@ -103,6 +108,25 @@ class LoadedVenue:
                     process.wait()
         shutil.rmtree(self.folder, ignore_errors=True)
         shutil.rmtree(self._socket.parent, ignore_errors=True)
+
+    def kill(self) -> None:
+        """SIGKILL to all at once, as a power cut would."""
+        for process in self.processes.values():
+            process.kill()
+        for process in self.processes.values():
+            process.wait()
+        self.processes.clear()
+
+    def journaled(self) -> tuple[list[tuple[str, str]], int]:
+        """((account, nonce) of every order in the journal, how many groups it has: one fdatasync each)."""
+        folder = self.folder / "journal"
+        orders = [
+            Order.from_frame(record.payload[:ORDER_FRAME_BYTES])
+            for record in JournalReader(folder).read()
+            if record.kind == Codec.KIND_PLACE
+        ]
+        groups = sum(segment.read_bytes().count(GROUP_MAGIC) for segment in folder.glob(f"*{SUFFIX}"))
+        return [(order.account, str(order.nonce)) for order in orders], groups
 
     def log(self, name: str) -> str:
         """What a process has said."""

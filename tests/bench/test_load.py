@@ -12,7 +12,7 @@ import pytest
 from bench.load import drive as drive_module
 from bench.load.drive import Frame, drive, framed
 from bench.load.histogram import HIGHEST, Histogram
-from bench.load.main import table
+from bench.load.main import durable, table
 from bench.load.presign import SPOILT, Plan, addresses, presigned, spoil
 from bench.load.schedule import poisson
 from bench.load.venue import listed
@@ -202,11 +202,12 @@ def test_an_account_stays_on_its_connection() -> None:
 
     orders = [(account, b"%d" % account) for account in (0, 1, 2, 3, 0, 1, 2, 3)]
     frames = framed([Fake(), Fake()], orders, 2)  # type: ignore[list-item]
+    left, right = (b"0", b"2"), (b"1", b"3")
     assert frames == [
-        Frame(0, 0, b"0,2", 2, 0.0),
-        Frame(1, 1, b"1,3", 2, 0.0),
-        Frame(2, 0, b"0,2", 2, 0.0),
-        Frame(3, 1, b"1,3", 2, 0.0),
+        Frame(0, 0, b"0,2", left, 0.0),
+        Frame(1, 1, b"1,3", right, 0.0),
+        Frame(2, 0, b"0,2", left, 0.0),
+        Frame(3, 1, b"1,3", right, 0.0),
     ]
 
 
@@ -231,6 +232,13 @@ def test_rest_reads_an_answer_in_pieces() -> None:
     connection = Rest("127.0.0.1", serving(serve))
     outcome = drive([connection], framed([connection], orders_of(2), 2))
     assert (outcome.accepted, outcome.refused) == (1, 1)
+
+
+def test_an_order_that_is_lost_or_twice_there_is_told() -> None:
+    orders = [("0xa", "1"), ("0xa", "2")]
+    assert durable(orders, [*orders, ("0xa", "3")]).startswith("all 2 acknowledged")
+    assert durable(orders, orders[:1]).startswith("NOT DURABLE: 1 of 2")
+    assert durable(orders, [*orders, orders[0]]).startswith("NOT DURABLE: 1 of 2")
 
 
 def test_a_point_that_misses_a_spoilt_order_is_void() -> None:
