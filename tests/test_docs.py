@@ -23,6 +23,7 @@ OTHER_VARIABLES = {
     "HOOATS_DEBUG": "offchain/cli/failures.py",
     "HOOATS_KEYS": "demo/session.py",
     "HOOATS_NETWORK": "demo/session.py",
+    "HOOATS_REQUIRE": "bench/instructions.py",
     "HOOATS_REWRITE_GOLDEN": "tests/offchain/projector/test_golden.py",
     "HOOATS_SOLC": "toolchain/solc/solc-v0.8.30",
 }

@@ -120,9 +120,11 @@ def drive(connections: Sequence[Connection], frames: Sequence[Frame]) -> Outcome
         readable, _, _ = select.select(list(by_socket), [], [], pause)
         for socket in readable:
             connection = by_socket[socket]
-            for number, results in connection.receive():
+            for number, answer in connection.receive():
                 frame, since = under_way.pop(number)
                 heard = clock()
+                # A frame that is refused as a whole is answered once.
+                results = answer if len(answer) == len(frame.orders) else answer * len(frame.orders)
                 micros = int((heard - start - since) * 1e6)
                 outcome.answers.append((frame, results))
                 for is_accepted in results:

@@ -186,6 +186,18 @@ def test_an_open_loop_counts_from_the_scheduled_time() -> None:
     assert outcome.lateness.count == 1, "the others waited for the venue, not for the generator"
 
 
+def test_a_frame_refused_as_a_whole_is_refused_order_by_order() -> None:
+    def serve(taken: socket.socket) -> None:
+        shake_hands(taken)
+        frame_in(taken)
+        taken.sendall(text(b'{"op":"order","id":0,"ok":false,"error":{"code":"RATE_LIMITED"}}'))
+        time.sleep(0.2)
+
+    connection = WebSocket("127.0.0.1", serving(serve))
+    outcome = drive([connection], framed([connection], orders_of(3), 3))
+    assert (outcome.accepted, outcome.refused, outcome.latency.count) == (0, 3, 3)
+
+
 def test_a_venue_that_falls_silent_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(drive_module, "PATIENCE_SECONDS", 0.2)
     connection = WebSocket("127.0.0.1", serving(lambda taken: (shake_hands(taken), time.sleep(3))[0]))
