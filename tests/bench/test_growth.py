@@ -21,7 +21,7 @@ def test_a_point_is_measured_and_checked(name: str, monkeypatch: pytest.MonkeyPa
 
 def test_a_level_is_emptied_from_the_middle() -> None:
     workload = growth.one_level(5)
-    assert [operation.order for operation in workload.operations if operation.kind == CANCEL][0] == 3
+    assert next(operation.order for operation in workload.operations if operation.kind == CANCEL) == 3
     assert workload.digest.resting == 0
 
 
