@@ -18,8 +18,9 @@ import {CrowdLedger} from "./CrowdLedger.sol";
 /// @dev Every action is bounded so that it must succeed, or says which error it must end in.
 abstract contract CrowdMoney is CrowdLedger {
     uint256 internal withdrawalNonce;
-    /// @dev The last one that was paid.
+    /// @dev The last one that was paid, and the number of its countersignature.
     Withdrawal internal used;
+    uint256 internal usedApproval;
 
     /* MONEY */
 
@@ -161,7 +162,7 @@ abstract contract CrowdMoney is CrowdLedger {
         vault.withdrawApproved(withdrawal, signature, approval);
         if (isRefused) return;
         leave_(account, token, withdrawal.amount, withdrawal.asCxpt);
-        used = withdrawal;
+        (used, usedApproval) = (withdrawal, approval.nonce);
     }
 
     /// @dev Whether the cap on what leaves with a countersignature lets this out; there is none here.

@@ -234,6 +234,25 @@ contract HostileCrowd is Crowd {
         ++robberies;
     }
 
+    /// @dev The other way round: the owner signs, the cosigner did not, or not this, or not now.
+    function goAlone(uint256 seed, uint256 who, uint256 which) external {
+        (address account, address token_) = (actor(who), tokenOf(which));
+        uint256 amount = 1 + seed % 100;
+        seed >>= 8;
+        Withdrawal memory withdrawal = withdrawalOf(account, token_, amount, 2 ** 210 + robberies);
+        bytes32 purpose = VaultMessages.withdrawalPurpose(withdrawal.destination, false);
+        uint256 key = [MALLORY_KEY, keyOf(account), COSIGNER_KEY, COSIGNER_KEY, COSIGNER_KEY][seed % 5];
+        // Another amount, a deadline that passed, or a number that was used.
+        uint256 signed = seed % 5 == 2 ? amount + 1 : amount;
+        uint256 deadline = seed % 5 == 3 ? block.timestamp - 1 : block.timestamp + 1;
+        uint256 number = seed % 5 == 4 ? usedApproval : approvalNonce + 1;
+        Authorization memory forged = approveBy(key, account, token_, signed, purpose, number, deadline);
+        bytes memory signature = signWithdrawal(withdrawal);
+        mustFail(mallory, address(vault), abi.encodeCall(vault.withdrawApproved, (withdrawal, signature, forged)));
+        mustFail(address(this), address(vault), abi.encodeCall(vault.lockCollateral, (account, amount, forged)));
+        ++robberies;
+    }
+
     /// @dev A call that only a role may make, or one that makes no sense.
     function knock(uint256 how, uint256 who, uint256 amount) external {
         address account = actor(who);

