@@ -101,32 +101,33 @@ abstract contract VaultBase is IVault {
         returns (int256 sum)
     {
         mapping(address account => Entry) storage entries = _storage().entries[token];
-        uint256 max = type(uint128).max;
         uint256 count = accounts.length;
         for (uint256 i; i < count; ++i) {
             assembly ("memory-safe") {
                 mstore(0x20, entries.slot)
-                let change := add(changes.offset, shl(5, i))
+                let toChange := sub(changes.offset, accounts.offset)
                 let account := add(accounts.offset, shl(5, i))
                 for { let end := add(accounts.offset, shl(5, count)) } lt(account, end) {
                     account := add(account, 0x20)
-                    change := add(change, 0x20)
                 } {
-                    let value := calldataload(change)
+                    let value := calldataload(add(account, toChange))
                     if iszero(value) { continue }
 
                     // entries[account].word; an address with dirty high bits is another key, which nobody has.
                     mstore(0x00, calldataload(account))
                     let slot := keccak256(0x00, 0x40)
                     let word := sload(slot)
-                    let after_ := add(and(shr(96, word), max), sar(48, value))
+                    let delta := sar(48, value)
+                    // Without a maturity, the balance and the two sequences are all there is.
+                    let after_ := add(shr(96, word), delta)
                     if or(shr(224, word), shr(128, after_)) { break }
 
-                    sum := add(sum, sar(48, value))
-                    word := or(and(word, not(shl(96, max))), shl(96, after_))
-                    let immediate := and(value, sequenceMask)
-                    if immediate { word := or(and(word, not(shl(48, sequenceMask))), shl(48, immediate)) }
-                    sstore(slot, word)
+                    sum := add(sum, delta)
+                    word := shr(160, shl(160, word))
+                    if and(value, sequenceMask) {
+                        word := or(shl(48, and(value, sequenceMask)), shr(208, shl(208, word)))
+                    }
+                    sstore(slot, or(shl(96, after_), word))
                 }
                 i := shr(5, sub(account, accounts.offset))
             }
@@ -293,34 +294,41 @@ abstract contract VaultBase is IVault {
     }
 
     /// @inheritdoc IVault
+    /// @dev Returns from its own memory: the compiler would copy it word by word.
     function standingsOf(address token, address[] calldata accounts)
         external
         view
         returns (Standing[] memory standings)
     {
         mapping(address account => Entry) storage entries = _storage().entries[token];
-        uint256 count = accounts.length;
-        standings = new Standing[](count);
-        uint256 maturities;
+        uint256 words;
         assembly ("memory-safe") {
-            mstore(0x20, entries.slot)
-            let to := standings
+            // offset | length | standings
+            let to := mload(0x40)
+            mstore(to, 0x20)
+            standings := add(to, 0x20)
+            mstore(standings, accounts.length)
+            to := add(standings, 0x20)
             let account := accounts.offset
-            for { let end := add(account, shl(5, count)) } lt(account, end) { account := add(account, 0x20) } {
+            mstore(0x20, entries.slot)
+            for { let end := add(account, shl(5, accounts.length)) } lt(account, end) { account := add(account, 0x20) }
+            {
                 // entries[account].word; an address with dirty high bits is another key, which nobody has.
                 mstore(0x00, calldataload(account))
                 let word := sload(keccak256(0x00, 0x40))
-                maturities := or(maturities, shr(224, word))
+                words := or(words, word)
                 // Without a request the word is the standing: the same bits say the same.
-                to := add(to, 0x20)
                 mstore(to, word)
+                to := add(to, 0x20)
             }
+            mstore(0x40, to)
         }
-        if (maturities == 0) return standings;
-
-        for (uint256 i; i < count; ++i) {
-            AccountWord word = _wordOf(accounts[i], token);
-            standings[i] = word.standing(_reserved(word, accounts[i], token));
+        for (uint256 i; words >> 224 != 0 && i < accounts.length; ++i) {
+            AccountWord word = AccountWord.wrap(Standing.unwrap(standings[i]));
+            if (word.maturesAt() != 0) standings[i] = word.standing(_reserved(word, accounts[i], token));
+        }
+        assembly ("memory-safe") {
+            return(sub(standings, 0x20), add(0x40, shl(5, accounts.length)))
         }
     }
 

@@ -61,7 +61,8 @@ class Target(NamedTuple):
 TARGETS = {
     "Settlement": Target(
         (
-            *("Settlement", "SettlementBase", "BatchCodec", "BatchSheet", "BulkTree", "AgentHash", "OrderHash"),
+            *("Settlement", "SettlementBase", "SettlementFills", "BatchCodec", "BatchSheet", "BulkTree", "AgentHash"),
+            *("OrderHash", "Orders", "Tickets", "Trades", "Columns", "AgentRows"),
             *("ChangeLog", "Changes", "FeeMath", "Standings", "AmmLegs", "Signature65"),
         ),
         "Settlement|FreeOption|Pause",
