@@ -240,12 +240,12 @@ contract HostileCrowd is Crowd {
         uint256 amount = 1 + seed % 100;
         seed >>= 8;
         Withdrawal memory withdrawal = withdrawalOf(account, token_, amount, 2 ** 210 + robberies);
-        bytes32 purpose = VaultMessages.withdrawalPurpose(withdrawal.destination, false);
+        bytes32 purpose = purposeOf(withdrawal);
         uint256 key = [MALLORY_KEY, keyOf(account), COSIGNER_KEY, COSIGNER_KEY, COSIGNER_KEY][seed % 5];
-        // Another amount, a deadline that passed, or a number that was used.
+        // Another amount, a deadline that passed, or the number that is none.
         uint256 signed = seed % 5 == 2 ? amount + 1 : amount;
         uint256 deadline = seed % 5 == 3 ? block.timestamp - 1 : block.timestamp + 1;
-        uint256 number = seed % 5 == 4 ? usedApproval : approvalNonce + 1;
+        uint256 number = seed % 5 == 4 ? 0 : approvalNonce + 1;
         Authorization memory forged = approveBy(key, account, token_, signed, purpose, number, deadline);
         bytes memory signature = signWithdrawal(withdrawal);
         mustFail(mallory, address(vault), abi.encodeCall(vault.withdrawApproved, (withdrawal, signature, forged)));
