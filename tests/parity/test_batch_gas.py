@@ -289,7 +289,7 @@ def test_an_immediate_order_meets_forty_known_makers_in_one_batch(real: Measured
     assert used > 0.85 * bound
 
 
-def test_pairs_of_known_strangers_in_one_batch(real: Measured) -> None:
+def test_twenty_four_pairs_of_known_strangers_in_one_batch(real: Measured) -> None:
     for name in PEOPLE[:60]:
         real.supply(name, BUY, 1, both=True)
     real.chain.mine()
@@ -301,7 +301,7 @@ def test_pairs_of_known_strangers_in_one_batch(real: Measured) -> None:
         longest = max(batch.last - batch.first + 1 for batch in real.engine.batches.batches.values())
         for used, bound in real.settle_all():
             assert used <= bound <= BATCH_GAS_MAX
-    assert longest >= 21
+    assert longest >= 24
 
 
 APPLY = Function("applySettlement(address,address[],uint256[])")

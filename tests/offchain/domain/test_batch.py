@@ -65,12 +65,12 @@ def test_small_blocks_make_small_batches(block: int, batch: int) -> None:
 
 
 def test_itemized_rules_leave_room_for_what_is_promised() -> None:
-    """Known accounts in used slots: forty makers of an immediate order, and 21 pairs of strangers."""
+    """Known accounts in used slots: forty makers of an immediate order, and 24 pairs of strangers."""
     rules = ITEMIZED_RULES
     forty = BatchItems(resting=40, rows=2 * 41 + 1, markets=1)
     assert rules.gas(41, 40, items=forty) <= BATCH_GAS_MAX
-    pairs = BatchItems(resting=42, rows=2 * 42 + 1, markets=1)
-    assert rules.gas(42, 21, items=pairs) <= BATCH_GAS_MAX
+    pairs = BatchItems(resting=48, rows=2 * 48 + 1, markets=1)
+    assert rules.gas(48, 24, items=pairs) <= BATCH_GAS_MAX
     assert rules.gas(2, 1, 1, 2, ONE_FILL) <= BATCH_GAS_MAX
 
 

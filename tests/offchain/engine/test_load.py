@@ -200,7 +200,7 @@ def test_pairs_of_known_strangers_in_a_batch() -> None:
         bench.wait(1_000)
         while bench.engine.batches.next_batch is not None:
             bench.settle()
-    assert max(batch.last - batch.first + 1 for batch in closed) >= 21
+    assert max(batch.last - batch.first + 1 for batch in closed) >= 24
 
 
 def test_rules_in_a_snapshot_are_the_venue_s() -> None:
