@@ -18,9 +18,8 @@ import {CrowdLedger} from "./CrowdLedger.sol";
 /// @dev Every action is bounded so that it must succeed, or says which error it must end in.
 abstract contract CrowdMoney is CrowdLedger {
     uint256 internal withdrawalNonce;
-    /// @dev The last one that was paid, and the number of its countersignature.
+    /// @dev The last one that was paid.
     Withdrawal internal used;
-    uint256 internal usedApproval;
 
     /* MONEY */
 
@@ -162,7 +161,7 @@ abstract contract CrowdMoney is CrowdLedger {
         vault.withdrawApproved(withdrawal, signature, approval);
         if (isRefused) return;
         leave_(account, token, withdrawal.amount, withdrawal.asCxpt);
-        (used, usedApproval) = (withdrawal, approval.nonce);
+        used = withdrawal;
     }
 
     /// @dev Whether the cap on what leaves with a countersignature lets this out; there is none here.

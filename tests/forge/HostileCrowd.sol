@@ -242,7 +242,7 @@ contract HostileCrowd is Crowd {
         Withdrawal memory withdrawal = withdrawalOf(account, token_, amount, 2 ** 210 + robberies);
         bytes32 purpose = purposeOf(withdrawal);
         uint256 key = [MALLORY_KEY, keyOf(account), COSIGNER_KEY, COSIGNER_KEY, COSIGNER_KEY][seed % 5];
-        // Another amount, a deadline that passed, or the number that is none.
+        // Another amount, a deadline that passed, or no number. (A used one says nothing here: the owner's is used up.)
         uint256 signed = seed % 5 == 2 ? amount + 1 : amount;
         uint256 deadline = seed % 5 == 3 ? block.timestamp - 1 : block.timestamp + 1;
         uint256 number = seed % 5 == 4 ? 0 : approvalNonce + 1;
