@@ -2,6 +2,7 @@
 pragma solidity ^0.8.30;
 
 import {AccountWord} from "../../contracts/libraries/AccountWords.sol";
+import {Flow} from "../../contracts/libraries/Flows.sol";
 import {Standing} from "../../contracts/libraries/Standings.sol";
 import {Change, Changes} from "../../contracts/libraries/Changes.sol";
 import {Proof} from "./Proof.sol";
@@ -43,5 +44,23 @@ contract PackingProof is Proof {
         assert(standing.available() == int256(word.balance()) - int256(uint256(reserved)));
         assert(standing.immediateSequence() == word.immediateSequence());
         assert(standing.highestFloor() == word.highestFloor());
+    }
+
+    /// @dev Whatever is stored, as long as the numbers fit; that deposits fit is checked, the others are bounded.
+    function check_what_flows_is_counted_alone(Flow flow, uint40 events, uint88 units, uint40 at) public pure {
+        vm.assume(flow.sequence() + events <= type(uint40).max);
+        vm.assume(flow.deposits() + units <= type(uint88).max && flow.withdrawals() + units <= flow.deposits());
+        Flow counted = flow.withEvents(events);
+        assert(counted.sequence() == flow.sequence() + events && counted.drainedAt() == flow.drainedAt());
+        assert(counted.deposits() == flow.deposits() && counted.withdrawals() == flow.withdrawals());
+        Flow paidIn = flow.withDeposit(units);
+        assert(paidIn.deposits() == flow.deposits() + units && paidIn.withdrawals() == flow.withdrawals());
+        assert(paidIn.sequence() == flow.sequence() && paidIn.drainedAt() == flow.drainedAt());
+        Flow paidOut = flow.withWithdrawal(units);
+        assert(paidOut.withdrawals() == flow.withdrawals() + units && paidOut.deposits() == flow.deposits());
+        assert(paidOut.sequence() == flow.sequence() && paidOut.drainedAt() == flow.drainedAt());
+        Flow drained = flow.withDrainedAt(at);
+        assert(drained.drainedAt() == at && drained.sequence() == flow.sequence());
+        assert(drained.deposits() == flow.deposits() && drained.withdrawals() == flow.withdrawals());
     }
 }
