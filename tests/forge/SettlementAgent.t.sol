@@ -177,7 +177,7 @@ contract SettlementAgentTest is Fixture {
         vm.expectPartialRevert(ISettlement.InvalidSigner.selector);
         settlement.registerAgentFor(alice, terms, deadline, signature);
         vm.assertEq(budget(), BUDGET);
-        settlement.registerAgentFor(alice, terms, deadline, signed(aliceKey, alice, terms, 1, deadline));
+        settlement.registerAgentFor(alice, terms, deadline, compact(signed(aliceKey, alice, terms, 1, deadline)));
         (,, uint256 registrations) = settlement.agentOf(alice, agent, BTC_USDC);
         vm.assertEq(registrations, 2);
     }

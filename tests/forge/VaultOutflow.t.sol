@@ -155,6 +155,38 @@ contract VaultOutflowTest is Fixture {
         take(address(usdc), 1e9);
     }
 
+    /// @dev A synth's numbers are in a word of their own: the same rules once more.
+    function test_a_changed_cap_of_a_synth_forgets_nothing() public {
+        vault.setOutflowCap(address(btc), 3_600 * BASE_PER_LOT);
+        take(address(btc), 3_000 * BASE_PER_LOT);
+        vm.assertEq(leftOf(address(btc)), 600 * BASE_PER_LOT);
+        vault.setOutflowCap(address(btc), 4_000 * BASE_PER_LOT);
+        vm.assertEq(leftOf(address(btc)), 1_000 * BASE_PER_LOT);
+        vault.setOutflowCap(address(btc), 2_000 * BASE_PER_LOT);
+        refused(address(btc), 1, 0);
+        vm.warp(START + 45 minutes);
+        vm.assertEq(leftOf(address(btc)), 500 * BASE_PER_LOT);
+        take(address(btc), 500 * BASE_PER_LOT);
+        refused(address(btc), 1, 0);
+        vault.setOutflowCap(address(btc), 0);
+        take(address(btc), 10_000 * BASE_PER_LOT);
+        vault.setOutflowCap(address(btc), BASE_PER_LOT);
+        vm.assertEq(leftOf(address(btc)), BASE_PER_LOT);
+        vm.assertEq(leftOf(address(usdc)), CAP_UNITS);
+    }
+
+    /// @dev What would drain until after the year 2106 is kept as if until then.
+    function test_a_cap_of_next_to_nothing_after_a_large_one() public {
+        vault.setOutflowCap(address(usdc), 2 ** 96 - 1);
+        take(address(usdc), 1e15 - 10);
+        vault.setOutflowCap(address(usdc), 1);
+        refused(address(usdc), 1, 0);
+        vm.warp(START + 28_000 days);
+        vm.assertEq(leftOf(address(usdc)), 0);
+        vm.warp(START + 30_000 days);
+        vm.assertEq(leftOf(address(usdc)), 1);
+    }
+
     function test_as_cxpt_counts() public {
         Withdrawal memory withdrawal = withdrawalOf(alice, address(usdc), CAP_UNITS, 1_000);
         withdrawal.asCxpt = true;

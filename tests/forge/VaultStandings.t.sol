@@ -65,6 +65,39 @@ contract VaultStandingsTest is Fixture {
         vm.assertEq(vault.debitable(carol, address(usdc)), 0);
     }
 
+    /// @dev An open request takes a change off the short way through the batch; what it does is the same.
+    function test_changes_beside_a_request_are_those_without_one() public {
+        giveUnits(alice, 100);
+        giveUnits(bob, 100);
+        address[] memory accounts = new address[](2);
+        Change[] memory changes = new Change[](2);
+        (accounts[0], accounts[1]) = (alice, bob);
+        (changes[0], changes[1]) = (Changes.pack(-30, 7), Changes.pack(30, 8));
+        request(alice, address(usdc), 20);
+        request(bob, address(usdc), 20);
+        vault.applySettlement(address(usdc), accounts, changes);
+        assertStanding(0, 70, 7, 0);
+        assertStanding(1, 130, 8, 0);
+
+        // No sequence leaves what there was.
+        (changes[0], changes[1]) = (Changes.pack(10, 0), Changes.pack(-10, 0));
+        vm.warp(START + EXIT_DELAY);
+        vault.applySettlement(address(usdc), accounts, changes);
+        assertStanding(0, 60, 7, 0);
+        assertStanding(1, 100, 8, 0);
+        vm.assertEq(units(alice), 80);
+        vm.assertEq(units(bob), 120);
+
+        // A synth has none, and none is written.
+        giveLots(alice, 1);
+        giveLots(bob, 1);
+        request(alice, address(btc), 1);
+        (changes[0], changes[1]) = (Changes.pack(-1, 9), Changes.pack(1, 9));
+        vault.applySettlement(address(btc), accounts, changes);
+        vm.assertEq(vault.standingsOf(address(btc), everyone)[0].immediateSequence(), 0);
+        vm.assertEq(vault.standingsOf(address(btc), everyone)[1].immediateSequence(), 0);
+    }
+
     function test_a_synth_is_told_apart() public {
         giveUnits(alice, 100);
         giveLots(alice, 3);
