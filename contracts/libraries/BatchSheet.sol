@@ -88,11 +88,6 @@ library BatchSheet {
         }
     }
 
-    /// @dev That of `ticket`.
-    function indexOf(Sheet memory sheet, Ticket of_) internal pure returns (uint256) {
-        return (Ticket.unwrap(of_) - sheet.tickets) / Tickets.BYTES;
-    }
-
     /// @dev Orders of an account follow each other, and so do its agents.
     /// @param account Index in the account table.
     /// @param location Of the agent's word in storage.

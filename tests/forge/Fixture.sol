@@ -380,6 +380,13 @@ abstract contract Fixture is Test {
         return abi.encodePacked(r, uint256(s) | (uint256(v - 27) << 255));
     }
 
+    /// @return The same signature with the other s, which ecrecover itself takes for as good.
+    function mirrored(bytes memory signature) internal pure returns (bytes memory) {
+        (bytes32 r, bytes32 s, uint8 v) = split(signature);
+        uint256 order = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141;
+        return abi.encodePacked(r, order - uint256(s), v == 27 ? uint8(28) : uint8(27));
+    }
+
     function split(bytes memory signature) internal pure returns (bytes32 r, bytes32 s, uint8 v) {
         assembly ("memory-safe") {
             r := mload(add(signature, 32))

@@ -186,7 +186,7 @@ contract SettlementAgentTest is Fixture {
         AgentTerms memory terms = termsOf(BUDGET);
         uint256 deadline = START + 60;
         bytes memory signature = signed(aliceKey, alice, terms, 0, deadline);
-        for (uint256 i; i < 9; ++i) {
+        for (uint256 i; i < 10; ++i) {
             (address account, uint256 until, AgentTerms memory said) =
                 (alice, deadline, AgentTerms(agent, expiry, BUDGET, new uint32[](0)));
             bytes memory by = signature;
@@ -199,6 +199,7 @@ contract SettlementAgentTest is Fixture {
             if (i == 6) by = signed(carolKey, alice, terms, 0, deadline);
             if (i == 7) by = signed(AGENT_KEY, alice, terms, 0, deadline);
             if (i == 8) by = signed(aliceKey, alice, terms, 1, deadline);
+            if (i == 9) by = mirrored(signature);
             vm.expectPartialRevert(ISettlement.InvalidSigner.selector);
             settlement.registerAgentFor(account, said, until, by);
         }
