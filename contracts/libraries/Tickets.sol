@@ -48,10 +48,6 @@ library TermsOfOrders {
         return Terms.unwrap(terms) & (uint256(FLAG_AMM) << 208) != 0;
     }
 
-    function priceTicks(Terms terms) internal pure returns (uint256) {
-        return uint64(Terms.unwrap(terms) >> 144);
-    }
-
     function sizeLots(Terms terms) internal pure returns (uint256) {
         return uint64(Terms.unwrap(terms) >> 80);
     }
@@ -64,10 +60,6 @@ library TermsOfOrders {
 
     function isImmediate(Terms terms) internal pure returns (bool) {
         return Terms.unwrap(terms) & IMMEDIATE != 0;
-    }
-
-    function isFillOrKill(Terms terms) internal pure returns (bool) {
-        return Terms.unwrap(terms) & FILL_OR_KILL != 0;
     }
 
     function refusal(Terms terms) internal pure returns (uint256) {
@@ -130,11 +122,6 @@ using PlacesOfTickets for Places global;
 
 /// @title What is in Places
 library PlacesOfTickets {
-    /// @dev That of the order's nonce.
-    function sequence(Places places) internal pure returns (uint256) {
-        return uint48(Places.unwrap(places));
-    }
-
     /// @dev Where the running change of the account's quote balance is; see Column.
     function quote(Places places) internal pure returns (uint256) {
         return uint32(Places.unwrap(places) >> 48);
