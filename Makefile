@@ -4,7 +4,7 @@
 PYTHON := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format compile docs fuzz bench gas gas-update slither coverage mutate prove lock clean
+.PHONY: help setup demo test lint format compile docs fuzz bench bench-instructions gas gas-update slither coverage mutate prove lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -36,6 +36,9 @@ fuzz: setup ## property tests with many more inputs; SEED=n repeats a run
 bench: setup ## compare speed with other engines and with the machine; PARTS="engines stages instructions growth load", WORKLOADS="mixed …|all", FLOW=file, SEED=n, ROUNDS=n
 	@toolchain/setup bench
 	@$(PYTHON) -m bench all $(if $(PARTS),--parts $(PARTS)) $(if $(WORKLOADS),--workloads $(WORKLOADS)) $(if $(FLOW),--flow '$(FLOW)') $(if $(SEED),--seed '$(SEED)') $(if $(ROUNDS),--rounds '$(ROUNDS)')
+
+bench-instructions: setup ## count the engine's instructions under valgrind, and compare with bench/instructions.json; UPDATE=1 writes it
+	@$(PYTHON) -m bench instructions $(if $(UPDATE),--update)
 
 gas: setup ## measure the gas of the Gas tests again, and compare it with tests/forge/gas.snapshot
 	@$(PYTHON) toolchain/run_parts.py test gas

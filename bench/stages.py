@@ -46,11 +46,11 @@ SEPARATOR = eip712.domain_separator(998, Address("0x" + "22" * 20))
 
 
 class Stage(NamedTuple):
-    """`run` does `count` of it; `budget` in reference microseconds each. `every`: only in every so many-th round.
+    """`run` does `items` of it; `budget` in reference microseconds each. `every`: only in every so many-th round.
     `ready` is called before `run`, and not timed."""
 
     name: str
-    count: int
+    items: int
     run: Callable[[], None]
     budget: float | None
     every: int = 1
@@ -242,19 +242,19 @@ def _time(stage: Stage, recover_micros: float) -> Measure:
     wall, cpu = time.perf_counter(), time.process_time()
     stage.run()
     cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
-    micros = cpu / stage.count * 1e6
-    return Measure(micros, wall / stage.count * 1e6, micros / recover_micros)
+    micros = cpu / stage.items * 1e6
+    return Measure(micros, wall / stage.items * 1e6, micros / recover_micros)
 
 
 def _row(stage: Stage, measures: Sequence[Measure]) -> dict[str, Any]:
     """`gate`: the most that the ratio may be."""
     gate = None if stage.budget is None else stage.budget / REFERENCE_MICROS
     if not measures:
-        return {"name": stage.name, "gate": gate, "count": stage.count}
+        return {"name": stage.name, "gate": gate, "items": stage.items}
     ratios = [measure.ratio for measure in measures]
     return {
         "name": stage.name,
-        "count": stage.count,
+        "items": stage.items,
         "micros": statistics.median(measure.micros for measure in measures),
         "wall_micros": statistics.median(measure.wall_micros for measure in measures),
         "ratio": statistics.median(ratios),
@@ -277,7 +277,7 @@ def table(run: dict[str, Any]) -> str:
         if row["name"].startswith("journal"):
             micros += f"; {1e6 / row['wall_micros']:,.0f}/s"
         if "Root" in row["name"]:
-            micros += f"; {row['micros'] * row['count'] / 1e6:.2f} s"
+            micros += f"; {row['micros'] * row['items'] / 1e6:.2f} s"
         verdict = "" if gate is None else "holds" if row["ratio"] <= gate else "is missed"
         lines.append(f"| {row['name']} | {micros} | {spread} | {'' if gate is None else f'{gate:.3f}'} | {verdict} |")
     return "\n".join(lines)

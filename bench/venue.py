@@ -106,7 +106,7 @@ class Venue:
     def _see(self, log: AnyChainLog) -> None:
         self.do(ObserveLog(log=log))
 
-    def _place(self) -> dict[str, int | str]:
+    def _place(self) -> dict[str, Any]:
         return {
             "event_sequence": self.engine.last_event_sequence + 1,
             "block_number": 1,

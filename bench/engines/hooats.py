@@ -34,7 +34,7 @@ class Engine(Adapter):
         super().__init__(workload)
         users = range(workload.users)
         self.people = [[Address(f"0x{side + 1:08x}{user:032x}") for user in users] for side in (0, 1)]
-        self.venue = Venue(*self.people, workload.markets)
+        self.venue = Venue(self.people[0], self.people[1], workload.markets)
         self.sequence = 0
         self.settled = 0
         last = max((operation.order for operation in workload.preload + workload.operations), default=0)

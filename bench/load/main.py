@@ -90,7 +90,7 @@ class Bench:
 
 def points(bench: Bench, options: argparse.Namespace) -> list[dict[str, Any]]:
     """One for every way in and size of frame, closed loop first."""
-    found = []
+    found: list[dict[str, Any]] = []
     bench.run("ws", 1, bench.orders(WARM_UP))
 
     def note(loop: str, outcome: Outcome, rate: float = 0.0) -> float:
@@ -171,7 +171,7 @@ def main(arguments: Sequence[str]) -> int:
         journaled, groups = venue.journaled()
     verdict = durable(bench.accepted, journaled)
     print(f"\n{verdict}; {groups:,} fdatasyncs, {len(journaled) / groups:.1f} orders each")
-    run = {
+    run: dict[str, Any] = {
         "machine": machine.described(),
         "durable": verdict,
         "load": machine.load(),

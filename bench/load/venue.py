@@ -16,6 +16,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import msgspec
 from websockets.exceptions import WebSocketException
@@ -85,7 +86,7 @@ class LoadedVenue:
             gateway.write_bytes(msgspec.json.encode(self._gateway(), enc_hook=str))
             self._start("gateway", [sys.executable, "-m", "offchain.gateway.serve", str(gateway)])
             if self._with_projector:
-                urls = {"ops_url": ops_url(self.folder), "history_url": self._history()}
+                urls: dict[str, Any] = {"ops_url": ops_url(self.folder), "history_url": self._history()}
                 settings = ProjectorSettings(data=self.folder, **urls)
                 projector = self.folder / "projector.json"
                 projector.write_bytes(msgspec.json.encode(settings, enc_hook=str))
@@ -159,7 +160,7 @@ class LoadedVenue:
     def _fund(self) -> None:
         logs: list[AnyChainLog] = []
 
-        def head() -> dict[str, int | str]:
+        def head() -> dict[str, Any]:
             number = len(logs) + 1
             return {"event_sequence": number, "block_number": 1, "block_time": now, "transaction": "0x" + "00" * 32}
 
