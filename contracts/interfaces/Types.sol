@@ -27,6 +27,12 @@ struct DelaysInOrder {
     bool[MIN_UPGRADE_DELAY - (SHUTDOWN_DELAY + SHUTDOWN_GRACE + EXIT_DELAY)] upgradeAfterAll;
 }
 
+/// @dev An agent is for so many markets, or for all. Bounds what one log can say.
+uint256 constant AGENT_MARKETS_MAX = 64;
+
+/// @dev Of a market's symbol; bounds what one log can say.
+uint256 constant SYMBOL_BYTES_MAX = 31;
+
 /// @dev No fill carries a fee above 1 % of its notional, whatever its order signed.
 int32 constant MAX_FEE_PPM = 10_000;
 
