@@ -104,5 +104,9 @@ SESSION_LIFETIME_SECONDS: Final = 24 * 60 * 60
 
 # --- journal ---
 RECORD_BYTES_MAX: Final = 64 * 1024
+"""Of what comes over the socket, and of what the sequencer itself says."""
+LOG_RECORD_BYTES_MAX: Final = 16 * 1024 * 1024
+"""Of a final log: the chain cannot be refused. 30M gas log 1.9 MB at most (8 gas a byte, and the memory of emitter and
+caller), of which JSON makes 12 MB if all of it is control characters; as markets of an agent it is 240 kB."""
 RECORDS_PER_GROUP_MAX: Final = 4_096
 SEGMENT_BYTES: Final = 64 * 1024 * 1024
