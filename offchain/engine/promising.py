@@ -68,7 +68,7 @@ def _refusal(state: State, command: RequestApproval, deadline: int) -> RejectRea
         return RejectReason.EXPIRED
     if is_too_far(command, state.at):
         return RejectReason.INVALID_PARAMETER
-    # Whoever names a deadline asks for the message that a signature may be out for. Sessions of older journals name none.
+    # Whoever names a deadline may ask for the very message of a signature. Sessions of older journals name none.
     if command.deadline and state.approvals.is_spent(command.account, command.nonce):
         return RejectReason.DEAD_NONCE
     if state.gate.state is VenueState.HALTED:
