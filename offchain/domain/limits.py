@@ -81,7 +81,7 @@ COLLATERAL_PERCENT_MIN: Final = 110
 COLLATERAL_PERCENT_MAX: Final = 1_000
 """Twins of SynthIssuer's bounds on the maintenance and the initial ratio."""
 PRICE_AGE_SECONDS_MAX: Final = 60 * 60
-"""Twin of PriceOracle's MAX_AGE."""
+"""Twin of MAX_PRICE_AGE, PriceOracle's MAX_AGE."""
 QUORUM_MAX: Final = 16
 """PriceOracle takes 16 posters and what the feed has of sources, which the list keeper adds: only this much is certain
 to be taken."""
