@@ -235,8 +235,7 @@ class Backlog:
 
     def _fits(self, load: Load, more: int = 0) -> bool:
         """`more` fills of what is counted already."""
-        gas = load.gas + more * self.rules.gas_per_fill
-        return load.fills + more <= self.rules.fills_max and gas <= self.gas_max
+        return load.fills + more <= self.rules.fills_max and load.fits(self.gas_max, more)
 
 
 def _tickets(fills: Iterable[Fill]) -> Iterable[Ticket]:

@@ -37,7 +37,7 @@ class Room:
         if self._load is not None:
             load = self._load.copy()
             load.add((maker,), self._rows(maker) if self._rows is not None else (), is_amm=False)
-            if load.gas > self._gas_max:
+            if not load.fits(self._gas_max):
                 return False
             self._load = load
         self.makers -= 1

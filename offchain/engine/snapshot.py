@@ -112,6 +112,7 @@ _ITEMIZED = [
     "gas_per_agent",
     "gas_per_proof",
 ]
+_TURNED = ["gas_per_order_turned", "gas_per_row_turned", "gas_turned_max"]
 _LOAD = ["fresh_rows", "requests", "looks"]
 _LOSS = ["index", "new_index", "shortfall"]
 _FLOW = ["deposits", "withdrawals", "minted", "burned", "locked"]
@@ -242,6 +243,9 @@ def _later(state: State) -> dict[str, Any]:
     settled = [(address, state.accounts[address].settled_slots) for address in sorted(state.accounts)]
     if any(slots for _, slots in settled):
         found["settled_slots"] = [(address, sorted(slots)) for address, slots in settled if slots]
+    turned = [getattr(state.backlog.rules, name) for name in _TURNED]
+    if any(turned):
+        found["turned_rules"] = turned
     venue = state.venue
     if venue is not None and (venue.operators or venue.listed_state is not MarketState.ACTIVE):
         found["venue"] = (venue.operators, venue.listed_state)
@@ -288,7 +292,9 @@ def _read_later(state: State, later: dict[str, Any]) -> None:
 
 def _read_rules(later: dict[str, Any]) -> BatchRules:
     rules = dict(zip(_RULES, later["batch_rules"], strict=True)) if "batch_rules" in later else {}
-    return BatchRules(**rules, **dict(zip(_ITEMIZED, later.get("itemized_rules", ()), strict=False)))
+    itemized = dict(zip(_ITEMIZED, later.get("itemized_rules", ()), strict=False))
+    turned = dict(zip(_TURNED, later.get("turned_rules", ()), strict=False))
+    return BatchRules(**rules, **itemized, **turned)
 
 
 def _agent_row(agent: AgentChanged) -> Row:
