@@ -13,7 +13,7 @@ import {BulkTree} from "./libraries/BulkTree.sol";
 import {Cells, Column} from "./libraries/Columns.sol";
 import {Domain} from "./libraries/Domain.sol";
 import {OrderHash} from "./libraries/OrderHash.sol";
-import {Orders, USED_UP} from "./libraries/Orders.sol";
+import {Orders, OUT_OF_PLACE, PERHAPS_CANCELLED, SIGNED_IN_BULK, UNSOUND, USED_UP} from "./libraries/Orders.sol";
 import {PauseRules} from "./libraries/PauseRules.sol";
 import {Signatures} from "./libraries/Signatures.sol";
 import {Terms, Ticket, Tickets} from "./libraries/Tickets.sol";
@@ -117,54 +117,41 @@ contract Settlement is SettlementFills {
     }
 
     function _openOrders(Sheet memory sheet, Frame memory frame) private view {
-        uint256 count = frame.orders;
-        sheet.orders = count;
+        sheet.orders = frame.orders;
         sheet.reserveTickets();
-        uint256 order = OrderHash.reserve();
-        uint256 beyond;
-        for (uint256 i; i < count;) {
+        (uint256 order, Ticket ticket) = (OrderHash.reserve(), sheet.ticket(0));
+        (uint256 at, uint256 end, uint256 beyond) = (frame.ordersAt, frame.proofsAt, 0);
+        while (at != end) {
+            (uint256 place, uint256 doubt) = Orders.open(at, order, ticket, beyond, sheet);
+            bytes32 hash = OrderHash.hashAt(order);
+            if (doubt != 0) hash = _examine(sheet, frame, ticket, doubt, uint64(place), hash);
             unchecked {
-                // No overflow: a place has 72 bits.
-                beyond = _openOrder(sheet, frame, i, order, beyond) + 1;
-                ++i;
+                // No overflow: positions, and a place has 72 bits.
+                address signer = Signatures.recoverTyped(sheet.typed, hash, at + BatchCodec.ORDER_SIGNATURE);
+                if (doubt != 0 || signer != OrderHash.accountAt(order)) _openAgent(sheet, ticket, signer);
+                beyond = place + 1;
+                at += BatchCodec.ORDER_BYTES;
+                ticket = Ticket.wrap(Ticket.unwrap(ticket) + Tickets.BYTES);
             }
         }
         _requireBatch(sheet.proofs == frame.proofs);
     }
 
-    /// @param order Where the words that are hashed are written.
-    /// @param beyond What the order's place must not be less than.
-    /// @return place See Orders.
-    function _openOrder(Sheet memory sheet, Frame memory frame, uint256 index, uint256 order, uint256 beyond)
+    /// @dev Whatever else is to be said of the order, a cancel is why it is refused.
+    /// @param hash Of the order.
+    /// @return What was signed.
+    function _examine(Sheet memory sheet, Frame memory frame, Ticket ticket, uint256 doubt, uint64 nonce, bytes32 hash)
         private
         view
-        returns (uint256 place)
+        returns (bytes32)
     {
-        uint256 at = frame.orderAt(index);
-        Ticket ticket = sheet.ticket(index);
-        bool isSound;
-        (place, isSound) = Orders.read(at, order, ticket);
-        if (!isSound) revert MalformedOrder(index);
-        Terms terms = ticket.terms();
-        if (terms.account() >= frame.accounts || terms.market() >= frame.markets || place < beyond) {
-            revert MalformedBatch();
-        }
-        uint256 doubt = Orders.locate(place, beyond, order, ticket, sheet);
-        if (doubt != 0) _examine(ticket, index, doubt, uint64(place));
-
-        bytes32 hash = OrderHash.hashAt(order);
-        if (terms.isBulk()) hash = _bulkHash(sheet, frame, index, hash);
-        address signer = Signatures.recoverTyped(sheet.typed, hash, at + BatchCodec.ORDER_SIGNATURE);
-        if (terms.isBulk() || signer != ticket.places().account()) _openAgent(sheet, index, ticket, signer);
-    }
-
-    /// @dev Whatever else is to be said of the order, a cancel is why it is refused.
-    function _examine(Ticket ticket, uint256 index, uint256 doubt, uint64 nonce) private view {
-        if (doubt == USED_UP) revert MalformedOrder(index);
+        if (doubt & (UNSOUND | USED_UP) != 0) revert MalformedOrder(sheet.indexOf(ticket));
+        _requireBatch(doubt & OUT_OF_PLACE == 0);
         // At worst a look for nothing.
-        if (_isCancelled(_slotKey(ticket.places().account(), nonce), uint48(nonce))) {
+        if (doubt & PERHAPS_CANCELLED != 0 && _isCancelled(_slotKey(ticket.places().account(), nonce), uint48(nonce))) {
             ticket.setTerms(ticket.terms().withRefusal(REASON_CANCELLED));
         }
+        return doubt & SIGNED_IN_BULK != 0 ? _bulkHash(sheet, frame, sheet.indexOf(ticket), hash) : hash;
     }
 
     /// @param hash Of the order, which is the next of those that were signed in bulk.
@@ -180,13 +167,16 @@ contract Settlement is SettlementFills {
         return BulkTree.structHash(hash, position, siblingsAt);
     }
 
-    /// @dev Somebody else than the account signed, or in bulk.
-    function _openAgent(Sheet memory sheet, uint256 index, Ticket ticket, address signer) private view {
-        if (signer == address(0)) revert InvalidSigner(index, signer);
-        Terms terms = ticket.terms();
+    /// @dev Perhaps somebody else than the account signed; an agent must have, if in bulk.
+    function _openAgent(Sheet memory sheet, Ticket ticket, address signer) private view {
+        (Terms terms, address account) = (ticket.terms(), ticket.places().account());
+        if (signer == account && !terms.isBulk()) return;
+
         (uint256 location, uint256 word, bool isEntitled) =
-            _agentWord(_agentKey(ticket.places().account(), signer), sheet.markets[terms.market()].number);
-        if (AgentWords.registration(word) == 0) revert InvalidSigner(index, signer);
+            _agentWord(_agentKey(account, signer), sheet.markets[terms.market()].number);
+        if (signer == address(0) || AgentWords.registration(word) == 0) {
+            revert InvalidSigner(sheet.indexOf(ticket), signer);
+        }
         if (!isEntitled && terms.refusal() == 0) ticket.setTerms(terms.withRefusal(REASON_AGENT));
         if (AgentWords.notional(word) == UNLIMITED) return;
 

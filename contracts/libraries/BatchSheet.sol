@@ -20,7 +20,7 @@ struct MarketRow {
 /// @dev Where the quote column is among the columns.
 uint256 constant QUOTE_COLUMN = 0;
 
-/// @dev A batch under evaluation. Orders reads the first five by their positions.
+/// @dev A batch under evaluation. Orders and Trades read it by the positions of its words.
 /// @param accounts How many there are.
 /// @param quoteAt Where the running change of the first account's quote balance is.
 /// @param quoteStride That of the quote column.
@@ -86,6 +86,10 @@ library BatchSheet {
         unchecked {
             return Ticket.wrap(sheet.tickets + index * Tickets.BYTES);
         }
+    }
+
+    function indexOf(Sheet memory sheet, Ticket ticket_) internal pure returns (uint256) {
+        return (Ticket.unwrap(ticket_) - sheet.tickets) / Tickets.BYTES;
     }
 
     /// @dev Orders of an account follow each other, and so do its agents.

@@ -28,6 +28,13 @@ library OrderHash {
         }
     }
 
+    /// @return account Of the order whose words are at `order`.
+    function accountAt(uint256 order) internal pure returns (address account) {
+        assembly ("memory-safe") {
+            account := mload(add(order, 0x20))
+        }
+    }
+
     /// @dev The same of an order in memory.
     function structHash(Order memory order) internal pure returns (bytes32) {
         return keccak256(abi.encode(TYPE_HASH, order));

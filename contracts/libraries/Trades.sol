@@ -4,7 +4,7 @@ pragma solidity ^0.8.30;
 import {REASON_AGENT, REASON_BALANCE, REASON_DEAD, REASON_TAKER} from "../interfaces/Types.sol";
 import {AgentRow} from "./AgentRows.sol";
 import {PackedFill} from "./BatchCodec.sol";
-import {MarketRow} from "./BatchSheet.sol";
+import {MarketRow, Sheet} from "./BatchSheet.sol";
 import {Cells} from "./Columns.sol";
 import {Places, Terms, Ticket} from "./Tickets.sol";
 
@@ -34,79 +34,60 @@ library Trades {
     uint256 private constant AGENT = REASON_AGENT;
     uint256 private constant BALANCE = REASON_BALANCE;
 
-    /// @param tickets Where those of the batch's orders are.
     /// @param groups FILL_OR_KILL if fills of such orders are to be left alone, which are evaluated as a group.
     /// @return reason 0 if the fill is settled, why it is refused (REASON_*), or why it is neither (see above; a FAULT_SIZE
     /// of the taker's with REASON_TAKER).
-    function settle(
-        PackedFill fill,
-        uint256 tickets,
-        uint256 orders,
-        MarketRow[] memory markets,
-        uint256 feeBalance,
-        uint256 groups
-    ) internal pure returns (uint256 reason) {
-        Ticket maker;
-        Ticket taker;
+    function settle(PackedFill fill, Sheet memory sheet, uint256 groups) internal pure returns (uint256 reason) {
+        (Ticket maker, Ticket taker) = (Ticket.wrap(0), Ticket.wrap(0));
         assembly ("memory-safe") {
-            // FAULT_* if an order, or a limit of this venue, does not agree to the fill, or 0: these are two accounts'
-            // orders on two sides of one market, of kinds that may meet, at a price within both limits, with fees within
-            // both caps. Rates that do not sum below zero make fees that do not sum below zero.
-            function _faultOf(fill_, made, taken, groups_) -> fault {
-                if and(taken, groups_) {
-                    fault := OF_A_GROUP
-                    leave
-                }
+            // maker u8 | taker u8 | sizeLots u64
+            maker := byte(0, fill)
+            taker := byte(1, fill)
+            // Of the sheet: orders | tickets.
+            let orders := mload(add(sheet, 0xe0))
+            reason := NOT_OF_BOOK
+            // Whether two orders, and the limits of this venue, agree to the fill: these are two accounts' orders on two
+            // sides of one market, of kinds that may meet, at a price within both limits, with fees within both caps.
+            // Rates that do not sum below zero make fees that do not sum below zero. Once, left by the first fault.
+            for {} and(and(lt(maker, orders), lt(taker, orders)), gt(shl(16, fill), NO_LOTS)) {} {
+                orders := mload(add(sheet, 0x100))
+                maker := add(orders, shl(7, maker))
+                taker := add(orders, shl(7, taker))
+                let made := mload(maker)
+                let taken := mload(taker)
+                reason := OF_A_GROUP
+                if and(taken, groups) { break }
+                reason := FAULT_MATCH
                 let differ := xor(made, taken)
                 // The market (byte 1) does not, the side (bit 0 of byte 3) and the account (byte 0) do.
                 if or(
                     or(and(made, NO_MAKER), and(taken, NO_TAKER)),
                     or(xor(and(shr(224, differ), 0xff0001), 1), iszero(byte(0, differ)))
-                ) {
-                    fault := FAULT_MATCH
-                    leave
-                }
+                ) { break }
                 // A buyer pays no more than its limit; of a seller it is the other way round.
+                reason := FAULT_LIMIT
                 differ := sub(shr(192, shl(48, made)), shr(192, shl(48, taken)))
-                if differ {
-                    if xor(sgt(differ, 0), and(byte(3, taken), 1)) {
-                        fault := FAULT_LIMIT
-                        leave
-                    }
-                }
-                let makers := signextend(2, shr(152, fill_))
-                let takers := signextend(2, shr(128, fill_))
-                if or(
-                    slt(add(makers, takers), 0),
-                    or(sgt(makers, signextend(3, shr(48, made))), sgt(takers, signextend(3, shr(48, taken))))
-                ) { fault := FAULT_FEE }
-            }
-
-            // maker u8 | taker u8 | sizeLots u64
-            maker := byte(0, fill)
-            taker := byte(1, fill)
-            reason := NOT_OF_BOOK
-            if and(and(lt(maker, orders), lt(taker, orders)), gt(shl(16, fill), NO_LOTS)) {
-                maker := add(tickets, shl(7, maker))
-                taker := add(tickets, shl(7, taker))
-                reason := _faultOf(fill, mload(maker), mload(taker), groups)
+                if differ { if xor(sgt(differ, 0), and(byte(3, taken), 1)) { break } }
+                let makers := signextend(2, shr(152, fill))
+                let takers := signextend(2, shr(128, fill))
+                reason := mul(
+                    FAULT_FEE,
+                    or(
+                        slt(add(makers, takers), 0),
+                        or(sgt(makers, signextend(3, shr(48, made))), sgt(takers, signextend(3, shr(48, taken))))
+                    )
+                )
+                break
             }
         }
         if (reason != 0) return reason;
-        return _settle(fill, maker, taker, markets, feeBalance);
-    }
 
-    function _settle(PackedFill fill, Ticket maker, Ticket taker, MarketRow[] memory markets, uint256 feeBalance)
-        private
-        pure
-        returns (uint256 reason)
-    {
         (uint256 lots, int256 base, int256 notional, int256 fee, uint256 slot) = (0, 0, 0, 0, 0);
         assembly ("memory-safe") {
             let terms := mload(maker)
             // As `amountsOf`.
             lots := shr(192, shl(16, fill))
-            let market := mload(add(add(markets, 0x20), shl(5, byte(1, terms))))
+            let market := mload(add(add(mload(add(sheet, 0x20)), 0x20), shl(5, byte(1, terms))))
             base := mul(lots, mload(add(market, 0x60)))
             notional := mul(mul(lots, shr(192, shl(48, terms))), mload(add(market, 0x80)))
             // As FeeMath.feeUp.
@@ -129,7 +110,8 @@ library Trades {
             return reason | REASON_TAKER;
         }
         assembly ("memory-safe") {
-            mstore(feeBalance, add(mload(feeBalance), shl(48, add(fee, takerFee))))
+            let fees := mload(add(sheet, 0x120))
+            mstore(fees, add(mload(fees), shl(48, add(fee, takerFee))))
         }
     }
 
