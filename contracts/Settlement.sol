@@ -15,7 +15,6 @@ import {Domain} from "./libraries/Domain.sol";
 import {OrderHash} from "./libraries/OrderHash.sol";
 import {Orders, OUT_OF_PLACE, PERHAPS_CANCELLED, SIGNED_IN_BULK, UNSOUND, USED_UP} from "./libraries/Orders.sol";
 import {PauseRules} from "./libraries/PauseRules.sol";
-import {Signatures} from "./libraries/Signatures.sol";
 import {Terms, Ticket, Tickets} from "./libraries/Tickets.sol";
 import {VaultCalls} from "./libraries/VaultCalls.sol";
 
@@ -36,6 +35,7 @@ contract Settlement is SettlementFills {
 
     /// @inheritdoc ISettlement
     function settle(bytes calldata batch) external onlyRole(SETTLER_ROLE) {
+        OrderHash.reserveDesk();
         PauseRules.requireRunning(_pausedUntil);
         Frame memory frame = BatchCodec.open(batch);
         uint256 count = frame.fills;
@@ -61,7 +61,7 @@ contract Settlement is SettlementFills {
             slotsAt := _slots.slot
         }
         sheet.slotsAt = slotsAt;
-        sheet.typed = Signatures.reserveTyped(Domain.separator());
+        OrderHash.setDomain(Domain.separator());
         sheet.columns = new Column[](frame.markets + 1);
         sheet.legs = new Leg[](frame.quotes);
         assert(sheet.columnOf(QUOTE_TOKEN) == QUOTE_COLUMN);
@@ -84,7 +84,7 @@ contract Settlement is SettlementFills {
         }
 
         _requireBatch(frame.readAccounts(column.accounts));
-        sheet.quoteStride = column.stride;
+        sheet.stride = column.stride;
         sheet.quoteAt = column.accounts + column.stride + 32;
         sheet.feeBalance = sheet.quoteAt + frame.feeIndex * 32;
         _requireBatch(frame.feeIndex < count && Cells.account(sheet.feeBalance, column.stride) == FEE_ACCOUNT);
@@ -104,31 +104,33 @@ contract Settlement is SettlementFills {
             MarketRow memory row = sheet.markets[i];
             row.number = number;
             row.column = sheet.columnOf(market.baseToken);
-            row.base = sheet.columns[row.column];
             row.baseAtomsPerLot = market.baseAtomsPerLot;
             row.quoteAtomsPerTickLot = market.quoteAtomsPerTickLot;
         }
 
-        // One row for a pair.
-        uint256 capacity = frame.accounts + (frame.quotes == 0 ? 0 : 1);
+        // One row for a pair would do; but all columns have the stride of the first.
         for (uint256 i = QUOTE_COLUMN + 1; i < sheet.columnCount; ++i) {
-            sheet.columns[i].reserve(capacity);
+            sheet.columns[i].reserve(frame.accounts + frame.quotes);
+        }
+        for (uint256 i; i < frame.markets; ++i) {
+            MarketRow memory row = sheet.markets[i];
+            row.accounts = sheet.columns[row.column].accounts;
         }
     }
 
     function _openOrders(Sheet memory sheet, Frame memory frame) private view {
         sheet.orders = frame.orders;
         sheet.reserveTickets();
-        (uint256 order, Ticket ticket) = (OrderHash.reserve(), sheet.ticket(0));
+        Ticket ticket = sheet.ticket(0);
         (uint256 at, uint256 end, uint256 beyond) = (frame.ordersAt, frame.proofsAt, 0);
         while (at != end) {
-            (uint256 place, uint256 doubt) = Orders.open(at, order, ticket, beyond, sheet);
-            bytes32 hash = OrderHash.hashAt(order);
+            (uint256 place, uint256 doubt) = Orders.open(at, ticket, beyond, sheet);
+            bytes32 hash = OrderHash.write(at);
             if (doubt != 0) hash = _examine(sheet, frame, ticket, doubt, uint64(place), hash);
             unchecked {
                 // No overflow: positions, and a place has 72 bits.
-                address signer = Signatures.recoverTyped(sheet.typed, hash, at + BatchCodec.ORDER_SIGNATURE);
-                if (doubt != 0 || signer != OrderHash.accountAt(order)) _openAgent(sheet, ticket, signer);
+                doubt |= OrderHash.recover(hash, at + BatchCodec.ORDER_SIGNATURE);
+                if (doubt != 0) _openAgent(sheet, ticket, OrderHash.signer());
                 beyond = place + 1;
                 at += BatchCodec.ORDER_BYTES;
                 ticket = Ticket.wrap(Ticket.unwrap(ticket) + Tickets.BYTES);
@@ -216,12 +218,13 @@ contract Settlement is SettlementFills {
     }
 
     function _writeSlots(Sheet memory sheet) private {
-        (uint256 ticket, uint256 size) = (sheet.tickets, Tickets.BYTES);
-        uint256 end = ticket + sheet.orders * size;
+        // Of the first ticket, the word that says where.
+        (uint256 at, uint256 size) = (sheet.tickets + 0x60, Tickets.BYTES);
+        uint256 end = at + sheet.orders * size;
         assembly ("memory-safe") {
-            for {} lt(ticket, end) { ticket := add(ticket, size) } {
-                let location := mload(add(ticket, 0x60))
-                if location { sstore(location, mload(add(ticket, 0x40))) }
+            for {} lt(at, end) { at := add(at, size) } {
+                let location := mload(at)
+                if location { sstore(location, mload(sub(at, 0x20))) }
             }
         }
     }

@@ -21,17 +21,17 @@ abstract contract SettlementFills is SettlementBase {
 
     /// @return refusals As `BatchSettled` has them.
     function _evaluateAll(Sheet memory sheet, Frame memory frame) internal view returns (bytes memory refusals) {
-        (uint256 count, uint256 at) = (frame.fills, frame.fillsAt);
-        for (uint256 i; i < count;) {
+        uint256 at = frame.fillsAt;
+        while (at != frame.quotesAt) {
             uint256 reason = Trades.settle(BatchCodec.fillAt(at), sheet, TermsOfOrders.FILL_OR_KILL);
-            if (reason != 0) {
-                (i, refusals) = _evaluateOther(sheet, frame, i, refusals, reason);
-                at = frame.fillsAt + i * BatchCodec.FILL_BYTES;
-                continue;
-            }
             unchecked {
-                ++i;
-                at += BatchCodec.FILL_BYTES;
+                if (reason == 0) {
+                    at += BatchCodec.FILL_BYTES;
+                } else {
+                    uint256 end = (at - frame.fillsAt) / BatchCodec.FILL_BYTES;
+                    (end, refusals) = _evaluateOther(sheet, frame, end, refusals, reason);
+                    at = frame.fillsAt + end * BatchCodec.FILL_BYTES;
+                }
             }
         }
         _requireBatch(sheet.legCount == frame.quotes);

@@ -44,13 +44,13 @@ library Trades {
             maker := byte(0, fill)
             taker := byte(1, fill)
             // Of the sheet: orders | tickets.
-            let orders := mload(add(sheet, 0xe0))
+            let orders := mload(add(sheet, 0xc0))
             reason := NOT_OF_BOOK
             // Whether two orders, and the limits of this venue, agree to the fill: these are two accounts' orders on two
             // sides of one market, of kinds that may meet, at a price within both limits, with fees within both caps.
             // Rates that do not sum below zero make fees that do not sum below zero. Once, left by the first fault.
             for {} and(and(lt(maker, orders), lt(taker, orders)), gt(shl(16, fill), NO_LOTS)) {} {
-                orders := mload(add(sheet, 0x100))
+                orders := mload(add(sheet, 0xe0))
                 maker := add(orders, shl(7, maker))
                 taker := add(orders, shl(7, taker))
                 let made := mload(maker)
@@ -110,7 +110,7 @@ library Trades {
             return reason | REASON_TAKER;
         }
         assembly ("memory-safe") {
-            let fees := mload(add(sheet, 0x120))
+            let fees := mload(add(sheet, 0x100))
             mstore(fees, add(mload(fees), shl(48, add(fee, takerFee))))
         }
     }
@@ -139,31 +139,47 @@ library Trades {
         returns (uint256 reason)
     {
         assembly ("memory-safe") {
+            function giveBack(places_, amount) {
+                if shr(208, places_) {
+                    let left := add(shr(208, places_), 0x20)
+                    mstore(left, add(mload(left), amount))
+                }
+            }
+
             let terms := mload(ticket)
             reason := and(terms, 0xff)
             // Once, left by the first reason.
             for {} iszero(reason) {} {
                 let places := mload(add(ticket, 0x20))
-                let slot := mload(shr(224, shl(112, places)))
+                let slotAt := shr(224, shl(112, places))
+                let slot := mload(slotAt)
                 switch shl(208, xor(places, slot))
                 case 0 {
                     // This order is the newest of its slot, and more of it is filled.
-                    if gt(add(lots, shr(192, shl(144, slot))), shr(192, shl(112, terms))) { reason := FAULT_SIZE }
+                    if gt(add(lots, shr(192, shl(144, slot))), shr(192, shl(112, terms))) {
+                        reason := FAULT_SIZE
+                        break
+                    }
                     slot := add(slot, shl(48, lots))
                 }
                 default {
-                    if gt(lots, shr(192, shl(112, terms))) { reason := FAULT_SIZE }
-                    if lt(shl(208, places), shl(208, slot)) { reason := DEAD }
+                    let isDead := lt(shl(208, places), shl(208, slot))
+                    if or(isDead, gt(lots, shr(192, shl(112, terms)))) {
+                        reason := FAULT_SIZE
+                        if isDead { reason := DEAD }
+                        break
+                    }
                     // It takes the place of an older one. What was cancelled stays.
                     slot := or(shl(112, shr(112, slot)), or(shl(48, lots), shr(208, shl(208, places))))
                 }
-                if reason { break }
                 // An agent whose budget counts.
                 if shr(208, places) {
-                    if sgt(notional, mload(add(shr(208, places), 0x20))) {
+                    let left := add(shr(208, places), 0x20)
+                    if sgt(notional, mload(left)) {
                         reason := AGENT
                         break
                     }
+                    mstore(left, sub(mload(left), notional))
                 }
                 let quoteAt := shr(224, shl(176, places))
                 let baseAt := shr(224, shl(144, places))
@@ -172,8 +188,9 @@ library Trades {
                     let cost := add(notional, fee)
                     let change := mload(quoteAt)
                     // The account's standing, and what the batch has changed.
-                    if slt(add(sar(96, mload(add(quoteAt, shr(224, shl(48, places))))), sar(48, change)), cost) {
+                    if slt(add(sar(96, mload(add(quoteAt, shr(224, shl(80, places))))), sar(48, change)), cost) {
                         reason := BALANCE
+                        giveBack(places, notional)
                         break
                     }
                     mstore(quoteAt, sub(change, shl(48, cost)))
@@ -184,16 +201,13 @@ library Trades {
                     // Its quote balance never falls: no fee exceeds its notional.
                     if slt(add(sar(96, mload(add(baseAt, shr(224, shl(80, places))))), sar(48, change)), base) {
                         reason := BALANCE
+                        giveBack(places, notional)
                         break
                     }
                     mstore(baseAt, sub(change, shl(48, base)))
                     mstore(quoteAt, add(mload(quoteAt), shl(48, sub(notional, fee))))
                 }
-                if shr(208, places) {
-                    let left := add(shr(208, places), 0x20)
-                    mstore(left, sub(mload(left), notional))
-                }
-                mstore(shr(224, shl(112, places)), slot)
+                mstore(slotAt, slot)
                 break
             }
         }
