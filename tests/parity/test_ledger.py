@@ -35,7 +35,16 @@ from offchain.domain.command import (
     SetFees,
 )
 from offchain.domain.eip712 import domain_separator, order_digest
-from offchain.domain.event import AnyEvent, FillMatched, FillRefused, FillSettled, RefusalCause
+from offchain.domain.event import (
+    AmmFillMatched,
+    AnyEvent,
+    FillMatched,
+    FillRefused,
+    FillSettled,
+    OrderRejected,
+    RefusalCause,
+    RejectReason,
+)
 from offchain.domain.limits import EXIT_DELAY_SECONDS, FILLS_PER_IMMEDIATE_ORDER_MAX, SETTLEMENT_WINDOW_SECONDS
 from offchain.domain.order import Kind, Order, Side, TimeInForce, make_nonce
 from offchain.domain.units import Address, Lots, Ticks
@@ -68,7 +77,12 @@ class Exchange:
         self.decoder = LogDecoder(venue.vault, venue.settlement)
         self.logs: list[AnyChainLog] = []
         self.block = 0
-        self.matched = self.settled = 0
+        self.matched = 0
+        self.settled: Counter[int] = Counter()
+        """Fills by market"""
+        self.markets: dict[int, int] = {}
+        """By fill"""
+        self.rejected: Counter[RejectReason] = Counter()
         self.refused: Counter[int] = Counter()
         self.longest = 0
         self.gas: list[tuple[int, int]] = []
@@ -98,7 +112,8 @@ class Exchange:
                 batch_rules=self.rules,
             )
         )
-        listing = Settlement.list_market.encode(2, venue.synth, 3 * BASE_PER_LOT, 7, "BTC3-USDC")
+        # Other units than market 1's, and finite decimals: the engine opens no book for a row without those.
+        listing = Settlement.list_market.encode(2, venue.synth, 4 * BASE_PER_LOT, 7, "BTC4-USDC")
         self.chain.do(ADMIN, venue.settlement, listing)
         self.chain.fund(*(address_of(trader) for trader in TRADERS))
         self.register_agent()
@@ -109,10 +124,18 @@ class Exchange:
         self.at += later
         events = self.engine.apply(self.engine.sequence + 1, self.at, command)
         for event in events:
-            self.matched += isinstance(event, FillMatched)
-            self.settled += isinstance(event, FillSettled)
-            if isinstance(event, FillRefused):
-                self.refused[event.reason & 0x7F] += 1
+            match event:
+                case FillMatched() | AmmFillMatched():
+                    self.matched += 1
+                    self.markets[event.fill] = event.market
+                case FillSettled():
+                    self.settled[self.markets[event.fill]] += 1
+                case FillRefused():
+                    self.refused[event.reason & 0x7F] += 1
+                case OrderRejected():
+                    self.rejected[event.reason] += 1
+                case _:
+                    pass
         return events
 
     def trade(self) -> None:
@@ -310,12 +333,18 @@ def exchange(chain: LocalChain) -> Exchange:
 
 
 def test_ten_thousand_fills_to_the_atom(exchange: Exchange) -> None:
-    assert exchange.settled + sum(exchange.refused.values()) == exchange.matched >= FILLS
+    assert exchange.settled.total() + exchange.refused.total() == exchange.matched >= FILLS
     assert all(balance.pending == 0 for balance in exchange.engine.ledger.balances.values())
     assert exchange.longest == max_fills(exchange)
     causes = {RefusalCause(cause).name for cause, count in exchange.refused.items() if count > 10}
     assert causes == {"BALANCE", "CANCELLED", "EXPIRED", "OPERATOR", "GROUP", "AGENT"}, exchange.refused
-    assert exchange.settled > FILLS // 2
+    assert exchange.settled.total() > FILLS // 2
+
+
+def test_both_markets_trade(exchange: Exchange) -> None:
+    """Every third order is for the second one, whose lots and ticks are others."""
+    assert min(exchange.settled[market] for market in (1, 2)) > FILLS // 10, exchange.settled
+    assert RejectReason.UNKNOWN_MARKET not in exchange.rejected, exchange.rejected
 
 
 def test_the_logs_alone_tell_every_balance(exchange: Exchange) -> None:

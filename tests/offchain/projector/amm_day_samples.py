@@ -27,6 +27,21 @@ OPERATOR, SECOND = address(0xB0), address(0xB1)
 GOLD = address(0xC7)
 RESERVES = (10**6 * 10**12, 10**6 * 1_000)
 """Base atoms and quote units: about 1000 ticks."""
+ASK_FOR_GOLD = RequestMarket(
+    symbol="GOLD-USDC",
+    synth_symbol="sGOLD",
+    synth_name="Synthetic gold",
+    base_atoms_per_lot=10**13,
+    quote_atoms_per_tick_lot=2,
+    ceiling=10**27,
+    initial_percent=200,
+    maintenance_percent=150,
+    bonus_percent=10,
+    quorum=1,
+    max_age_seconds=600,
+    max_move_ppm_per_minute=20_000,
+    by=SECOND,
+)
 
 
 def swap(trader: Address, side: Side, price: int, size: int, nonce: int, market: int = 1) -> PlaceOrder:
@@ -95,23 +110,8 @@ def write_amm_day(folder: Path) -> AmmDay:
 
 
 def _ask_for_gold(day: AmmDay) -> None:
-    gold = RequestMarket(
-        symbol="GOLD-USDC",
-        synth_symbol="sGOLD",
-        synth_name="Synthetic gold",
-        base_atoms_per_lot=10**13,
-        quote_atoms_per_tick_lot=2,
-        ceiling=10**27,
-        initial_percent=200,
-        maintenance_percent=150,
-        bonus_percent=10,
-        quorum=1,
-        max_age_seconds=600,
-        max_move_ppm_per_minute=20_000,
-        by=SECOND,
-    )
-    day.do(gold)
-    day.do(gold)  # refused: its names are taken
+    day.do(ASK_FOR_GOLD)
+    day.do(ASK_FOR_GOLD)  # refused: its names are taken
     units = {"base_atoms_per_lot": 10**13, "quote_atoms_per_tick_lot": 2, "base_decimals": 18, "quote_decimals": 6}
     day.log(MarketListed, market=2, base_token=GOLD, symbol="GOLD-USDC", **units)
 

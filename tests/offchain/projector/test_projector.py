@@ -15,13 +15,14 @@ from typing import Any
 
 import msgspec
 import pytest
-from day_samples import rows, write_day
+from amm_day_samples import ASK_FOR_GOLD, SECOND
+from day_samples import Day, rows, write_day
 from venue_samples import CHAIN, QUOTE, TRADERS, VENUE, chunks, flow, fund, running, until
 from venue_samples import settings as sequencer_settings
 
 from offchain.chain.registry import Registry
 from offchain.domain.batch import EpochHeader, SettlementBatch
-from offchain.domain.command import PlaceOrder, decode, record_bytes
+from offchain.domain.command import Command, PlaceOrder, WithdrawMarket, decode, record_bytes
 from offchain.domain.eip712 import domain_separator, order_digest
 from offchain.domain.errors import ConfigurationError, StorageError
 from offchain.domain.event import (
@@ -30,6 +31,8 @@ from offchain.domain.event import (
     BatchClosed,
     EpochClosed,
     FillTakenBack,
+    MarketRequested,
+    MarketWithdrawn,
     OrderAccepted,
 )
 from offchain.domain.keccak import keccak
@@ -256,6 +259,38 @@ def test_the_outbox_is_a_function_of_the_journal(day: Path) -> None:
     approvals = ops.outbox_after("approval", 0, 1000)
     assert [msgspec.json.decode(row.payload, type=ApprovalGranted) for row in approvals] == grants
     assert len(grants) >= 3
+    ops.close()
+
+
+@pytest.mark.parametrize("is_at_once", [True, False], ids=["in one write", "after the request was written"])
+def test_a_market_that_is_withdrawn_replaces_its_row(tmp_path: Path, is_at_once: bool) -> None:
+    """The row says so to the list keeper, under the number that stays taken; the next request has another."""
+    silver = msgspec.structs.replace(ASK_FOR_GOLD, symbol="SILVER-USDC", synth_symbol="sSILVER")
+    asking: list[Command] = [msgspec.structs.replace(VENUE, operators=(SECOND,)), ASK_FOR_GOLD, silver]
+    gone = WithdrawMarket(market=1, by=SECOND)
+    for commands in [[*asking, gone]] if is_at_once else [asking, [gone]]:
+        day = Day(tmp_path)
+        for record in JournalReader(tmp_path / "journal").read():
+            day.engine.apply(record.sequence, record.at, decode(record.kind, record.version, record.payload))
+        for command in commands:
+            day.do(command)
+        day.flush()
+        day.journal.close()
+        project(configure(tmp_path))
+    expected = MarketWithdrawn(market=1, symbol="GOLD-USDC", by=SECOND)
+    _holds_market_rows(tmp_path, expected)
+    (tmp_path / "history.sqlite").unlink()
+    project(configure(tmp_path))  # every event again, and the row is replaced once
+    _holds_market_rows(tmp_path, expected)
+
+
+def _holds_market_rows(folder: Path, expected: MarketWithdrawn) -> None:
+    ops = Ops(f"sqlite:///{folder}/ops.sqlite")
+    first, second = ops.outbox_after("market", 0)
+    assert msgspec.json.decode(first.payload, type=MarketWithdrawn) == expected
+    assert (first.key, first.revision, first.sequence) == (1, 1, 4)
+    assert msgspec.json.decode(second.payload, type=MarketRequested).symbol == "SILVER-USDC"
+    assert (second.key, second.revision, second.sequence) == (2, 0, 3)
     ops.close()
 
 
