@@ -142,11 +142,15 @@ class HyperliquidQuotes:
 
 def make_source(text: str, names: Mapping[str, str]) -> QuoteSource:
     """`file:PATH` or `hyperliquid:URL`; `names` says what the source calls a synth. `ConfigurationError` otherwise."""
+    kind, rest = split_source(text)
+    return FileQuotes(Path(rest), names) if kind == "file" else HyperliquidQuotes(rest, names)
+
+
+def split_source(text: str) -> tuple[str, str]:
+    """("file", path) or ("hyperliquid", URL). `ConfigurationError` otherwise."""
     kind, _, rest = text.partition(":")
-    if kind == "file" and rest:
-        return FileQuotes(Path(rest), names)
-    if kind == "hyperliquid" and rest.startswith(("http://", "https://")):
-        return HyperliquidQuotes(rest, names)
+    if (kind == "file" and rest) or (kind == "hyperliquid" and rest.startswith(("http://", "https://"))):
+        return kind, rest
     raise ConfigurationError(
         f"price source {text[:60]!r} is not understood", remedy="Give --source file:PATH or hyperliquid:URL"
     )

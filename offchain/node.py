@@ -21,9 +21,17 @@ import msgspec
 from offchain.chain.registry import Registry
 from offchain.domain.batch import batch_gas_max, batch_rules
 from offchain.domain.command import OpenVenue
-from offchain.domain.limits import BLOCK_GAS_LIMIT, FILLS_PER_IMMEDIATE_ORDER_MAX
+from offchain.domain.errors import ConfigurationError
+from offchain.domain.limits import (
+    BATCH_BLOCK_PERCENT,
+    BLOCK_GAS_LIMIT,
+    FEE_PPM_MAX,
+    FILLS_PER_IMMEDIATE_ORDER_MAX,
+    OPERATORS_MAX,
+)
 from offchain.domain.market import MarketState
 from offchain.domain.units import QUOTE_DECIMALS, Address
+from offchain.engine.engine import flaw_of_venue
 from offchain.gateway.settings import GatewaySettings
 from offchain.projector.projector import ProjectorSettings
 from offchain.sequencer.serve import run_sequencer
@@ -40,7 +48,10 @@ PR_SET_PDEATHSIG = 1
 
 @dataclass(frozen=True, kw_only=True)
 class NodeSettings:
-    """What an operator chooses; addresses come from the registry."""
+    """What an operator chooses; addresses come from the registry.
+
+    `ConfigurationError` for what the engine or the sequencer would refuse, by the name of its flag.
+    """
 
     data: Path
     registry: Registry
@@ -65,10 +76,34 @@ class NodeSettings:
     operators: tuple[Address, ...] = ()
     """Who may open and close markets; what the journal says is replaced by this at the start."""
 
+    def __post_init__(self) -> None:
+        flaw = flaw_of_venue(self.venue())
+        if flaw:
+            raise self._refused(flaw)
+        self.sequencer()  # has bounds of its own
+
     @property
     def listed_state(self) -> MarketState:
         """In which the markets of a new venue begin: an operator opens them, if there is one who can."""
         return MarketState.PAUSED if self.operators else MarketState.ACTIVE
+
+    def _refused(self, flaw: str) -> ConfigurationError:
+        """By the flag that makes this field of a venue, and what it takes."""
+        told = {
+            "taker_fee_ppm": (f"--taker-fee-ppm {self.taker_fee_ppm}", f"From 0 to {FEE_PPM_MAX}"),
+            "maker_fee_ppm": (
+                f"--maker-fee-ppm {self.maker_fee_ppm}",
+                f"From {-self.taker_fee_ppm}, a rebate of all that the taker pays, to {FEE_PPM_MAX}",
+            ),
+            "batch_interval_millis": (f"--batch-interval-millis {self.batch_interval_millis}", "0 or more"),
+            "batch_gas_max": (
+                f"--block-gas-limit {self.block_gas_limit}",
+                f"More: one fill must fit {BATCH_BLOCK_PERCENT} % of a block",
+            ),
+            "operators": ("--operator", f"At most {OPERATORS_MAX}, each once"),
+        }
+        what, right = told.get(flaw, (flaw, ""))
+        return ConfigurationError(f"{what}: no venue opens with that", remedy=right)
 
     @property
     def socket(self) -> Path:

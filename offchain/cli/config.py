@@ -6,7 +6,17 @@ import click
 
 from keepers.loop import KEEPERS
 from offchain.cli import options
-from offchain.cli.configuration import Configuration, Setting, first_of, keeper_defaults, settings_of, unread_variables
+from offchain.cli.configuration import (
+    Configuration,
+    Setting,
+    Tables,
+    first_of,
+    keeper_defaults,
+    settings_of,
+    unread_variables,
+    values_of,
+)
+from offchain.cli.daemons import flaws
 from offchain.domain.errors import ConfigurationError, InvalidInput
 
 OTHER_VARIABLES = frozenset(f"HOOATS_{name}" for name in ("DEBUG", "KEYS", "NETWORK", "REQUIRE", "SOLC"))
@@ -47,10 +57,12 @@ def show(context: click.Context, command: tuple[str, ...], as_json: bool) -> Non
 def check(context: click.Context) -> None:
     """Check every key and value of the file, and list all mistakes.
 
-    Each key must be a flag of its command, each value one that the flag takes.
+    Each key must be a flag of its command, each value one that the flag takes; and with all of them together node,
+    keepers and the other commands would start. Keys are not read, and no chain is asked: `hooats doctor` does that.
     """
     configuration = _configuration(context)
-    for mistake in configuration.mistakes:
+    mistakes = [*map(str, configuration.mistakes), *_refused(context, configuration)]
+    for mistake in mistakes:
         click.echo(f"mistake: {mistake}", err=True)
     root = context.find_root().command
     assert isinstance(root, click.Group)
@@ -58,8 +70,8 @@ def check(context: click.Context) -> None:
         click.echo(f"warning: {warning}", err=True)
     if configuration.file is None:
         click.echo("no configuration file: environment and defaults are used")
-    elif configuration.mistakes:
-        count = len(configuration.mistakes)
+    elif mistakes:
+        count = len(mistakes)
         words = f"{configuration.file} has {count} mistake{'s' if count > 1 else ''}"
         raise ConfigurationError(words, remedy="They are listed above")
     else:
@@ -101,11 +113,31 @@ def _paths(group: click.Group, before: tuple[str, ...]) -> list[tuple[str, ...]]
 
 
 def _settings(context: click.Context, path: tuple[str, ...]) -> list[Setting]:
+    return list(settings_of(*_command_of(context, path)))
+
+
+def _command_of(context: click.Context, path: tuple[str, ...]) -> tuple[click.Command, tuple[str, ...], Tables]:
+    """A command, its path, and what the file says to it."""
     command: click.Command = context.find_root().command
     tables = _configuration(context).tables
     for name in path:
         if not isinstance(command, click.Group):
-            tables = keeper_defaults(tables, name)
-            break
+            return command, path, keeper_defaults(tables, name)
         command, tables = command.commands[name], tables.get(name, {})
-    return list(settings_of(command, path, tables))
+    return command, path, tables
+
+
+def _refused(context: click.Context, configuration: Configuration) -> list[str]:
+    """What commands that the file says something to would refuse; what several would, of the first."""
+    found: dict[str, str] = {}
+    for path in _wanted(context, ()):
+        command, _, tables = _command_of(context, path)
+        if not tables:
+            continue
+        try:
+            words = [str(flaw) for flaw in flaws(path, values_of(command, tables))]
+        except click.BadParameter as error:  # from the top of the file, and right for another command
+            words = [error.format_message()]
+        for one in words:
+            found.setdefault(one, f"{configuration.file}: hooats {' '.join(path)}: {one}")
+    return list(found.values())

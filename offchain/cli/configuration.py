@@ -27,19 +27,13 @@ import click
 from click.core import ParameterSource
 
 from offchain.cli.options import KeyFile, is_key
+from offchain.cli.urls import WITHHELD, redacted
 from offchain.domain.errors import ConfigurationError
 
 DEFAULT_FILE = Path("hooats.toml")
-WITHHELD = "(withheld)"
 FILE_BYTES_MAX = 1024 * 1024
 DEPTH_MAX = 8
 """A value of a keeper is at the third level."""
-PATH_PART_SHOWN_MAX = 16
-"""A longer part of a URL's path may be a provider's key."""
-_USERINFO = re.compile(r"://(?:(?!,\s*[A-Za-z][A-Za-z0-9+.:-]*://).)*@", re.DOTALL)
-"""Up to the last @ before the next URL."""
-_KIND = re.compile(r"((?:[A-Za-z]+:(?=[A-Za-z][A-Za-z0-9+.-]*://))?)(.*)", re.DOTALL)
-"""A source's kind before its URL, and the rest."""
 
 Tables = dict[str, Any]
 
@@ -127,6 +121,18 @@ def settings_of(
         yield Setting(" ".join(path), _flag_of(option), shown(option, value), _source(option, source))
 
 
+def values_of(command: click.Command, tables: Mapping[str, Any]) -> dict[str, Any]:
+    """What the file says to a command, by parameter and as its callback gets it; where it is silent, the environment
+    and the defaults. BadParameter for what a flag does not take."""
+    context = click.Context(command, resilient_parsing=True)
+    found: dict[str, Any] = {}
+    for option in _options(command):
+        name = str(option.name)
+        value = tables[name] if name in tables else option.consume_value(context, {})[0]
+        found[name] = option.type_cast_value(context, value)
+    return found
+
+
 def shown(option: click.Option, value: Any) -> str:
     """The value as text; of a URL what may hold a provider's key or a password is left out."""
     if isinstance(value, tuple | list):
@@ -138,25 +144,6 @@ def shown(option: click.Option, value: Any) -> str:
     if isinstance(option.type, KeyFile) and is_key(value):
         return WITHHELD
     return redacted(str(value)) if "://" in str(value) else str(value)
-
-
-def redacted(urls: str) -> str:
-    """URLs, comma separated, without user, password, query, and parts of the path long enough to be a key.
-
-    Also behind a kind, like hyperliquid:https://… Rather too much is withheld than a password shown: whatever is before
-    an @ goes, as a password may hold commas and slashes.
-    """
-    return ",".join(map(_redacted_one, _USERINFO.sub(f"://{WITHHELD}@", urls).split(",")))
-
-
-def _redacted_one(url: str) -> str:
-    kind, url = _KIND.match(url.strip()).groups()  # type: ignore[union-attr]  # it matches everything
-    scheme, separator, rest = url.partition("://")
-    rest, question, _ = rest.partition("#")[0].partition("?")
-    if not scheme.startswith("sqlite"):
-        host, *path = rest.split("/")
-        rest = "/".join([host, *(WITHHELD if len(part) >= PATH_PART_SHOWN_MAX else part for part in path)])
-    return kind + scheme + separator + rest + (f"?{WITHHELD}" if question else "")
 
 
 def unread_variables(root: click.Group, known: frozenset[str]) -> list[str]:

@@ -1,6 +1,7 @@
 """`hooats node` and `hooats keeper`: the processes that an operator runs."""
 
 import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,14 +9,14 @@ import click
 import structlog
 
 from keepers.loop import KEEPERS, KeeperSettings, run_keeper
-from offchain.chain.registry import load_registry
+from offchain.chain.registry import Contract, Registry, load_registry, registry_path
 from offchain.cli import options
 from offchain.cli.configuration import Configuration, keeper_defaults
 from offchain.cli.keeper_flags import check_owners, keeper_flags, price_settings
 from offchain.cli.secrets import exposed
 from offchain.domain.errors import ConfigurationError
-from offchain.domain.limits import BLOCK_GAS_LIMIT
-from offchain.domain.units import Address
+from offchain.domain.limits import BLOCK_GAS_LIMIT, FEE_PPM_MAX
+from offchain.domain.units import ZERO_ADDRESS
 from offchain.node import NodeSettings, run_node
 from offchain.security.keys import load_key
 from offchain.telemetry.logs import configure_logs
@@ -23,6 +24,15 @@ from offchain.telemetry.logs import configure_logs
 MAX_FEE_GWEI = 1_000_000
 NAMES = ("node", "keeper")
 """Commands whose standard error is a log, line by line."""
+ELSEWHERE = ("attestation_key", "key", "password_file", "registry", "chain_id")
+"""Flags of a daemon that its settings are not made of, but of what they name."""
+NOWHERE = Registry(
+    chain_id=0,
+    quote_token=ZERO_ADDRESS,
+    contracts=dict.fromkeys(("Vault", "Settlement", "OrderbookCommitment"), Contract(address=ZERO_ADDRESS)),
+    accounts=dict.fromkeys(("feeAccount", "treasuryAccount", "insuranceAccount"), ZERO_ADDRESS),
+)
+"""Stands in for the registry in settings that are only checked."""
 
 
 @click.command()
@@ -53,17 +63,29 @@ NAMES = ("node", "keeper")
 )
 @options.flag("--ops-url", "Ops database; SQLite in the data folder if not given.", default="")
 @options.flag("--history-url", "History database; SQLite in the data folder if not given.", default="")
-@options.flag("--maker-fee-ppm", "Maker fee of a new venue, millionths.", type=int, default=2_500)
-@options.flag("--taker-fee-ppm", "Taker fee of a new venue, millionths.", type=int, default=2_500)
-@options.flag("--batch-interval-millis", "Longest wait of a fill for its batch.", type=int, default=1_000)
+@options.flag(
+    "--maker-fee-ppm",
+    "Maker fee of a new venue, millionths; below 0: a rebate, at most the taker fee.",
+    type=click.IntRange(-FEE_PPM_MAX, FEE_PPM_MAX),
+    default=2_500,
+)
+@options.flag(
+    "--taker-fee-ppm",
+    "Taker fee of a new venue, millionths.",
+    type=click.IntRange(0, FEE_PPM_MAX),
+    default=2_500,
+)
+@options.flag(
+    "--batch-interval-millis", "Longest wait of a fill for its batch.", type=click.IntRange(min=0), default=1_000
+)
 @options.flag(
     "--block-gas-limit",
     "Gas of a block of the chain; a batch of a new venue takes at most 60 % of it.",
     type=click.IntRange(min=1),
     default=BLOCK_GAS_LIMIT,
 )
-@options.flag("--epoch-millis", "Longest epoch, if it holds an order.", type=int, default=60_000)
-@options.flag("--epoch-orders", "Most orders of an epoch.", type=int, default=10_000)
+@options.flag("--epoch-millis", "Longest epoch, if it holds an order.", type=click.IntRange(min=1), default=60_000)
+@options.flag("--epoch-orders", "Most orders of an epoch.", type=click.IntRange(min=1), default=10_000)
 @options.operators
 @click.option(
     "--accept-loss",
@@ -71,40 +93,30 @@ NAMES = ("node", "keeper")
     is_flag=True,
     help="Start on an old copy of the journal although the chain settled more; the venue halts, and can be wound up.",
 )
-def node(
-    data: Path,
-    registry: Path,
-    chain_id: int,
-    attestation_key: Path,
-    password_file: Path | None,
-    host: str,
-    port: int,
-    ops_url: str,
-    history_url: str,
-    operators: tuple[Address, ...],
-    metrics_host: str,
-    accepts_loss: bool,
-    **parameters: int,
-) -> None:
+def node(attestation_key: Path, password_file: Path | None, registry: Path, chain_id: int, **values: Any) -> None:
     """Run a node: sequencer, gateway and projector.
 
     Stop it with SIGTERM; starting it again is recovery.
     """
-    settings = NodeSettings(
-        data=data,
-        registry=load_registry(registry, chain_id),
-        ops_url=options.ops_url(data, ops_url),
-        history_url=options.history_url(data, history_url),
-        attestation_key=load_key(attestation_key, password_file).secret,
-        host=host,
-        port=port,
-        operators=operators,
-        metrics_host=metrics_host,
-        accepts_loss=accepts_loss,
-        **parameters,
-    )
+    book, secret = load_registry(registry, chain_id), load_key(attestation_key, password_file).secret
+    settings = node_settings(book, secret, **values)
     _begin("sequencer", settings.attestation_key, (attestation_key, password_file))
     sys.exit(run_node(settings))
+
+
+def node_settings(
+    registry: Registry, attestation_key: bytes, *, data: Path, ops_url: str, history_url: str, **chosen: Any
+) -> NodeSettings:
+    """Of the flags, by parameter; `chosen` are those that NodeSettings calls the same. `ConfigurationError` for what a
+    node would not start with."""
+    return NodeSettings(
+        data=data,
+        registry=registry,
+        ops_url=options.ops_url(data, ops_url),
+        history_url=options.history_url(data, history_url),
+        attestation_key=attestation_key,
+        **chosen,
+    )
 
 
 def _keeper_defaults(context: click.Context, _: click.Parameter, name: str) -> str:
@@ -134,20 +146,7 @@ def _keeper_defaults(context: click.Context, _: click.Parameter, name: str) -> s
 )
 @keeper_flags
 def keeper(
-    name: str,
-    data: Path,
-    registry: Path,
-    chain_id: int,
-    rpc: str,
-    key: Path | None,
-    password_file: Path | None,
-    ops_url: str,
-    poll_millis: int,
-    metrics_host: str,
-    metrics_port: int,
-    max_fee_gwei: float,
-    requests_per_minute: int | None,
-    **own: Any,
+    name: str, key: Path | None, password_file: Path | None, registry: Path, chain_id: int, **values: Any
 ) -> None:
     """Run the keeper NAME.
 
@@ -155,16 +154,39 @@ def keeper(
     it goes on.
     """
     check_owners(click.get_current_context(), name)
+    if key is None and name != "sync":
+        raise ConfigurationError(f"keeper {name} needs --key", remedy="Give the file of its own private key")
+    secret = load_key(key, password_file).secret if key is not None else b""
+    settings = keeper_settings(name, load_registry(registry, chain_id), secret, **values)
+    _begin(f"keeper.{name}", settings.key, (key, password_file if key is not None else None))
+    sys.exit(run_keeper(name, settings))
+
+
+def keeper_settings(
+    name: str,
+    registry: Registry,
+    key: bytes,
+    *,
+    data: Path,
+    rpc: str,
+    ops_url: str,
+    poll_millis: int,
+    metrics_host: str,
+    metrics_port: int,
+    max_fee_gwei: float,
+    requests_per_minute: int | None,
+    **own: Any,
+) -> KeeperSettings:
+    """Of the flags, by parameter; `own` are those of single keepers. `ConfigurationError` for what the keeper would not
+    start with."""
     if not 0 < max_fee_gwei < MAX_FEE_GWEI:  # also what is no number
         remedy = f"Above 0 and below {MAX_FEE_GWEI}"
         raise ConfigurationError(f"--max-fee-gwei {max_fee_gwei} pays for nothing", remedy=remedy)
-    if key is None and name != "sync":
-        raise ConfigurationError(f"keeper {name} needs --key", remedy="Give the file of its own private key")
-    settings = KeeperSettings(
+    return KeeperSettings(
         rpc_urls=tuple(url.strip() for url in rpc.split(",")),
-        registry=load_registry(registry, chain_id),
+        registry=registry,
         ops_url=options.ops_url(data, ops_url),
-        key=load_key(key, password_file).secret if key is not None else b"",
+        key=key,
         poll_millis=poll_millis,
         metrics_host=metrics_host,
         metrics_port=metrics_port,
@@ -174,8 +196,28 @@ def keeper(
         price=price_settings(own) if name == "price" else None,
         api_url=own["api"],
     )
-    _begin(f"keeper.{name}", settings.key, (key, password_file if key is not None else None))
-    sys.exit(run_keeper(name, settings))
+
+
+def flaws(path: tuple[str, ...], values: Mapping[str, Any]) -> Iterator[ConfigurationError]:
+    """What a command would refuse in these values, by parameter, before it does anything: its registry, and what a
+    daemon's settings do not take. Keys are not read, and what may come from elsewhere is not missed."""
+    try:
+        registry = _registry_of(values) if "registry" in values else NOWHERE
+        own = {name: value for name, value in values.items() if name not in ELSEWHERE}
+        if path == ("node",):
+            node_settings(registry, bytes(32), **own)
+        elif path[0] == "keeper" and (path[1] != "price" or values["source"]):
+            keeper_settings(path[1], registry, b"", **own)
+    except ConfigurationError as error:
+        yield error
+
+
+def _registry_of(values: Mapping[str, Any]) -> Registry:
+    """The one that is named. Where none is, it need not be in the default place yet."""
+    path, chain_id = values["registry"], values["chain_id"]
+    if path == options.DEPLOYMENTS and not registry_path(path, chain_id).exists():
+        return NOWHERE
+    return load_registry(path, chain_id)
 
 
 def _begin(process: str, secret: bytes, files: tuple[Path | None, ...]) -> None:

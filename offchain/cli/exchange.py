@@ -8,7 +8,6 @@ from typing import TypeVar
 from offchain.cli.failures import Negative
 from offchain.cli.secrets import open_key
 from offchain.client import ExchangeUnreachable, HooatsClient, Refused
-from offchain.domain.errors import InvalidInput
 
 CONNECT_SECONDS = 1.0
 """A person waits for it."""
@@ -16,9 +15,6 @@ T = TypeVar("T")
 
 
 def connect(api: str, secret: bytes | None) -> HooatsClient:
-    """InvalidInput if `api` cannot be a URL."""
-    if not api.startswith(("http://", "https://")):
-        raise InvalidInput(f"--api is no URL: {api[:80]}", field="--api", remedy="Like http://127.0.0.1:8080")
     return HooatsClient(api, secret, connect_seconds=CONNECT_SECONDS)
 
 

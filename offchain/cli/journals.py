@@ -24,9 +24,9 @@ from offchain.storage.scan import RESTORE, scan, segments
 @options.data
 @options.registry
 @options.chain_id
-@options.flag("--rpc", "Compare every committed epoch with the contract on this chain.", default="")
+@options.flag("--rpc", "Compare every committed epoch with the contract on this chain.", type=options.ENDPOINTS)
 @options.as_json
-def replay(data: Path, registry: Path, chain_id: int, rpc: str, as_json: bool) -> None:
+def replay(data: Path, registry: Path, chain_id: int, rpc: str | None, as_json: bool) -> None:
     """Replay the journal, and print its state hash.
 
     With --rpc: rebuild every epoch's header (both roots, state root, data hash) and compare it with the committed one.

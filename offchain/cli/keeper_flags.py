@@ -10,7 +10,7 @@ import click
 from click.core import ParameterSource
 
 from keepers.price import LANDING_SECONDS, PriceSettings
-from keepers.quotes import parse_names
+from keepers.quotes import parse_names, split_source
 from offchain.cli import options
 from offchain.domain.errors import ConfigurationError
 
@@ -53,7 +53,12 @@ PRICE = (
     ),
 )
 LIQUIDATE = (
-    options.flag("--api", "liquidate: URL of the exchange that countersigns.", default="http://127.0.0.1:8080"),
+    options.flag(
+        "--api",
+        "liquidate: URL of the exchange that countersigns.",
+        type=options.GATEWAY,
+        default="http://127.0.0.1:8080",
+    ),
 )
 OWNERS = {
     "api": "liquidate",
@@ -83,9 +88,10 @@ def check_owners(context: click.Context, keeper: str) -> None:
 
 
 def price_settings(values: Mapping[str, Any]) -> PriceSettings:
-    """`values` by parameter."""
+    """`values` by parameter. `ConfigurationError` for a source or a map that is not understood."""
     if not values["source"]:
         raise ConfigurationError("keeper price needs --source", remedy="Give file:PATH or hyperliquid:URL")
+    split_source(values["source"])
     return PriceSettings(
         source=values["source"],
         names=parse_names([pair for pair in values["map"].split(",") if pair.strip()]),

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
+from offchain.cli.urls import Url
 from offchain.domain.units import Address
 
 ADDRESS = re.compile("0x[0-9a-fA-F]{40}")
@@ -41,18 +42,26 @@ def is_key(text: object) -> bool:
 
 KEY_FILE = KeyFile(dir_okay=False, path_type=Path)
 
+DEPLOYMENTS = Path("deployments")
+"""Where `ape run deploy` writes."""
+
 data = flag("--data", "Folder of the node: journal, databases, socket.", type=FOLDER, default=Path("data"))
 registry = flag(
     "--registry",
     "Deployment registry: a file, or a folder with <chain id>.json.",
     type=click.Path(path_type=Path),
-    default=Path("deployments"),
+    default=DEPLOYMENTS,
 )
 chain_id = flag("--chain-id", "Chain whose registry to read if --registry is a folder.", type=int, default=998)
+ENDPOINTS = Url("http://127.0.0.1:8545", is_list=True)
+GATEWAY = Url("http://127.0.0.1:8080")
 rpc = flag(
-    "--rpc", "URL of a JSON-RPC endpoint; several, comma separated.", default="https://rpc.hyperliquid-testnet.xyz/evm"
+    "--rpc",
+    "URL of a JSON-RPC endpoint; several, comma separated.",
+    type=ENDPOINTS,
+    default="https://rpc.hyperliquid-testnet.xyz/evm",
 )
-api = flag("--api", "URL of the exchange's gateway.", default="http://127.0.0.1:8080")
+api = flag("--api", "URL of the exchange's gateway.", type=GATEWAY, default="http://127.0.0.1:8080")
 key = flag("--key", "File with the account's private key: 0x-hex, or a keystore.", type=KEY_FILE, required=True)
 optional_key = flag("--key", "File with the private key: 0x-hex, or a keystore.", type=KEY_FILE)
 password_file = flag("--password-file", "File with the password of a keystore.", type=FILE)

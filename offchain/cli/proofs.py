@@ -46,10 +46,10 @@ def prove(order_id: str, out: Path | None, api: str) -> None:
 @options.flag(
     "--rpc",
     "Ask the contracts on this chain; without it, what only the chain knows stays unchecked.",
-    default="",
+    type=options.ENDPOINTS,
 )
 @options.as_json
-def verify(proof: Path, registry: Path, chain_id: int, rpc: str, as_json: bool) -> None:
+def verify(proof: Path, registry: Path, chain_id: int, rpc: str | None, as_json: bool) -> None:
     """Check a PROOF file.
 
     That is order hash, signature, leaf, merkle path, receipt; that its contracts are those of the registry; and, with
@@ -68,7 +68,7 @@ def verify(proof: Path, registry: Path, chain_id: int, rpc: str, as_json: bool) 
         raise Negative(f"{proof} does not verify")
 
 
-def _read(proof: Path, book: Registry, rpc: str) -> list[dict[str, Any]]:
+def _read(proof: Path, book: Registry, rpc: str | None) -> list[dict[str, Any]]:
     try:
         body = json.loads(proof.read_text())
     except OSError as error:

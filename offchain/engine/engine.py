@@ -159,7 +159,7 @@ class Engine:
 
     def _open_venue(self, command: Command) -> None:
         state = self._state
-        if not isinstance(command, OpenVenue) or not _is_sane(command):
+        if not isinstance(command, OpenVenue) or flaw_of_venue(command):
             state.reject(RejectReason.INVALID_PARAMETER)
             return
         state.venue = command
@@ -341,16 +341,18 @@ def _are_rules(rules: BatchRules) -> bool:
     return rules.fills_max <= FILLS_PER_BATCH_MAX and all(0 <= figure < 2**63 for figure in gas)
 
 
-def _is_sane(venue: OpenVenue) -> bool:
-    """Fees as in `SetFees`; a single fill fits a batch in any case (an immediate order takes no more than fits one);
-    markets can begin in that state."""
-    fills, rules, gas_max = venue.fills_per_immediate_order_max, venue.batch_rules, venue.batch_gas_max
-    return (
-        _is_schedule(venue.maker_fee_ppm, venue.taker_fee_ppm)
-        and venue.batch_interval_millis >= 0
-        and _are_rules(rules)
-        and 1 <= fills <= rules.fills_max
-        and rules.fits_one(gas_max)
-        and are_operators(venue.operators)
-        and venue.listed_state is not MarketState.DELISTED
-    )
+def flaw_of_venue(venue: OpenVenue) -> str:
+    """The first field that will not do, "" if all will: fees as in `SetFees`; a single fill fits a batch in any case
+    (an immediate order takes no more than fits one); markets can begin in that state."""
+    rules = venue.batch_rules
+    good = {
+        "taker_fee_ppm": 0 <= venue.taker_fee_ppm <= FEE_PPM_MAX,
+        "maker_fee_ppm": _is_schedule(venue.maker_fee_ppm, venue.taker_fee_ppm),
+        "batch_interval_millis": venue.batch_interval_millis >= 0,
+        "batch_rules": _are_rules(rules),
+        "fills_per_immediate_order_max": 1 <= venue.fills_per_immediate_order_max <= rules.fills_max,
+        "batch_gas_max": rules.fits_one(venue.batch_gas_max),
+        "operators": are_operators(venue.operators),
+        "listed_state": venue.listed_state is not MarketState.DELISTED,
+    }
+    return next((name for name, is_good in good.items() if not is_good), "")

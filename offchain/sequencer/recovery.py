@@ -11,7 +11,7 @@ from offchain.domain.eip712 import domain_separator, order_digest
 from offchain.domain.errors import ConfigurationError
 from offchain.domain.event import AnyEvent, ApprovalGranted, CommandRejected, EpochClosed
 from offchain.domain.units import Digest
-from offchain.engine.engine import Engine
+from offchain.engine.engine import Engine, flaw_of_venue
 from offchain.sequencer.protocol import FeedMessage
 from offchain.sequencer.results import FirstResults, Result
 from offchain.sequencer.settings import FIRST_RESULTS_MAX, Clock
@@ -92,9 +92,8 @@ def recover(journal: Journal, venue: OpenVenue, clock: Clock, recent_commands: i
         kind, version, payload = encode(venue)
         events = memory.apply(1, at, venue)
         if memory.engine.venue is None:
-            raise ConfigurationError(
-                f"the engine does not open this venue: {venue}", remedy="Check fees and batch size"
-            )
+            flaw = flaw_of_venue(venue)
+            raise ConfigurationError(f"no venue opens with this {flaw}", remedy=f"Start the node with another {flaw}")
         journal.append([Record(kind, version, 1, at, payload)])
         recent.append(FeedMessage(1, at, False, events))
         return memory, list(recent)

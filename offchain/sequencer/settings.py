@@ -58,7 +58,10 @@ class SequencerSettings:
                 f"the socket path {self.socket} is too long", remedy=f"At most {SOCKET_PATH_BYTES_MAX} bytes"
             )
         if self.epoch_millis < 1 or self.epoch_orders < 1:
-            raise ConfigurationError("an epoch has at least one millisecond and one order")
+            raise ConfigurationError(
+                f"an epoch of {self.epoch_millis} ms and {self.epoch_orders} orders never ends",
+                remedy="Give it at least one millisecond and one order",
+            )
 
     @property
     def journal_folder(self) -> Path:

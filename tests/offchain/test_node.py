@@ -9,9 +9,14 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
+
+from offchain.cli.daemons import NOWHERE
+from offchain.domain.errors import ConfigurationError
+from offchain.node import NodeSettings
 
 ROOT = Path(__file__).parents[2]
 CONTRACTS = ("Vault", "Settlement", "OrderbookCommitment", "SynthIssuer", "CXPT")
@@ -187,3 +192,23 @@ def test_a_missing_attestation_key_is_one_line(node: Node) -> None:
     output, _ = process.communicate(timeout=30)
     assert process.returncode == 2
     assert "cosigner.key" in output and len(output.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        ({"taker_fee_ppm": -1}, ("--taker-fee-ppm -1", "From 0 to 10000")),
+        ({"maker_fee_ppm": -3_000}, ("--maker-fee-ppm -3000", "From -2500, a rebate")),
+        ({"block_gas_limit": 1_000}, ("--block-gas-limit 1000", "60 % of a block")),
+        ({"batch_interval_millis": -1}, ("--batch-interval-millis -1", "0 or more")),
+        ({"operators": tuple(f"0x{number:040x}" for number in range(17))}, ("--operator", "At most 16")),
+        ({"epoch_millis": -5}, ("an epoch of -5 ms and 10000 orders", "at least one")),
+    ],
+)
+def test_what_no_venue_opens_with_is_one_line_that_names_the_flag(
+    tmp_path: Path, flags: dict[str, Any], words: tuple[str, ...]
+) -> None:
+    with pytest.raises(ConfigurationError) as failure:
+        NodeSettings(data=tmp_path, registry=NOWHERE, ops_url="", history_url="", attestation_key=bytes(32), **flags)
+    told = str(failure.value)
+    assert all(word in told for word in words) and "\n" not in told and len(told) < 150

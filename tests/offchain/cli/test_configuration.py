@@ -5,11 +5,13 @@ import os
 from pathlib import Path
 
 import click
+import msgspec
 import pytest
 from click.testing import CliRunner
 
+from offchain.chain.registry import write_registry
 from offchain.cli import daemons
-from offchain.cli.configuration import FILE_BYTES_MAX, Configuration, load_configuration, redacted
+from offchain.cli.configuration import FILE_BYTES_MAX, Configuration, load_configuration
 from offchain.cli.program import hooats
 from offchain.domain.errors import ConfigurationError
 
@@ -106,6 +108,14 @@ def test_nothing_secret_is_shown(file: Path) -> None:
         ("[node]\noperator = ['0x12']", ("[node] operator", "'0x12' is no address")),
         ("[doctor]\nkeeper-key = 3", ("[doctor] keeper-key", "no list")),
         ("node = 3", ("node",)),
+        ("rpc = 'node.example:8545'", ("rpc: 'node.example:8545' is no URL", "Like http://")),
+        ("[keeper]\nrpc = ['http://a', 'b']", ("[keeper] rpc: 'b' is no URL",)),
+        ("[balances]\napi = 'ftp://x'", ("[balances] api: 'ftp://x' is no URL",)),
+        ("[node]\ntaker-fee-ppm = -1", ("[node] taker-fee-ppm: -1 is not a whole number from 0 to 10000",)),
+        ("[node]\nmaker-fee-ppm = -10001", ("[node] maker-fee-ppm", "from -10000 to 10000")),
+        ("[node]\nepoch-millis = -5", ("[node] epoch-millis: -5 is not a whole number from 1 on",)),
+        ("[node]\nepoch-orders = 0", ("[node] epoch-orders: 0 is not a whole number from 1 on",)),
+        ("[node]\nbatch-interval-millis = -1", ("[node] batch-interval-millis", "from 0 on")),
         ("port = ", ("not TOML",)),
     ],
 )
@@ -144,6 +154,49 @@ def test_check_lists_every_mistake_and_others_the_first(tmp_path: Path) -> None:
         done = CliRunner().invoke(hooats, ["--config", str(path), *command])
         assert isinstance(done.exception, ConfigurationError)
         assert "prot" in str(done.exception) and "and 4 more: `hooats config check` lists all" in str(done.exception)
+
+
+TOGETHER = """
+registry = "{registry}"
+[node]
+maker-fee-ppm = -3000
+[keeper]
+max-fee-gwei = 0
+[keeper.price]
+source = "x"
+max-fee-gwei = 1
+[verify]
+registry = "nowhere.json"
+"""
+
+
+def test_check_says_what_the_commands_would_refuse(tmp_path: Path) -> None:
+    """The same sentences; what several would refuse is said once."""
+    registry, path = tmp_path / "998.json", tmp_path / "hooats.toml"
+    write_registry(registry, msgspec.structs.replace(daemons.NOWHERE, chain_id=998))
+    path.write_text(TOGETHER.format(registry=tmp_path))
+    done = CliRunner().invoke(hooats, ["--config", str(path), "config", "check"])
+    node, keeper, price, verify = [line for line in done.output.splitlines() if line.startswith(f"mistake: {path}: ")]
+    assert "hooats node: --maker-fee-ppm -3000: no venue opens with that. From -2500" in node
+    assert "hooats keeper sync: --max-fee-gwei 0.0 pays for nothing. Above 0" in keeper
+    assert "hooats keeper price: price source 'x' is not understood. Give --source" in price
+    assert "hooats verify: there is no deployment registry nowhere.json" in verify
+    assert "has 4 mistakes" in str(done.exception)
+    (tmp_path / "attestation.key").write_text("11" * 32)
+    words = ["--config", str(path), "node", "--attestation-key", str(tmp_path / "attestation.key")]
+    refused = CliRunner().invoke(hooats, words).exception
+    assert isinstance(refused, ConfigurationError) and node.endswith(f"hooats node: {refused}")
+
+
+def test_check_does_not_miss_what_may_come_from_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key, a price source, the registry: also from flags and the environment, which is read where the file is
+    silent."""
+    monkeypatch.chdir(tmp_path)
+    Path("hooats.toml").write_text("[node]\nport = 81\n[keeper.price]\nmax-source-age = 60\n")
+    assert CliRunner().invoke(hooats, ["--config", "hooats.toml", "config", "check"]).exit_code == 0
+    words = ["--config", "hooats.toml", "config", "check"]
+    done = CliRunner().invoke(hooats, words, env={"HOOATS_REGISTRY": "nowhere.json"})
+    assert "there is no deployment registry nowhere.json" in done.output
 
 
 def test_the_null_device_is_no_configuration() -> None:
@@ -196,7 +249,7 @@ def test_a_daemon_says_it_in_its_log(
     key = tmp_path / "attestation.key"
     key.write_text("11" * 32)
     key.chmod(0o644)
-    monkeypatch.setattr(daemons, "load_registry", lambda *_: None)
+    monkeypatch.setattr(daemons, "load_registry", lambda *_: daemons.NOWHERE)
     monkeypatch.setattr(daemons, "run_node", lambda _: 0)
     with pytest.raises(SystemExit):
         hooats.main(["node", "--attestation-key", str(key)], standalone_mode=False)
@@ -248,26 +301,6 @@ def test_every_variable_has_one_meaning() -> None:
 
     visit(hooats)
     assert all(len(names) == 1 for names in flags.values()), flags
-
-
-@pytest.mark.parametrize(
-    ("url", "expected"),
-    [
-        ("http://127.0.0.1:8545", "http://127.0.0.1:8545"),
-        ("sqlite:////var/lib/hooats/a_rather_long_name.sqlite", "sqlite:////var/lib/hooats/a_rather_long_name.sqlite"),
-        ("postgresql://me:pw@db/ops", "postgresql://(withheld)@db/ops"),
-        ("https://h/v2/" + "a" * 32, "https://h/v2/(withheld)"),
-        ("hyperliquid:http://u:pw@h.io/", "hyperliquid:http://(withheld)@h.io/"),
-        ("hyperliquid:https://h/" + "a" * 32 + "?k=v", "hyperliquid:https://h/(withheld)?(withheld)"),
-        ("http://user:p,w@h/x", "http://(withheld)@h/x"),
-        ("http://user:p/w?@h/x", "http://(withheld)@h/x"),
-        ("http://u:p@q@h/x", "http://(withheld)@h/x"),
-        ("http://a/x,http://u:p@b,http://c", "http://a/x,http://(withheld)@b,http://c"),
-        ("sqlite+pysqlcipher://:pass@/x?key=k", "sqlite+pysqlcipher://(withheld)@/x?(withheld)"),
-    ],
-)
-def test_redacted(url: str, expected: str) -> None:
-    assert redacted(url) == expected
 
 
 ONE, TWO = "0x" + "Ab" * 20, "0x" + "11" * 20

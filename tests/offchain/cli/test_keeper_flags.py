@@ -34,6 +34,8 @@ def test_settings() -> None:
 def test_what_is_missing_or_wrong() -> None:
     with pytest.raises(ConfigurationError, match="needs --source"):
         price_settings(VALUES | {"source": ""})
+    with pytest.raises(ConfigurationError, match="'x' is not understood"):
+        price_settings(VALUES | {"source": "x"})
     with pytest.raises(ConfigurationError, match="hBTC=BTC"):
         price_settings(VALUES | {"map": "hBTC"})
 

@@ -4,6 +4,7 @@ import gc
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from histories import History
 from scene import ALICE, BOB, BUY, FEES, INSURANCE, SELL, START, STRANGER, TREASURY, VENUE, Bench, open_market
@@ -22,7 +23,7 @@ from offchain.domain.event import (
     VenueStateChanged,
 )
 from offchain.domain.market import MarketState
-from offchain.engine.engine import Engine
+from offchain.engine.engine import Engine, flaw_of_venue
 
 
 def test_the_first_command_opens_the_venue() -> None:
@@ -37,6 +38,28 @@ def test_the_first_command_opens_the_venue() -> None:
     assert bench.engine.venue == VENUE and set(bench.engine.accounts) == {FEES, TREASURY, INSURANCE}
     bench.do(VENUE)
     assert bench.events == (CommandRejected(reason=RejectReason.INVALID_PARAMETER),)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "is_good"),
+    [
+        ("taker_fee_ppm", -1, False),
+        ("taker_fee_ppm", 10_001, False),
+        ("maker_fee_ppm", -2_501, False),
+        ("batch_interval_millis", -1, False),
+        ("batch_gas_max", 1, False),
+        ("fills_per_immediate_order_max", 0, False),
+        ("operators", (ALICE, ALICE), False),
+        ("listed_state", MarketState.DELISTED, False),
+        ("batch_rules", msgspec.structs.replace(VENUE.batch_rules, fills_max=101), False),
+        ("maker_fee_ppm", -2_500, True),
+    ],
+)
+def test_a_venue_with_a_flaw_does_not_open_and_the_field_is_named(field: str, value: Any, is_good: bool) -> None:
+    venue, bench = msgspec.structs.replace(VENUE, **{field: value}), Bench(None)
+    bench.do(venue)
+    assert (bench.engine.venue == venue) is is_good
+    assert flaw_of_venue(venue) == ("" if is_good else field)
 
 
 @pytest.mark.parametrize(("sequence", "at"), [(1, START + 5), (3, START + 5), (2, START - 1)])

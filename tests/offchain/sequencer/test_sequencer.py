@@ -304,6 +304,13 @@ async def test_another_exchanges_journal_is_refused(tmp_path: Path) -> None:
         assert run.sequencer.engine.venue == VENUE, "what was journaled stays in force"
 
 
+async def test_a_venue_that_cannot_open_is_refused_by_its_field(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError) as failure:
+        async with running(settings(tmp_path, venue=msgspec.structs.replace(VENUE, taker_fee_ppm=-1))):
+            pass
+    assert str(failure.value) == "no venue opens with this taker_fee_ppm. Start the node with another taker_fee_ppm"
+
+
 async def test_another_journals_ops_database_is_refused(tmp_path: Path) -> None:
     async with running(settings(tmp_path / "one")):
         pass
