@@ -5,14 +5,15 @@ changed. Holders of roles are looked for among the addresses that the registry k
 well and finds anyone. Deliberately no judgement about balances beyond telling them.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
 from offchain.chain.abi import Event, Function
 from offchain.chain.contracts import PriceOracle, Settlement
+from offchain.chain.synths import all_synths
 from offchain.domain.keccak import keccak
 from offchain.domain.limits import UPGRADE_DELAY_SECONDS_MIN
-from offchain.domain.units import Address
+from offchain.domain.units import ZERO_ADDRESS, Address
 from offchain.operations.onchain import ONE_KEY
 from scripts._chain import BIG_BLOCK_GAS
 from scripts._parameters import MORE_POSTERS
@@ -28,6 +29,8 @@ SENDERS: Final = ("settler", "committer", "poster", *MORE_POSTERS, "lister", "gu
 ACCOUNT_VIEWS: Final = {
     name: Function(f"{name}()", "address") for name in ("feeAccount", "treasuryAccount", "insuranceAccount", "cosigner")
 }
+MARKETS_AHEAD: Final = 16
+"""Where markets that the registry does not know are looked for."""
 PAUSED_UNTIL: Final = Function("pausedUntil()", "uint256")
 ROLE_GRANTED: Final = Event("RoleGranted(bytes32 indexed role, address indexed account, address indexed sender)")
 
@@ -61,11 +64,17 @@ class Status(NamedTuple):
     feeds: dict[str, int]
     """Quorum by synth."""
     problems: list[str]
+    unregistered: tuple[str, ...] = ()
+    """Synths that were created after the deployment, and of which the registry was not told."""
 
     @property
     def warnings(self) -> list[str]:
         """What is as the registry says, and still not what a venue with other people's money should have."""
-        return [f"{symbol}: {ONE_KEY}" for symbol, quorum in self.feeds.items() if quorum == 1]
+        unknown = "on chain and not in the registry: its code and its pool's are not compared"
+        return [
+            *(f"{symbol}: {ONE_KEY}" for symbol, quorum in self.feeds.items() if quorum == 1),
+            *(f"{symbol}: {unknown}" for symbol in self.unregistered),
+        ]
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -82,6 +91,7 @@ class Status(NamedTuple):
             "deployerBlocks": self.deployer_blocks,
             "markets": self.markets,
             "quorums": self.feeds,
+            "unregistered": self.unregistered,
             "warnings": self.warnings,
             "problems": self.problems,
         }
@@ -96,6 +106,7 @@ def look(venue: Venue, history: bool) -> Status:
     holders = _holders(venue, history or chain.is_development, int(head["number"]), problems)
     delay = _delay(venue, problems)
     _check_wiring(venue, problems)
+    synths = all_synths(venue.ask, venue.registry)
     return Status(
         chain.id,
         int(head["number"]),
@@ -108,9 +119,10 @@ def look(venue: Venue, history: bool) -> Status:
         _pauses(venue, int(head["timestamp"])),
         {name: (venue.roles[name], chain.balance(venue.roles[name])) for name in SENDERS if name in venue.roles},
         _deployer_blocks(venue),
-        _markets(venue, problems),
-        _feeds(venue),
+        _markets(venue, problems) | _later_markets(venue, synths),
+        _feeds(venue, synths),
         problems,
+        tuple(symbol for symbol in synths if symbol not in venue.registry.synths),
     )
 
 
@@ -210,12 +222,12 @@ def _deployer_blocks(venue: Venue) -> str:
     return f"big ({BIG_BLOCK_GAS:,} gas)" if answer else "small"
 
 
-def _feeds(venue: Venue) -> dict[str, int]:
-    """Of the registry's synths that have a feed."""
+def _feeds(venue: Venue, synths: Mapping[str, Address]) -> dict[str, int]:
+    """Of the synths that have a feed."""
     if "PriceOracle" not in venue.contracts:
         return {}
-    oracle, synths = venue.contracts["PriceOracle"], venue.registry.synths
-    calls = [(oracle, PriceOracle.feed_of.encode(venue.registry.synth(symbol))) for symbol in synths]
+    oracle = venue.contracts["PriceOracle"]
+    calls = [(oracle, PriceOracle.feed_of.encode(synth)) for synth in synths.values()]
     found = {}
     for symbol, answer in zip(synths, venue.chain.call_many(calls), strict=True):
         quorum = int(PriceOracle.feed_of.decode(answer)[0][0]) if answer else 0
@@ -225,6 +237,7 @@ def _feeds(venue: Venue) -> dict[str, int]:
 
 
 def _markets(venue: Venue, problems: list[str]) -> dict[str, str]:
+    """Those of the registry."""
     found = {}
     names = list(venue.registry.markets)
     calls = [
@@ -238,4 +251,21 @@ def _markets(venue: Venue, problems: list[str]) -> dict[str, str]:
         if str(base).lower() != entry.base_token:
             found[symbol] = "not listed" if not int(str(base), 16) else f"trades {base}"
             problems.append(f"market {symbol}: {found[symbol]}, and the registry says {entry.base_token}")
+    return found
+
+
+def _later_markets(venue: Venue, synths: Mapping[str, Address]) -> dict[str, str]:
+    """Those that were listed since, by number: Settlement keeps no names and no list. The list keeper takes the lowest
+    free number, so that one is found at most `MARKETS_AHEAD` after the registry's last."""
+    known = {entry.market for entry in venue.registry.markets.values()}
+    numbers = [number for number in range(1, max(known, default=0) + MARKETS_AHEAD + 1) if number not in known]
+    calls = [(venue.contracts["Settlement"], Settlement.market_of.encode(number)) for number in numbers]
+    names = {address: symbol for symbol, address in synths.items()}
+    found = {}
+    for number, answer in zip(numbers, venue.chain.call_many(calls), strict=True):
+        base, base_atoms, quote_atoms = Settlement.market_of.decode(answer or b"")[0]
+        if base != ZERO_ADDRESS:
+            over = names.get(Address(str(base).lower()), base)
+            row = f"lot {base_atoms} atoms, {quote_atoms} quote atoms a tick and lot"
+            found[f"number {number}"] = f"over {over}, {row}; not in the registry"
     return found

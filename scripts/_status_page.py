@@ -7,6 +7,7 @@ import time
 
 import click
 
+from offchain.cli.tables import plain
 from scripts._status import Status
 
 WEI = 10**18
@@ -33,9 +34,9 @@ def print_status(status: Status) -> None:
     click.echo(f"the deployer's blocks: {status.deployer_blocks}")
     click.echo("markets")
     for symbol, row in status.markets.items():
-        click.echo(f"  {symbol:<16}{row}")
+        click.echo(f"  {plain(symbol):<16}{row}")
     for warning in status.warnings:
-        click.echo(f"WARNING {warning}")
+        click.echo(f"WARNING {plain(warning)}")
     for problem in status.problems:
         click.echo(f"PROBLEM {problem}")
     click.echo("all as the registry says" if not status.problems else f"{len(status.problems)} problems")

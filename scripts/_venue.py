@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from offchain.chain.abi import Function
 from offchain.chain.registry import Registry, load_registry
 from offchain.domain.errors import ConfigurationError
 from offchain.domain.units import Address
@@ -29,6 +30,10 @@ class Venue(NamedTuple):
     def roles(self) -> Mapping[str, Address]:
         """Keys and the venue's own accounts, by role."""
         return {name: Address(value.lower()) for name, value in (self.registry.roles | self.registry.accounts).items()}
+
+    def ask(self, to: Address, function: Function, *arguments: object) -> tuple[Any, ...]:
+        """A view call, decoded."""
+        return function.decode(self.chain.call(to, function.encode(*arguments)))
 
     def name_of(self, address: str) -> str:
         """Who is at an address, as the registry has it."""

@@ -12,7 +12,7 @@ from offchain.chain.abi import Function
 from offchain.chain.contracts import AmmFactory, AmmPair, AmmRouter, Token
 from offchain.chain.registry import Registry
 from offchain.chain.replies import MalformedReply
-from offchain.chain.synths import find_synth
+from offchain.chain.synths import all_synths, find_synth
 from offchain.chain.wallet import Endpoint, Wallet
 from offchain.domain.eip712 import digest
 from offchain.domain.errors import InvalidInput, TransactionFailed
@@ -140,14 +140,12 @@ class Pools:
 
 
 def all_coins(endpoint: Endpoint, registry: Registry) -> tuple[Coin, ...]:
-    """USDC, the registry's synths, and those with a pool that were created later; only the first two of a venue without
-    pools."""
-    coins = [Coin("USDC", registry.quote_token, QUOTE_DECIMALS)]
-    coins += [Coin(symbol, registry.synth(symbol), SYNTH_DECIMALS) for symbol in registry.synths]
-    if "AmmFactory" in registry.contracts and "AmmRouter" in registry.contracts:
-        known = {coin.address for coin in coins}
-        coins += [pool.base for pool in Pools(endpoint, registry).all() if pool.base.address not in known]
-    return tuple(coins)
+    """USDC, and every synth that trades."""
+    synths = all_synths(endpoint.call, registry).items()
+    return (
+        Coin("USDC", registry.quote_token, QUOTE_DECIMALS),
+        *(Coin(symbol, address, SYNTH_DECIMALS) for symbol, address in synths),
+    )
 
 
 class PoolTrader:

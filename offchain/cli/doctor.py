@@ -12,6 +12,7 @@ from offchain.chain.registry import Registry, load_registry
 from offchain.cli import options
 from offchain.cli.configuration import Configuration, keeper_defaults
 from offchain.cli.failures import Negative
+from offchain.cli.tables import plain
 from offchain.domain.errors import InvalidInput
 from offchain.operations import machine, onchain, venue
 from offchain.operations.findings import Finding, Verdict, guarded, ok
@@ -148,4 +149,4 @@ def _named_key(text: str) -> tuple[str, Path]:
 
 def _line(finding: Finding) -> str:
     remedy = f" -> {finding.remedy}" if finding.remedy else ""
-    return f"{finding.verdict:4}  {finding.check:17} {finding.detail}{remedy}"
+    return f"{finding.verdict:4}  {finding.check:17} {plain(finding.detail + remedy)}"

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from offchain.chain.abi import Function
 from offchain.chain.contracts import PriceOracle, Vault
 from offchain.chain.registry import Registry
+from offchain.chain.synths import all_synths
 from offchain.chain.wallet import Endpoint
 from offchain.domain.errors import ChainError, TransactionFailed
 from offchain.domain.keccak import keccak
@@ -95,13 +96,13 @@ def look_at_contracts(url: str, registry: Registry) -> Iterable[Finding]:
 
 
 def look_at_feeds(url: str, registry: Registry) -> Iterable[Finding]:
-    """How many readings make the price of each synth."""
+    """How many readings make the price of each synth, also of one that was created after the deployment."""
     if "PriceOracle" not in registry.contracts:
         return
     endpoint, oracle = Endpoint(url), registry.address("PriceOracle")
     quorums = {
-        symbol: int(endpoint.call(oracle, PriceOracle.feed_of, registry.synth(symbol))[0][0])
-        for symbol in registry.synths
+        symbol: int(endpoint.call(oracle, PriceOracle.feed_of, synth)[0][0])
+        for symbol, synth in all_synths(endpoint.call, registry).items()
     }
     alone = [symbol for symbol, quorum in quorums.items() if quorum == 1]
     if alone:

@@ -19,6 +19,7 @@ from offchain.domain.event import MarketRequested
 from offchain.domain.units import Address
 from scripts._chain import Chain
 from scripts._market import create_market
+from scripts._status import look
 from scripts._venue import Venue
 from tests.scripts.deployed import LISTER, Stage
 
@@ -65,6 +66,9 @@ def request(**changes: Any) -> MarketRequested:
     return MarketRequested(**fields | changes)
 
 
+SILVER = request(market=9, symbol="XAG-USDC", synth_symbol="hXAG", synth_name="HOOATS Silver")
+
+
 def nonce(stage: Stage, address: Address) -> int:
     return int(stage.anvil.rpc("eth_getTransactionCount", address, "pending"), 16)
 
@@ -87,6 +91,19 @@ def test_killed_after_each_transaction_it_ends_with_the_market(stage: Stage) -> 
     create_market(stage.venue(), lister, request(), [], ROOT)
     assert (nonce(stage, lister.address), stage.path.read_bytes()) == (6, before)
     assert [*stage.path.parent.glob(".*.pending")] == []
+
+
+def test_status_sees_a_market_of_which_the_registry_was_not_told(stage: Stage) -> None:
+    """As the list keeper opens it: the registry stays as it was deployed."""
+    before = stage.path.read_bytes()
+    create_market(stage.venue(), stage.signer_of(LISTER), SILVER, [], ROOT)
+    stage.path.write_bytes(before)
+    found = look(stage.venue(), history=False)
+    assert found.problems == [] and found.unregistered == ("hXAG",) and found.feeds["hXAG"] == 1
+    (row,) = [row for name, row in found.markets.items() if name == "number 9"]
+    assert row.startswith("over hXAG, lot ") and row.endswith("not in the registry")
+    assert "hXAG: the quorum is 1, so that one posting key makes the price" in found.warnings
+    assert any(warning.startswith("hXAG: on chain and not in the registry") for warning in found.warnings)
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,13 @@ import os
 import socket
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
 from local_chain import LocalChain, Venue, key_of
 
+from offchain.chain.abi import Function
 from offchain.chain.registry import Contract, Registry, write_registry
 from offchain.cli.program import hooats
 from offchain.domain.command import AdvanceTime, encode
@@ -214,3 +216,22 @@ def test_a_quorum_of_one_is_warned_of(
     registry = Registry(chain_id=998, quote_token=Address("0x" + "02" * 20), contracts=contracts)
     (finding,) = onchain.look_at_feeds("http://x", registry)
     assert (finding.verdict, finding.check) == (verdict, "price feeds") and words in finding.detail
+
+
+def test_a_synth_that_was_created_after_the_deployment_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By its pool, of which the registry does not know."""
+    old, new, pair = (Address("0x" + f"{number:02x}" * 20) for number in (1, 2, 3))
+    answers = {"pairCount": 1, "pairAt": pair, "base": new, "symbol": "hNEW"}
+
+    class Later:
+        def __init__(self, url: str) -> None: ...
+
+        def call(self, to: Address, function: Function, *arguments: object) -> tuple[Any, ...]:
+            name = function.signature.partition("(")[0]
+            return ((1 if arguments == (new,) else 2, 600, 1, ()),) if name == "feedOf" else (answers[name],)
+
+    monkeypatch.setattr(onchain, "Endpoint", Later)
+    contracts = {name: Contract(address=old) for name in ("PriceOracle", "AmmFactory", "SynthERC20:hOLD")}
+    registry = Registry(chain_id=998, quote_token=old, contracts=contracts)
+    (finding,) = onchain.look_at_feeds("http://x", registry)
+    assert finding.verdict is Verdict.WARN and finding.detail == f"hNEW: {onchain.ONE_KEY}"
