@@ -1,15 +1,18 @@
 """The docs say what is true: commands, flags, variables, files, tests and pages that they name exist."""
 
 import importlib
+import json
 import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from offchain import __version__
 from offchain.cli.program import hooats
@@ -186,8 +189,16 @@ def test_every_package_is_in_the_code_map() -> None:
 
 
 def test_the_version_is_one() -> None:
-    declared = re.search(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text(), flags=re.MULTILINE)
-    assert declared is not None and declared.group(1) == __version__
+    """It is said in the package alone; the changelog begins with it, and npm's files repeat it."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert "version" not in project["project"] and project["project"]["dynamic"] == ["version"]
+    assert project["tool"]["hatch"]["version"] == {"path": "offchain/__init__.py"}
+    headings = re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), flags=re.MULTILINE)
+    assert headings[0] == __version__
+    lock = json.loads((ROOT / "package-lock.json").read_text())
+    package = json.loads((ROOT / "package.json").read_text())
+    assert {package["version"], lock["version"], lock["packages"][""]["version"]} == {__version__}
+    assert CliRunner().invoke(hooats, ["--version"]).output == f"hooats, version {__version__}\n"
 
 
 @pytest.mark.parametrize(
