@@ -3,6 +3,8 @@
 Invariant: every error of `contracts.ERRORS` has its sentence; a test compares the two.
 """
 
+import time
+
 from offchain.chain.contracts import ERRORS
 
 SENTENCES: dict[str, str] = {
@@ -31,7 +33,7 @@ SENTENCES: dict[str, str] = {
     "RequestNotMatured": "the withdrawal request is not 15 minutes old yet; try again after the time given",
     "RequestExceeded": "that is more than the matured withdrawal request covers (covered, wanted)",
     "InvalidSigner": "a signature was made by another key than it should be",
-    "DeadlinePassed": "the deadline is over; ask for a new signature",
+    "DeadlinePassed": "the deadline is over, it was the time given; ask for a new signature",
     "NonceUsed": "this withdrawal was executed already; sign another with a new nonce",
     "NotConvertible": "only USDC can be taken as CXPT",
     "InternalDestination": "the Vault cannot pay itself: a request to the Vault is for locking and burning only",
@@ -97,8 +99,19 @@ SENTENCES: dict[str, str] = {
 }
 
 
+THE_TIME = "the time given"
+"""In a sentence: the error's one argument, in Unix seconds."""
+TIME_MAX = 2**40
+"""A year beyond 30,000 is a slip of whoever sent it, and shown as it is."""
+
+
 def explain(payload: bytes) -> str:
-    """Revert data in words: the error as the contract named it, and its sentence."""
+    """Revert data in words: the error as the contract named it, and its sentence, with a time as people read it."""
     text = ERRORS.explain(payload)
     sentence = SENTENCES.get(text.partition("(")[0])
-    return f"{text}: {sentence}" if sentence else text
+    if not sentence:
+        return text
+    _, arguments = ERRORS.find(payload)
+    if THE_TIME in sentence and arguments[0] < TIME_MAX:
+        sentence = sentence.replace(THE_TIME, time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(arguments[0])))
+    return f"{text}: {sentence}"

@@ -118,8 +118,12 @@ class Pools:
         if coin_in == coin_out:
             raise InvalidInput(f"{sold} for {bought} is no trade", remedy="Name two tokens")
         for coin in (coin_in, coin_out):
-            if coin != self.quote:
-                self.pool(coin.symbol)
+            if coin != self.quote and not self.pool(coin.symbol).supply:
+                raise InvalidInput(
+                    f"the pool of {coin.symbol} is empty",
+                    field="synth",
+                    remedy=f"Nothing trades until somebody adds to it: hooats amm add {coin.symbol}",
+                )
         ends = coin_in.address, coin_out.address
         if amount_out:
             (amount_in,) = self.endpoint.call(self.router, AmmRouter.quote_exact_out, *ends, amount_out)

@@ -1,6 +1,6 @@
 """Exit codes, and how a failure becomes one line.
 
-0   done
+0   done; an order was taken, which need not be filled: an IOC or FOK may have met nobody, and its line says so
 1   the answer is no: a proof does not verify, ledgers differ, an order was refused
 2   wrong usage, flag, file, key or input
 3   the chain: unreachable, wrong chain id, missing contract, failed transaction
@@ -10,6 +10,7 @@
 """
 
 import os
+import re
 import sys
 import traceback
 
@@ -68,7 +69,10 @@ def usage_line(error: click.UsageError) -> str:
 
 
 def _message(error: click.UsageError) -> str:
-    """Of an argument with choices without these: the usage that follows lists them."""
+    """Of an argument with choices without these: the usage that follows lists them. Of a number below 0, which looks
+    like an option, that it is one."""
+    if isinstance(error, click.NoSuchOption) and re.match(r"-[0-9.]", error.option_name):
+        return "a number here has no minus: amounts, sizes and prices are above 0"
     if isinstance(error, click.BadParameter) and isinstance(error.param, click.Argument):
         value, found, _ = error.message.partition(" is not one of ")
         if found:

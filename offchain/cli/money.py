@@ -54,6 +54,16 @@ def token_of(endpoint: Endpoint, registry: Registry, name: str) -> tuple[Address
     return find_synth(endpoint, registry, name), SYNTH_DECIMALS
 
 
+def parse_amount(text: str, decimals: int) -> int:
+    """Whole tokens to atoms, at least one atom."""
+    if not text:
+        raise InvalidInput("no AMOUNT is given", field="AMOUNT", remedy="Say how many tokens, like 12.5")
+    atoms = parse_atoms(text, decimals, "amount")
+    if not atoms:
+        raise InvalidInput("amount is zero", field="AMOUNT", remedy="Above 0")
+    return atoms
+
+
 @click.command()
 @click.argument("amount")
 @options.key
@@ -80,10 +90,10 @@ def deposit(
     They come from your wallet; the Vault is approved first where needed.
     """
     book = load_registry(registry, chain_id)
-    wallet = Wallet(first_url(rpc), open_key(key, password_file).secret)
-    address, decimals = token_of(wallet.endpoint, book, token)
-    atoms = parse_atoms(amount, decimals, "amount")
-    vault = book.address("Vault")
+    secret = open_key(key, password_file).secret
+    address, decimals = token_of(Endpoint(first_url(rpc)), book, token)
+    atoms = parse_amount(amount, decimals)
+    wallet, vault = Wallet(first_url(rpc), secret), book.address("Vault")
     (allowance,) = wallet.call(address, Token.allowance, wallet.address, vault)
     if allowance < atoms:
         wallet.transact(address, Token.approve, vault, atoms)
@@ -104,7 +114,11 @@ def deposit(
     help="instant: countersigned by the operator and relayed. request: on chain, matures after 15 minutes. "
     "complete: pay out a matured request, yours or (--account) anyone's. cancel: drop your request.",
 )
-@click.option("--as-cxpt", is_flag=True, help="Take CXPT, 1:1 by value, instead of USDC (instant or complete).")
+@click.option(
+    "--as-cxpt",
+    is_flag=True,
+    help="Take CXPT, 1:1 by value, instead of USDC; not with a request, but when you complete it.",
+)
 @click.option("--to", "destination", default="", help="Destination address; your own if not given.")
 @click.option("--account", default="", help="Whose matured request to complete; your own if not given.")
 @options.key
@@ -134,12 +148,16 @@ def withdraw(
 
     `--mode request`, then after 15 minutes `--mode complete`, needs nobody but the chain.
     """
+    _check_flags(mode, amount, as_cxpt, destination, account)
     book = load_registry(registry, chain_id)
     secret = open_key(key, password_file).secret
     address, decimals = token_of(Endpoint(first_url(rpc)), book, token)
+    if as_cxpt and address != book.quote_token:
+        raise InvalidInput(f"{token} cannot be taken as CXPT", field="--as-cxpt", remedy="Only USDC can: leave it out")
     vault = book.address("Vault")
+    is_drawn = mode == "complete" and as_cxpt
+    atoms = parse_amount(amount, decimals) if mode in ("instant", "request") or is_drawn else 0
     if mode == "instant":
-        parse_atoms(amount, decimals, "amount")
         approval = asyncio.run(_instant(api, secret, address, amount, destination, as_cxpt))
         _answer_approval(
             as_json, approval, token, _after_loss(Endpoint(first_url(rpc)), book, address, approval.amount_atoms)
@@ -148,16 +166,15 @@ def withdraw(
     wallet = Wallet(first_url(rpc), secret)
     target = parse_address(destination, "--to") if destination else wallet.address
     if mode == "request":
-        atoms = parse_atoms(amount, decimals, "amount")
         (held,) = wallet.call(vault, Vault.balance_of, wallet.address, address)
-        if not 0 < atoms <= held:
+        if atoms > held:
             words = f"the Vault holds {format_atoms(held, decimals)} {token} for you, not {amount}"
             raise Negative(words, remedy="Request at most that")
         receipt = wallet.transact(vault, Vault.request_withdrawal, address, atoms, target)
     elif mode == "cancel":
         receipt = wallet.transact(vault, Vault.cancel_withdrawal_request, address)
-    elif as_cxpt:
-        receipt = wallet.transact(vault, Vault.withdraw, parse_atoms(amount, decimals, "amount"), True)
+    elif is_drawn:
+        receipt = wallet.transact(vault, Vault.withdraw, atoms, True)
     else:
         owner = parse_address(account, "--account") if account else wallet.address
         receipt = wallet.transact(vault, Vault.complete_withdrawal, owner, address)
@@ -166,6 +183,40 @@ def withdraw(
         answer |= {"amount": amount, **_after_loss(wallet.endpoint, book, address, atoms)}
         answer["next"] = f"after {EXIT_DELAY_SECONDS // 60} minutes: --mode complete"
     _answer(as_json, answer)
+
+
+def _check_flags(mode: str, amount: str, as_cxpt: bool, destination: str, account: str) -> None:
+    """`InvalidInput` for a flag that the mode has no use for: what it asks for would not happen."""
+    is_drawn = mode == "complete" and as_cxpt
+    wrong = (
+        (
+            as_cxpt and mode in ("request", "cancel"),
+            "--as-cxpt",
+            f"a {mode} does not say in what it is paid",
+            "Leave --as-cxpt out; when the request has matured: hooats withdraw AMOUNT --mode complete --as-cxpt",
+        ),
+        (
+            bool(destination) and mode in ("complete", "cancel"),
+            "--to",
+            "a request goes where it was asked to go",
+            "Leave --to out; to change it, cancel and request again",
+        ),
+        (
+            bool(account) and (mode != "complete" or as_cxpt),
+            "--account",
+            "only a request that is completed in its own token can be somebody else's",
+            "Leave --account out",
+        ),
+        (
+            bool(amount) and mode in ("complete", "cancel") and not is_drawn,
+            "AMOUNT",
+            f"--mode {mode} takes the whole request",
+            "Leave AMOUNT out",
+        ),
+    )
+    for is_wrong, field, words, remedy in wrong:
+        if is_wrong:
+            raise InvalidInput(words, field=field, remedy=remedy)
 
 
 def _after_loss(endpoint: Endpoint, book: Registry, token: Address, units: str | int) -> dict[str, object]:

@@ -15,7 +15,7 @@ from offchain.cli.exchange import ask
 from offchain.cli.failures import Negative
 from offchain.cli.money import first_url
 from offchain.domain.errors import InvalidInput
-from offchain.projector.proofs import receipt_signer, verify_proof
+from offchain.projector.proofs import FIELDS, receipt_signer, verify_proof
 
 
 @click.command()
@@ -65,7 +65,14 @@ def verify(proof: Path, registry: Path, chain_id: int, rpc: str | None, as_json:
         for finding in findings:
             click.echo(f"{'ok     ' if finding['ok'] else 'FAILED '} {finding['what']}")
     if not held:
-        raise Negative(f"{proof} does not verify")
+        is_proof = findings[0] != _missing(list(FIELDS))
+        raise Negative(f"{proof} does not verify", remedy="" if is_proof else "`hooats prove` writes a proof file")
+
+
+def _missing(names: list[str]) -> dict[str, Any]:
+    """The finding that a file has not these fields."""
+    what = "it has none of the fields of a proof" if len(names) == len(FIELDS) else f"it has no {', '.join(names)}"
+    return {"what": f"the file is a whole proof ({what})", "ok": False}
 
 
 def _read(proof: Path, book: Registry, rpc: str | None) -> list[dict[str, Any]]:
@@ -75,9 +82,11 @@ def _read(proof: Path, book: Registry, rpc: str | None) -> list[dict[str, Any]]:
         raise InvalidInput(f"cannot read {proof}: {error.strerror}") from None
     except (ValueError, RecursionError) as error:
         raise InvalidInput(f"{proof} is not JSON: {str(error)[:100]}") from None
-    findings = [{"what": finding.what, "ok": finding.ok} for finding in verify_proof(body)]
-    if not isinstance(body, dict):
+    missing = [name for name in FIELDS if not isinstance(body, dict) or name not in body]
+    findings = [_missing(missing)] if missing else []
+    if len(missing) == len(FIELDS):
         return findings
+    findings += [{"what": finding.what, "ok": finding.ok} for finding in verify_proof(body)]
     for field, name in (("contract", "OrderbookCommitment"), ("settlement", "Settlement")):
         is_known = str(body.get(field)).lower() == book.address(name)
         findings.append({"what": f"{field} {body.get(field)} is the registry's {name}", "ok": is_known})

@@ -93,7 +93,7 @@ def parse_decimal(text: object, field: str) -> tuple[int, int]:
         raise InvalidInput(
             f"{field} is not a plain decimal: {text[:40]!r}",
             field=field,
-            remedy='Like "61500.1"',
+            remedy='Like "1.5": no sign, no exponent',
         )
     whole, part = match.group(1), match.group(2) or ""
     return int(whole + part), len(part)

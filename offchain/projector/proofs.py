@@ -20,6 +20,8 @@ from offchain.security.signatures import recover
 from offchain.storage.history import History
 from offchain.storage.reader import JournalReader
 
+FIELDS = ("chainId", "contract", "settlement", "header", "leaf", "proof", "order", "signature")
+"""Of a proof file, all but the receipt, which not every order's owner keeps."""
 HEADER_FIELDS = {
     "epoch": "epoch",
     "parent": "parent",

@@ -67,6 +67,10 @@ def test_a_pool_from_its_opening_to_its_end(wallet_chain: LocalChain, venue: Ven
         "synth": "hBTC", "pool": pool, "base": "0", "quote": "0", "price": "", "shares": "0"
     }  # fmt: skip
 
+    for flags in (("quote", "--in"), ("quote", "--out"), ("swap", "--in")):
+        with pytest.raises(InvalidInput, match="the pool of hBTC is empty"):
+            command(flags[0], "USDC", "hBTC", flags[1], "1")
+
     added = command("add", "hBTC", "--base", "10", "--quote", "650000")
     assert (added["base"], added["quote"]) == ("10", "650000")
     assert command("pools")[0]["price"] == "65000"

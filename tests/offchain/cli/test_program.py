@@ -179,6 +179,8 @@ def test_missing_argument_says_what_would_be_right(key: Path) -> None:
             "order list --key k --status x",
             "hooats: Invalid value for '--status': 'x' is not one of 'open', 'closed'. Us",
         ),
+        ("deposit -5 --key k", "a number here has no minus: amounts, sizes and prices are above 0. Usage"),
+        ("order place A buy -0.1 1 --key k", "a number here has no minus: amounts, sizes and prices are above 0. Us"),
         ("order place A buy 1 1 --key k --slot 70000", "70000 is not in the range 0<=x<=65535. Usage"),
         ("order place A buy 1 1 --key k --tif GTD", "--tif GTD needs --expiry, in unix seconds. Usage"),
         ("order place A buy 1 1 --key k --type market --tif GTC", "cannot be GTC; IOC or FOK can. Usage"),
@@ -238,6 +240,9 @@ def test_verify_refuses_what_is_no_proof(tmp_path: Path, registry: Path) -> None
         done = run("verify", path, "--registry", registry)
         one_line(done, 1, "does not verify")
         assert "FAILED" in done.stdout
+        lacks = "no contract, settlement, leaf, proof, order, signature)" if "chainId" in text else "none of the fields"
+        assert f"the file is a whole proof (it has {lacks}" in done.stdout.splitlines()[0]
+        assert ("hooats prove" in done.stderr) is ("chainId" not in text)
 
 
 def test_replay_without_a_journal(tmp_path: Path) -> None:
