@@ -67,8 +67,10 @@ library Orders {
             }
             // By account, then nonce; account and market are less than their numbers.
             let markets := mload(add(sheet, 0x20))
-            let inPlace := and(lt(byte(0, record), mload(sheet)), lt(byte(1, record), mload(markets)))
-            doubt := or(doubt, mul(OUT_OF_PLACE, or(lt(place, beyond), iszero(inPlace))))
+            {
+                let inPlace := and(lt(byte(0, record), mload(sheet)), lt(byte(1, record), mload(markets)))
+                doubt := or(doubt, mul(OUT_OF_PLACE, or(lt(place, beyond), iszero(inPlace))))
+            }
             if iszero(doubt) {
                 // accounts | markets | quoteAt | stride | slotsAt
                 let quote := add(mload(add(sheet, 0x40)), shl(5, byte(0, record)))
