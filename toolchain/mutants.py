@@ -111,17 +111,17 @@ class _Only:
 
 
 def _patches_of(mutator_of: Callable[[Any], Any], contract: Any) -> Iterable[tuple[str, Mapping[str, Any]]]:
-    """(path, patch) of one mutator in a contract. Where it fails in an expression, it is asked about the others alone:
-    slither-mutate itself drops the whole contract then."""
+    """(path, patch) of one mutator in a contract. Where it fails in an expression, however it does (some of slither's
+    errors are its own), it is asked about the others alone: slither-mutate itself drops the whole contract then."""
     yield from _asked(mutator_of(_Only(contract, functions_and_modifiers_declared=[])))
     for function in contract.functions_and_modifiers_declared:
         part = _Only(contract, functions_and_modifiers_declared=[function], state_variables_declared=[])
         try:
             yield from list(_asked(mutator_of(part)))
-        except (IndexError, AttributeError, TypeError):
+        except Exception:
             for node in function.nodes:
                 part.functions_and_modifiers_declared = [_Only(function, nodes=[node])]
-                with contextlib.suppress(IndexError, AttributeError, TypeError):
+                with contextlib.suppress(Exception):
                     yield from list(_asked(mutator_of(part)))
 
 

@@ -4,7 +4,7 @@ import importlib.util
 import re
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -164,6 +164,36 @@ def test_every_target_is_there_and_is_asked_about() -> None:
         assert (ROOT / "contracts" / f"{target.built}.sol").is_file()
         assert mutate.tests_of(target)
         assert not any("Gas" in file for file in mutate.tests_of(target))
+
+
+class Mutator:
+    """As slither's: of one that it cannot read it says nothing of any function in the contract."""
+
+    def __init__(self, contract: Any) -> None:
+        self._functions = contract.functions_and_modifiers_declared
+
+    def _mutate(self) -> dict[str, Any]:
+        nodes = [node for function in self._functions for node in function.nodes]
+        if "unreadable" in nodes:
+            raise RuntimeError("bool does not have a min value")
+        return {"patches": {"C.sol": [{"new_string": node} for node in nodes]}}
+
+
+def test_what_a_mutator_cannot_read_costs_no_other_mutant() -> None:
+    functions = [SimpleNamespace(nodes=nodes) for nodes in (["a"], ["b", "unreadable", "c"], ["d"])]
+    contract = SimpleNamespace(functions_and_modifiers_declared=functions, state_variables_declared=[])
+    found = [patch["new_string"] for _, patch in mutants._patches_of(Mutator, contract)]
+    assert found == ["a", "b", "c", "d"]
+
+
+@pytest.mark.parametrize("target", mutate.TARGETS.values(), ids=lambda target: str(target.built))
+def test_contracts_compile_without_the_optimizer(target: Any) -> None:
+    """So do coverage and mutation take them; it is the optimizer that lets go of variables early."""
+    compiler = mutants.Compiler([f"contracts/{target.built}.sol"])
+    try:
+        assert compiler.compile({}, optimizer=False) is not None
+    finally:
+        compiler.close()
 
 
 def test_the_killer_is_named() -> None:
