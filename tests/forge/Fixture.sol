@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.30;
 
+import {IAccessControl} from "@openzeppelin/contracts/access/IAccessControl.sol";
 import {AmmFactory} from "../../contracts/AmmFactory.sol";
 import {AmmPair} from "../../contracts/AmmPair.sol";
 import {CXPT} from "../../contracts/CXPT.sol";
@@ -396,6 +397,13 @@ abstract contract Fixture is Test {
     }
 
     function drawOnRequest() internal pure returns (Authorization memory none) {}
+
+    /* ROLES */
+
+    /// @dev The next call is turned away because `account` has no such role, and for nothing else.
+    function expectUnauthorized(address account, bytes32 role) internal {
+        vm.expectRevert(abi.encodeWithSelector(IAccessControl.AccessControlUnauthorizedAccount.selector, account, role));
+    }
 
     /* CONSERVATION */
 

@@ -66,10 +66,9 @@ contract VaultExchangeTest is Pool {
 
     function test_exchange_is_for_settlement_only() public {
         shift(address(usdc), alice, address(btcPool), 1_000_000);
-        vm.startPrank(alice);
-        vm.expectRevert();
+        expectUnauthorized(alice, vault.SETTLEMENT_ROLE());
+        vm.prank(alice);
         vault.exchange(address(btcPool), address(usdc), address(btc), 1_000_000);
-        vm.stopPrank();
     }
 
     function test_exchange_keeps_the_guard_shut() public {
