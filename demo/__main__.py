@@ -15,6 +15,24 @@ from offchain.domain.errors import HooatsError
 
 ORDERS = 2_000
 FLOW_MILLIS = 32_000
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Ended(SystemExit):
+    """By a signal, whose number this is. Of SystemExit's kind, which asyncio lets through."""
+
+
+def end_at_signals() -> None:
+    """The first one ends the run, wherever it is. More of them, as from make and a terminal at once, must not end the
+    ending, which stops what was started."""
+
+    def end(number: int, _: object) -> None:
+        for each in ENDING:
+            signal.signal(each, lambda *_: None)
+        raise Ended(number)
+
+    for each in ENDING:
+        signal.signal(each, end)
 
 
 def main() -> int:
@@ -28,26 +46,35 @@ def main() -> int:
     # Not in the checkout, where the sequencer's socket could have too long a path.
     folder = options.folder or Path(tempfile.mkdtemp(prefix="hooats-demo-"))
     report = Report()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    end_at_signals()
     try:
-        if options.flow is not None:
-            flow = read(options.flow, TRADERS)
-        else:
-            flow = generate(options.seed, options.orders, FLOW_MILLIS * options.orders // ORDERS, TRADERS)
-        job = Job(
-            Options(folder=folder.resolve(), seed=options.seed, stay=options.stay, has_fills=options.flow is None),
-            report,
-        )
-        status = asyncio.run(job.run(flow))
-        if status == 0 and options.folder is None:
-            shutil.rmtree(folder, ignore_errors=True)
-        return status
+        status = _run(options, folder, report)
     except HooatsError as error:
         print(f"\ndemo: {error}", file=sys.stderr)
         report.finish()
         return 1
-    except KeyboardInterrupt:
-        return 130
+    except Ended as end:
+        return _ended(int(str(end.code)), report, folder)
+    if status == 0 and options.folder is None:
+        shutil.rmtree(folder, ignore_errors=True)
+    return status
+
+
+def _run(options: argparse.Namespace, folder: Path, report: Report) -> int:
+    if options.flow is not None:
+        flow = read(options.flow, TRADERS)
+    else:
+        flow = generate(options.seed, options.orders, FLOW_MILLIS * options.orders // ORDERS, TRADERS)
+    settings = Options(folder=folder.resolve(), seed=options.seed, stay=options.stay, has_fills=options.flow is None)
+    return asyncio.run(Job(settings, report).run(flow))
+
+
+def _ended(number: int, report: Report, folder: Path) -> int:
+    """The sentence at the end, and the exit status: that of the report, if that was all that was left to do."""
+    where = "before it was done" if report.verdict is None else "while it stayed"
+    name = signal.Signals(number).name
+    print(f"\ndemo: ended by {name} {where}; all that it had started is stopped, logs and state are in {folder}")
+    return 128 + number if report.verdict is None else int(not report.verdict)
 
 
 if __name__ == "__main__":

@@ -55,6 +55,8 @@ class Report:
     """Collects figures and claims; prints progress as it goes."""
 
     def __init__(self) -> None:
+        self.verdict: bool | None = None
+        """Whether every claim held; None until the report is printed."""
         self._begun = time.monotonic()
         self._held: dict[str, str] = {}
         self._failed: dict[str, str] = {}
@@ -109,7 +111,7 @@ class Report:
             held = all(claim in self._held.keys() | self._skipped.keys() for claim in claims)
             print(f"  {'ok    ' if held else 'FAILED'} {user}: {words}")
         print("=" * 78)
-        good = not self._failed and set(self._held) | set(self._skipped) == set(CLAIMS)
+        good = self.verdict = not self._failed and set(self._held) | set(self._skipped) == set(CLAIMS)
         seconds = time.monotonic() - self._begun
         left_out = f", {len(self._skipped)} left out" if self._skipped else ""
         print(f"{'every claim held' if good else 'NOT every claim held'}{left_out}, {seconds:.0f} s", flush=True)

@@ -6,7 +6,9 @@ from demo.report import CLAIMS, Report
 
 
 def finished(report: Report, capsys: pytest.CaptureFixture[str]) -> tuple[bool, str]:
+    assert report.verdict is None
     good = report.finish()
+    assert report.verdict is good
     return good, capsys.readouterr().out
 
 
