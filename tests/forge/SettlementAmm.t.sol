@@ -84,6 +84,31 @@ contract SettlementAmmTest is Pool {
         settlement.settle(pack(batch));
     }
 
+    /// @dev A pool of 10^23 units and 10^28 atoms; 10^12 lots are 10^25 atoms, and cost about 10^20 units.
+    function test_amounts_beyond_64_bits_are_logged_whole() public {
+        hand(btc, address(btcPool), 1e28);
+        usdc.mint(address(btcPool), 1e23);
+        btcPool.mint(STRANGER);
+        giveUnits(alice, 2e20);
+        giveLots(bob, 1e12);
+
+        uint256 quote = cost(btc, btcPool, 1e12);
+        uint256 given = bought(btc, btcPool, quote);
+        leg(ammBuy(alice, 1.1e8, 1e12), quote);
+        Batch memory batch = take();
+        vm.expectEmit(address(settlement));
+        emit ISettlement.AmmLegSettled(vault.sequence() + 1, BTC_USDC, 1, true, uint128(quote), uint128(given));
+        settlement.settle(pack(batch));
+
+        quote = proceeds(btc, btcPool, 1e12);
+        leg(ammSell(bob, 0.9e8, 1e12), quote);
+        batch = take();
+        vm.expectEmit(address(settlement));
+        emit ISettlement.AmmLegSettled(vault.sequence() + 1, BTC_USDC, 2, false, 1e25, uint128(quote));
+        settlement.settle(pack(batch));
+        assertPoolsConserved();
+    }
+
     function test_what_goes_to_the_pool_is_withdrawn_and_what_comes_back_deposited() public {
         IVault.Totals memory before = vault.totalsOf(address(usdc));
         uint256 quote = cost(btc, btcPool, 100);

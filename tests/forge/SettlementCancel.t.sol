@@ -222,11 +222,12 @@ contract SettlementCancelTest is Fixture {
     }
 
     function test_raiseCancelFloor_and_takeSequence_are_for_settlement_only() public {
-        vm.expectRevert();
+        bytes32 role = vault.SETTLEMENT_ROLE();
+        expectUnauthorized(address(this), role);
         vault.raiseCancelFloor(bob, 1, 1);
-        vm.expectRevert();
+        expectUnauthorized(address(this), role);
         vault.takeSequence();
-        vm.expectRevert();
+        expectUnauthorized(address(this), role);
         vault.applySettlement(address(usdc), new address[](0), new Change[](0));
     }
 }

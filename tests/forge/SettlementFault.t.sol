@@ -125,6 +125,24 @@ contract SettlementFaultTest is Fixture {
         settleReverts(abi.encodeWithSelector(ISettlement.MalformedBatch.selector));
     }
 
+    /// @dev Of nothing but fills that were taken back.
+    function withoutOrders(uint8 markets, uint8 accounts, uint8 proofs, uint8 feeIndex, bytes memory tables)
+        internal
+        pure
+        returns (bytes memory)
+    {
+        bytes memory counts = abi.encodePacked(markets, accounts, uint8(0), proofs, uint8(1), uint8(0), feeIndex);
+        return abi.encodePacked(uint64(1), counts, tables, bytes16(0));
+    }
+
+    function test_fault_a_batch_without_orders_lists_what_only_orders_need() public {
+        malformed(withoutOrders(1, 0, 0, 0, abi.encodePacked(BTC_USDC)));
+        malformed(withoutOrders(0, 1, 0, 0, abi.encodePacked(fees)));
+        malformed(withoutOrders(0, 0, 1, 0, new bytes(161)));
+        malformed(withoutOrders(0, 0, 0, 1, ""));
+        settlement.settle(withoutOrders(0, 0, 0, 0, ""));
+    }
+
     function test_fault_signatures_missing() public {
         pair(sell(bob, 100, 1), buy(alice, 100, 1));
         bytes memory packed = pack(take());

@@ -243,9 +243,10 @@ contract SettlementSettleTest is Fixture {
     function test_settle_is_for_the_settler_only() public {
         match_(add(sell(bob, 100, 10)), add(buy(alice, 100, 10)), 10);
         Batch memory batch = take();
-        vm.expectRevert();
+        bytes memory packed = pack(batch);
+        expectUnauthorized(alice, settlement.SETTLER_ROLE());
         vm.prank(alice);
-        settlement.settle(pack(batch));
+        settlement.settle(packed);
     }
 
     function test_settle_signatures_are_bound_to_the_contract() public {

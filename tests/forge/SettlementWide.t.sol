@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.30;
 
-import {Order} from "../../contracts/interfaces/Types.sol";
+import {Order, REASON_BALANCE, REASON_GROUP, SIDE_BUY, TIF_FOK} from "../../contracts/interfaces/Types.sol";
 import {SynthERC20} from "../../contracts/SynthERC20.sol";
 import {Fixture} from "./Fixture.sol";
 
@@ -50,6 +50,33 @@ contract SettlementWideTest is Fixture {
             (uint48 sequence, uint64 filled) = settlement.slotOf(vm.addr(1000 + i), 1);
             vm.assertEq(sequence, 7);
             vm.assertEq(filled, lots);
+        }
+    }
+
+    /// @dev The buyer of the last market, from two sellers, the second of whom has nothing.
+    function test_a_group_that_was_refused_leaves_the_slots_of_many_as_they_were() public {
+        for (uint256 i; i + 1 < MARKETS; ++i) {
+            trade(i, 7);
+        }
+        uint256 last = MARKETS - 1;
+        (address seller, address poor, address buyer) = (vm.addr(1000 + last), vm.addr(1000), vm.addr(2000 + last));
+        (Order memory maker, Order memory second) = (sell(seller, 100, 6), sell(poor, 100, 6));
+        Order memory taker = immediate(buyer, SIDE_BUY, 100, 8, 1);
+        taker.timeInForce = TIF_FOK;
+        second.nonce = nonceOf(2, 1);
+        (maker.market, second.market, taker.market) = (uint32(100 + last), uint32(100 + last), uint32(100 + last));
+        (uint16 makerAt, uint16 takerAt) = (add(maker, 1000 + last), add(taker, 2000 + last));
+        uint16 first = uint16(fills.length);
+        match_(makerAt, takerAt, 4);
+        match_(add(second, 1000), takerAt, 4);
+
+        bytes memory refusals = bytes.concat(refusal(first, REASON_GROUP), refusal(first + 1, REASON_BALANCE));
+        vm.assertEq(settle(), refusals);
+        (uint48 sequence, uint64 filled) = settlement.slotOf(seller, 1);
+        vm.assertTrue(sequence == 0 && filled == 0, "as it was");
+        vm.assertEq(units(buyer), 10_000);
+        for (uint256 i; i + 1 < MARKETS; ++i) {
+            vm.assertEq(vault.balanceOf(vm.addr(2000 + i), address(synths[i])), (3 + i % 3) * BASE_PER_LOT);
         }
     }
 }
