@@ -53,10 +53,10 @@ slither: ## hold what slither finds in the contracts against docs/audit/slither.
 coverage: setup ## what the forge tests reach of the contracts: all lines, 95 of 100 branches, or red
 	@$(PYTHON) toolchain/check_coverage.py
 
-mutate: ## break Settlement and Vault and see that the forge tests notice; SAMPLE=n of each (150), SEED=n another sample, MINUTES=n at most (60), TARGETS="…"
+mutate: ## break Settlement and Vault and see that the forge tests notice; SAMPLE=n of each (150), SEED=n another sample, MINUTES=n at most (60), ASSEMBLY=1 what is written in it, TARGETS="…"
 	@toolchain/setup audit
 	@set -e; for target in $(or $(TARGETS),Settlement Vault); do \
-	  .build/audit/bin/python toolchain/mutate.py $$target $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)); done
+	  .build/audit/bin/python toolchain/mutate.py $$target $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) $(if $(ASSEMBLY),--assembly); done
 
 prove: ## prove what tests/halmos claims, for all inputs within the bounds stated there
 	@toolchain/setup audit

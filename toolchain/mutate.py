@@ -1,7 +1,8 @@
 """Break the contracts on purpose, one place at a time, and see whether the forge tests notice.
 
-The mutants are slither-mutate's own (toolchain/mutants.py). forge compiles the tests once, without the optimizer,
-and linked so that they take the contract's code from its artifact. A mutant then costs the compilation of
+The mutants are slither-mutate's own (toolchain/mutants.py), or with `--assembly` those of what is written in assembly,
+where slither-mutate changes no operator (toolchain/assembly_mutants.py). forge compiles the tests once, without the
+optimizer, and linked so that they take the contract's code from its artifact. A mutant then costs the compilation of
 that one contract, by a solc that stays loaded, and the tests of TARGETS in their order until the first that fails:
 quick killers first, few fuzz inputs, invariants only about what all others let pass.
 
@@ -30,6 +31,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from assembly_mutants import assembly_mutants_of
 from audit import NOT_OF_GAS, ROOT, building_in, run
 from mutants import Compiler, Mutant, closure_of, mutants_of, state_of
 
@@ -80,7 +82,7 @@ TARGETS = {
         "Settlement",
         (
             "^Settlement(Settle|Fault|Refusal|Cancel|Agent)",
-            "^Settlement(Amm|Bulk|FillOrKill|Market)|^FreeOption|^Pause|^Signatures",
+            "^Settlement(Amm|Bulk|FillOrKill|Market|Wide)|^FreeOption|^Pause|^Signatures",
             "^SettlementTwin|^Invariants",
         ),
     ),
@@ -353,10 +355,14 @@ def main() -> int:
     parser.add_argument("--sample", type=int, default=150, help="how many that compile; the rest is not run")
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--assembly", action="store_true", help="what is written in assembly, and nothing else")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     options = parser.parse_args()
     target = TARGETS[options.target]
-    mutants = mutants_of(target.contracts, f"contracts/{target.built}.sol", FOLDER)
+    if options.assembly:
+        mutants, name = assembly_mutants_of(target.contracts), f"the assembly of {options.target}"
+    else:
+        mutants, name = mutants_of(target.contracts, f"contracts/{target.built}.sol", FOLDER), options.target
     random.Random(options.seed).shuffle(mutants)
     state = state_of([f"contracts/{target.built}.sol", *tests_of(target)], [target, BRIEF])
     record = FOLDER / f"{options.target}-{options.seed}-{state}.jsonl"
@@ -366,7 +372,7 @@ def main() -> int:
     seconds = max(project.prepare() for project in projects)
     print(f"the tests pass on the contracts as they are, in {seconds:.1f} s", flush=True)
     run_all(sample, projects)
-    return report(options.target, sample.results, len(mutants), options.seed)
+    return report(name, sample.results, len(mutants), options.seed)
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ def load(name: str) -> ModuleType:
 
 
 slither, coverage, mutants = (load(name) for name in ("run_slither", "check_coverage", "mutants"))
-mutate, prove = (load(name) for name in ("mutate", "prove"))
+mutate, prove, assembly = (load(name) for name in ("mutate", "prove", "assembly_mutants"))
 
 # slither
 
@@ -150,6 +150,15 @@ def test_a_sample_ends_when_enough_compiled_and_goes_on_where_it_stopped(tmp_pat
 def test_a_mutant_replaces_bytes() -> None:
     source = "ä a - b".encode()
     assert mutate.Mutant("C", "C.sol", "AOR", 5, 6, "-", "+").applied(source) == "ä a + b"
+
+
+def test_assembly_is_broken_by_its_operators_and_numbers() -> None:
+    block = 'assembly ("memory-safe") {\n  let a := add(b, 0x1f) // mul(9, 9)\n  if iszero(a) { revert(a, b) }\n}\n'
+    source = f"uint256 x = mul(1, 2);\n{block}x = add(1, 2);\n"
+    changed = [source[:start] + new + source[end:] for start, end, new in assembly.changes_in(source)]
+    expected = (("add(b", "sub(b"), ("iszero(a)", "iszero(iszero(a))"), ("0x1f", "0x20"))
+    assert changed == [source.replace(old, new) for old, new in expected]
+    assert [source[start:end] for start, end, _ in assembly.changes_in(source)][1] == "if iszero(a) { revert(a, b) }"
 
 
 def test_what_a_contract_is_made_of() -> None:
