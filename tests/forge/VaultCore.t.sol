@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.30;
 
+import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 import {IVault} from "../../contracts/interfaces/IVault.sol";
 import {Authorization, EXIT_DELAY} from "../../contracts/interfaces/Types.sol";
 import {Change, Changes} from "../../contracts/libraries/Changes.sol";
@@ -65,6 +66,9 @@ contract VaultCoreTest is Fixture {
         vm.assertEq(vault.totalsOf(address(btc)).burned, 2e18);
 
         vm.expectRevert(abi.encodeWithSelector(IVault.NonceUsed.selector, approval.nonce));
+        vault.burnSynth(address(btc), alice, 2e18, approval);
+        approval.cosignature = new bytes(65);
+        vm.expectRevert(abi.encodeWithSelector(IVault.InvalidSigner.selector, address(0)));
         vault.burnSynth(address(btc), alice, 2e18, approval);
         approval = approve(alice, address(btc), 1e18, VaultMessages.PURPOSE_LOCK);
         vm.expectPartialRevert(IVault.InvalidSigner.selector);
@@ -192,6 +196,24 @@ contract VaultCoreTest is Fixture {
         settleIn(address(cxpt), [alice, bob], [int256(-1), 1]);
         vm.expectRevert();
         vault.applySettlement(address(usdc), new address[](1), new Change[](0));
+    }
+
+    /// @dev More than a balance holds: what was minted, and what came from elsewhere.
+    function test_applySettlement_lets_no_balance_overflow() public {
+        grantSettlement();
+        vault.mintSynth(address(btc), alice, type(uint128).max);
+        vm.prank(address(vault));
+        btc.mint(bob, 5);
+        vm.startPrank(bob);
+        btc.approve(address(vault), 5);
+        vault.depositSynth(address(btc), 5);
+        vm.stopPrank();
+        vm.expectRevert(
+            abi.encodeWithSelector(
+                SafeCast.SafeCastOverflowedUintDowncast.selector, 128, uint256(type(uint128).max) + 1
+            )
+        );
+        settleIn(address(btc), [bob, alice], [int256(-1), 1]);
     }
 
     function test_applySettlement_uses_up_immediate_orders() public {

@@ -519,6 +519,10 @@ contract VaultWithdrawalTest is Fixture {
         bytes memory signature = signWithdrawal(withdrawal);
         Authorization memory approval =
             approveBy(COSIGNER_KEY, alice, address(usdc), 100, purposeOf(withdrawal), 1, START + 2 hours);
+        vm.warp(withdrawal.deadline);
+        uint256 state = vm.snapshotState();
+        vault.withdrawApproved(withdrawal, signature, approval);
+        vm.revertToState(state);
         vm.warp(withdrawal.deadline + 1);
         vm.expectRevert(abi.encodeWithSelector(IVault.DeadlinePassed.selector, withdrawal.deadline));
         vault.withdrawApproved(withdrawal, signature, approval);
