@@ -36,6 +36,7 @@ contract Settlement is SettlementFills {
     /// @inheritdoc ISettlement
     function settle(bytes calldata batch) external onlyRole(SETTLER_ROLE) {
         OrderHash.reserveDesk();
+        Sheet memory sheet = BatchSheet.reserve();
         PauseRules.requireRunning(_pausedUntil);
         Frame memory frame = BatchCodec.open(batch);
         uint256 count = frame.fills;
@@ -44,7 +45,7 @@ contract Settlement is SettlementFills {
         uint64 last = lastFill + uint64(count);
         lastFill = last;
 
-        Sheet memory sheet = _open(frame);
+        _open(sheet, frame);
         bytes memory refusals = _evaluateAll(sheet, frame);
         bytes memory changes = _write(sheet);
 
@@ -53,7 +54,7 @@ contract Settlement is SettlementFills {
 
     /* STEP 1: OPEN */
 
-    function _open(Frame memory frame) private view returns (Sheet memory sheet) {
+    function _open(Sheet memory sheet, Frame memory frame) private view {
         sheet.first = frame.first;
         sheet.accounts = frame.accounts;
         uint256 slotsAt;
@@ -124,8 +125,8 @@ contract Settlement is SettlementFills {
         Ticket ticket = sheet.ticket(0);
         (uint256 at, uint256 end, uint256 beyond) = (frame.ordersAt, frame.proofsAt, 0);
         while (at != end) {
-            (uint256 place, uint256 doubt) = Orders.open(at, ticket, beyond, sheet);
-            bytes32 hash = OrderHash.write(at);
+            (uint256 place, uint256 doubt) = Orders.open(at, ticket, beyond);
+            bytes32 hash = OrderHash.ofDesk();
             if (doubt != 0) hash = _examine(sheet, frame, ticket, doubt, uint64(place), hash);
             unchecked {
                 // No overflow: positions, and a place has 72 bits.

@@ -23,7 +23,7 @@ abstract contract SettlementFills is SettlementBase {
     function _evaluateAll(Sheet memory sheet, Frame memory frame) internal view returns (bytes memory refusals) {
         uint256 at = frame.fillsAt;
         while (at != frame.quotesAt) {
-            uint256 reason = Trades.settle(BatchCodec.fillAt(at), sheet, TermsOfOrders.FILL_OR_KILL);
+            uint256 reason = Trades.settle(BatchCodec.fillAt(at), TermsOfOrders.FILL_OR_KILL);
             unchecked {
                 if (reason == 0) {
                     at += BatchCodec.FILL_BYTES;
@@ -105,7 +105,7 @@ abstract contract SettlementFills is SettlementBase {
         for (uint256 i = start; i < end; ++i) {
             PackedFill fill = frame.fill(i);
             slots[i - start] = sheet.ticket(fill.maker()).slot();
-            uint256 reason = Trades.settle(fill, sheet, 0);
+            uint256 reason = Trades.settle(fill, 0);
             if (reason == 0) continue;
 
             _requireNoFault(reason, i, fill);

@@ -20,7 +20,19 @@ struct MarketRow {
 /// @dev Where the quote column is among the columns.
 uint256 constant QUOTE_COLUMN = 0;
 
-/// @dev A batch under evaluation. Orders and Trades read it by the positions of its words.
+/// @dev Where the sheet of a batch is in memory, right behind the desk of OrderHash: fixed positions, as sums of another
+/// cost much. Orders and Trades read these words of it.
+uint256 constant SHEET = 0x340;
+uint256 constant SHEET_ACCOUNTS = 0x340;
+uint256 constant SHEET_MARKETS = 0x360;
+uint256 constant SHEET_QUOTE_AT = 0x380;
+uint256 constant SHEET_STRIDE = 0x3a0;
+uint256 constant SHEET_SLOTS_AT = 0x3c0;
+uint256 constant SHEET_ORDERS = 0x400;
+uint256 constant SHEET_TICKETS = 0x420;
+uint256 constant SHEET_FEE_BALANCE = 0x440;
+
+/// @dev A batch under evaluation. Orders and Trades read it by the positions of its words, which are above.
 /// @param accounts How many there are.
 /// @param quoteAt Where the running change of the first account's quote balance is.
 /// @param stride That of all columns.
@@ -60,6 +72,15 @@ struct Sheet {
 /// @title The working memory of a batch: running balances, netted per account and token
 /// @dev No function of the hot path returns a struct: the compiler would make a new one, zeroed, with every call.
 library BatchSheet {
+    /// @dev Before anything else but the desk is reserved.
+    function reserve() internal pure returns (Sheet memory sheet) {
+        bool isInPlace;
+        assembly ("memory-safe") {
+            isInPlace := eq(sheet, SHEET)
+        }
+        assert(isInPlace);
+    }
+
     /// @return index Of the column of `token`, new if no market before had it.
     function columnOf(Sheet memory sheet, address token) internal pure returns (uint256 index) {
         uint256 count = sheet.columnCount;

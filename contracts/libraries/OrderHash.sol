@@ -3,11 +3,32 @@ pragma solidity ^0.8.30;
 
 import {Order} from "../interfaces/Types.sol";
 
-/// @dev Where a batch hashes its orders, one after the other: a fixed position, as sums of another cost much. 14 words:
-/// the type hash and the fields.
+/// @dev Where a batch has the order at hand in memory, one after the other: fixed positions, as sums of another cost much.
+/// First what its struct hash is of, the type hash and the fields.
 uint256 constant DESK = 0x80;
-/// @dev Behind it: 0x1901 | domain separator | what was signed | digest | v | r | s | signer.
-uint256 constant TYPED = 0x240;
+uint256 constant DESK_ACCOUNT = 0xa0;
+uint256 constant DESK_SUBACCOUNT = 0xc0;
+uint256 constant DESK_MARKET = 0xe0;
+uint256 constant DESK_SIDE = 0x100;
+uint256 constant DESK_KIND = 0x120;
+uint256 constant DESK_TIME_IN_FORCE = 0x140;
+uint256 constant DESK_FLAGS = 0x160;
+uint256 constant DESK_PRICE_TICKS = 0x180;
+uint256 constant DESK_SIZE_LOTS = 0x1a0;
+uint256 constant DESK_TRIGGER_TICKS = 0x1c0;
+uint256 constant DESK_MAX_FEE_PPM = 0x1e0;
+uint256 constant DESK_NONCE = 0x200;
+uint256 constant DESK_EXPIRY = 0x220;
+/// @dev Then what its digest is of: 0x1901, which is the end of a word, domain separator, and what was signed.
+uint256 constant DESK_MESSAGE = 0x25e;
+uint256 constant DESK_DOMAIN = 0x260;
+uint256 constant DESK_SIGNED = 0x280;
+/// @dev And what its signer is of.
+uint256 constant DESK_DIGEST = 0x2a0;
+uint256 constant DESK_V = 0x2c0;
+uint256 constant DESK_R = 0x2e0;
+uint256 constant DESK_S = 0x300;
+uint256 constant DESK_SIGNER = 0x320;
 uint256 constant DESK_END = 0x340;
 
 /// @title What a trader signs, hashed. Python twin: `offchain.domain.eip712.order_struct_hash`
@@ -18,7 +39,6 @@ library OrderHash {
 
     uint256 private constant BYTES = 14 * 32;
 
-    uint256 private constant TAIL = 30;
     uint256 private constant HALF_ORDER = 0x7fffffffffffffffffffffffffffffff5d576e7357a4501ddfe92f46681b20a0;
 
     /// @dev Before anything else is reserved.
@@ -28,7 +48,7 @@ library OrderHash {
             isFirst := eq(mload(0x40), DESK)
             mstore(0x40, DESK_END)
             mstore(DESK, typeHash)
-            mstore(TYPED, 0x1901)
+            mstore(sub(DESK_DOMAIN, 0x20), 0x1901)
         }
         assert(isFirst);
     }
@@ -36,29 +56,13 @@ library OrderHash {
     /// @param separator Of the domain.
     function setDomain(bytes32 separator) internal pure {
         assembly ("memory-safe") {
-            mstore(add(TYPED, 0x20), separator)
+            mstore(DESK_DOMAIN, separator)
         }
     }
 
-    /// @dev Writes a record's fields, but for account and market, which are there, and hashes it. See Orders.
-    /// @param at Where the record is in calldata.
-    /// @return hash keccak256(abi.encode(TYPE_HASH, order)): what was signed.
-    function write(uint256 at) internal pure returns (bytes32 hash) {
+    /// @return hash Of the order on the desk: keccak256(abi.encode(TYPE_HASH, order)).
+    function ofDesk() internal pure returns (bytes32 hash) {
         assembly ("memory-safe") {
-            let record := calldataload(at)
-            let tail := calldataload(add(at, TAIL))
-            let bits := byte(3, record)
-            mstore(add(DESK, 0x40), byte(2, record)) // subaccount
-            mstore(add(DESK, 0x80), and(bits, 1)) // side
-            mstore(add(DESK, 0xa0), and(shr(1, bits), 1)) // kind
-            mstore(add(DESK, 0xc0), and(shr(2, bits), 3)) // timeInForce
-            mstore(add(DESK, 0xe0), shr(240, shl(32, record))) // flags
-            mstore(add(DESK, 0x100), shr(192, shl(48, record))) // priceTicks
-            mstore(add(DESK, 0x120), shr(192, shl(112, record))) // sizeLots
-            mstore(add(DESK, 0x140), shr(192, shl(176, record))) // triggerTicks
-            mstore(add(DESK, 0x160), sar(224, tail)) // maxFeePpm
-            mstore(add(DESK, 0x180), shr(192, shl(32, tail))) // nonce
-            mstore(add(DESK, 0x1a0), shr(216, shl(96, tail))) // expiry
             hash := keccak256(DESK, BYTES)
         }
     }
@@ -69,26 +73,24 @@ library OrderHash {
     /// @return isOther Not 0 if it is not the account of the order on the desk.
     function recover(bytes32 hash, uint256 at) internal view returns (uint256 isOther) {
         assembly ("memory-safe") {
-            mstore(add(TYPED, 0x40), hash)
-            mstore(add(TYPED, 0x60), keccak256(add(TYPED, 0x1e), 66))
+            mstore(DESK_SIGNED, hash)
+            mstore(DESK_DIGEST, keccak256(DESK_MESSAGE, 66))
             let vs := calldataload(add(at, 0x20))
             let s := shr(1, shl(1, vs))
-            mstore(add(TYPED, 0x80), add(27, shr(255, vs)))
-            mstore(add(TYPED, 0xa0), calldataload(at))
-            mstore(add(TYPED, 0xc0), s)
+            mstore(DESK_V, add(27, shr(255, vs)))
+            mstore(DESK_R, calldataload(at))
+            mstore(DESK_S, s)
             // The precompile says nothing if it recovers nobody.
-            mstore(add(TYPED, 0xe0), 0)
-            if iszero(gt(s, HALF_ORDER)) {
-                pop(staticcall(gas(), 1, add(TYPED, 0x60), 0x80, add(TYPED, 0xe0), 0x20))
-            }
-            isOther := xor(mload(add(TYPED, 0xe0)), mload(add(DESK, 0x20)))
+            mstore(DESK_SIGNER, 0)
+            if iszero(gt(s, HALF_ORDER)) { pop(staticcall(gas(), 1, DESK_DIGEST, 0x80, DESK_SIGNER, 0x20)) }
+            isOther := xor(mload(DESK_SIGNER), mload(DESK_ACCOUNT))
         }
     }
 
     /// @return word Whom `recover` found.
     function signer() internal pure returns (address word) {
         assembly ("memory-safe") {
-            word := mload(add(TYPED, 0xe0))
+            word := mload(DESK_SIGNER)
         }
     }
 

@@ -4,7 +4,7 @@ pragma solidity ^0.8.30;
 import {REASON_AGENT, REASON_BALANCE, REASON_DEAD, REASON_TAKER} from "../interfaces/Types.sol";
 import {AgentRow} from "./AgentRows.sol";
 import {PackedFill} from "./BatchCodec.sol";
-import {MarketRow, Sheet} from "./BatchSheet.sol";
+import {MarketRow, SHEET_FEE_BALANCE, SHEET_MARKETS, SHEET_ORDERS, SHEET_TICKETS} from "./BatchSheet.sol";
 import {Cells} from "./Columns.sol";
 import {Places, Terms, Ticket} from "./Tickets.sol";
 
@@ -37,20 +37,19 @@ library Trades {
     /// @param groups FILL_OR_KILL if fills of such orders are to be left alone, which are evaluated as a group.
     /// @return reason 0 if the fill is settled, why it is refused (REASON_*), or why it is neither (see above; a FAULT_SIZE
     /// of the taker's with REASON_TAKER).
-    function settle(PackedFill fill, Sheet memory sheet, uint256 groups) internal pure returns (uint256 reason) {
+    function settle(PackedFill fill, uint256 groups) internal pure returns (uint256 reason) {
         (Ticket maker, Ticket taker) = (Ticket.wrap(0), Ticket.wrap(0));
         assembly ("memory-safe") {
             // maker u8 | taker u8 | sizeLots u64
             maker := byte(0, fill)
             taker := byte(1, fill)
-            // Of the sheet: orders | tickets.
-            let orders := mload(add(sheet, 0xc0))
+            let orders := mload(SHEET_ORDERS)
             reason := NOT_OF_BOOK
             // Whether two orders, and the limits of this venue, agree to the fill: these are two accounts' orders on two
             // sides of one market, of kinds that may meet, at a price within both limits, with fees within both caps.
             // Rates that do not sum below zero make fees that do not sum below zero. Once, left by the first fault.
             for {} and(and(lt(maker, orders), lt(taker, orders)), gt(shl(16, fill), NO_LOTS)) {} {
-                orders := mload(add(sheet, 0xe0))
+                orders := mload(SHEET_TICKETS)
                 maker := add(orders, shl(7, maker))
                 taker := add(orders, shl(7, taker))
                 let made := mload(maker)
@@ -87,7 +86,7 @@ library Trades {
             let terms := mload(maker)
             // As `amountsOf`.
             lots := shr(192, shl(16, fill))
-            let market := mload(add(add(mload(add(sheet, 0x20)), 0x20), shl(5, byte(1, terms))))
+            let market := mload(add(add(mload(SHEET_MARKETS), 0x20), shl(5, byte(1, terms))))
             base := mul(lots, mload(add(market, 0x60)))
             notional := mul(mul(lots, shr(192, shl(48, terms))), mload(add(market, 0x80)))
             // As FeeMath.feeUp.
@@ -110,7 +109,7 @@ library Trades {
             return reason | REASON_TAKER;
         }
         assembly ("memory-safe") {
-            let fees := mload(add(sheet, 0x100))
+            let fees := mload(SHEET_FEE_BALANCE)
             mstore(fees, add(mload(fees), shl(48, add(fee, takerFee))))
         }
     }
