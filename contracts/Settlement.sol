@@ -69,7 +69,7 @@ contract Settlement is SettlementFills {
         sheet.quote = sheet.columns[QUOTE_COLUMN];
         _openAccounts(sheet, frame);
         _openMarkets(sheet, frame);
-        _openOrders(sheet, frame);
+        if (frame.orders != 0) _openOrders(sheet, frame);
         for (uint256 i = QUOTE_COLUMN + 1; i < sheet.columnCount; ++i) {
             sheet.columns[i].load(VAULT);
         }
@@ -119,60 +119,52 @@ contract Settlement is SettlementFills {
         }
     }
 
+    /// @dev There is one.
     function _openOrders(Sheet memory sheet, Frame memory frame) private view {
         sheet.orders = frame.orders;
         sheet.reserveTickets();
         Ticket ticket = sheet.ticket(0);
-        (uint256 at, uint256 end, uint256 beyond) = (frame.ordersAt, frame.proofsAt, 0);
-        while (at != end) {
-            (uint256 place, uint256 doubt) = Orders.open(at, ticket, beyond);
-            bytes32 hash = OrderHash.ofDesk();
-            if (doubt != 0) hash = _examine(sheet, frame, ticket, doubt, uint64(place), hash);
+        // Before the first: less than any place.
+        (uint256 at, uint256 end, int256 place) = (frame.ordersAt, frame.proofsAt, -1);
+        do {
+            uint256 doubt;
+            (place, doubt) = Orders.open(at, ticket, place);
+            OrderHash.write(at);
+            if (doubt != 0) _examine(sheet, frame, ticket, doubt, uint64(uint256(place)));
             unchecked {
-                // No overflow: positions, and a place has 72 bits.
-                doubt |= OrderHash.recover(hash, at + BatchCodec.ORDER_SIGNATURE);
+                // No overflow: positions.
+                doubt |= OrderHash.recover(at + BatchCodec.ORDER_SIGNATURE);
                 if (doubt != 0) _openAgent(sheet, ticket, OrderHash.signer());
-                beyond = place + 1;
                 at += BatchCodec.ORDER_BYTES;
                 ticket = Ticket.wrap(Ticket.unwrap(ticket) + Tickets.BYTES);
             }
-        }
+        } while (at != end);
         _requireBatch(sheet.proofs == frame.proofs);
     }
 
     /// @dev Whatever else is to be said of the order, a cancel is why it is refused.
-    /// @param hash Of the order.
-    /// @return What was signed.
-    function _examine(Sheet memory sheet, Frame memory frame, Ticket ticket, uint256 doubt, uint64 nonce, bytes32 hash)
-        private
-        view
-        returns (bytes32)
-    {
+    function _examine(Sheet memory sheet, Frame memory frame, Ticket ticket, uint256 doubt, uint64 nonce) private view {
         if (doubt & (UNSOUND | USED_UP) != 0) revert MalformedOrder(sheet.indexOf(ticket));
         _requireBatch(doubt & OUT_OF_PLACE == 0);
         // At worst a look for nothing.
-        if (doubt & PERHAPS_CANCELLED != 0 && _isCancelled(_slotKey(ticket.places().account(), nonce), uint48(nonce))) {
+        if (doubt & PERHAPS_CANCELLED != 0 && _isCancelled(_slotKey(OrderHash.account(), nonce), uint48(nonce))) {
             ticket.setTerms(ticket.terms().withRefusal(REASON_CANCELLED));
         }
-        return doubt & SIGNED_IN_BULK != 0 ? _bulkHash(sheet, frame, sheet.indexOf(ticket), hash) : hash;
+        if (doubt & SIGNED_IN_BULK != 0) OrderHash.setSigned(_bulkHash(sheet, frame, sheet.indexOf(ticket)));
     }
 
-    /// @param hash Of the order, which is the next of those that were signed in bulk.
-    function _bulkHash(Sheet memory sheet, Frame memory frame, uint256 index, bytes32 hash)
-        private
-        pure
-        returns (bytes32)
-    {
+    /// @dev Of the order on the desk, which is the next of those that were signed in bulk.
+    function _bulkHash(Sheet memory sheet, Frame memory frame, uint256 index) private pure returns (bytes32) {
         uint256 proof = sheet.proofs++;
         _requireBatch(proof < frame.proofs);
         (uint256 position, uint256 siblingsAt) = frame.proof(proof);
         if (position >> BulkTree.DEPTH != 0) revert MalformedOrder(index);
-        return BulkTree.structHash(hash, position, siblingsAt);
+        return BulkTree.structHash(OrderHash.signed(), position, siblingsAt);
     }
 
     /// @dev Perhaps somebody else than the account signed; an agent must have, if in bulk.
     function _openAgent(Sheet memory sheet, Ticket ticket, address signer) private view {
-        (Terms terms, address account) = (ticket.terms(), ticket.places().account());
+        (Terms terms, address account) = (ticket.terms(), OrderHash.account());
         if (signer == account && !terms.isBulk()) return;
 
         (uint256 location, uint256 word, bool isEntitled) =

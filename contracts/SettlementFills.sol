@@ -21,19 +21,20 @@ abstract contract SettlementFills is SettlementBase {
 
     /// @return refusals As `BatchSettled` has them.
     function _evaluateAll(Sheet memory sheet, Frame memory frame) internal view returns (bytes memory refusals) {
-        uint256 at = frame.fillsAt;
-        while (at != frame.quotesAt) {
+        (uint256 at, uint256 end) = (frame.fillsAt, frame.quotesAt);
+        // There is a fill.
+        do {
             uint256 reason = Trades.settle(BatchCodec.fillAt(at), TermsOfOrders.FILL_OR_KILL);
             unchecked {
                 if (reason == 0) {
                     at += BatchCodec.FILL_BYTES;
                 } else {
-                    uint256 end = (at - frame.fillsAt) / BatchCodec.FILL_BYTES;
-                    (end, refusals) = _evaluateOther(sheet, frame, end, refusals, reason);
-                    at = frame.fillsAt + end * BatchCodec.FILL_BYTES;
+                    uint256 index = (at - frame.fillsAt) / BatchCodec.FILL_BYTES;
+                    (index, refusals) = _evaluateOther(sheet, frame, index, refusals, reason);
+                    at = frame.fillsAt + index * BatchCodec.FILL_BYTES;
                 }
             }
-        }
+        } while (at != end);
         _requireBatch(sheet.legCount == frame.quotes);
     }
 

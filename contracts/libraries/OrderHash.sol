@@ -60,20 +60,45 @@ library OrderHash {
         }
     }
 
-    /// @return hash Of the order on the desk: keccak256(abi.encode(TYPE_HASH, order)).
-    function ofDesk() internal pure returns (bytes32 hash) {
+    /// @dev Writes the fields of a record's first word, but for account and market, which are there with those of its
+    /// second; see Orders. And the hash of them all, keccak256(abi.encode(TYPE_HASH, order)): what was signed, unless in
+    /// bulk.
+    /// @param at Where the record is in calldata.
+    function write(uint256 at) internal pure {
         assembly ("memory-safe") {
-            hash := keccak256(DESK, BYTES)
+            let record := calldataload(at)
+            let bits := byte(3, record)
+            mstore(DESK_SUBACCOUNT, byte(2, record))
+            mstore(DESK_SIDE, and(bits, 1))
+            mstore(DESK_KIND, and(shr(1, bits), 1))
+            mstore(DESK_TIME_IN_FORCE, and(shr(2, bits), 3))
+            mstore(DESK_FLAGS, shr(240, shl(32, record)))
+            mstore(DESK_PRICE_TICKS, shr(192, shl(48, record)))
+            mstore(DESK_SIZE_LOTS, shr(192, shl(112, record)))
+            mstore(DESK_TRIGGER_TICKS, shr(192, shl(176, record)))
+            mstore(DESK_SIGNED, keccak256(DESK, BYTES))
         }
     }
 
-    /// @dev As `Signatures.recover`, of a signature in the form of EIP-2098.
-    /// @param hash What was signed.
-    /// @param at Where the signature is in calldata.
-    /// @return isOther Not 0 if it is not the account of the order on the desk.
-    function recover(bytes32 hash, uint256 at) internal view returns (uint256 isOther) {
+    /// @return hash What was signed, as the desk has it.
+    function signed() internal pure returns (bytes32 hash) {
+        assembly ("memory-safe") {
+            hash := mload(DESK_SIGNED)
+        }
+    }
+
+    /// @param hash What was signed instead.
+    function setSigned(bytes32 hash) internal pure {
         assembly ("memory-safe") {
             mstore(DESK_SIGNED, hash)
+        }
+    }
+
+    /// @dev As `Signatures.recover`, of a signature in the form of EIP-2098, by which the desk's order was signed.
+    /// @param at Where the signature is in calldata.
+    /// @return isOther Not 0 if it is not the account of the order on the desk.
+    function recover(uint256 at) internal view returns (uint256 isOther) {
+        assembly ("memory-safe") {
             mstore(DESK_DIGEST, keccak256(DESK_MESSAGE, 66))
             let vs := calldataload(add(at, 0x20))
             let s := shr(1, shl(1, vs))
@@ -84,6 +109,13 @@ library OrderHash {
             mstore(DESK_SIGNER, 0)
             if iszero(gt(s, HALF_ORDER)) { pop(staticcall(gas(), 1, DESK_DIGEST, 0x80, DESK_SIGNER, 0x20)) }
             isOther := xor(mload(DESK_SIGNER), mload(DESK_ACCOUNT))
+        }
+    }
+
+    /// @return word Whose order is on the desk.
+    function account() internal pure returns (address word) {
+        assembly ("memory-safe") {
+            word := mload(DESK_ACCOUNT)
         }
     }
 

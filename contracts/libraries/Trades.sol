@@ -4,7 +4,7 @@ pragma solidity ^0.8.30;
 import {REASON_AGENT, REASON_BALANCE, REASON_DEAD, REASON_TAKER} from "../interfaces/Types.sol";
 import {AgentRow} from "./AgentRows.sol";
 import {PackedFill} from "./BatchCodec.sol";
-import {MarketRow, SHEET_FEE_BALANCE, SHEET_MARKETS, SHEET_ORDERS, SHEET_TICKETS} from "./BatchSheet.sol";
+import {MarketRow, SHEET_FEE_BALANCE, SHEET_MARKETS, SHEET_ORDERS, SHEET_STRIDE, SHEET_TICKETS} from "./BatchSheet.sol";
 import {Cells} from "./Columns.sol";
 import {Places, Terms, Ticket} from "./Tickets.sol";
 
@@ -28,6 +28,13 @@ library Trades {
     uint256 private constant NO_TAKER = 0x0000000000050000000000000000000000000000000000000000000000000000;
     /// @dev The highest rest of a fill's word that has no size.
     uint256 private constant NO_LOTS = 0x0000000000000000ffffffffffffffffffffffffffffffffffffffffffffffff;
+    /// @dev Of the sheet; see BatchSheet.
+    uint256 private constant MARKETS = SHEET_MARKETS;
+    uint256 private constant ORDERS = SHEET_ORDERS;
+    uint256 private constant TICKETS = SHEET_TICKETS;
+    uint256 private constant STRIDE = SHEET_STRIDE;
+    uint256 private constant FEE_BALANCE = SHEET_FEE_BALANCE;
+
     uint256 private constant PPM = 1000000;
     uint256 private constant PPM_UP = 999999;
     uint256 private constant DEAD = REASON_DEAD;
@@ -43,13 +50,13 @@ library Trades {
             // maker u8 | taker u8 | sizeLots u64
             maker := byte(0, fill)
             taker := byte(1, fill)
-            let orders := mload(SHEET_ORDERS)
+            let orders := mload(ORDERS)
             reason := NOT_OF_BOOK
             // Whether two orders, and the limits of this venue, agree to the fill: these are two accounts' orders on two
             // sides of one market, of kinds that may meet, at a price within both limits, with fees within both caps.
             // Rates that do not sum below zero make fees that do not sum below zero. Once, left by the first fault.
             for {} and(and(lt(maker, orders), lt(taker, orders)), gt(shl(16, fill), NO_LOTS)) {} {
-                orders := mload(SHEET_TICKETS)
+                orders := mload(TICKETS)
                 maker := add(orders, shl(7, maker))
                 taker := add(orders, shl(7, taker))
                 let made := mload(maker)
@@ -86,7 +93,7 @@ library Trades {
             let terms := mload(maker)
             // As `amountsOf`.
             lots := shr(192, shl(16, fill))
-            let market := mload(add(add(mload(SHEET_MARKETS), 0x20), shl(5, byte(1, terms))))
+            let market := mload(add(add(mload(MARKETS), 0x20), shl(5, byte(1, terms))))
             base := mul(lots, mload(add(market, 0x60)))
             notional := mul(mul(lots, shr(192, shl(48, terms))), mload(add(market, 0x80)))
             // As FeeMath.feeUp.
@@ -109,7 +116,7 @@ library Trades {
             return reason | REASON_TAKER;
         }
         assembly ("memory-safe") {
-            let fees := mload(SHEET_FEE_BALANCE)
+            let fees := mload(FEE_BALANCE)
             mstore(fees, add(mload(fees), shl(48, add(fee, takerFee))))
         }
     }
@@ -187,7 +194,7 @@ library Trades {
                     let cost := add(notional, fee)
                     let change := mload(quoteAt)
                     // The account's standing, and what the batch has changed.
-                    if slt(add(sar(96, mload(add(quoteAt, shr(224, shl(80, places))))), sar(48, change)), cost) {
+                    if slt(add(sar(96, mload(add(quoteAt, mload(STRIDE)))), sar(48, change)), cost) {
                         reason := BALANCE
                         giveBack(places, notional)
                         break
@@ -198,7 +205,7 @@ library Trades {
                 default {
                     let change := mload(baseAt)
                     // Its quote balance never falls: no fee exceeds its notional.
-                    if slt(add(sar(96, mload(add(baseAt, shr(224, shl(80, places))))), sar(48, change)), base) {
+                    if slt(add(sar(96, mload(add(baseAt, mload(STRIDE)))), sar(48, change)), base) {
                         reason := BALANCE
                         giveBack(places, notional)
                         break
