@@ -240,6 +240,17 @@ contract SettlementSettleTest is Fixture {
         vm.assertEq(lotsOf(fees), 5);
     }
 
+    /// @dev A size of which only the highest bit is set, and one of which all are.
+    function test_settle_takes_the_largest_sizes() public {
+        giveLots(bob, type(uint64).max);
+        giveUnits(alice, type(uint64).max);
+        uint64 half = 2 ** 63;
+        vm.assertEq(trade(sell(bob, 1, type(uint64).max), buy(alice, 1, type(uint64).max), half), "");
+        vm.assertEq(lotsOf(alice), half);
+        vm.assertEq(trade(sell(bob, 1, type(uint64).max), buy(alice, 1, type(uint64).max), half - 1), "");
+        vm.assertEq(lotsOf(alice), type(uint64).max);
+    }
+
     function test_settle_is_for_the_settler_only() public {
         match_(add(sell(bob, 100, 10)), add(buy(alice, 100, 10)), 10);
         Batch memory batch = take();
