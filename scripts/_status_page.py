@@ -7,7 +7,7 @@ import time
 
 import click
 
-from offchain.cli.tables import plain
+from offchain.domain.text import plain
 from scripts._status import Status
 
 WEI = 10**18

@@ -25,9 +25,10 @@ from offchain.chain.wallet import Endpoint, Wallet
 from offchain.cli import options
 from offchain.cli.money import first_url, parse_address
 from offchain.cli.secrets import open_key
-from offchain.cli.tables import echo_table, plain
+from offchain.cli.tables import echo_table
 from offchain.domain.errors import InvalidInput
 from offchain.domain.market import format_atoms, parse_atoms
+from offchain.domain.text import plain
 from offchain.domain.units import QUOTE_DECIMALS, SYNTH_DECIMALS
 
 PERCENT_DECIMALS = 4

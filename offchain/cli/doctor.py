@@ -12,8 +12,8 @@ from offchain.chain.registry import Registry, load_registry
 from offchain.cli import options
 from offchain.cli.configuration import Configuration, keeper_defaults
 from offchain.cli.failures import Negative
-from offchain.cli.tables import plain
 from offchain.domain.errors import InvalidInput
+from offchain.domain.text import plain
 from offchain.operations import machine, onchain, venue
 from offchain.operations.findings import Finding, Verdict, guarded, ok
 from offchain.operations.onchain import COSIGNER, Holder

@@ -16,7 +16,6 @@ import traceback
 
 import click
 
-from offchain.cli.tables import plain
 from offchain.domain.errors import (
     ChainError,
     ConfigurationError,
@@ -26,6 +25,7 @@ from offchain.domain.errors import (
     SequencerUnavailable,
     StorageError,
 )
+from offchain.domain.text import plain
 
 NO = 1
 USAGE = 2

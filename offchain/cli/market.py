@@ -10,8 +10,8 @@ import msgspec
 
 from offchain.cli import options
 from offchain.cli.exchange import ask
-from offchain.cli.tables import plain
 from offchain.client import HooatsClient, Quote
+from offchain.domain.text import plain
 
 
 @click.group()

@@ -18,11 +18,12 @@ from offchain.cli import options
 from offchain.cli.exchange import connect
 from offchain.cli.failures import Negative
 from offchain.cli.secrets import open_key
-from offchain.cli.tables import echo_table, plain
+from offchain.cli.tables import echo_table
 from offchain.client import Approval, ExchangeUnreachable, Refused
 from offchain.domain.errors import InvalidInput
 from offchain.domain.limits import EXIT_DELAY_SECONDS
 from offchain.domain.market import format_atoms, parse_atoms
+from offchain.domain.text import plain
 from offchain.domain.units import INDEX_ONE, QUOTE_DECIMALS, SYNTH_DECIMALS, Address, atoms_down
 
 INDEX_DECIMALS = 18

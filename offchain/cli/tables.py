@@ -1,16 +1,10 @@
-"""Answers for people: two columns, and nothing in them that steers a terminal.
-
-Symbols come from the chain and messages from servers: anybody's words.
-"""
+"""Answers for people: two columns, and nothing in them that steers a terminal."""
 
 from collections.abc import Mapping
 
 import click
 
-
-def plain(text: object) -> str:
-    """One line of printable characters; others are shown as escapes."""
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in str(text))
+from offchain.domain.text import plain
 
 
 def echo_table(rows: Mapping[str, object]) -> None:

@@ -7,7 +7,7 @@ import pytest
 from offchain.cli.debt import _print
 from offchain.cli.money import _answer_approval
 from offchain.cli.secrets import open_key
-from offchain.cli.tables import echo_table, plain
+from offchain.cli.tables import echo_table
 from offchain.client import Approval
 
 POSITION: dict[str, object] = {
@@ -32,11 +32,6 @@ APPROVAL = Approval(
     deadline=1_800_000_000,
     signature="0x" + "ab" * 65,
 )
-
-
-def test_anybody_s_words_are_one_printable_line() -> None:
-    assert plain("EV\nIL\x1b[31m\u202e") == "EV\\nIL\\x1b[31m\\u202e"
-    assert plain("h\u00e9 \u20bf") == "h\u00e9 \u20bf"
 
 
 def test_columns(capsys: pytest.CaptureFixture[str]) -> None:
