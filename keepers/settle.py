@@ -37,6 +37,8 @@ REVERTS_MAX = 3
 """So often may a batch that succeeded when tried out revert on chain before that is held to be no accident."""
 TRIES = 4
 """So often must a batch revert for the same reason when tried out: one node may lag behind the others."""
+WARY_BATCHES = 64
+"""After one that reverted on chain so many get gas for the worst that their accounts can have done since the match."""
 NOT_A_FILL = frozenset(("AccessControlUnauthorizedAccount", "MalformedBatch"))
 """Reverts that no fill is to blame for."""
 OF_AN_ORDER = frozenset(("InvalidSigner", "Overfilled", "MalformedOrder"))
@@ -151,12 +153,17 @@ def _decide_first(observation: Observation, candidate: Candidate) -> list[Action
     return [Blame(candidate, tried.trial.reason) if tried.repeats >= TRIES - 1 else TryOut(candidate)]
 
 
-def gas_of(batch: SettlementBatch, trial: Trial | None, gas_max: int) -> int:
+def gas_of(batch: SettlementBatch, trial: Trial | None, gas_max: int, *, is_wary: bool = False) -> int:
     """Gas limit: what the batch needs if every slot and balance is fresh, but no more than closes one, or more if it
-    was tried out and needs more; clamped."""
+    was tried out and needs more; clamped. `is_wary`: what it needs if its accounts turn on it between match and
+    settlement, which no trial tells of a batch behind others."""
+    rules, orders, items = ITEMIZED_RULES, len(batch.orders), _items_of(batch)
     amm_fills = sum(fill.maker == AMM_MAKER for fill in batch.fills)
-    items = _items_of(batch)
-    bound = min(BATCH_GAS_MAX, ITEMIZED_RULES.gas(len(batch.orders), len(batch.fills), amm_fills, items.resting, items))
+    bound = rules.gas(orders, len(batch.fills), amm_fills, items.resting, items)
+    if is_wary:
+        bound += rules.gas_per_order_turned * orders + rules.gas_per_row_turned * items.rows
+    else:
+        bound = min(BATCH_GAS_MAX, bound)
     measured = trial.gas * 115 // 100 if trial is not None else 0
     return min(gas_max, max(bound, measured))
 
@@ -201,6 +208,8 @@ class Settler:
         self._cursor: int | None = None
         self._tried: Tried | None = None
         self._reverts: dict[str, int] = {}
+        self._wary_until = 0
+        """The last batch that gets gas for the worst: more for all would be fewer a block."""
         self._decoded: dict[tuple[int, int], SettlementBatch] = {}
         self._settled = 0
         self._waiting_for = ""
@@ -285,7 +294,7 @@ class Settler:
     async def _send(self, candidate: Candidate) -> None:
         batch = candidate.batch
         trial = self._tried.trial if self._tried is not None and self._tried.batch == batch.batch else None
-        gas = gas_of(batch, trial, self._gas_max)
+        gas = gas_of(batch, trial, self._gas_max, is_wary=batch.batch <= self._wary_until)
         job = f"{KIND}:{batch.batch}"
         row = await self._sender.send(job, self._target, self._calldata(batch), gas, candidate.revision)
         self._tried = None
@@ -340,8 +349,10 @@ class Settler:
                 self._reverts.pop(row.job, None)
                 _log.info("final", job=row.job, block=row.block_number, hash=row.hash)
             else:
-                if row.job == f"{KIND}:{(self._cursor or 0) + 1}" and "reverted" in row.error:
+                first = (self._cursor or 0) + 1
+                if row.job == f"{KIND}:{first}" and "reverted" in row.error:
                     self._reverts[row.job] = self._reverts.get(row.job, 0) + 1  # those behind it could only revert
+                    self._wary_until = first + WARY_BATCHES
                 _log.warning("failed", job=row.job, reason=row.error, hash=row.hash)
 
     def _state(self, key: int, open_rows: dict[str, TransactionState]) -> TransactionState | None:

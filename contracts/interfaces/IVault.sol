@@ -203,7 +203,7 @@ interface IVault {
     /// (DEFAULT_ADMIN_ROLE). What matured requests pay is never capped, and does not count.
     /// The cap is a leaky bucket: `perHour` may leave at once, and what has left drains at `perHour`. So no more than
     /// `perHour` leaves in one moment, and no more than twice `perHour` within any 60 minutes. Each withdrawal is counted
-    /// up to the next millionth of `perHour` (what drains in 1/256 s). A cap set after none begins empty.
+    /// up to the next 900,000th of `perHour` (what drains in 1/256 s). A cap set after none begins empty.
     /// @param perHour Units of the settlement token, atoms of a synth; less than 2^96.
     function setOutflowCap(address token, uint128 perHour) external;
 

@@ -37,7 +37,7 @@ uint256 constant AGENT_MARKETS_MAX = 64;
 /// @dev Of a market's symbol; bounds what one log can say.
 uint256 constant SYMBOL_BYTES_MAX = 31;
 
-/// @dev No fill carries a fee above 1 % of its notional, whatever its order signed.
+/// @dev No fill carries a fee above 1 % of its notional, rounded up to an atom, whatever its order signed.
 int32 constant MAX_FEE_PPM = 10_000;
 
 uint8 constant SIDE_BUY = 0;

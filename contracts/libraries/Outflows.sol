@@ -14,7 +14,7 @@ struct Outflow {
 /// @dev All that is stored of what it holds is when it will be empty, in parts of a second: a full one takes an hour.
 /// No more than `perHour` leaves at any moment, and no more than twice `perHour` within any 60 minutes: what a full
 /// bucket holds, and what drains from it meanwhile. What is taken is rounded up to a part of a second, what is left is
-/// rounded down, so that rounding lets nothing more out: by a millionth of `perHour` at most each time.
+/// rounded down, so that rounding lets nothing more out: by a 900,000th of `perHour` at most each time.
 library Outflows {
     /// @dev `drainedAt` counts these: 256 a second, until the year 2106.
     uint256 private constant PARTS = 256;

@@ -146,6 +146,8 @@ class TestDecide:
         small = SettlementBatch(1, 1, orders[:2], (BatchFill(0, 1, 1, 0, 0),))
         items = BatchItems(resting=1, rows=3, fresh_rows=3, markets=1, agents=2)
         assert gas_of(small, None, 10**7) == ITEMIZED_RULES.gas(2, 1, 0, 1, items)
+        turned = 2 * ITEMIZED_RULES.gas_per_order_turned + 3 * ITEMIZED_RULES.gas_per_row_turned
+        assert gas_of(small, None, 10**7, is_wary=True) == ITEMIZED_RULES.gas(2, 1, 0, 1, items) + turned
 
 
 FEES_ONLY = BatchItems(rows=1, fresh_rows=1)
@@ -224,6 +226,21 @@ async def test_batches_settle_in_order(bench: Bench, chain: LocalChain, venue: V
     states = [row.state for row in map(ops.transaction_of, (f"batch:{number}" for number in range(1, 13))) if row]
     assert states == [S.FINAL] * 12
     assert int(chain.rpc("eth_getTransactionCount", address_of("settler"), "latest"), 16) == 12
+
+
+async def test_batches_behind_another_that_ran_out_of_gas_get_more(
+    bench: Bench, chain: LocalChain, venue: Venue, ops: Ops, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is sent behind others cannot be tried out: after one that needed more than it got, all get what they could
+    need, so that a trader who makes his batches dear slows nothing down for long."""
+    too_low = msgspec.structs.replace(ITEMIZED_RULES, gas_base=90_000, gas_per_fresh_slot=0, gas_per_row=0)
+    monkeypatch.setattr("keepers.settle.ITEMIZED_RULES", too_low)
+    matcher = Matcher(venue)
+    put(ops, *(matcher.batch() for _ in range(20)))
+    await bench.steps(chain, 12)
+    assert last_fill(chain, venue) == 20
+    sent = int(chain.rpc("eth_getTransactionCount", address_of("settler"), "latest"), 16)
+    assert 20 < sent <= 20 + 7, "none but those in flight beside the first ran out of gas"
 
 
 async def test_a_new_process_goes_on_where_the_contract_is(

@@ -18,6 +18,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from local_chain import ADMIN, BASE_PER_LOT, LocalChain, address_of, deploy, key_of, open_pool
 from test_ledger import BATCH_GAS, BLOCK_GAS, FOK, GTC, IOC, MINT, Exchange
 
+from keepers.settings import GAS_MAX
+from keepers.settle import gas_of
 from offchain.chain.abi import Function
 from offchain.chain.contracts import Settlement, SynthFactory, Vault, settle_calldata
 from offchain.domain.batch import ITEMIZED_RULES, BatchRules, SettlementBatch, SignedOrder, batch_gas_max, batch_rules
@@ -390,6 +392,7 @@ def test_whatever_traders_do_after_the_match_a_block_takes_the_batch(
         turned = rules.gas_per_order_turned * len(batch.orders) + rules.gas_per_row_turned * rows
         assert 0.8 * turned < more <= turned, "no less, or the worst is not looked for"
         assert used <= real.bounds[number] + turned <= rules.gas_turned_max < block_gas
+        assert used <= gas_of(batch, None, GAS_MAX, is_wary=True), "the settle keeper gives it that much"
         real.hear()
         assert real.engine.batches.decided_fill == batch.last and not real.refused, "they were not refused"
 
