@@ -7,7 +7,7 @@ import msgspec
 
 from offchain.domain.eip712 import BulkProof
 from offchain.domain.keccak import keccak
-from offchain.domain.limits import BATCH_BLOCK_PERCENT, BATCH_GAS_MAX, FILLS_PER_BATCH_MAX
+from offchain.domain.limits import BATCH_BLOCK_PERCENT, BATCH_GAS_MAX, FILLS_PER_BATCH_MAX, SETTLEMENT_MILLIS_PER_FILL
 from offchain.domain.order import Order
 
 
@@ -27,6 +27,8 @@ class BatchRules(msgspec.Struct, frozen=True, kw_only=True):
     """On top, for a fill with an AMM pair."""
     is_fok_whole: bool = False
     """The fills of a fill-or-kill order settle all or none, so they are taken back together."""
+    settlement_millis_per_fill: int = SETTLEMENT_MILLIS_PER_FILL
+    """How long settling a fill takes, estimated: a backlog that takes too long closes the venue to takers."""
 
     def gas(self, orders: int, fills: int, amm_fills: int = 0, fresh_slots: int = 0) -> int:
         """Upper bound for this many distinct orders and fills, and AMM fills and fresh slots among them."""

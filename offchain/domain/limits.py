@@ -55,7 +55,8 @@ BATCHES_IN_FLIGHT_MAX: Final = 8
 FILLS_PER_RESTING_ORDER_MAX: Final = 100
 """What one order that may rest can match at once; the rest of it is cancelled. Bounds the work of one command."""
 SETTLEMENT_MILLIS_PER_FILL: Final = 60
-"""Two batches of BATCH_GAS_MAX a second, eight fills between strangers each: how long a backlog takes to settle."""
+"""Two batches of BATCH_GAS_MAX a second, eight fills between strangers each: how long a backlog takes to settle, unless
+the venue's `BatchRules` say otherwise."""
 BACKLOG_POST_ONLY_MILLIS: Final = 60_000
 """Older unsettled fills than this: no new order may take liquidity."""
 BACKLOG_CANCEL_ONLY_MILLIS: Final = SETTLEMENT_WINDOW_SECONDS * 1000 // 2

@@ -335,7 +335,8 @@ def _is_schedule(maker_fee_ppm: int, taker_fee_ppm: int) -> bool:
 def _are_rules(rules: BatchRules) -> bool:
     """Nothing costs less than nothing, and no batch is longer than the packed form takes."""
     gas = (rules.gas_base, rules.gas_per_order, rules.gas_per_fresh_slot, rules.gas_per_fill, rules.gas_per_amm_fill)
-    return rules.fills_max <= FILLS_PER_BATCH_MAX and all(0 <= figure < 2**63 for figure in gas)
+    figures = (*gas, rules.settlement_millis_per_fill)
+    return rules.fills_max <= FILLS_PER_BATCH_MAX and all(0 <= figure < 2**63 for figure in figures)
 
 
 def _is_sane(venue: OpenVenue) -> bool:

@@ -12,7 +12,6 @@ from typing import Final, NamedTuple
 
 from offchain.domain.batch import AMM_MAKER, BatchFill, BatchRules, SettlementBatch, SignedOrder
 from offchain.domain.event import BatchClosed
-from offchain.domain.limits import SETTLEMENT_MILLIS_PER_FILL
 from offchain.domain.order import TimeInForce
 from offchain.domain.units import Address
 from offchain.engine.ledger import AmmLegs, Legs
@@ -140,7 +139,7 @@ class Backlog:
     @property
     def estimate(self) -> int:
         """Millis that settling all undecided fills takes."""
-        return (self.last_fill - self.decided_fill) * SETTLEMENT_MILLIS_PER_FILL
+        return (self.last_fill - self.decided_fill) * self.rules.settlement_millis_per_fill
 
     @property
     def next_batch(self) -> Batch | None:

@@ -166,7 +166,7 @@ def _read(
     state, later = State(), later or {}
     if venue is not None:
         operators, listed_state = later.get("venue", ((), MarketState.ACTIVE))
-        rules = BatchRules(**dict(zip(_RULES, later["batch_rules"], strict=True)) if "batch_rules" in later else {})
+        rules = _read_rules(later)
         new: dict[str, Any] = {"operators": tuple(operators), "listed_state": MarketState(listed_state)}
         new["batch_rules"] = rules
         state.venue = OpenVenue(**dict(zip(_VENUE, venue, strict=True)), **new)
@@ -209,8 +209,9 @@ def _later(state: State) -> dict[str, Any]:
         found["agents"] = [_agent_row(state.agents[key]) for key in sorted(state.agents)]
     if state.amm_legs:
         found["amm_legs"] = [_leg_row(state.amm_legs[fill]) for fill in sorted(state.amm_legs)]
-    if state.venue is not None and state.venue.batch_rules != BatchRules():
-        found["batch_rules"] = [getattr(state.venue.batch_rules, name) for name in _RULES]
+    rules = BatchRules() if state.venue is None else state.venue.batch_rules
+    if any(getattr(rules, name) != getattr(BatchRules(), name) for name in _RULES):
+        found["batch_rules"] = [getattr(rules, name) for name in _RULES]
     if state.loss is not None:
         found["loss"] = _texts(state.loss, _LOSS)
     if state.operators:
@@ -222,6 +223,8 @@ def _later(state: State) -> dict[str, Any]:
     settled = [(address, state.accounts[address].settled_slots) for address in sorted(state.accounts)]
     if any(slots for _, slots in settled):
         found["settled_slots"] = [(address, sorted(slots)) for address, slots in settled if slots]
+    if rules.settlement_millis_per_fill != BatchRules().settlement_millis_per_fill:
+        found["settlement_millis_per_fill"] = rules.settlement_millis_per_fill
     venue = state.venue
     if venue is not None and (venue.operators or venue.listed_state is not MarketState.ACTIVE):
         found["venue"] = (venue.operators, venue.listed_state)
@@ -254,6 +257,13 @@ def _read_later(state: State, later: dict[str, Any]) -> None:
         values = dict(zip(_REQUESTED, fields, strict=True)) | dict(zip(_REQUESTED_BIG, map(int, amounts), strict=True))
         requested = MarketRequested(**values)
         state.requested[requested.market] = requested
+
+
+def _read_rules(later: dict[str, Any]) -> BatchRules:
+    values = dict(zip(_RULES, later["batch_rules"], strict=True)) if "batch_rules" in later else {}
+    if "settlement_millis_per_fill" in later:
+        values["settlement_millis_per_fill"] = later["settlement_millis_per_fill"]
+    return BatchRules(**values)
 
 
 def _agent_row(agent: AgentChanged) -> Row:
