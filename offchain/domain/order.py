@@ -14,6 +14,16 @@ from offchain.domain.units import Address, Lots, Ticks, from_hex, to_address
 
 _FRAME = struct.Struct(">20sBIBBBHQQQiQQ")
 ORDER_FRAME_BYTES = _FRAME.size
+_TERMS = struct.Struct(">BIBBBH")
+SIGNED_FRAME = struct.Struct(">20s10sQQQiQQ65s32s")
+"""An order with what vouches for it, as the gateway hands it on: frame[74] signature[65] digest[32]."""
+OrderRow = tuple[bytes, bytes, int, int, int, int, int, int, bytes, bytes]
+"""A signed frame, unpacked: account, terms, price, size, trigger, fee cap, nonce, expiry, signature, digest.
+
+The terms (sub-account, market, side, kind, time in force, flags) stay packed: they are the same in thousands of orders.
+"""
+CANCEL_TERMS = _TERMS.pack(0, 0, 0, 0xFF, 0, 0)
+"""In the place of an order's terms: this row cancels the order of its account and nonce."""
 
 
 class Side(IntEnum):
@@ -146,3 +156,28 @@ def make_nonce(slot: int, sequence: int) -> int:
     """Slot (top 16 bits) and sequence (48 bits)."""
     assert 0 <= slot < 2**16 and 0 <= sequence <= SEQUENCE_MAX
     return slot << 48 | sequence
+
+
+def pack_terms(subaccount: int, market: int, side: int, kind: int, time_in_force: int, flags: int) -> bytes:
+    """The ten bytes of an order's frame that say what kind of order it is."""
+    return _TERMS.pack(subaccount, market, side, kind, time_in_force, flags)
+
+
+def unpack_terms(terms: bytes) -> tuple[int, int, Side, Kind, TimeInForce, int]:
+    """Sub-account, market, side, kind, time in force, flags. ValueError if an enumeration has no such member."""
+    subaccount, market, side, kind, tif, flags = _TERMS.unpack(terms)
+    return subaccount, market, Side(side), Kind(kind), TimeInForce(tif), flags
+
+
+def to_row(order: Order, signature: bytes, digest: bytes) -> OrderRow:
+    """The row that unpacking the order's signed frame gives."""
+    terms = pack_terms(order.subaccount, order.market, order.side, order.kind, order.time_in_force, order.flags)
+    prices = order.price_ticks, order.size_lots, order.trigger_ticks, order.max_fee_ppm
+    return from_hex(order.account), terms, *prices, order.nonce, order.expiry, signature, digest
+
+
+def from_row(row: OrderRow) -> Order:
+    """The order of a row; ValueError as `unpack_terms`."""
+    account, terms, price, size, trigger, max_fee, nonce, expiry, _, _ = row
+    head = to_address(account), *unpack_terms(terms)
+    return Order(*head, Ticks(price), Lots(size), Ticks(trigger), max_fee, nonce, expiry)

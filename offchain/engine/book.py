@@ -1,107 +1,37 @@
-"""A market's resting orders in price-time order.
+"""A market's resting orders in price-time order, and what its orders have in common.
 
 Invariant: at rest the best bid is below the best ask; a price level holds its orders oldest first and its size is their
 sum; no level is empty. It knows prices, sizes and order of arrival, no accounts' money.
 """
 
-from bisect import bisect_left, insort
-from collections.abc import Iterator
+from collections.abc import Iterable
+from typing import Final
 
 from offchain.domain.event import LevelChanged
+from offchain.domain.limits import NOTIONAL_ATOMS_MAX, PRICE_TICKS_MAX, SIZE_LOTS_MAX
 from offchain.domain.market import Market, MarketState
-from offchain.domain.order import Side
-from offchain.engine.orders import PriceLevel, Ticket
+from offchain.domain.order import Flags, Kind, Side, TimeInForce
+from offchain.engine.orders import Ladder, PriceLevel, Ticket, Trader
 
-
-class Ladder:
-    """The price levels of one side. `keys` are signed so that the best price is at the end."""
-
-    __slots__ = ("keys", "levels", "sign", "touched")
-
-    def __init__(self, sign: int) -> None:
-        self.sign = sign
-        self.keys: list[int] = []
-        self.levels: dict[int, PriceLevel] = {}
-        self.touched: list[PriceLevel] = []
-
-    def best(self) -> PriceLevel | None:
-        return self.levels[self.sign * self.keys[-1]] if self.keys else None
-
-    def best_first(self) -> Iterator[PriceLevel]:
-        sign, levels = self.sign, self.levels
-        return (levels[sign * key] for key in reversed(self.keys))
-
-    def touch(self, level: PriceLevel) -> None:
-        if not level.is_touched:
-            level.is_touched = True
-            self.touched.append(level)
-
-    def append(self, ticket: Ticket) -> None:
-        """Adds an order behind those at its price."""
-        price = ticket.order.price_ticks
-        level = self.levels.get(price)
-        if level is None:
-            level = self.levels[price] = PriceLevel(price)
-            insort(self.keys, self.sign * price)
-            level.head = ticket
-        else:
-            tail = level.tail
-            assert tail is not None
-            tail.newer = ticket
-            ticket.older = tail
-        level.tail = ticket
-        level.size += ticket.remaining
-        ticket.level = level
-        self.touch(level)
-
-    def remove(self, ticket: Ticket) -> None:
-        """Takes an order out, whatever is left of it."""
-        level, older, newer = ticket.level, ticket.older, ticket.newer
-        assert level is not None
-        level.size -= ticket.remaining
-        if older is None:
-            level.head = newer
-        else:
-            older.newer = newer
-        if newer is None:
-            level.tail = older
-        else:
-            newer.older = older
-        ticket.level = ticket.older = ticket.newer = None
-        self.touch(level)
-        if level.head is None:
-            self._drop(level)
-
-    def take(self, ticket: Ticket, lots: int) -> None:
-        """Reduces an order by what it filled; one that is filled leaves."""
-        level = ticket.level
-        assert level is not None
-        ticket.remaining -= lots
-        level.size -= lots
-        if ticket.remaining:
-            self.touch(level)
-        else:
-            self.remove(ticket)
-
-    def _drop(self, level: PriceLevel) -> None:
-        del self.levels[level.price]
-        key = self.sign * level.price
-        if self.keys[-1] == key:
-            self.keys.pop()
-        else:
-            del self.keys[bisect_left(self.keys, key)]
+POST_ONLY, AMM = int(Flags.POST_ONLY), int(Flags.AMM)
+"""As plain integers: bit operations on enumerations are slow."""
+IMMEDIATE: Final = (TimeInForce.IOC, TimeInForce.FOK)
 
 
 class Book:
-    """A market, its state, and both sides of its book."""
+    """A market, its state, both sides of its book, and who trades in it."""
 
-    __slots__ = ("asks", "bids", "market", "state")
+    __slots__ = ("asks", "bids", "is_restricted", "market", "state", "traders")
 
-    def __init__(self, market: Market) -> None:
+    def __init__(self, market: Market, touched: list[PriceLevel]) -> None:
         self.market = market
         self.state = MarketState.ACTIVE
-        self.bids = Ladder(1)
-        self.asks = Ladder(-1)
+        self.is_restricted = False
+        """Market or venue are not ACTIVE: not every order may enter."""
+        self.bids = Ladder(market.market, Side.BUY, touched)
+        self.asks = Ladder(market.market, Side.SELL, touched)
+        self.traders: dict[bytes, Trader] = {}
+        """Accounts that ever had an order accepted here, by the bytes of their address."""
 
     def ladder(self, side: int) -> Ladder:
         return self.asks if side else self.bids
@@ -110,10 +40,7 @@ class Book:
         return self.bids if side else self.asks
 
     def add(self, ticket: Ticket) -> None:
-        self.ladder(ticket.order.side).append(ticket)
-
-    def remove(self, ticket: Ticket) -> None:
-        self.ladder(ticket.order.side).remove(ticket)
+        (self.bids if ticket.is_buy else self.asks).append(ticket)
 
     def is_crossed_by(self, side: int, price: int, without: Ticket | None = None) -> bool:
         """Would an order at this price meet a resting one, if `without` were gone?"""
@@ -124,18 +51,59 @@ class Book:
                 return True
         return False
 
-    def take_changes(self) -> list[LevelChanged]:
-        """The levels touched since the last call, with their sizes now."""
-        changes = []
-        for side, ladder in ((Side.BUY, self.bids), (Side.SELL, self.asks)):
-            if not ladder.touched:
-                continue
-            for level in ladder.touched:
-                level.is_touched = False
-                if level.head is None and level.price in ladder.levels:
-                    continue  # Emptied, and opened anew since: that one is in the list too.
-                changes.append(
-                    LevelChanged(market=self.market.market, side=side, price_ticks=level.price, size_lots=level.size)
-                )
-            ladder.touched.clear()
-        return changes
+
+class Lane:
+    """What all orders with the same terms (market, side, kind, time in force, flags) have in common, looked up once.
+
+    Only of terms that make sense: how many lanes there are is bounded by how many markets there are.
+    """
+
+    __slots__ = (
+        "area_max",
+        "base_atoms_per_lot",
+        "book",
+        "is_buy",
+        "is_fok",
+        "is_immediate",
+        "is_post_only",
+        "needs_expiry",
+        "needs_pool",
+        "opposite",
+        "own",
+        "quote_atoms_per_tick_lot",
+        "size_max",
+        "traders",
+    )
+
+    def __init__(self, book: Book, side: Side, kind: Kind, time_in_force: TimeInForce, flags: int) -> None:
+        market = book.market
+        self.book = book
+        self.own, self.opposite = book.ladder(side), book.opposite(side)
+        self.traders = book.traders
+        self.is_buy = side is Side.BUY
+        self.is_immediate = kind is Kind.MARKET or time_in_force in IMMEDIATE
+        self.is_fok = time_in_force is TimeInForce.FOK
+        self.needs_expiry = time_in_force is TimeInForce.GTD
+        self.is_post_only, self.needs_pool = flags == POST_ONLY, flags == AMM
+        self.base_atoms_per_lot, self.quote_atoms_per_tick_lot = (
+            market.base_atoms_per_lot,
+            market.quote_atoms_per_tick_lot,
+        )
+        self.size_max = min(SIZE_LOTS_MAX, NOTIONAL_ATOMS_MAX // market.base_atoms_per_lot)
+        self.area_max = min(PRICE_TICKS_MAX, NOTIONAL_ATOMS_MAX // market.quote_atoms_per_tick_lot)
+        """Price times size up to this: neither the price nor the notional is too large."""
+
+
+def level_changes(touched: Iterable[PriceLevel]) -> list[LevelChanged]:
+    """The touched levels with their sizes now: by book, in the order in which the books were touched first, bids before
+    asks. They may be touched again."""
+    sides: dict[int, tuple[list[LevelChanged], list[LevelChanged]]] = {}
+    for level in touched:
+        level.is_touched = False
+        ladder = level.ladder
+        of_book = sides.setdefault(ladder.market, ([], []))
+        if level.head is None and level.price in ladder.levels:
+            continue  # Emptied, and opened anew since: that one is in the list too.
+        change = LevelChanged(market=ladder.market, side=ladder.side, price_ticks=level.price, size_lots=level.size)
+        of_book[ladder.side].append(change)
+    return [change for of_book in sides.values() for side in of_book for change in side]

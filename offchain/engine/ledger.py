@@ -11,16 +11,20 @@ from offchain.domain.units import Address
 
 
 class Balance:
-    """Atoms of one token of one account."""
+    """Atoms of one token of one account.
+
+    Kept is `funds`, not `pending`: what holds are compared with in every order is one number, and a fill that settles
+    leaves it alone.
+    """
 
     __slots__ = (
         "account",
+        "funds",
         "held",
         "is_touched",
         "is_uncovered",
         "leaving",
         "owed",
-        "pending",
         "requested",
         "settled",
         "token",
@@ -30,10 +34,11 @@ class Balance:
         self.account = account
         self.token = token
         self.settled = 0
-        self.pending = 0
+        self.funds = 0
+        """settled + pending - leaving: what all holds together may take."""
+        self.held = 0
         self.owed = 0
         """What unsettled fills take from this balance; `pending` is what they bring, less this."""
-        self.held = 0
         self.leaving = 0
         """Open withdrawal request plus countersignatures that are neither used nor lapsed."""
         self.requested = 0
@@ -43,13 +48,18 @@ class Balance:
         self.is_touched = False
 
     @property
+    def pending(self) -> int:
+        """What unsettled fills bring, less what they take."""
+        return self.funds + self.leaving - self.settled
+
+    @property
     def free(self) -> int:
         return self.settled + self.pending - self.held
 
     @property
     def cover(self) -> int:
         """What new holds may take; negative: orders and promises exceed what is there."""
-        return self.settled + self.pending - self.held - self.leaving
+        return self.funds - self.held
 
     @property
     def tradable(self) -> int:
@@ -70,7 +80,7 @@ class Balance:
 
     @property
     def is_empty(self) -> bool:
-        return not (self.settled or self.pending or self.owed or self.held or self.leaving)
+        return not (self.settled or self.funds or self.owed or self.held or self.leaving)
 
 
 class Flow:
@@ -238,31 +248,32 @@ class Ledger:
         self._pend(legs, 1)
 
     def settle(self, legs: Legs) -> None:
-        """The chain moved the legs: pending becomes settled."""
-        self._pend(legs, -1)
+        """The chain moved the legs: pending becomes settled, and the funds stay what they are."""
+        legs.buyer_quote.owed -= legs.paid
+        legs.seller_base.owed -= legs.base_atoms
         legs.buyer_quote.settled -= legs.paid
         legs.buyer_base.settled += legs.base_atoms
         legs.seller_quote.settled += legs.received
         legs.seller_base.settled -= legs.base_atoms
         legs.fees.settled += legs.fee
+        for balance in legs.balances:
+            self.touch(balance)
 
     def reverse(self, legs: Legs) -> None:
         """The chain refused the fill: both legs are gone."""
         self._pend(legs, -1)
 
     def _pend(self, legs: Legs, sign: int) -> None:
-        base_atoms = sign * legs.base_atoms
-        legs.buyer_quote.pending -= sign * legs.paid
-        legs.buyer_quote.owed += sign * legs.paid
+        paid, base_atoms = sign * legs.paid, sign * legs.base_atoms
+        legs.buyer_quote.funds -= paid
+        legs.buyer_quote.owed += paid
+        legs.buyer_base.funds += base_atoms
+        legs.seller_quote.funds += sign * legs.received
+        legs.seller_base.funds -= base_atoms
         legs.seller_base.owed += base_atoms
-        legs.buyer_base.pending += base_atoms
-        legs.seller_quote.pending += sign * legs.received
-        legs.seller_base.pending -= base_atoms
-        legs.fees.pending += sign * legs.fee
-        for balance in (legs.buyer_quote, legs.buyer_base, legs.seller_quote, legs.seller_base, legs.fees):
-            if not balance.is_touched:
-                balance.is_touched = True
-                self.touched.append(balance)
+        legs.fees.funds += sign * legs.fee
+        for balance in legs.balances:
+            self.touch(balance)
 
     # --- fills with an AMM pair ---
 
@@ -277,13 +288,17 @@ class Ledger:
         """The pair was given what was agreed and gave `came`; returns what it gave beyond the promise."""
         self._pend_amm(legs, -1)
         legs.quote.settled += legs.quote_change
+        legs.quote.funds += legs.quote_change
         legs.base.settled += legs.base_change
+        legs.base.funds += legs.base_change
         legs.fees.settled += legs.fee
+        legs.fees.funds += legs.fee
         for balance in (legs.quote, legs.base, legs.fees):
             self.touch(balance)
         surplus = came - legs.promised
         assert surplus >= 0
         legs.bought.settled += surplus
+        legs.bought.funds += surplus
         token, given = legs.given
         self.flow(token).withdrawals += given
         self.flow(legs.bought.token).deposits += came
@@ -296,7 +311,7 @@ class Ledger:
         """Only what the taker gives. What a pair is to bring covers nothing before it is there: anyone may move the
         pair, and whoever sold its promise on would choose afterwards whether his buyer gets anything."""
         paying, change = (legs.quote, legs.quote_change) if legs.is_buy else (legs.base, legs.base_change)
-        paying.pending += sign * change
+        paying.funds += sign * change
         paying.owed -= sign * change
         self.touch(paying)
 
@@ -304,24 +319,29 @@ class Ledger:
 
     def credit(self, balance: Balance, atoms: int) -> None:
         balance.settled += atoms
+        balance.funds += atoms
         self.touch(balance)
 
     def debit(self, balance: Balance, atoms: int) -> None:
         balance.settled -= atoms
+        balance.funds -= atoms
         self.touch(balance)
 
     def request(self, balance: Balance, atoms: int) -> None:
         """Sets the open withdrawal request to `atoms`; 0 closes it."""
+        balance.funds -= atoms - balance.requested
         balance.leaving += atoms - balance.requested
         balance.requested = atoms
         self.touch(balance)
 
     def promise(self, balance: Balance, atoms: int) -> None:
         """A countersigned debit: out of reach for orders until it is used or lapses."""
+        balance.funds -= atoms
         balance.leaving += atoms
         self.touch(balance)
 
     def unpromise(self, balance: Balance, atoms: int) -> None:
+        balance.funds += atoms
         balance.leaving -= atoms
         assert balance.leaving >= balance.requested
         self.touch(balance)

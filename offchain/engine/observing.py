@@ -28,15 +28,15 @@ from offchain.domain.chainlog import (
 )
 from offchain.domain.command import ObserveBlock, ObservePool
 from offchain.domain.event import AgentChanged, CloseReason, IndexLowered, RejectReason
-from offchain.domain.limits import POOL_BLOCKS_AHEAD_MAX, POOL_SECONDS_AHEAD_MAX
+from offchain.domain.limits import POOL_BLOCKS_AHEAD_MAX, POOL_SECONDS_AHEAD_MAX, SEQUENCE_MAX
 from offchain.domain.units import Address
+from offchain.engine.closing import close, kill_slot
 from offchain.engine.ledger import Balance
 from offchain.engine.markets import list_market
 from offchain.engine.pools import Pool
 from offchain.engine.promising import release
 from offchain.engine.settling import note_amm_leg, restore_cover, settle_batch
 from offchain.engine.state import State
-from offchain.engine.trading import close, kill_slot
 
 
 def observe_log(state: State, log: AnyChainLog) -> None:
@@ -79,7 +79,7 @@ def observe_pool(state: State, command: ObservePool) -> None:
         state.reject(RejectReason.INVALID_PARAMETER)
     else:
         state.pools[command.market] = pool
-        state.events.append(pool.as_event(command.market))
+        state.effects.append(pool.as_event(command.market))
 
 
 def _apply(state: State, log: AnyChainLog) -> None:
@@ -122,7 +122,7 @@ def _apply(state: State, log: AnyChainLog) -> None:
             _revoke_agent(state, log)
         case LossDeclared():
             state.loss = IndexLowered(index=log.index, new_index=log.new_index, shortfall=log.shortfall)
-            state.events.append(state.loss)
+            state.effects.append(state.loss)
 
 
 def _balance(state: State, account: Address, token: Address) -> Balance:
@@ -191,7 +191,7 @@ def _register_agent(state: State, log: AgentRegistered) -> None:
         account=log.account, agent=log.agent, expiry=log.expiry, notional=log.notional, markets=log.markets
     )
     state.agents[log.account, log.agent] = changed
-    state.events.append(changed)
+    state.effects.append(changed)
 
 
 def _revoke_agent(state: State, log: AgentRevoked) -> None:
@@ -202,12 +202,12 @@ def _revoke_agent(state: State, log: AgentRevoked) -> None:
         return
     revoked = msgspec.structs.replace(known, is_revoked=True)
     state.agents[log.account, log.agent] = revoked
-    state.events.append(revoked)
+    state.effects.append(revoked)
 
 
 def _raise_floor(state: State, log: AllOrdersCancelledOnChain) -> None:
     account = state.account(log.account)
     account.nonces.raise_floor(log.floor)
     for ticket in tuple(account.open.values()):
-        if ticket.order.sequence < log.floor:
+        if ticket.nonce & SEQUENCE_MAX < log.floor:
             close(state, ticket, CloseReason.CANCELED_ON_CHAIN)

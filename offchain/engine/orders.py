@@ -1,19 +1,22 @@
-"""Accepted orders, open and recent: their life as a table, and who remembers them for how long.
+"""Accepted orders and where they are kept: tickets, the price levels they rest in, the accounts they belong to.
 
-Invariant: a digest is known while its order is open and for the last 10,000 closed and rejected ones of its account; a
-client order id while its order is open or among those closed. So the same request gets the first result. Only orders of
-accounts that the chain has named are remembered: memory costs somebody gas.
+Invariant: an order is open exactly as long as it rests in a level and is in its account's `open`; its links to other
+orders are cleared when it leaves the book, so that nothing here needs a collector. An account knows its last 10,000
+closed orders and its last 10,000 rejected ones (see `memory`).
+Only the types are here: who changes what is said by the modules that do it.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from bisect import bisect_left, insort
+from collections import OrderedDict, deque
+from collections.abc import Iterator
 from typing import Final
 
 from offchain.domain.event import CloseReason, OrderAccepted, OrderRejected
-from offchain.domain.limits import RECENT_ORDERS_PER_ACCOUNT
-from offchain.domain.order import Order, OrderStatus
-from offchain.domain.units import Address, Digest
+from offchain.domain.market import Market
+from offchain.domain.order import Order, OrderRow, OrderStatus, Side, from_row, unpack_terms
+from offchain.domain.units import Address, Digest, from_hex
 from offchain.engine.ledger import Balance
 from offchain.engine.nonces import Nonces
 
@@ -31,13 +34,168 @@ ORDER_TRANSITIONS: Final[dict[tuple[OrderStatus, CloseReason], OrderStatus]] = {
 }
 """(state, trigger) -> state. An accepted order is OPEN; no other state is ever left."""
 
+NO_BID: Final = 0
+"""Below every price."""
+NO_ASK: Final = 2**64
+"""Above every price."""
+
+
+class Fees:
+    """The fee schedule in force, shared by all orders accepted under it."""
+
+    __slots__ = ("cap", "hold_ppm", "maker_ppm", "taker_ppm")
+
+    def __init__(self, maker_ppm: int, taker_ppm: int) -> None:
+        self.maker_ppm = maker_ppm
+        self.taker_ppm = taker_ppm
+        self.cap = max(maker_ppm, taker_ppm)
+        """An order has to allow this much."""
+        self.hold_ppm = max(self.cap, 0)
+        """What a buyer's hold includes."""
+
+
+class Trader:
+    """An account in one market: its two balances there, and the one that fees go to."""
+
+    __slots__ = ("account", "base", "fees", "market", "quote")
+
+    def __init__(self, account: Account, market: Market, quote: Balance, base: Balance, fees: Balance) -> None:
+        self.account = account
+        self.market = market
+        self.quote = quote
+        self.base = base
+        self.fees = fees
+
+
+class Ticket:
+    """An accepted order, what is left of it, and its place in the book. Links are cleared when it leaves the book.
+
+    It has no constructor: setting its fields one by one where it is made takes half of the time of calling one
+    (160 against 380 ns), in the one object that every order costs. `older` and `newer` are set while it rests.
+    """
+
+    __slots__ = (
+        "at",
+        "balance",
+        "client_order_id",
+        "fees",
+        "hold_per_lot",
+        "is_fresh",
+        "level",
+        "newer",
+        "nonce",
+        "older",
+        "reason",
+        "remaining",
+        "row",
+        "sequence",
+        "trader",
+    )
+
+    row: OrderRow
+    trader: Trader
+    balance: Balance
+    """Where its hold is: the trader's quote of a buy, base of a sale."""
+    nonce: int
+    sequence: int
+    """That of its command: its time priority, and its id among timers."""
+    at: int
+    client_order_id: str
+    fees: Fees
+    """In force when it was accepted."""
+    hold_per_lot: int
+    """Atoms of `balance`."""
+    remaining: int
+    reason: CloseReason | None
+    """Why it is closed; None while it is open."""
+    is_fresh: bool
+    """Nothing of its slot had settled when it was accepted, and the venue's rules make a difference of that."""
+    level: PriceLevel | None
+    older: Ticket | None
+    newer: Ticket | None
+
+    @property
+    def account(self) -> Account:
+        return self.trader.account
+
+    @property
+    def is_buy(self) -> bool:
+        return self.balance is self.trader.quote
+
+    @property
+    def side(self) -> Side:
+        return Side.BUY if self.is_buy else Side.SELL
+
+    @property
+    def order(self) -> Order:
+        return from_row(self.row)
+
+    @property
+    def market(self) -> int:
+        return self.trader.market.market
+
+    @property
+    def price(self) -> int:
+        return self.row[2]
+
+    @property
+    def expiry(self) -> int:
+        return self.row[7]
+
+    @property
+    def signature(self) -> bytes:
+        return self.row[8]
+
+    @property
+    def key(self) -> bytes:
+        """Its digest as bytes."""
+        return self.row[9]
+
+    @property
+    def digest(self) -> Digest:
+        return Digest("0x" + self.row[9].hex())
+
+    @property
+    def filled(self) -> int:
+        return self.row[3] - self.remaining
+
+    @property
+    def status(self) -> OrderStatus:
+        return OrderStatus.OPEN if self.reason is None else ORDER_TRANSITIONS[OrderStatus.OPEN, self.reason]
+
+    @property
+    def accepted(self) -> OrderAccepted:
+        """As it was announced."""
+        _, terms, price, size, _, _, nonce, expiry, _, _ = self.row
+        subaccount, market, side, kind, tif, flags = unpack_terms(terms)
+        return OrderAccepted(
+            sequence=self.sequence,
+            at=self.at,
+            digest=self.digest,
+            account=self.trader.account.address,
+            subaccount=subaccount,
+            market=market,
+            side=side,
+            kind=kind,
+            time_in_force=tif,
+            flags=flags,
+            price_ticks=price,
+            size_lots=size,
+            nonce=nonce,
+            expiry=expiry,
+            client_order_id=self.client_order_id,
+            maker_fee_ppm=self.fees.maker_ppm,
+            taker_fee_ppm=self.fees.taker_ppm,
+        )
+
 
 class PriceLevel:
     """Orders at one price, oldest first, as a linked list through the tickets."""
 
-    __slots__ = ("head", "is_touched", "price", "size", "tail")
+    __slots__ = ("head", "is_touched", "ladder", "price", "size", "tail")
 
-    def __init__(self, price: int) -> None:
+    def __init__(self, ladder: Ladder, price: int) -> None:
+        self.ladder = ladder
         self.price = price
         self.size = 0
         self.head: Ticket | None = None
@@ -45,64 +203,63 @@ class PriceLevel:
         self.is_touched = False
 
 
-class Ticket:
-    """An accepted order, what is left of it, and its place in the book. Links are cleared when it leaves the book."""
+class Ladder:
+    """The price levels of one side. `keys` are signed so that the best price is at the end."""
 
-    __slots__ = (
-        "accepted",
-        "account",
-        "balance",
-        "digest",
-        "hold_per_lot",
-        "is_fresh",
-        "level",
-        "newer",
-        "older",
-        "order",
-        "remaining",
-        "sequence",
-        "signature",
-        "status",
-    )
+    __slots__ = ("best", "empty", "keys", "levels", "market", "side", "sign", "touched")
 
-    def __init__(
-        self, order: Order, signature: bytes, accepted: OrderAccepted, account: Account, balance: Balance, per_lot: int
-    ) -> None:
-        self.order = order
-        self.signature = signature
-        self.accepted = accepted
-        self.digest = accepted.digest
-        self.sequence = accepted.sequence
-        """That of its command: its time priority, and its id among timers."""
-        self.account = account
-        self.balance = balance
-        """Where its hold is."""
-        self.hold_per_lot = per_lot
-        self.remaining: int = order.size_lots
-        self.status = OrderStatus.OPEN
-        self.is_fresh = False
-        """Nothing of its slot had settled when it was accepted, and the venue's rules make a difference of that."""
-        self.level: PriceLevel | None = None
-        self.older: Ticket | None = None
-        self.newer: Ticket | None = None
+    def __init__(self, market: int, side: Side, touched: list[PriceLevel]) -> None:
+        self.market = market
+        self.side = side
+        self.sign = 1 if side is Side.BUY else -1
+        self.empty = NO_BID if side is Side.BUY else NO_ASK
+        self.best = self.empty
+        """The best price; of an empty side one that no order crosses."""
+        self.keys: list[int] = []
+        self.levels: dict[int, PriceLevel] = {}
+        self.touched = touched
+        """Where levels go when they change, once: the venue's list, or a test's."""
 
-    @property
-    def filled(self) -> int:
-        return self.order.size_lots - self.remaining
+    def best_first(self) -> Iterator[PriceLevel]:
+        sign, levels = self.sign, self.levels
+        return (levels[sign * key] for key in reversed(self.keys))
 
-    def close(self, reason: CloseReason) -> None:
-        self.status = ORDER_TRANSITIONS[self.status, reason]
+    def open_level(self, price: int) -> PriceLevel:
+        """A new level, empty until the caller puts an order into it."""
+        level = self.levels[price] = PriceLevel(self, price)
+        insort(self.keys, self.sign * price)
+        self.best = self.sign * self.keys[-1]
+        return level
 
+    def drop_level(self, level: PriceLevel) -> None:
+        """Its last order left."""
+        del self.levels[level.price]
+        keys, key = self.keys, self.sign * level.price
+        if keys[-1] == key:
+            keys.pop()
+            self.best = self.sign * keys[-1] if keys else self.empty
+        else:
+            del keys[bisect_left(keys, key)]
 
-class ClosedOrder:
-    """What is remembered of an order that is no longer open."""
-
-    __slots__ = ("accepted", "filled", "reason")
-
-    def __init__(self, accepted: OrderAccepted, filled: int, reason: CloseReason) -> None:
-        self.accepted = accepted
-        self.filled = filled
-        self.reason = reason
+    def append(self, ticket: Ticket) -> None:
+        """Adds an order behind those at its price."""
+        price = ticket.row[2]
+        level = self.levels.get(price)
+        if level is None:
+            level = self.open_level(price)
+            level.head = ticket
+            ticket.older = None
+        else:
+            tail = ticket.older = level.tail
+            assert tail is not None
+            tail.newer = ticket
+        level.tail = ticket
+        level.size += ticket.remaining
+        ticket.level = level
+        ticket.newer = None
+        if not level.is_touched:
+            level.is_touched = True
+            self.touched.append(level)
 
 
 class Account:
@@ -113,27 +270,30 @@ class Account:
         "approvals",
         "client_ids",
         "closed",
+        "key",
         "locked",
         "nonces",
         "open",
         "rejected",
         "settled_slots",
-        "slots",
         "uncovered",
     )
 
     def __init__(self, address: Address) -> None:
         self.address = address
+        self.key = from_hex(address)
+        """As in an order's frame."""
         self.nonces = Nonces()
-        self.open: dict[Digest, Ticket] = {}
-        """Oldest first."""
-        self.slots: dict[int, Ticket] = {}
-        """The open order of a slot."""
+        self.open: dict[int, Ticket] = {}
+        """By nonce, oldest first. The order of a slot is at the nonce that the slot has reached."""
         self.settled_slots: dict[int, None] = {}
         """Slots in which a fill settled: known only where the venue's rules make a difference of that."""
-        self.closed: OrderedDict[Digest, ClosedOrder] = OrderedDict()
-        self.rejected: OrderedDict[Digest, OrderRejected] = OrderedDict()
-        self.client_ids: dict[str, Digest] = {}
+        self.closed: deque[Ticket] = deque()
+        """The oldest first."""
+        self.rejected: OrderedDict[bytes, OrderRejected] = OrderedDict()
+        """By digest, the oldest first."""
+        self.client_ids: dict[str, bytes] = {}
+        """Digests by client order id."""
         self.approvals = 0
         """How many countersignatures are open."""
         self.locked = 0
@@ -144,54 +304,6 @@ class Account:
         self.uncovered = 0
         """How many of its balances are not covered; above 0 it may only cancel."""
 
-
-class Orders:
-    """Which orders are known, and the first result of each."""
-
-    __slots__ = ("known", "limit")
-
-    def __init__(self, limit: int = RECENT_ORDERS_PER_ACCOUNT) -> None:
-        self.known: dict[Digest, Ticket | ClosedOrder | OrderRejected] = {}
-        self.limit = limit
-
-    def add(self, ticket: Ticket) -> None:
-        account, order = ticket.account, ticket.order
-        account.rejected.pop(ticket.digest, None)
-        self.known[ticket.digest] = ticket
-        account.open[ticket.digest] = ticket
-        slot = order.nonce >> 48
-        if slot:
-            account.slots[slot] = ticket
-        if ticket.accepted.client_order_id:
-            account.client_ids[ticket.accepted.client_order_id] = ticket.digest
-
-    def close(self, ticket: Ticket, reason: CloseReason) -> None:
-        """Moves an open order to the recent ones; the oldest of those may be forgotten."""
-        ticket.close(reason)
-        account = ticket.account
-        del account.open[ticket.digest]
-        slot = ticket.order.nonce >> 48
-        if slot:
-            del account.slots[slot]
-        self.remember_closed(account, ClosedOrder(ticket.accepted, ticket.filled, reason))
-
-    def remember_closed(self, account: Account, closed: ClosedOrder) -> None:
-        digest = closed.accepted.digest
-        self.known[digest] = closed
-        account.closed[digest] = closed
-        if len(account.closed) > self.limit:
-            old_digest, old = account.closed.popitem(last=False)
-            del self.known[old_digest]
-            if old.accepted.client_order_id:
-                del account.client_ids[old.accepted.client_order_id]
-
-    def remember_rejected(self, account: Account, rejected: OrderRejected) -> None:
-        """Keeps a first result; an order that is known already keeps the one it has."""
-        digest = rejected.digest
-        if digest in self.known:
-            return
-        self.known[digest] = rejected
-        account.rejected[digest] = rejected
-        if len(account.rejected) > self.limit:
-            old_digest, _ = account.rejected.popitem(last=False)
-            del self.known[old_digest]
+    def find(self, slot: int) -> Ticket | None:
+        """The open order of a slot."""
+        return self.open.get(self.nonces.slots.get(slot, 0))

@@ -21,22 +21,21 @@ from offchain.domain.event import (
     CloseReason,
     IndexLowered,
     MarketRequested,
-    OrderAccepted,
     OrderRejected,
     RejectReason,
     VenueState,
 )
+from offchain.domain.limits import SEQUENCE_MAX
 from offchain.domain.market import Market, MarketState
-from offchain.domain.order import Order, OrderStatus
-from offchain.domain.units import Address, fee_up, from_hex
+from offchain.domain.order import Order, OrderStatus, Side, make_nonce, pack_terms, to_row, unpack_terms
+from offchain.domain.units import Address, Ticks, fee_up, from_hex
 from offchain.engine.approvals import Spent
 from offchain.engine.book import Book
-from offchain.engine.fills import Backlog, Batch, Fill, FillState, Terms
-from offchain.engine.ledger import AmmLegs
-from offchain.engine.orders import Account, ClosedOrder, Ticket
+from offchain.engine.fills import Backlog, Batch, Fill, FillState
+from offchain.engine.orders import Account, Fees, Ticket
 from offchain.engine.pools import Pool
 from offchain.engine.state import State
-from offchain.engine.trading import amm_legs, fill_legs
+from offchain.engine.trading import rest
 
 VERSION = 1
 Row = tuple[Any, ...]
@@ -56,24 +55,6 @@ _VENUE = [
     "batch_interval_millis",
     "batch_gas_max",
     "fills_per_immediate_order_max",
-]
-_ACCEPTED = [
-    "sequence",
-    "at",
-    "account",
-    "subaccount",
-    "market",
-    "side",
-    "kind",
-    "time_in_force",
-    "flags",
-    "price_ticks",
-    "size_lots",
-    "nonce",
-    "expiry",
-    "client_order_id",
-    "maker_fee_ppm",
-    "taker_fee_ppm",
 ]
 _APPROVAL = ["nonce", "purpose", "account", "token", "destination", "as_cxpt", "owner_signature", "deadline"]
 _APPROVAL_BIG = ["amount", "owner_nonce", "owner_deadline"]
@@ -186,8 +167,7 @@ def _read(
     for row in tickets:
         ticket = _read_ticket(state, row)
         by_sequence[ticket.sequence] = ticket
-    for book in state.books.values():
-        book.take_changes()
+    state.take_events()  # Reading touched levels, of which nobody is told.
     _read_fills(state, fills, batches, by_sequence)
     for fields, amounts in approvals:
         values = dict(zip(_APPROVAL, fields, strict=True)) | dict(zip(_APPROVAL_BIG, map(int, amounts), strict=True))
@@ -196,6 +176,8 @@ def _read(
     for nonce, account, owner_nonce, owner_deadline in spent:
         state.approvals.spend(nonce, Spent(account, int(owner_nonce), owner_deadline))
     _read_later(state, later)
+    state.restrict_books()
+    state.deadline = state.next_deadline()
     return state
 
 
@@ -284,7 +266,7 @@ def _requested_row(requested: MarketRequested) -> Row:
 def _scalars(state: State) -> Row:
     gate, backlog = state.gate, state.backlog
     return (
-        (state.sequence, state.at, state.maker_fee_ppm, state.taker_fee_ppm),
+        (state.sequence, state.at, state.fees.maker_ppm, state.fees.taker_ppm),
         (state.epoch, state.epoch_first, str(state.epoch_volume), state.epoch_count),
         (state.event_sequence, state.block_number, state.block_time),
         (gate.operator, gate.operator_reason, gate.is_diverged, gate.oldest_at, gate.state, gate.reason),
@@ -295,7 +277,9 @@ def _scalars(state: State) -> Row:
 
 def _read_scalars(state: State, row: Row) -> None:
     commands, epoch, chain, gate, numbers, state.backlog.deadline = row
-    state.sequence, state.at, state.maker_fee_ppm, state.taker_fee_ppm = commands
+    state.sequence, at, *fees = commands
+    state.pass_time(at)
+    state.fees = Fees(*fees)
     state.epoch, state.epoch_first, volume, state.epoch_count = epoch
     state.epoch_volume = int(volume)
     state.event_sequence, state.block_number, state.block_time = chain
@@ -336,7 +320,8 @@ def _read_book(state: State, row: Row) -> None:
             quote_atoms_per_tick_lot=int(quote_atoms),
             base_decimals=base_decimals,
             quote_decimals=quote_decimals,
-        )
+        ),
+        state.touched_levels,
     )
     book.state = MarketState(market_state)
     state.books[number] = book
@@ -346,9 +331,9 @@ def _account_row(account: Account) -> Row:
     return (
         account.address,
         account.nonces.floor,
-        sorted(account.nonces.slots.items()),
+        sorted((slot, nonce & SEQUENCE_MAX) for slot, nonce in account.nonces.slots.items()),
         str(account.locked),
-        [(_accepted_row(closed.accepted), closed.filled, closed.reason) for closed in account.closed.values()],
+        [(_accepted_row(ticket), ticket.filled, ticket.reason) for ticket in account.closed],
         [(from_hex(r.digest), r.market, r.client_order_id, r.reason) for r in account.rejected.values()],
     )
 
@@ -356,12 +341,15 @@ def _account_row(account: Account) -> Row:
 def _read_account(state: State, row: Row) -> None:
     address, floor, slots, locked, closed, rejected = row
     account = state.account(address)
-    account.nonces.floor, account.nonces.slots, account.locked = floor, dict(slots), int(locked)
+    account.nonces.raise_floor(floor)
+    account.nonces.slots = {slot: make_nonce(slot, sequence) for slot, sequence in slots}
+    account.locked = int(locked)
     for fields, filled, reason in closed:
-        accepted = _read_accepted(fields)
-        state.orders.remember_closed(account, ClosedOrder(accepted, filled, CloseReason(reason)))
-        if accepted.client_order_id:
-            account.client_ids[accepted.client_order_id] = accepted.digest
+        ticket = _read_accepted(state, fields)
+        ticket.remaining -= filled
+        ticket.reason = CloseReason(reason)
+        state.memory.remember(ticket)
+        account.closed.append(ticket)
     for digest, market, client_order_id, why in rejected:
         event = OrderRejected(
             digest=_hex(digest),
@@ -370,23 +358,40 @@ def _read_account(state: State, row: Row) -> None:
             client_order_id=client_order_id,
             reason=RejectReason(why),
         )
-        state.orders.remember_rejected(account, event)
+        state.memory.remember_rejected(account, event)
 
 
 def _read_balance(state: State, row: Row) -> None:
     address, token, *amounts = row
     balance = state.ledger.of(address, token)
-    _set_texts(balance, _BALANCE, amounts)
-    balance.is_uncovered = balance.cover < 0
-    state.accounts[address].uncovered += balance.is_uncovered
+    balance.settled, pending, balance.owed, balance.held, balance.leaving, balance.requested = map(int, amounts)
+    balance.funds = balance.settled + pending - balance.leaving
+    state.ledger.touch(balance)
 
 
-def _accepted_row(accepted: OrderAccepted) -> list[Any]:
-    return [from_hex(accepted.digest), *(getattr(accepted, name) for name in _ACCEPTED)]
+def _accepted_row(ticket: Ticket) -> Row:
+    """What was announced when it was accepted."""
+    _, terms, price, size, _, _, nonce, expiry, _, digest = ticket.row
+    head = digest, ticket.sequence, ticket.at, ticket.account.address, *unpack_terms(terms)
+    fees = ticket.fees
+    return *head, price, size, nonce, expiry, ticket.client_order_id, fees.maker_ppm, fees.taker_ppm
 
 
-def _read_accepted(fields: list[Any]) -> OrderAccepted:
-    return OrderAccepted(digest=_hex(fields[0]), **dict(zip(_ACCEPTED, fields[1:], strict=True)))
+def _read_accepted(state: State, fields: Row, frame: bytes = b"", signature: bytes = b"") -> Ticket:
+    """Open, and nowhere yet. Of a closed order nothing is kept that it was not announced with."""
+    digest, sequence, at, address, *terms, price, size, nonce, expiry, client_order_id, maker, taker = fields
+    account = state.account(address)
+    ticket = Ticket()
+    ticket.trader = state.trader(state.books[terms[1]], account)
+    ticket.row = (account.key, pack_terms(*terms), price, size, 0, 0, nonce, expiry, signature, digest)
+    if frame:
+        ticket.row = to_row(Order.from_frame(frame), signature, digest)
+    ticket.balance = ticket.trader.base if terms[2] == Side.SELL else ticket.trader.quote
+    ticket.nonce, ticket.sequence, ticket.at = nonce, sequence, at
+    ticket.client_order_id, ticket.fees = client_order_id, Fees(maker, taker)
+    ticket.hold_per_lot, ticket.remaining, ticket.reason, ticket.is_fresh = 0, size, None, False
+    ticket.level = None
+    return ticket
 
 
 def _hex(raw: bytes) -> Any:
@@ -403,12 +408,21 @@ def _tickets(state: State) -> dict[int, Ticket]:
     return tickets
 
 
+_CLOSED_AS = {
+    OrderStatus.OPEN: None,
+    OrderStatus.CLOSED: CloseReason.FILLED,
+    OrderStatus.CANCELED: CloseReason.CANCELED,
+    OrderStatus.EXPIRED: CloseReason.EXPIRED,
+}
+"""A reason that leads to this status: that of an order in an undecided fill is kept with its account's closed ones."""
+
+
 def _ticket_row(ticket: Ticket) -> Row:
     """One more element says that its slot is fresh."""
     row = (
         ticket.order.to_frame(),
         ticket.signature,
-        _accepted_row(ticket.accepted),
+        _accepted_row(ticket),
         str(ticket.hold_per_lot),
         ticket.remaining,
         ticket.status,
@@ -418,54 +432,35 @@ def _ticket_row(ticket: Ticket) -> Row:
 
 def _read_ticket(state: State, row: Row) -> Ticket:
     frame, signature, accepted, per_lot, remaining, status, *fresh = row
-    order = Order.from_frame(frame)
-    account = state.account(order.account)
-    book = state.books[order.market]
-    balance = state.ledger.of(order.account, book.market.base_token if order.side else state.quote_token)
-    ticket = Ticket(order, signature, _read_accepted(accepted), account, balance, int(per_lot))
-    ticket.remaining, ticket.status, ticket.is_fresh = remaining, OrderStatus(status), bool(fresh)
-    if ticket.status is OrderStatus.OPEN:
-        state.orders.add(ticket)
-        book.add(ticket)
-        if order.expiry:
-            state.expire_at(ticket)
+    ticket = _read_accepted(state, accepted, frame, signature)
+    ticket.hold_per_lot, ticket.remaining, ticket.is_fresh = int(per_lot), remaining, bool(fresh)
+    ticket.reason = _CLOSED_AS[OrderStatus(status)]
+    if ticket.reason is None:
+        state.memory.remember(ticket)
+        rest(state, state.books[ticket.market].ladder(ticket.side), ticket)
     return ticket
 
 
 def _fill_row(fill: Fill) -> Row:
     """With a pair: no maker, and the quote that follows from no order."""
     maker = 0 if fill.maker is None else fill.maker.sequence
-    row = fill.number, fill.at, maker, fill.taker.sequence, tuple(fill.terms), fill.is_taken_back
-    return (*row, str(fill.legs.quote_units)) if isinstance(fill.legs, AmmLegs) else row
+    row = fill.number, fill.at, maker, fill.taker.sequence, fill.terms, fill.is_taken_back
+    return (*row, str(fill.notional)) if fill.maker is None else row
 
 
 def _read_fills(state: State, fills: list[Row], batches: list[Row], tickets: dict[int, Ticket]) -> None:
     backlog = state.backlog
     for number, at, maker_sequence, taker_sequence, terms, is_taken_back, *quote in fills:
-        taker, agreed = tickets[taker_sequence], Terms(*terms)
-        if quote:
-            fill = _read_amm_fill(state, (number, at), taker, agreed, int(quote[0]))
-        else:
-            fill = _read_book_fill(state, (number, at), tickets[maker_sequence], taker, agreed)
+        taker, maker = tickets[taker_sequence], None if quote else tickets[maker_sequence]
+        size, maker_ppm, taker_ppm = terms
+        notional = int(quote[0]) if maker is None else taker.trader.market.notional(Ticks(maker.price), size)
+        fees = fee_up(notional, maker_ppm), fee_up(notional, taker_ppm)
+        fill = Fill(number, at, maker, taker, size, maker_ppm, taker_ppm, notional, *fees)
         fill.is_taken_back = is_taken_back
         backlog.unsettled[number] = fill
         if number >= backlog.open_first:
-            backlog.open_up(fill)
+            backlog.open_up((fill,))
         else:
             fill.state = FillState.BATCHED
             backlog.occupy(fill)
     backlog.batches = {batch: Batch(batch, first, last) for batch, first, last in batches}
-
-
-def _read_book_fill(state: State, place: tuple[int, int], maker: Ticket, taker: Ticket, agreed: Terms) -> Fill:
-    """`place` is number and time."""
-    book = state.books[maker.order.market]
-    notional = book.market.notional(maker.order.price_ticks, agreed.size_lots)  # type: ignore[arg-type]
-    money = notional, fee_up(notional, agreed.maker_fee_ppm), fee_up(notional, agreed.taker_fee_ppm)
-    return Fill(*place, maker, taker, agreed, fill_legs(state, book, maker, taker, agreed.size_lots, money))
-
-
-def _read_amm_fill(state: State, place: tuple[int, int], taker: Ticket, agreed: Terms, quote: int) -> Fill:
-    money = quote, fee_up(quote, agreed.taker_fee_ppm)
-    legs = amm_legs(state, state.books[taker.order.market], taker, agreed.size_lots, money)
-    return Fill(*place, None, taker, agreed, legs)

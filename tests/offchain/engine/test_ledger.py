@@ -13,8 +13,8 @@ AMOUNT = st.integers(0, 10**30)
 @given(AMOUNT, AMOUNT, AMOUNT, AMOUNT, AMOUNT)
 def test_derived_amounts(settled: int, coming: int, owed: int, held: int, leaving: int) -> None:
     balance, pending = Balance(ALICE, QUOTE), coming - owed
-    balance.settled, balance.pending, balance.held, balance.leaving = settled, pending, held, leaving
-    balance.owed = owed
+    balance.settled, balance.held, balance.leaving, balance.owed = settled, held, leaving, owed
+    balance.funds = settled + pending - leaving
     assert balance.as_tuple() == (settled, pending, held, leaving)
     assert balance.free == settled + pending - held
     assert balance.tradable == max(0, balance.free - leaving) == max(0, balance.cover)

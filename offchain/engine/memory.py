@@ -1,0 +1,48 @@
+"""Who remembers orders, and for how long.
+
+Invariant: a digest is known while its order is open and for the last 10,000 closed and rejected ones of its account; a
+client order id while its order is open or among those closed. So the same request gets the first result. Only orders of
+accounts that the chain has named are remembered: memory costs somebody gas.
+"""
+
+from offchain.domain.event import OrderRejected
+from offchain.domain.limits import RECENT_ORDERS_PER_ACCOUNT
+from offchain.domain.units import from_hex
+from offchain.engine.orders import Account, Ticket
+
+
+class Memory:
+    """Which orders are known: open and closed ones by their tickets. By digest."""
+
+    __slots__ = ("known", "limit")
+
+    def __init__(self, limit: int = RECENT_ORDERS_PER_ACCOUNT) -> None:
+        self.known: dict[bytes, Ticket | OrderRejected] = {}
+        self.limit = limit
+
+    def remember(self, ticket: Ticket) -> None:
+        """An order that was accepted; a rejection of the same order is forgotten."""
+        account, key = ticket.trader.account, ticket.row[9]
+        if account.rejected:
+            account.rejected.pop(key, None)
+        if ticket.client_order_id:
+            account.client_ids[ticket.client_order_id] = key
+        self.known[key] = ticket
+
+    def forget_oldest(self, account: Account) -> None:
+        """Of its closed orders."""
+        forgotten = account.closed.popleft()
+        del self.known[forgotten.row[9]]
+        if forgotten.client_order_id:
+            del account.client_ids[forgotten.client_order_id]
+
+    def remember_rejected(self, account: Account, rejected: OrderRejected) -> None:
+        """Keeps a first result; an order that is known already keeps the one it has."""
+        key = from_hex(rejected.digest)
+        if key in self.known:
+            return
+        self.known[key] = rejected
+        account.rejected[key] = rejected
+        if len(account.rejected) > self.limit:
+            forgotten, _ = account.rejected.popitem(last=False)
+            del self.known[forgotten]
