@@ -18,8 +18,8 @@ from offchain.domain.limits import (
 from offchain.domain.market import Market, MarketState
 from offchain.domain.order import Kind, Order, Side, TimeInForce, unpack_terms
 from offchain.domain.units import PPM, ceil_div
-from offchain.engine.book import AMM, POST_ONLY, Lane
-from offchain.engine.orders import Account, Fees, Ticket
+from offchain.engine.book import AMM, POST_ONLY
+from offchain.engine.orders import Account, Lane, Moment, Ticket
 from offchain.engine.state import State
 
 EXPIRY_MAX = 2**40 - 1
@@ -30,8 +30,10 @@ def open_lane(state: State, terms: bytes) -> Lane:
     """The lane of terms that an order without a reason to reject it has."""
     lane = state.lanes.get(terms)
     if lane is None:
-        _, market, side, kind, time_in_force, flags = unpack_terms(terms)
-        lane = state.lanes[terms] = Lane(state.books[market], side, kind, time_in_force, flags)
+        _, number, side, _, _, _ = unpack_terms(terms)
+        book = state.books[number]
+        lane = state.lanes[terms] = Lane(terms, book.market, book.ladder(side), book.opposite(side), book.traders)
+        state.restrict_lanes()
     return lane
 
 
@@ -43,7 +45,7 @@ def refusal(state: State, order: Order, client_order_id: str) -> RejectReason | 
     reason = _shape(order, client_order_id) or _bounds(order, book.market) or _times(order, state.at)
     if reason is not None:
         return reason
-    if order.max_fee_ppm < state.fees.cap:
+    if order.max_fee_ppm < state.moment.cap:
         return RejectReason.FEE_CAP_TOO_LOW
     reason = _open_for(order, state.gate.state, book.state)
     if reason is None and order.flags & AMM:
@@ -63,16 +65,16 @@ def refusal(state: State, order: Order, client_order_id: str) -> RejectReason | 
     cover = 0 if balance is None else balance.cover
     if replaced is not None and replaced.balance is balance:
         cover += replaced.hold_per_lot * replaced.remaining
-    is_covered = hold_per_lot(order, book.market, state.fees) * order.size_lots <= cover
+    is_covered = hold_per_lot(order, book.market, state.moment) * order.size_lots <= cover
     return None if is_covered else RejectReason.INSUFFICIENT_BALANCE
 
 
-def hold_per_lot(order: Order, market: Market, fees: Fees) -> int:
+def hold_per_lot(order: Order, market: Market, moment: Moment) -> int:
     """Atoms held per remaining lot. Rounded up per lot, so that partial fills never cost more than was held."""
     if order.side == Side.SELL:
         return market.base_atoms_per_lot
     notional = order.price_ticks * market.quote_atoms_per_tick_lot
-    return notional + ceil_div(notional * fees.hold_ppm, PPM)
+    return ceil_div(notional * moment.hold_factor, PPM)
 
 
 def _shape(order: Order, client_order_id: str) -> RejectReason | None:

@@ -9,11 +9,8 @@ from offchain.engine.state import State
 
 
 def close(state: State, ticket: Ticket, reason: CloseReason) -> None:
-    """An order that rests, or one that came in just now and will not.
-
-    All in one function, because every order goes this way, and a call costs as much as ten of its lines.
-    """
-    account, level, remaining = ticket.trader.account, ticket.level, ticket.remaining
+    """An order that rests, or one that came in just now and will not."""
+    level, remaining = ticket.level, ticket.remaining
     if level is not None:
         older, newer = ticket.older, ticket.newer
         if older is None:
@@ -24,27 +21,36 @@ def close(state: State, ticket: Ticket, reason: CloseReason) -> None:
             level.tail = older
         else:
             newer.older = older
-        ticket.level = ticket.older = ticket.newer = None
+        ticket.older = ticket.newer = None
         level.size -= remaining
         if not level.is_touched:
             level.is_touched = True
             state.touched_levels.append(level)
         if level.head is None:
             level.ladder.drop_level(level)
-        del account.open[ticket.nonce]
-        if ticket.row[7]:
-            state.forget_expiry(ticket)
     if remaining:
-        balance = ticket.balance
-        balance.held -= ticket.hold_per_lot * remaining
-        assert balance.held >= 0
+        balance = ticket.trader.quote if ticket.lane.is_buy else ticket.trader.base
+        balance.taken -= ticket.hold_per_lot * remaining
+        assert balance.taken >= balance.owed
         if not balance.is_touched:
             balance.is_touched = True
             state.touched_balances.append(balance)
+    retire(state, ticket, reason)
+
+
+def retire(state: State, ticket: Ticket, reason: CloseReason) -> None:
+    """An order that is in no level and holds nothing any more."""
+    account = ticket.trader.account
+    if ticket.level is not None:
+        ticket.level = None
+        del account.open[ticket.nonce]
+        if ticket.expiry:
+            state.forget_expiry(ticket)
     assert ticket.reason is None, "no state but OPEN is ever left"
     ticket.reason = reason
-    account.closed.append(ticket)
-    if len(account.closed) > state.memory.limit:
+    closed = account.closed
+    closed.append(ticket)
+    if len(closed) > state.memory.limit:
         state.memory.forget_oldest(account)
     state.effects.append((reason, ticket))
 

@@ -58,7 +58,7 @@ def describe(state: State) -> Iterator[AnyEvent]:
         yield MarketStateChanged(market=book.market.market, state=book.state)
     for number in sorted(state.pools):
         yield state.pools[number].as_event(number)
-    yield FeesChanged(maker_fee_ppm=state.fees.maker_ppm, taker_fee_ppm=state.fees.taker_ppm)
+    yield FeesChanged(maker_fee_ppm=state.moment.maker_ppm, taker_fee_ppm=state.moment.taker_ppm)
     yield VenueStateChanged(state=state.gate.state, reason=state.gate.reason)
     accounts = [state.accounts[address] for address in sorted(state.accounts)]
     tickets = [ticket for account in accounts for ticket in account.open.values()]

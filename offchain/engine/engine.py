@@ -53,7 +53,7 @@ from offchain.engine.gate import Gate
 from offchain.engine.ledger import Ledger
 from offchain.engine.markets import are_operators, request_market, set_market_state, set_operators
 from offchain.engine.observing import observe_block, observe_log, observe_pool
-from offchain.engine.orders import Account, Fees
+from offchain.engine.orders import Account
 from offchain.engine.pools import Pool
 from offchain.engine.promising import request_approval
 from offchain.engine.settling import refuse_fill
@@ -104,15 +104,15 @@ class Engine:
         # Within one instant a timer can only fall due, and an account be covered again, in such a venue.
         is_unusual = state.uncovered > 0 or state.venue.batch_interval_millis == 0
         cancels = 0
-        for row in rows:
-            state.sequence += 1
+        for sequence, row in enumerate(rows, first):
             if is_unusual:
                 self._catch_up()
-            if row[1] == CANCEL_TERMS:
+            if not row[2] and row[1] == CANCEL_TERMS:
                 cancels += 1
                 outcomes.append(cancel(state, row[0], row[6]))
             else:
-                outcomes.append(place(state, row, ""))
+                outcomes.append(place(state, row, "", sequence))
+        state.sequence += len(outcomes)
         state.epoch_count += len(outcomes) - cancels
         return outcomes
 
@@ -132,7 +132,7 @@ class Engine:
         state.epoch_count += 1
         row = to_row(order, command.signature, digest or order_digest(state.separator, order))
         if command.signer == order.account:
-            place(state, row, command.client_order_id)
+            place(state, row, command.client_order_id, state.sequence)
         else:
             reject(state, row, command.client_order_id, RejectReason.WRONG_SIGNER)
 
@@ -195,7 +195,7 @@ class Engine:
             elif state.backlog.deadline == deadline:
                 state.effects.append(state.backlog.close(state.backlog.last_fill))
             else:
-                state.gate.watch(state.gate.oldest_at, deadline, state.gate.estimate)
+                state.gate.watch(state.gate.oldest_at, deadline, state.backlog.estimate)
                 state.refresh_gate()
         state.deadline = deadline
 
@@ -211,7 +211,7 @@ class Engine:
         state.tokens[command.quote_token] = None
         for account in (command.fee_account, command.treasury_account, command.insurance_account):
             state.account(account)
-        state.fees = Fees(command.maker_fee_ppm, command.taker_fee_ppm)
+        state.set_fees(command.maker_fee_ppm, command.taker_fee_ppm)
         state.backlog = Backlog(command.batch_interval_millis, command.batch_gas_max, command.batch_rules)
         state.effects.append(FeesChanged(maker_fee_ppm=command.maker_fee_ppm, taker_fee_ppm=command.taker_fee_ppm))
         state.effects.append(VenueStateChanged(state=state.gate.state, reason=state.gate.reason))
@@ -223,7 +223,7 @@ class Engine:
         if not _is_schedule(command.maker_fee_ppm, command.taker_fee_ppm):
             state.reject(RejectReason.INVALID_PARAMETER)
             return
-        state.fees = Fees(command.maker_fee_ppm, command.taker_fee_ppm)
+        state.set_fees(command.maker_fee_ppm, command.taker_fee_ppm)
         state.effects.append(FeesChanged(maker_fee_ppm=command.maker_fee_ppm, taker_fee_ppm=command.taker_fee_ppm))
 
     def _set_venue_state(self, command: SetVenueState) -> None:

@@ -97,10 +97,10 @@ class Fill(msgspec.Struct, eq=False):
         taker = self.taker.trader
         base_atoms = self.size_lots * taker.market.base_atoms_per_lot
         if self.maker is None:
-            is_buy, quote = self.taker.is_buy, self.notional
+            is_buy, quote = self.taker.lane.is_buy, self.notional
             return AmmLegs(taker.quote, taker.base, taker.fees, is_buy, base_atoms, quote, self.taker_fee)
         maker, fees = self.maker.trader, (self.maker_fee, self.taker_fee)
-        is_sold = self.maker.is_buy
+        is_sold = self.maker.lane.is_buy
         (buyer, seller), (buyer_fee, seller_fee) = ((maker, taker), fees) if is_sold else ((taker, maker), fees[::-1])
         return Legs(
             buyer_quote=buyer.quote,
@@ -128,15 +128,17 @@ class Backlog:
         "deadline",
         "decided_batch",
         "decided_fill",
-        "fills_max",
         "gas",
         "gas_max",
+        "gas_of_full",
         "gas_per_fill",
         "gas_per_fresh_order",
         "gas_per_order",
         "interval",
         "last_batch",
         "last_fill",
+        "millis_per_fill",
+        "number_max",
         "open_first",
         "orders",
         "pools",
@@ -149,6 +151,7 @@ class Backlog:
         self.interval = interval_millis
         self.gas_max = gas_max
         self.rules = rules
+        self.millis_per_fill = rules.settlement_millis_per_fill
         self.tells_fresh_slots = rules.gas_per_fresh_slot > 0
         """Slots in which something settled are remembered, because others cost more."""
         self.unsettled: dict[int, Fill] = {}
@@ -165,10 +168,13 @@ class Backlog:
         """The distinct orders of the open batch by sequence, and whether their slots are fresh."""
         self.pools: dict[Address, int] = {}
         """The undecided fill with the pair of a base token."""
-        self.fills_max = rules.fills_max
+        self.number_max = 0
+        """The last fill that the open batch can take by their count; below the next one if it has none yet."""
         self.gas = rules.gas(0, 0)
         """Of the open batch."""
         self.gas_per_fill = rules.gas(0, 1) - self.gas
+        self.gas_of_full = gas_max - self.gas_per_fill
+        """A batch with more takes not even one more fill of its own orders."""
         self.gas_per_order = rules.gas(1, 0) - self.gas
         self.gas_per_fresh_order = rules.gas(1, 0, fresh_slots=1) - self.gas
         self.deadline = NEVER
@@ -183,7 +189,7 @@ class Backlog:
     @property
     def estimate(self) -> int:
         """Millis that settling all undecided fills takes."""
-        return (self.last_fill - self.decided_fill) * self.rules.settlement_millis_per_fill
+        return (self.last_fill - self.decided_fill) * self.millis_per_fill
 
     @property
     def next_batch(self) -> Batch | None:
@@ -195,26 +201,29 @@ class Backlog:
 
         As `add_together`, of one: most fills come this way, so nothing is counted anew that is known.
         """
-        orders, number = self.orders, fill.number
-        gas = self.gas_per_fill
+        number, orders, gas = fill.number, self.orders, self.gas + self.gas_per_fill
         if maker.sequence not in orders:
+            orders[maker.sequence] = maker.is_fresh
             gas += self.gas_per_fresh_order if maker.is_fresh else self.gas_per_order
         if taker.sequence not in orders:
+            orders[taker.sequence] = taker.is_fresh
             gas += self.gas_per_fresh_order if taker.is_fresh else self.gas_per_order
-        if self.deadline == NEVER:
-            self.deadline = fill.at + self.interval
-        elif self.gas + gas > self.gas_max or number - self.open_first >= self.fills_max:
-            note(self.close(number - 1))
-            for closed in self.add_together((fill,)):
-                note(closed)
+        if number > self.number_max or gas > self.gas_max:
+            self._open_batch(fill, maker, taker, note)
             return
-        self.gas += gas
-        orders[maker.sequence] = maker.is_fresh
-        orders[taker.sequence] = taker.is_fresh
+        self.gas = gas
         self.last_fill = number
         self.unsettled[number] = fill
-        if self.gas + self.gas_per_fill > self.gas_max or number - self.open_first + 2 > self.fills_max:
+        if number == self.number_max or gas > self.gas_of_full:
             note(self.close(number))
+
+    def _open_batch(self, fill: Fill, maker: Ticket, taker: Ticket, note: Callable[[BatchClosed], None]) -> None:
+        """The first fill of a batch, which closes the one before."""
+        if fill.number > self.open_first:
+            note(self.close(fill.number - 1))
+        self.orders.clear()
+        for closed in self.add_together((fill,)):
+            note(closed)
 
     def add_together(self, fills: Sequence[Fill]) -> list[BatchClosed]:
         """Takes fills that must share a batch, in match order; returns the batches that this closed."""
@@ -237,6 +246,7 @@ class Backlog:
     def open_up(self, fills: Sequence[Fill]) -> None:
         """Counts fills to the open batch."""
         self.gas += self._gas_of(fills, self.orders)
+        self.number_max = self.open_first + self.rules.fills_max - 1
         for fill in fills:
             for ticket in fill.tickets:
                 self.orders[ticket.sequence] = ticket.is_fresh
@@ -269,6 +279,7 @@ class Backlog:
         self.batches[batch.batch] = batch
         self.last_batch = batch.batch
         self.open_first = last + 1
+        self.number_max = last
         self.orders.clear()
         self.gas = self.rules.gas(0, 0)
         self.deadline = NEVER

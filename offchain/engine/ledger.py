@@ -13,20 +13,20 @@ from offchain.domain.units import Address
 class Balance:
     """Atoms of one token of one account.
 
-    Kept is `funds`, not `pending`: what holds are compared with in every order is one number, and a fill that settles
-    leaves it alone.
+    Kept are not `held` and `pending`, but sums that an order compares and a match changes least: an order may hold what
+    `funds` exceed `taken` by; a match turns held into owed, and adds what it brings to the other side's funds.
     """
 
     __slots__ = (
         "account",
         "funds",
-        "held",
         "is_touched",
         "is_uncovered",
         "leaving",
         "owed",
         "requested",
         "settled",
+        "taken",
         "token",
     )
 
@@ -35,10 +35,11 @@ class Balance:
         self.token = token
         self.settled = 0
         self.funds = 0
-        """settled + pending - leaving: what all holds together may take."""
-        self.held = 0
+        """settled + what unsettled fills bring - leaving."""
+        self.taken = 0
+        """held + owed; above `funds` the balance is not covered."""
         self.owed = 0
-        """What unsettled fills take from this balance; `pending` is what they bring, less this."""
+        """What unsettled fills take from this balance."""
         self.leaving = 0
         """Open withdrawal request plus countersignatures that are neither used nor lapsed."""
         self.requested = 0
@@ -48,9 +49,14 @@ class Balance:
         self.is_touched = False
 
     @property
+    def held(self) -> int:
+        """By open orders."""
+        return self.taken - self.owed
+
+    @property
     def pending(self) -> int:
         """What unsettled fills bring, less what they take."""
-        return self.funds + self.leaving - self.settled
+        return self.funds + self.leaving - self.settled - self.owed
 
     @property
     def free(self) -> int:
@@ -59,7 +65,7 @@ class Balance:
     @property
     def cover(self) -> int:
         """What new holds may take; negative: orders and promises exceed what is there."""
-        return self.funds - self.held
+        return self.funds - self.taken
 
     @property
     def tradable(self) -> int:
@@ -72,7 +78,7 @@ class Balance:
         Not even against what is owed: fills settle in order, and an early one needs its money before a later one
         brings some. Netting the two would let a debit be hidden behind a later credit, and the fill fail.
         """
-        return max(0, self.settled - self.owed - self.held - self.leaving)
+        return max(0, self.settled - self.taken - self.leaving)
 
     def as_tuple(self) -> tuple[int, int, int, int]:
         """settled, pending, held, leaving."""
@@ -80,7 +86,7 @@ class Balance:
 
     @property
     def is_empty(self) -> bool:
-        return not (self.settled or self.funds or self.owed or self.held or self.leaving)
+        return not (self.settled or self.funds or self.owed or self.taken or self.leaving)
 
 
 class Flow:
@@ -227,61 +233,44 @@ class Ledger:
         balances = [balance for balance in self.balances.values() if balance.token == token]
         return sum(balance.settled for balance in balances), sum(balance.pending for balance in balances)
 
-    # --- orders ---
-
-    def hold(self, balance: Balance, atoms: int) -> None:
-        balance.held += atoms
-        self.touch(balance)
-
-    def release(self, balance: Balance, atoms: int) -> None:
-        balance.held -= atoms
-        assert balance.held >= 0
-        self.touch(balance)
-
-    # --- fills ---
-
-    def match(self, legs: Legs, released_quote: int) -> None:
-        """A match: the legs become pending, and the holds that covered them end."""
-        legs.buyer_quote.held -= released_quote
-        legs.seller_base.held -= legs.base_atoms
-        assert legs.buyer_quote.held >= 0 and legs.seller_base.held >= 0
-        self._pend(legs, 1)
+    # --- fills of two orders; `matching` moves their money from hold to pending ---
 
     def settle(self, legs: Legs) -> None:
-        """The chain moved the legs: pending becomes settled, and the funds stay what they are."""
-        legs.buyer_quote.owed -= legs.paid
-        legs.seller_base.owed -= legs.base_atoms
-        legs.buyer_quote.settled -= legs.paid
+        """The chain moved the legs: pending becomes settled."""
+        self._release(legs.buyer_quote, legs.paid)
+        self._release(legs.seller_base, legs.base_atoms)
+        self.debit(legs.buyer_quote, legs.paid)
         legs.buyer_base.settled += legs.base_atoms
         legs.seller_quote.settled += legs.received
-        legs.seller_base.settled -= legs.base_atoms
+        self.debit(legs.seller_base, legs.base_atoms)
         legs.fees.settled += legs.fee
         for balance in legs.balances:
             self.touch(balance)
 
     def reverse(self, legs: Legs) -> None:
         """The chain refused the fill: both legs are gone."""
-        self._pend(legs, -1)
-
-    def _pend(self, legs: Legs, sign: int) -> None:
-        paid, base_atoms = sign * legs.paid, sign * legs.base_atoms
-        legs.buyer_quote.funds -= paid
-        legs.buyer_quote.owed += paid
-        legs.buyer_base.funds += base_atoms
-        legs.seller_quote.funds += sign * legs.received
-        legs.seller_base.funds -= base_atoms
-        legs.seller_base.owed += base_atoms
-        legs.fees.funds += sign * legs.fee
+        self._release(legs.buyer_quote, legs.paid)
+        self._release(legs.seller_base, legs.base_atoms)
+        legs.buyer_base.funds -= legs.base_atoms
+        legs.seller_quote.funds -= legs.received
+        legs.fees.funds -= legs.fee
         for balance in legs.balances:
             self.touch(balance)
+
+    @staticmethod
+    def _release(balance: Balance, atoms: int) -> None:
+        """What a fill was to take is not owed any more."""
+        balance.owed -= atoms
+        balance.taken -= atoms
+        assert balance.owed >= 0
 
     # --- fills with an AMM pair ---
 
     def match_amm(self, legs: AmmLegs, released: int) -> None:
         """As `match`; `released` is the whole hold of the order."""
         paying = legs.quote if legs.is_buy else legs.base
-        paying.held -= released
-        assert paying.held >= 0
+        paying.taken -= released
+        assert paying.taken >= paying.owed
         self._pend_amm(legs, 1)
 
     def settle_amm(self, legs: AmmLegs, came: int) -> int:
@@ -311,7 +300,7 @@ class Ledger:
         """Only what the taker gives. What a pair is to bring covers nothing before it is there: anyone may move the
         pair, and whoever sold its promise on would choose afterwards whether his buyer gets anything."""
         paying, change = (legs.quote, legs.quote_change) if legs.is_buy else (legs.base, legs.base_change)
-        paying.funds += sign * change
+        paying.taken -= sign * change
         paying.owed -= sign * change
         self.touch(paying)
 

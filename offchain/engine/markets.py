@@ -83,7 +83,7 @@ def set_market_state(state: State, command: SetMarketState) -> None:
         state.reject(RejectReason.MARKET_DELISTED)
     else:
         book.state = command.state
-        state.restrict_books()
+        state.restrict_lanes()
         state.effects.append(MarketStateChanged(market=command.market, state=command.state, by=command.by))
         if command.state is MarketState.DELISTED:
             _cancel_everything(state, command.market)
@@ -116,7 +116,6 @@ def list_market(state: State, log: MarketListed) -> None:
     if state.venue.listed_state is not MarketState.ACTIVE:
         book.state = state.venue.listed_state
         state.effects.append(MarketStateChanged(market=log.market, state=book.state))
-    state.restrict_books()
 
 
 def _cancel_everything(state: State, market: int) -> None:

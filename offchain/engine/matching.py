@@ -5,18 +5,17 @@ resting order is taken out instead (expire maker). A match moves the money of bo
 rates frozen at acceptance; what a balance holds stays covered.
 """
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from offchain.domain.batch import BatchRules
 from offchain.domain.event import CloseReason
 from offchain.domain.limits import FILLS_PER_RESTING_ORDER_MAX
 from offchain.domain.order import Side
 from offchain.domain.units import PPM, fee_up
-from offchain.engine.book import Lane
-from offchain.engine.closing import close
+from offchain.engine.closing import close, retire
 from offchain.engine.fills import Fill
 from offchain.engine.ledger import AmmLegs
-from offchain.engine.orders import Ticket, Trader
+from offchain.engine.orders import Lane, Ticket, Trader
 from offchain.engine.state import State
 
 
@@ -35,106 +34,122 @@ class Room(NamedTuple):
         return cls(makers, gas, rules.gas_per_order + rules.gas_per_fill, rules.gas_per_fresh_slot)
 
 
+UP: Final = PPM - 1
+"""Added before a division by PPM that rounds up, as `fee_up` does."""
+SELF_TRADE, FILLED = CloseReason.SELF_TRADE, CloseReason.FILLED
+"""Under names of this module: an enumeration looks its members up by a function."""
 RESTING_ROOM = Room(FILLS_PER_RESTING_ORDER_MAX)
 
 
 def cross(state: State, lane: Lane, taker: Ticket) -> None:
     """Matches the order with the best opposite ones until nothing of it is left, or its limit or the room is reached.
 
-    One loop without calls for what every match does: a call costs a tenth of a match. Therefore a match changes the
-    balances of the maker only, and the taker's and the fees' get their sums at the end.
+    One loop without calls for what every match does, because a call costs a tenth of a match. Therefore a match changes
+    the balances of the maker only, and the taker's and the fees' get their sums at the end.
     """
-    room = _room(state, taker) if lane.is_immediate else RESTING_ROOM
+    is_immediate = lane.is_immediate
+    makers, gas, per_maker, per_fresh_slot = room = _room(state, taker) if is_immediate else RESTING_ROOM
     if lane.is_fok and not is_fillable(lane, taker, room):
         return
-    makers, gas, per_maker, per_fresh_slot = room
     backlog, note, touched = state.backlog, state.effects.append, state.touched_balances
-    opposite, base_per_lot, per_tick_lot = lane.opposite, lane.base_atoms_per_lot, lane.quote_atoms_per_tick_lot
-    trader, price, ppm = taker.trader, taker.row[2], taker.fees.taker_ppm
-    is_buy, is_immediate = lane.is_buy, lane.is_immediate
-    remaining = taker.remaining
+    is_buy, opposite, base_per_lot = lane.is_buy, lane.opposite, lane.base_atoms_per_lot
+    trader, price, remaining, ppm, at = taker.trader, taker.price, taker.remaining, state.moment.taker_ppm, state.at
     first = number = backlog.last_fill
-    volume = fees = taker_fees = 0
-    group: list[Fill] = []
-    while remaining and number - first < makers:
+    last, group = first + makers, list[Fill]()
+    volume = taker_fees = maker_fees = 0
+    while remaining and number < last:
         best = opposite.best
         if best > price if is_buy else best < price:
             break
-        level = opposite.levels[best]
+        level, quote_per_lot = opposite.levels[best], best * lane.quote_atoms_per_tick_lot
         maker = level.head
-        assert maker is not None
-        if maker.trader is trader:
-            close(state, maker, CloseReason.SELF_TRADE)
-            continue
-        gas -= per_maker + per_fresh_slot if maker.is_fresh else per_maker
-        if gas < 0:
-            break
-        lots = maker.remaining if maker.remaining < remaining else remaining
-        remaining -= lots
-        number += 1
-        notional, atoms = best * lots * per_tick_lot, lots * base_per_lot
-        # A rebate that an earlier schedule promised is capped by what this taker pays: no negative sum on chain.
-        maker_ppm = maker.fees.maker_ppm if maker.fees.maker_ppm > -ppm else -ppm
-        maker_fee, taker_fee = -(-notional * maker_ppm // PPM), -(-notional * ppm // PPM)
-        volume, taker_fees, fees = volume + notional, taker_fees + taker_fee, fees + maker_fee + taker_fee
-        quote, base = maker.trader.quote, maker.trader.base
-        if is_buy:
-            base.held -= atoms
-            base.funds -= atoms
-            base.owed += atoms
-            quote.funds += notional - maker_fee
-        else:
-            quote.held -= maker.hold_per_lot * lots
-            quote.funds -= notional + maker_fee
-            quote.owed += notional + maker_fee
-            base.funds += atoms
-        if number == first + 1:
-            _touch_all(state, trader, maker.trader, is_buy)
-        if not quote.is_touched:
-            quote.is_touched = True
-            touched.append(quote)
-        if not base.is_touched:
-            base.is_touched = True
-            touched.append(base)
-        fill = Fill(number, taker.at, maker, taker, lots, maker_ppm, ppm, notional, maker_fee, taker_fee)
-        note(fill)
-        if is_immediate:
-            group.append(fill)
-        else:
-            backlog.add(fill, maker, taker, note)
-        level.size -= lots
-        maker.remaining -= lots
-        if not maker.remaining:
-            close(state, maker, CloseReason.FILLED)
-        elif not level.is_touched:
-            level.is_touched = True
-            state.touched_levels.append(level)
+        while maker is not None and remaining and number < last:
+            their = maker.trader
+            if their is trader:
+                close(state, maker, SELF_TRADE)
+                maker = level.head
+                continue
+            if is_immediate:
+                gas -= per_maker + per_fresh_slot if maker.is_fresh else per_maker
+                if gas < 0:
+                    last = number
+                    break
+            number += 1
+            left = maker.remaining
+            lots = left if left < remaining else remaining
+            remaining -= lots
+            notional, maker_ppm = lots * quote_per_lot, maker.moment.maker_ppm
+            # A rebate that an earlier schedule promised is capped by what this taker pays: no negative sum on chain.
+            if maker_ppm < -ppm:
+                maker_ppm = -ppm
+            maker_fee, taker_fee = (notional * maker_ppm + UP) // PPM, (notional * ppm + UP) // PPM
+            volume += notional
+            maker_fees += maker_fee
+            taker_fees += taker_fee
+            quote, base = their.quote, their.base
+            if is_buy:
+                base.owed += lots * base_per_lot
+                quote.funds += notional - maker_fee
+            else:
+                paid = notional + maker_fee
+                quote.owed += paid
+                quote.taken += paid - maker.hold_per_lot * lots
+                base.funds += lots * base_per_lot
+            if volume == notional:
+                _touch_all(state, trader, their, is_buy)
+            if not quote.is_touched:
+                quote.is_touched = True
+                touched.append(quote)
+            if not base.is_touched:
+                base.is_touched = True
+                touched.append(base)
+            fill = Fill(number, at, maker, taker, lots, maker_ppm, ppm, notional, maker_fee, taker_fee)
+            note(fill)
+            if is_immediate:
+                group.append(fill)
+            else:
+                backlog.add(fill, maker, taker, note)
+            level.size -= lots
+            maker.remaining = left - lots
+            if not level.is_touched:
+                level.is_touched = True
+                state.touched_levels.append(level)
+            if lots == left:
+                newer = level.head = maker.newer
+                if newer is None:
+                    level.tail = None
+                    opposite.drop_level(level)
+                else:
+                    newer.older = None
+                maker.newer = None
+                retire(state, maker, FILLED)
+                maker = newer
     if group:
         state.effects.extend(backlog.add_together(group))
-    _settle_up(taker, taker.remaining - remaining, base_per_lot, volume, taker_fees)
-    taker.remaining = remaining
-    trader.fees.funds += fees
-    state.epoch_volume += volume
+    if volume:
+        _settle_up(taker, taker.remaining - remaining, base_per_lot, volume, taker_fees)
+        taker.remaining = remaining
+        trader.fees.funds += maker_fees + taker_fees
+        state.epoch_volume += volume
 
 
 def _touch_all(state: State, taker: Trader, maker: Trader, is_buy: bool) -> None:
     """What a match changes: the buyer's balances, the seller's, the fees'."""
     buyer, seller = (taker, maker) if is_buy else (maker, taker)
     for balance in (buyer.quote, buyer.base, seller.quote, seller.base, taker.fees):
-        state.ledger.touch(balance)
+        if not balance.is_touched:
+            balance.is_touched = True
+            state.touched_balances.append(balance)
 
 
 def _settle_up(taker: Ticket, lots: int, base_per_lot: int, volume: int, fees: int) -> None:
     """The taker's side of all its matches: the hold of these lots ends, and what they cost or bring is pending."""
     quote, base, atoms = taker.trader.quote, taker.trader.base, lots * base_per_lot
-    if taker.is_buy:
-        quote.held -= taker.hold_per_lot * lots
-        quote.funds -= volume + fees
+    if taker.lane.is_buy:
         quote.owed += volume + fees
+        quote.taken += volume + fees - taker.hold_per_lot * lots
         base.funds += atoms
     else:
-        base.held -= atoms
-        base.funds -= atoms
         base.owed += atoms
         quote.funds += volume - fees
 
@@ -169,7 +184,7 @@ def is_fillable(lane: Lane, taker: Ticket, room: Room) -> bool:
 
 def trade_with_pool(state: State, lane: Lane, taker: Ticket) -> None:
     """Whole or not at all, at the price that the pair is held to."""
-    market, lots, ppm = lane.book.market, taker.remaining, taker.fees.taker_ppm
+    market, lots, ppm = lane.market, taker.remaining, taker.moment.taker_ppm
     order = taker.order
     pool = state.pools[market.market]
     limit = market.notional(order.price_ticks, order.size_lots)

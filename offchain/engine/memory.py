@@ -20,21 +20,22 @@ class Memory:
         self.known: dict[bytes, Ticket | OrderRejected] = {}
         self.limit = limit
 
-    def remember(self, ticket: Ticket) -> None:
+    def remember(self, ticket: Ticket, client_order_id: str) -> None:
         """An order that was accepted; a rejection of the same order is forgotten."""
-        account, key = ticket.trader.account, ticket.row[9]
-        if account.rejected:
-            account.rejected.pop(key, None)
-        if ticket.client_order_id:
-            account.client_ids[ticket.client_order_id] = key
+        account, key = ticket.trader.account, ticket.key
+        account.rejected.pop(key, None)
+        if client_order_id:
+            account.client_ids[client_order_id] = key
+            account.names[key] = client_order_id
         self.known[key] = ticket
 
     def forget_oldest(self, account: Account) -> None:
         """Of its closed orders."""
-        forgotten = account.closed.popleft()
-        del self.known[forgotten.row[9]]
-        if forgotten.client_order_id:
-            del account.client_ids[forgotten.client_order_id]
+        key = account.closed.popleft().key
+        del self.known[key]
+        name = account.names.pop(key, "")
+        if name:
+            del account.client_ids[name]
 
     def remember_rejected(self, account: Account, rejected: OrderRejected) -> None:
         """Keeps a first result; an order that is known already keeps the one it has."""

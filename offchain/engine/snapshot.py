@@ -27,12 +27,13 @@ from offchain.domain.event import (
 )
 from offchain.domain.limits import SEQUENCE_MAX
 from offchain.domain.market import Market, MarketState
-from offchain.domain.order import Order, OrderStatus, Side, make_nonce, pack_terms, to_row, unpack_terms
+from offchain.domain.order import Order, OrderStatus, make_nonce, pack_terms, unpack_terms
 from offchain.domain.units import Address, Ticks, fee_up, from_hex
+from offchain.engine.admission import open_lane
 from offchain.engine.approvals import Spent
 from offchain.engine.book import Book
 from offchain.engine.fills import Backlog, Batch, Fill, FillState
-from offchain.engine.orders import Account, Fees, Ticket
+from offchain.engine.orders import Account, Moment, Ticket
 from offchain.engine.pools import Pool
 from offchain.engine.state import State
 from offchain.engine.trading import rest
@@ -176,7 +177,7 @@ def _read(
     for nonce, account, owner_nonce, owner_deadline in spent:
         state.approvals.spend(nonce, Spent(account, int(owner_nonce), owner_deadline))
     _read_later(state, later)
-    state.restrict_books()
+    state.restrict_lanes()
     state.deadline = state.next_deadline()
     return state
 
@@ -266,7 +267,7 @@ def _requested_row(requested: MarketRequested) -> Row:
 def _scalars(state: State) -> Row:
     gate, backlog = state.gate, state.backlog
     return (
-        (state.sequence, state.at, state.fees.maker_ppm, state.fees.taker_ppm),
+        (state.sequence, state.at, state.moment.maker_ppm, state.moment.taker_ppm),
         (state.epoch, state.epoch_first, str(state.epoch_volume), state.epoch_count),
         (state.event_sequence, state.block_number, state.block_time),
         (gate.operator, gate.operator_reason, gate.is_diverged, gate.oldest_at, gate.state, gate.reason),
@@ -279,7 +280,7 @@ def _read_scalars(state: State, row: Row) -> None:
     commands, epoch, chain, gate, numbers, state.backlog.deadline = row
     state.sequence, at, *fees = commands
     state.pass_time(at)
-    state.fees = Fees(*fees)
+    state.set_fees(*fees)
     state.epoch, state.epoch_first, volume, state.epoch_count = epoch
     state.epoch_volume = int(volume)
     state.event_sequence, state.block_number, state.block_time = chain
@@ -348,7 +349,7 @@ def _read_account(state: State, row: Row) -> None:
         ticket = _read_accepted(state, fields)
         ticket.remaining -= filled
         ticket.reason = CloseReason(reason)
-        state.memory.remember(ticket)
+        state.memory.remember(ticket, _name(fields))
         account.closed.append(ticket)
     for digest, market, client_order_id, why in rejected:
         event = OrderRejected(
@@ -364,31 +365,34 @@ def _read_account(state: State, row: Row) -> None:
 def _read_balance(state: State, row: Row) -> None:
     address, token, *amounts = row
     balance = state.ledger.of(address, token)
-    balance.settled, pending, balance.owed, balance.held, balance.leaving, balance.requested = map(int, amounts)
-    balance.funds = balance.settled + pending - balance.leaving
+    balance.settled, pending, balance.owed, held, balance.leaving, balance.requested = map(int, amounts)
+    balance.taken = held + balance.owed
+    balance.funds = balance.settled + pending + balance.owed - balance.leaving
     state.ledger.touch(balance)
 
 
 def _accepted_row(ticket: Ticket) -> Row:
     """What was announced when it was accepted."""
-    _, terms, price, size, _, _, nonce, expiry, _, digest = ticket.row
-    head = digest, ticket.sequence, ticket.at, ticket.account.address, *unpack_terms(terms)
-    fees = ticket.fees
-    return *head, price, size, nonce, expiry, ticket.client_order_id, fees.maker_ppm, fees.taker_ppm
+    moment = ticket.moment
+    head = ticket.key, ticket.sequence, moment.at, ticket.account.address, *unpack_terms(ticket.lane.terms)
+    prices = ticket.price, ticket.size, ticket.nonce, ticket.expiry
+    return *head, *prices, ticket.client_order_id, moment.maker_ppm, moment.taker_ppm
 
 
-def _read_accepted(state: State, fields: Row, frame: bytes = b"", signature: bytes = b"") -> Ticket:
+def _name(accepted: Row) -> str:
+    """The client order id in such a row."""
+    return str(accepted[-3])
+
+
+def _read_accepted(state: State, fields: Row) -> Ticket:
     """Open, and nowhere yet. Of a closed order nothing is kept that it was not announced with."""
-    digest, sequence, at, address, *terms, price, size, nonce, expiry, client_order_id, maker, taker = fields
-    account = state.account(address)
+    digest, sequence, at, address, *terms, price, size, nonce, expiry, _, maker, taker = fields
     ticket = Ticket()
-    ticket.trader = state.trader(state.books[terms[1]], account)
-    ticket.row = (account.key, pack_terms(*terms), price, size, 0, 0, nonce, expiry, signature, digest)
-    if frame:
-        ticket.row = to_row(Order.from_frame(frame), signature, digest)
-    ticket.balance = ticket.trader.base if terms[2] == Side.SELL else ticket.trader.quote
-    ticket.nonce, ticket.sequence, ticket.at = nonce, sequence, at
-    ticket.client_order_id, ticket.fees = client_order_id, Fees(maker, taker)
+    ticket.trader = state.trader(state.books[terms[1]], state.account(address))
+    ticket.lane = open_lane(state, pack_terms(*terms))
+    ticket.key, ticket.sequence, ticket.moment = digest, sequence, Moment(at, maker, taker)
+    ticket.price, ticket.size, ticket.nonce, ticket.expiry = price, size, nonce, expiry
+    ticket.signature, ticket.max_fee_ppm = b"", 0
     ticket.hold_per_lot, ticket.remaining, ticket.reason, ticket.is_fresh = 0, size, None, False
     ticket.level = None
     return ticket
@@ -432,11 +436,12 @@ def _ticket_row(ticket: Ticket) -> Row:
 
 def _read_ticket(state: State, row: Row) -> Ticket:
     frame, signature, accepted, per_lot, remaining, status, *fresh = row
-    ticket = _read_accepted(state, accepted, frame, signature)
+    ticket = _read_accepted(state, accepted)
+    ticket.signature, ticket.max_fee_ppm = signature, Order.from_frame(frame).max_fee_ppm
     ticket.hold_per_lot, ticket.remaining, ticket.is_fresh = int(per_lot), remaining, bool(fresh)
     ticket.reason = _CLOSED_AS[OrderStatus(status)]
     if ticket.reason is None:
-        state.memory.remember(ticket)
+        state.memory.remember(ticket, _name(accepted))
         rest(state, state.books[ticket.market].ladder(ticket.side), ticket)
     return ticket
 

@@ -27,12 +27,12 @@ from offchain.domain.limits import SEQUENCE_AHEAD_MILLIS_MAX
 from offchain.domain.market import MarketState
 from offchain.domain.units import Address
 from offchain.engine.approvals import Approvals
-from offchain.engine.book import Book, Lane, level_changes
+from offchain.engine.book import Book, level_changes
 from offchain.engine.fills import NEVER, Backlog, Fill
 from offchain.engine.gate import Gate
 from offchain.engine.ledger import Balance, Ledger
 from offchain.engine.memory import Memory
-from offchain.engine.orders import Account, Fees, PriceLevel, Ticket, Trader
+from offchain.engine.orders import Account, Lane, Moment, PriceLevel, Ticket, Trader
 from offchain.engine.pools import Pool
 from offchain.engine.timers import Timers
 
@@ -62,12 +62,12 @@ class State:
         "event_sequence",
         "expiries",
         "expiring",
-        "fees",
         "gate",
         "lanes",
         "ledger",
         "loss",
         "memory",
+        "moment",
         "newest_sequence",
         "operators",
         "owners",
@@ -91,7 +91,8 @@ class State:
         self.venue: OpenVenue | None = None
         self.separator = b""
         """EIP-712 domain separator of Settlement."""
-        self.fees = Fees(0, 0)
+        self.moment = Moment(0, 0, 0)
+        """Now, and the fees of orders that are accepted now."""
         self.accounts: dict[Address, Account] = {}
         """Accounts that a chain log has named; nobody else can make the state grow."""
         self.owners: dict[bytes, Account] = {}
@@ -143,8 +144,14 @@ class State:
         return self.venue.quote_token
 
     def pass_time(self, at: int) -> None:
-        self.at = at
-        self.newest_sequence = at + SEQUENCE_AHEAD_MILLIS_MAX
+        if at != self.at:
+            self.at = at
+            self.newest_sequence = at + SEQUENCE_AHEAD_MILLIS_MAX
+            self.set_fees(self.moment.maker_ppm, self.moment.taker_ppm)
+
+    def set_fees(self, maker_ppm: int, taker_ppm: int) -> None:
+        """For orders that are accepted from now on."""
+        self.moment = Moment(self.at, maker_ppm, taker_ppm)
 
     def account(self, address: Address) -> Account:
         """The account, opened if the chain has not named it before."""
@@ -172,7 +179,7 @@ class State:
     # --- expiry of resting orders ---
 
     def expire_at(self, ticket: Ticket) -> None:
-        deadline = ticket.row[7] * 1000
+        deadline = ticket.expiry * 1000
         self.expiries.set(ticket.sequence, deadline)
         self.expiring[ticket.sequence] = ticket
         if deadline < self.deadline:
@@ -201,10 +208,10 @@ class State:
     def refresh_gate(self) -> None:
         if self.gate.is_stale and self.gate.refresh():
             self.effects.append(VenueStateChanged(state=self.gate.state, reason=self.gate.reason))
-            self.restrict_books()
+            self.restrict_lanes()
 
     def watch_backlog(self) -> None:
-        """Fills came or were decided: the gate, and the next deadline."""
+        """Something happened: the gate, and the next deadline."""
         backlog, gate = self.backlog, self.gate
         oldest_at, estimate = backlog.oldest_at, backlog.estimate
         if oldest_at != gate.oldest_at or estimate != gate.estimate:
@@ -212,11 +219,20 @@ class State:
         self.refresh_gate()
         self.deadline = self.next_deadline()
 
-    def restrict_books(self) -> None:
-        """Market or venue changed their state."""
+    def watch_growing_backlog(self) -> None:
+        """The same where only fills came: nearly always there is nothing to do."""
+        backlog, gate = self.backlog, self.gate
+        if gate.oldest_at == NEVER or backlog.estimate > gate.estimate_max:
+            self.watch_backlog()
+        elif backlog.deadline < self.deadline:
+            self.deadline = backlog.deadline
+
+    def restrict_lanes(self) -> None:
+        """Market or venue changed their state, or there is a new lane."""
         is_active = self.gate.state is VenueState.ACTIVE
-        for book in self.books.values():
-            book.is_restricted = not (is_active and book.state is MarketState.ACTIVE)
+        for lane in self.lanes.values():
+            is_open = is_active and self.books[lane.market.market].state is MarketState.ACTIVE
+            lane.is_restricted = not is_open
 
     def take_events(self) -> tuple[AnyEvent, ...]:
         """Everything since the last call: what happened, then levels and balances as they are now."""
@@ -235,7 +251,7 @@ class State:
         """An account is cancel-only while one of its balances is not covered; told once, as it is in the end."""
         were: dict[Address, bool] = {}
         for balance in self.ledger.touched:
-            is_uncovered = balance.funds < balance.held
+            is_uncovered = balance.funds < balance.taken
             if is_uncovered == balance.is_uncovered:
                 continue
             balance.is_uncovered = is_uncovered

@@ -5,7 +5,9 @@ An order is a row of its signed frame (`domain.order`), its account the 20 bytes
 string: what happened is noted in `state.effects`.
 """
 
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from offchain.domain.command import NO_SIGNATURE, CancelAll
 from offchain.domain.event import CloseReason, OrderRejected, RejectReason
@@ -13,14 +15,13 @@ from offchain.domain.limits import OPEN_ORDERS_PER_ACCOUNT_MAX, SEQUENCE_MAX
 from offchain.domain.order import OrderRow, OrderStatus, from_row
 from offchain.domain.units import PPM, Digest
 from offchain.engine.admission import EXPIRY_MAX, open_lane, refusal
-from offchain.engine.book import Lane
-from offchain.engine.closing import close
-from offchain.engine.matching import cross, trade_with_pool
-from offchain.engine.orders import Ladder, Ticket
+from offchain.engine.closing import close, kill_slot
+from offchain.engine.matching import UP, cross, trade_with_pool
+from offchain.engine.orders import Account, Ladder, Lane, Ticket
 from offchain.engine.state import State
 
 
-class Outcome(NamedTuple):
+class Outcome(msgspec.Struct, frozen=True):
     """What one order or cancel came to: `filled_lots` in `fills` matches, which are the venue's last ones by then."""
 
     status: OrderStatus
@@ -30,45 +31,48 @@ class Outcome(NamedTuple):
 
 
 EXPIRY_MILLIS_MAX: Final = EXPIRY_MAX * 1000
+OPEN, CLOSED, REMOVED = OrderStatus.OPEN, OrderStatus.CLOSED, OrderStatus.CANCELED
+REPLACED, FILLED, CANCELED = CloseReason.REPLACED, CloseReason.FILLED, CloseReason.CANCELED
+IMMEDIATE_REMAINDER = CloseReason.IMMEDIATE_REMAINDER
+"""Under names of this module: an enumeration looks its members up by a function."""
 RESTS = Outcome(OrderStatus.OPEN, None, 0, 0)
-CANCELED = Outcome(OrderStatus.CANCELED, CloseReason.CANCELED, 0, 0)
+NOTHING_FILLED = Outcome(OrderStatus.CANCELED, CloseReason.CANCELED, 0, 0)
 
 
-def place(state: State, row: OrderRow, client_order_id: str) -> Outcome:
+def place(state: State, row: OrderRow, client_order_id: str, sequence: int) -> Outcome:
     """An order that its account signed: accepted or rejected, then what came of it.
 
     One look at what nearly every order passes decides that it may enter; `admission.refusal` is asked if it does not,
     and says why not, or that it may. All in one function, because a call costs as much as ten of its lines.
     """
-    key, terms, price, size, trigger, max_fee, nonce, expiry, _, digest = row
+    owner, terms, price, size, trigger, max_fee, nonce, expiry, signature, key = row
     try:
         lane = state.lanes[terms]
-        trader = lane.traders[key]
+        trader = lane.traders[owner]
     except KeyError:
-        return _place_first(state, row, client_order_id)
-    account, fees, slot, is_buy = trader.account, state.fees, nonce >> 48, lane.is_buy
+        return _place_first(state, row, client_order_id, sequence)
+    account, moment, slot = trader.account, state.moment, nonce >> 48
     reached = account.nonces.slots.get(slot, 0)
     replaced = account.open.get(reached) if reached else None
-    if is_buy:
-        balance, notional = trader.quote, price * lane.quote_atoms_per_tick_lot
-        hold_per_lot, is_crossing = notional - (-notional * fees.hold_ppm // PPM), price >= lane.opposite.best
+    if lane.is_buy:
+        balance, is_crossing = trader.quote, price >= lane.opposite.best
+        hold_per_lot = (price * lane.quote_atoms_per_tick_lot * moment.hold_factor + UP) // PPM
     else:
         balance, hold_per_lot, is_crossing = trader.base, lane.base_atoms_per_lot, price <= lane.opposite.best
-    held = balance.held + hold_per_lot * size
+    taken = balance.taken + hold_per_lot * size
     if replaced is not None and replaced.balance is balance:
-        held -= replaced.hold_per_lot * replaced.remaining
+        taken -= replaced.hold_per_lot * replaced.remaining
     if (
-        held > balance.funds
+        taken > balance.funds
         or nonce <= reached
         or not account.nonces.lowest <= nonce & SEQUENCE_MAX <= state.newest_sequence
         or not 0 < price * size <= lane.area_max
-        or size > lane.size_max
-        or max_fee < fees.cap
-        or lane.book.is_restricted
-        or (slot == 0) is not lane.is_immediate
-        or (not state.at < expiry * 1000 <= EXPIRY_MILLIS_MAX if expiry else lane.needs_expiry)
+        or max_fee < moment.cap
+        or (not slot) is not lane.is_immediate
+        or (not moment.at < expiry * 1000 <= EXPIRY_MILLIS_MAX if expiry else lane.needs_expiry)
         or len(account.open) >= OPEN_ORDERS_PER_ACCOUNT_MAX
         or (is_crossing and lane.is_post_only)
+        or lane.is_restricted
         or account.uncovered
         or trigger
         or client_order_id
@@ -78,54 +82,55 @@ def place(state: State, row: OrderRow, client_order_id: str) -> Outcome:
         if reason is not None:
             return reject(state, row, client_order_id, reason)
     if replaced is not None:
-        close(state, replaced, CloseReason.REPLACED)
+        close(state, replaced, REPLACED)
     account.nonces.slots[slot] = nonce
     ticket = Ticket()
-    ticket.row = row
+    ticket.lane = lane
     ticket.trader = trader
-    ticket.balance = balance
+    ticket.moment = moment
+    ticket.sequence = sequence
+    ticket.key = key
+    ticket.signature = signature
+    ticket.price = price
+    ticket.size = ticket.remaining = size
+    ticket.max_fee_ppm = max_fee
     ticket.nonce = nonce
-    ticket.sequence = state.sequence
-    ticket.at = state.at
-    ticket.client_order_id = client_order_id
-    ticket.fees = fees
+    ticket.expiry = expiry
     ticket.hold_per_lot = hold_per_lot
-    ticket.remaining = size
     ticket.reason = None
-    ticket.is_fresh = state.backlog.tells_fresh_slots and slot not in account.settled_slots
-    state.memory.known[digest] = ticket
+    # A slot that was never used has settled nothing.
+    ticket.is_fresh = state.backlog.tells_fresh_slots and (not reached or slot not in account.settled_slots)
     if client_order_id or account.rejected:
-        state.memory.remember(ticket)
+        state.memory.remember(ticket, client_order_id)
+    else:
+        state.memory.known[key] = ticket
     state.effects.append(ticket)
-    balance.held = held
+    balance.taken = taken
     if not balance.is_touched:
         balance.is_touched = True
         state.touched_balances.append(balance)
     if is_crossing or lane.is_immediate:
         return _trade(state, lane, ticket)
-    account.open[nonce] = ticket
-    if expiry:
-        state.expire_at(ticket)
-    lane.own.append(ticket)
+    rest(state, lane.own, ticket)
     return RESTS
 
 
-def _place_first(state: State, row: OrderRow, client_order_id: str) -> Outcome:
+def _place_first(state: State, row: OrderRow, client_order_id: str, sequence: int) -> Outcome:
     """The first order of an account in a market, or the first with these terms."""
     order = from_row(row)
     reason = refusal(state, order, client_order_id)
     if reason is not None:
         return reject(state, row, client_order_id, reason)
-    lane = open_lane(state, row[1])
-    state.trader(lane.book, state.accounts[order.account])
-    return place(state, row, client_order_id)
+    open_lane(state, row[1])
+    state.trader(state.books[order.market], state.accounts[order.account])
+    return place(state, row, client_order_id, sequence)
 
 
 def reject(state: State, row: OrderRow, client_order_id: str, reason: RejectReason) -> Outcome:
     """Notes why; the first result of an order of a known account is remembered."""
     order = from_row(row)
     rejected = OrderRejected(
-        digest=Digest("0x" + row[9].hex()),
+        digest=Digest("0x" + row[-1].hex()),
         account=order.account,
         market=order.market,
         client_order_id=client_order_id,
@@ -141,48 +146,74 @@ def reject(state: State, row: OrderRow, client_order_id: str, reason: RejectReas
 
 def _trade(state: State, lane: Lane, ticket: Ticket) -> Outcome:
     """Matches what can be matched; what is left leaves if it may not rest, or would still cross the book."""
-    backlog, opposite, price = state.backlog, lane.opposite, ticket.row[2]
+    backlog, opposite, price, size = state.backlog, lane.opposite, ticket.price, ticket.size
     first, ticket.level = backlog.last_fill, None
     if lane.needs_pool:
         trade_with_pool(state, lane, ticket)
     else:
         cross(state, lane, ticket)
+    filled, fills = size - ticket.remaining, backlog.last_fill - first
     if not ticket.remaining:
-        close(state, ticket, CloseReason.FILLED)
+        close(state, ticket, FILLED)
+        outcome = Outcome(CLOSED, FILLED, filled, fills)
     elif lane.is_immediate or (price >= opposite.best if lane.is_buy else price <= opposite.best):
-        close(state, ticket, CloseReason.IMMEDIATE_REMAINDER)
+        close(state, ticket, IMMEDIATE_REMAINDER)
+        outcome = Outcome(REMOVED, IMMEDIATE_REMAINDER, filled, fills)
     else:
         rest(state, lane.own, ticket)
-    if backlog.last_fill > first:
-        state.watch_backlog()
-    return Outcome(ticket.status, ticket.reason, ticket.filled, backlog.last_fill - first)
+        outcome = Outcome(OPEN, None, filled, fills)
+    if fills:
+        state.watch_growing_backlog()
+    return outcome
 
 
 def rest(state: State, ladder: Ladder, ticket: Ticket) -> None:
-    ladder.append(ticket)
+    """Puts an order behind those at its price."""
+    price = ticket.price
+    level = ladder.levels.get(price)
+    if level is None:
+        level = ladder.open_level(price)
+        level.head = ticket
+        ticket.older = None
+    else:
+        tail = ticket.older = level.tail
+        assert tail is not None
+        tail.newer = ticket
+    level.tail = ticket
+    level.size += ticket.remaining
+    ticket.level = level
+    ticket.newer = None
+    if not level.is_touched:
+        level.is_touched = True
+        state.touched_levels.append(level)
     ticket.trader.account.open[ticket.nonce] = ticket
-    if ticket.row[7]:
+    if ticket.expiry:
         state.expire_at(ticket)
 
 
-def cancel(state: State, key: bytes, nonce: int) -> Outcome:
+def cancel(state: State, owner: bytes, nonce: int) -> Outcome:
     """Closes the slot's order if the nonce reaches it, and kills the slot up to the nonce."""
-    account = state.owners.get(key)
+    account = state.owners.get(owner)
     if account is None:
         return _refuse(state, RejectReason.ORDER_NOT_OPEN)
     ticket = account.open.get(nonce)
     if ticket is None:
-        ticket = account.find(nonce >> 48)
-        is_reached = ticket is not None and ticket.nonce <= nonce
-        if not is_reached and account.nonces.is_dead(nonce):
-            return _refuse(state, RejectReason.ORDER_NOT_OPEN)
-        if nonce & SEQUENCE_MAX > state.newest_sequence:
-            return _refuse(state, RejectReason.NONCE_TOO_FAR_AHEAD)
-        account.nonces.kill(nonce)
-        if ticket is None or not is_reached:
-            return CANCELED
-    close(state, ticket, CloseReason.CANCELED)
-    return Outcome(OrderStatus.CANCELED, CloseReason.CANCELED, ticket.filled, 0) if ticket.filled else CANCELED
+        return _cancel_slot(state, account, nonce)
+    close(state, ticket, CANCELED)
+    filled = ticket.size - ticket.remaining
+    return Outcome(REMOVED, CANCELED, filled, 0) if filled else NOTHING_FILLED
+
+
+def _cancel_slot(state: State, account: Account, nonce: int) -> Outcome:
+    """The nonce is not that of an open order."""
+    ticket = account.find(nonce >> 48)
+    is_reached = ticket is not None and ticket.nonce <= nonce
+    if not is_reached and account.nonces.is_dead(nonce):
+        return _refuse(state, RejectReason.ORDER_NOT_OPEN)
+    if nonce & SEQUENCE_MAX > state.newest_sequence:
+        return _refuse(state, RejectReason.NONCE_TOO_FAR_AHEAD)
+    kill_slot(state, account, nonce, CANCELED)
+    return NOTHING_FILLED if ticket is None or not is_reached else Outcome(REMOVED, CANCELED, ticket.filled, 0)
 
 
 def cancel_all(state: State, command: CancelAll) -> None:

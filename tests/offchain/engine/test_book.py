@@ -12,11 +12,11 @@ from offchain.domain.order import Kind, Order, Side, TimeInForce, make_nonce, to
 from offchain.domain.units import Address, Lots, Ticks
 from offchain.engine import matching
 from offchain.engine.admission import open_lane
-from offchain.engine.book import Book, Lane, level_changes
+from offchain.engine.book import Book, level_changes
 from offchain.engine.closing import close
 from offchain.engine.fills import Fill
 from offchain.engine.matching import Room, cross, is_fillable
-from offchain.engine.orders import Ticket
+from offchain.engine.orders import Lane, Ticket
 from offchain.engine.state import State
 from offchain.engine.trading import rest
 
@@ -41,14 +41,13 @@ class Scene:
         terms = (account, 0, 1, side, Kind.LIMIT, TimeInForce.GTC, 0, Ticks(price), Lots(size), Ticks(0), 10_000)
         order, state = Order(*terms, make_nonce(sequence, START), 0), self.state
         one = Ticket()
-        one.row = to_row(order, b"", sequence.to_bytes(32, "big"))
+        one.lane = open_lane(state, to_row(order, b"", b"")[1])
         one.trader = state.trader(self.book, state.accounts[account])
-        one.balance = one.trader.quote if side is BUY else one.trader.base
-        one.nonce, one.sequence, one.at = order.nonce, sequence, state.at
-        one.fees, one.client_order_id, one.is_fresh = state.fees, "", False
-        one.hold_per_lot = 10**6 if one.is_buy else self.book.market.base_atoms_per_lot
-        one.remaining, one.reason, one.level = size, None, None
-        one.balance.held += one.hold_per_lot * size
+        one.moment, one.sequence, one.key, one.signature = state.moment, sequence, sequence.to_bytes(32, "big"), b""
+        one.price, one.size, one.remaining, one.max_fee_ppm = price, size, size, 10_000
+        one.nonce, one.expiry, one.is_fresh, one.reason, one.level = order.nonce, 0, False, None, None
+        one.hold_per_lot = 10**6 if side is BUY else self.book.market.base_atoms_per_lot
+        one.balance.taken += one.hold_per_lot * size
         return one
 
     def add(self, one: Ticket) -> None:
@@ -58,7 +57,7 @@ class Scene:
         close(self.state, one, CloseReason.CANCELED)
 
     def lane(self, one: Ticket) -> Lane:
-        return open_lane(self.state, one.row[1])
+        return one.lane
 
     def cross(self, taker: Ticket) -> list[tuple[Ticket, int]]:
         """The makers it met, with the lots; 0 lots: left, being the taker's own."""
