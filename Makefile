@@ -4,7 +4,7 @@
 PYTHON := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format compile docs fuzz gas gas-update slither coverage mutate prove lock clean
+.PHONY: help setup demo test lint format compile docs fuzz bench bench-instructions gas gas-update slither coverage mutate prove lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -15,7 +15,7 @@ setup: ## make .venv and node_modules as locked (nothing to do when they are the
 demo: setup ## the whole journey on a local chain; STAY=1 leaves it running, FLOW=file plays a file of orders, SEED=n another flow
 	@$(PYTHON) -m demo $(if $(STAY),--stay) $(if $(FLOW),--flow '$(FLOW)') $(if $(SEED),--seed '$(SEED)') $(if $(ORDERS),--orders '$(ORDERS)') $(if $(FOLDER),--folder '$(FOLDER)')
 
-test: setup ## all tests; PARTS="forge ape-embedded ape-foundry python" runs some
+test: setup ## all tests; PARTS="forge invariants python pure" runs some
 	@$(PYTHON) toolchain/run_parts.py test $(PARTS)
 
 lint: setup ## all checks that run nothing; PARTS="mypy imports" runs some
@@ -33,6 +33,13 @@ compile: setup ## compile the contracts with forge and with ape
 fuzz: setup ## property tests with many more inputs; SEED=n repeats a run
 	@$(PYTHON) toolchain/run_parts.py fuzz $(PARTS)
 
+bench: setup ## compare speed with other engines and with the machine; PARTS="engines stages instructions growth load", WORKLOADS="mixed …|all", FLOW=file, SEED=n, ROUNDS=n
+	@toolchain/setup bench
+	@$(PYTHON) -m bench all $(if $(PARTS),--parts $(PARTS)) $(if $(WORKLOADS),--workloads $(WORKLOADS)) $(if $(FLOW),--flow '$(FLOW)') $(if $(SEED),--seed '$(SEED)') $(if $(ROUNDS),--rounds '$(ROUNDS)')
+
+bench-instructions: setup ## count the engine's instructions under valgrind, and compare with bench/instructions.json; UPDATE=1 writes it
+	@$(PYTHON) -m bench instructions $(if $(UPDATE),--update)
+
 gas: setup ## measure the gas of the Gas tests again, and compare it with tests/forge/gas.snapshot
 	@$(PYTHON) toolchain/run_parts.py test gas
 
@@ -46,10 +53,10 @@ slither: ## hold what slither finds in the contracts against docs/audit/slither.
 coverage: setup ## what the forge tests reach of the contracts: all lines, 95 of 100 branches, or red
 	@$(PYTHON) toolchain/check_coverage.py
 
-mutate: ## break Settlement and Vault and see that the forge tests notice; MINUTES=n for each (60), SEED=n another sample, TARGETS="…"
+mutate: ## break Settlement and Vault and see that the forge tests notice; SAMPLE=n of each (150), SEED=n another sample, MINUTES=n at most (60), TARGETS="…"
 	@toolchain/setup audit
 	@set -e; for target in $(or $(TARGETS),Settlement Vault); do \
-	  .build/audit/bin/python toolchain/mutate.py $$target $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)); done
+	  .build/audit/bin/python toolchain/mutate.py $$target $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)); done
 
 prove: ## prove what tests/halmos claims, for all inputs within the bounds stated there
 	@toolchain/setup audit

@@ -36,7 +36,8 @@ contract OrderbookCommitment is IOrderbookCommitment, TwoStepAdmin, EIP712 {
     /// @inheritdoc IOrderbookCommitment
     function commit(Header calldata header) external {
         Head memory head = _head;
-        if (msg.sender != head.committer) _checkRole(COMMITTER_ROLE);
+        // Zero stands for nobody there, not for a sender.
+        if (msg.sender != head.committer || msg.sender == address(0)) _checkRole(COMMITTER_ROLE);
         uint256[WORDS] memory words = _words(header, header.volume, header.count);
         (uint256 epoch, uint256 first, uint256 last) = (words[0], words[2], words[3]);
         unchecked {
@@ -78,14 +79,6 @@ contract OrderbookCommitment is IOrderbookCommitment, TwoStepAdmin, EIP712 {
     function _revokeRole(bytes32 role, address account) internal override returns (bool) {
         if (role == COMMITTER_ROLE && account == _head.committer) delete _head.committer;
         return super._revokeRole(role, account);
-    }
-
-    /// @dev keccak256(abi.encode(header)): its ten words are one after the other already.
-    function _hash(Header memory header) private pure returns (bytes32 hash) {
-        // solhint-disable-next-line no-inline-assembly
-        assembly ("memory-safe") {
-            hash := keccak256(header, 320)
-        }
     }
 
     /* VERIFICATION */

@@ -12,6 +12,7 @@ import {ISettlement} from "./interfaces/ISettlement.sol";
 import {IVault} from "./interfaces/IVault.sol";
 import {AgentTerms, Market, Order, SETTLEMENT_WINDOW} from "./interfaces/Types.sol";
 import {AgentHash} from "./libraries/AgentHash.sol";
+import {AgentWords} from "./libraries/AgentRows.sol";
 import {Domain} from "./libraries/Domain.sol";
 import {OrderHash} from "./libraries/OrderHash.sol";
 import {PauseRules} from "./libraries/PauseRules.sol";
@@ -218,12 +219,26 @@ abstract contract SettlementBase is ISettlement, IPausable, AccessControl {
         view
         returns (uint256 registration, uint256 notional, bool isEntitled)
     {
+        uint256 word;
+        (, word, isEntitled) = _agentWord(key, market);
+        (registration, notional) = (AgentWords.registration(word), AgentWords.notional(word));
+    }
+
+    /// @return location Of the agent's word in storage.
+    /// @return word See AgentWords.
+    /// @return isEntitled As `_agentTerms`.
+    function _agentWord(bytes32 key, uint32 market)
+        internal
+        view
+        returns (uint256 location, uint256 word, bool isEntitled)
+    {
         Agent storage agent = _agents[key];
-        uint256 expiry;
-        uint256 revokedFrom;
-        (expiry, revokedFrom, registration, isEntitled, notional) =
-        (agent.expiry, agent.revokedFrom, agent.registration, agent.hasMarkets, agent.notional);
-        isEntitled = (!isEntitled || _agentMarkets[key][uint32(registration)][market]) && !_isOver(expiry, revokedFrom);
+        assembly ("memory-safe") {
+            location := agent.slot
+            word := sload(location)
+        }
+        isEntitled = (!AgentWords.hasMarkets(word) || _agentMarkets[key][AgentWords.registration(word)][market])
+            && !_isOver(AgentWords.expiry(word), AgentWords.revokedFrom(word));
     }
 
     /* MARKETS */

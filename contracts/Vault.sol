@@ -3,9 +3,6 @@ pragma solidity 0.8.30;
 
 import {AccessControlUpgradeable} from "@openzeppelin/contracts-upgradeable/access/AccessControlUpgradeable.sol";
 import {UUPSUpgradeable} from "@openzeppelin/contracts-upgradeable/proxy/utils/UUPSUpgradeable.sol";
-import {
-    ReentrancyGuardTransientUpgradeable
-} from "@openzeppelin/contracts-upgradeable/utils/ReentrancyGuardTransientUpgradeable.sol";
 import {TimelockController} from "@openzeppelin/contracts/governance/TimelockController.sol";
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {IERC20Metadata} from "@openzeppelin/contracts/token/ERC20/extensions/IERC20Metadata.sol";
@@ -22,16 +19,20 @@ import {ISynthERC20} from "./interfaces/ISynthERC20.sol";
 import {IVault} from "./interfaces/IVault.sol";
 import {Authorization, EXIT_DELAY, MIN_UPGRADE_DELAY, Withdrawal} from "./interfaces/Types.sol";
 import {Change} from "./libraries/Changes.sol";
+import {Flow} from "./libraries/Flows.sol";
 import {PauseRules} from "./libraries/PauseRules.sol";
+import {Outflows} from "./libraries/Outflows.sol";
 import {Signatures} from "./libraries/Signatures.sol";
+import {Transfers} from "./libraries/Transfers.sol";
 import {UnitIndex} from "./libraries/UnitIndex.sol";
-import {VaultMessages} from "./libraries/VaultMessages.sol";
+import {VaultMessages, Words} from "./libraries/VaultMessages.sol";
+import {TransientLock} from "./TransientLock.sol";
 import {VaultBase} from "./VaultBase.sol";
 
 /// @title Custody; see IVault for assumptions and promises
 /// @dev Behind an ERC-1967 proxy; the books are in VaultBase. Order in every function: check, write, emit,
 /// transfer. Everything that moves money holds one transient re-entrancy guard.
-contract Vault is VaultBase, IPausable, UUPSUpgradeable, AccessControlUpgradeable, ReentrancyGuardTransientUpgradeable {
+contract Vault is VaultBase, IPausable, UUPSUpgradeable, AccessControlUpgradeable, TransientLock {
     using BitMaps for BitMaps.BitMap;
     using Checkpoints for Checkpoints.Trace208;
     using SafeCast for uint256;
@@ -44,6 +45,16 @@ contract Vault is VaultBase, IPausable, UUPSUpgradeable, AccessControlUpgradeabl
     bytes32 public constant GUARDIAN_ROLE = keccak256("GUARDIAN_ROLE");
 
     uint8 private constant CXPT_DECIMALS = 18;
+
+    /// @dev What the log `Withdrawn` says, in its order and in its words: it is logged as it stands here.
+    struct Paid {
+        uint256 amount;
+        uint256 balance;
+        uint256 destination;
+        uint256 asCxpt;
+        uint256 approval;
+        uint256 requestRemaining;
+    }
 
     /* CONSTRUCTION */
 
@@ -135,7 +146,7 @@ contract Vault is VaultBase, IPausable, UUPSUpgradeable, AccessControlUpgradeabl
     /// @inheritdoc IVault
     function depositSynth(address token, uint256 atoms) external nonReentrant {
         _requireSynth(token);
-        _bring(msg.sender, msg.sender, token, atoms, atoms);
+        _bring(msg.sender, msg.sender, token, false, atoms, atoms);
     }
 
     function _deposit(address payer, address account, uint256 atoms) private {
@@ -143,16 +154,20 @@ contract Vault is VaultBase, IPausable, UUPSUpgradeable, AccessControlUpgradeabl
         // Together, so that the word is read once.
         (address token, uint256 atIndex, uint256 until) = ($.quoteToken, $.index, $.pausedUntil);
         PauseRules.requireRunning(until);
-        _bring(payer, account, token, atoms, UnitIndex.toUnitsDown(atoms, atIndex));
+        _bring(payer, account, token, true, atoms, UnitIndex.toUnitsDown(atoms, atIndex));
     }
 
     /// @param atoms What is moved.
     /// @param amount What it is worth in the account: units or atoms.
-    function _bring(address payer, address account, address token, uint256 atoms, uint256 amount) private {
+    function _bring(address payer, address account, address token, bool isQuote, uint256 atoms, uint256 amount)
+        private
+    {
         if (amount == 0) revert ZeroAmount();
 
         uint256 balance = _credit(account, token, amount);
-        emit Deposited(_count(token, amount, 0, 1), account, token, amount, balance);
+        Flow flow = _countIn(_storage().flow.withEvents(1), token, isQuote, amount);
+        _storage().flow = flow;
+        emit Deposited(uint64(flow.sequence()), account, token, amount, balance);
 
         IERC20(token).safeTransferFrom(payer, address(this), atoms);
     }
@@ -164,24 +179,25 @@ contract Vault is VaultBase, IPausable, UUPSUpgradeable, AccessControlUpgradeabl
         if (amount == 0) revert ZeroAmount();
         if (destination == address(0)) revert ZeroAddress();
         _requireKnown(token);
-        Entry storage entry = _storage().entries[token][msg.sender];
+        Entry storage entry = _entryOf(_storage(), token, msg.sender);
         if (entry.word.maturesAt() != 0) revert RequestPending();
 
         uint32 maturesAt = uint32(block.timestamp + EXIT_DELAY);
         entry.word = entry.word.withMaturesAt(maturesAt);
-        Demand storage demand = _storage().demands[token][msg.sender];
-        demand.amount = amount;
-        if (destination != msg.sender) (demand.isElsewhere, demand.destination) = (true, destination);
+        Demand storage demand = _demandOf(_storage(), token, msg.sender);
+        bool isElsewhere = destination != msg.sender;
+        demand.word = isElsewhere ? 1 << 128 | uint256(amount) : amount;
+        if (isElsewhere) demand.destination = destination;
 
         emit WithdrawalRequested(_nextSequence(), msg.sender, token, amount, destination, maturesAt);
     }
 
     /// @inheritdoc IVault
     function cancelWithdrawalRequest(address token) external nonReentrant {
-        Entry storage entry = _storage().entries[token][msg.sender];
+        Entry storage entry = _entryOf(_storage(), token, msg.sender);
         if (entry.word.maturesAt() == 0) revert NoRequest();
         entry.word = entry.word.withMaturesAt(0);
-        _erase(_storage().demands[token][msg.sender]);
+        _erase(_demandOf(_storage(), token, msg.sender));
 
         emit WithdrawalRequestCancelled(_nextSequence(), msg.sender, token);
     }
@@ -193,16 +209,17 @@ contract Vault is VaultBase, IPausable, UUPSUpgradeable, AccessControlUpgradeabl
 
     /// @inheritdoc IVault
     function completeWithdrawal(address account, address token) external nonReentrant {
-        uint256 amount = Math.min(_storage().demands[token][account].amount, balanceOf(account, token));
+        uint256 amount = Math.min(_requestedOf(token, account), balanceOf(account, token));
         _payRequested(account, token, amount, false);
     }
 
     function _payRequested(address account, address token, uint256 amount, bool asCxpt) private {
-        Withdrawal memory paid;
-        (paid.account, paid.token, paid.amount, paid.asCxpt) = (account, token, amount, asCxpt);
-        paid.destination = _destinationOf(account, token);
-        (uint256 balance, uint256 requested) = _drawOnRequest(account, token, amount);
-        _pay(paid, 0, balance, requested);
+        VaultStorage storage $ = _storage();
+        // Together, so that the word is read once.
+        (bool isQuote, uint256 atIndex) = (token == $.quoteToken, $.index);
+        (uint256 balance, uint256 requested, uint256 destination) = _drawOnRequest($, account, token, amount);
+        Paid memory paid = Paid(amount, balance, destination, asCxpt ? 1 : 0, 0, requested);
+        _pay($, $.flow, account, token, isQuote, atIndex, paid);
     }
 
     /// @inheritdoc IVault
@@ -211,21 +228,38 @@ contract Vault is VaultBase, IPausable, UUPSUpgradeable, AccessControlUpgradeabl
         bytes calldata ownerSignature,
         Authorization calldata authorization
     ) external nonReentrant {
-        _requireKnown(withdrawal.token);
-        if (withdrawal.destination == address(0)) revert ZeroAddress();
-        if (withdrawal.asCxpt && withdrawal.token != _storage().quoteToken) revert NotConvertible(withdrawal.token);
-        _useOwnerConsent(withdrawal, ownerSignature);
-        _useApproval(
-            withdrawal.account,
-            withdrawal.token,
-            withdrawal.amount,
-            VaultMessages.withdrawalPurpose(withdrawal.destination, withdrawal.asCxpt),
-            authorization
-        );
-        (uint256 balance, uint256 requested) = _debitFree(withdrawal.account, withdrawal.token, withdrawal.amount);
-        _useOutflow(withdrawal.token, withdrawal.amount);
+        Words calldata words = VaultMessages.wordsOf(withdrawal);
+        VaultStorage storage $ = _storage();
+        address token = address(uint160(words.token));
+        // Together, so that the word is read once.
+        (bool isQuote, uint256 atIndex) = (token == $.quoteToken, $.index);
+        if (!isQuote) {
+            _requireSynth(token);
+            if (words.asCxpt != 0) revert NotConvertible(token);
+        }
+        if (words.destination == 0) revert ZeroAddress();
+        uint256 perHour = _useConsent($, words, ownerSignature, authorization);
 
-        _pay(withdrawal, authorization.nonce, balance, requested);
+        _payApproved($, words, authorization.nonce, isQuote, atIndex, perHour);
+    }
+
+    /// @param perHour The settlement token's outflow cap.
+    function _payApproved(
+        VaultStorage storage $,
+        Words calldata words,
+        uint256 approval,
+        bool isQuote,
+        uint256 atIndex,
+        uint256 perHour
+    ) private {
+        (address account, address token) = (address(uint160(words.account)), address(uint160(words.token)));
+        uint256 amount = words.amount;
+        (uint256 balance, uint256 requested) = _debitFree($, account, token, amount);
+        Paid memory paid = Paid(amount, balance, words.destination, words.asCxpt, approval, requested);
+        Flow flow = $.flow;
+        if (!isQuote) _useOutflow(token, amount);
+        else if (perHour != 0) flow = flow.withDrainedAt(Outflows.take(token, perHour, flow.drainedAt(), amount));
+        _pay($, flow, account, token, isQuote, atIndex, paid);
     }
 
     /// @inheritdoc IVault
@@ -234,36 +268,37 @@ contract Vault is VaultBase, IPausable, UUPSUpgradeable, AccessControlUpgradeabl
         _setOutflowCap(token, perHour);
     }
 
-    /// @dev The last step of every withdrawal, after the debit. Of `paid` it reads what, whose and where to only.
-    /// @param balance What the account has now.
-    /// @param requested What is left of its request.
-    function _pay(Withdrawal memory paid, uint256 approval, uint256 balance, uint256 requested) private {
-        if (paid.destination == address(this)) revert InternalDestination();
-        VaultStorage storage $ = _storage();
-        uint256 wentOut;
-        if (paid.asCxpt) {
-            _credit($.treasuryAccount, paid.token, paid.amount);
+    /// @dev The last step of every withdrawal, after the debit.
+    function _pay(
+        VaultStorage storage $,
+        Flow flow,
+        address account,
+        address token,
+        bool isQuote,
+        uint256 atIndex,
+        Paid memory paid
+    ) private {
+        (uint256 amount, uint256 destination, uint256 asCxpt) = (paid.amount, paid.destination, paid.asCxpt);
+        if (destination == uint160(address(this))) revert InternalDestination();
+        if (asCxpt != 0) {
+            _credit($.treasuryAccount, token, amount);
             // The treasury may be who withdraws.
-            balance = balanceOf(paid.account, paid.token);
+            paid.balance = balanceOf(account, token);
+        } else if (isQuote) {
+            flow = flow.withWithdrawal(amount);
         } else {
-            wentOut = paid.amount;
+            $.sums[token].withdrawals += amount.toUint128();
+        }
+        flow = flow.withEvents(1);
+        $.flow = flow;
+        (bytes32 topic, uint256 sequence) = (Withdrawn.selector, flow.sequence());
+        assembly ("memory-safe") {
+            log4(paid, 0xc0, topic, sequence, account, token)
         }
 
-        emit Withdrawn(
-            _count(paid.token, 0, wentOut, 1),
-            paid.account,
-            paid.token,
-            paid.amount,
-            balance,
-            paid.destination,
-            paid.asCxpt,
-            approval,
-            requested
-        );
-
-        uint256 atoms = _atomsOf(paid.token, paid.amount);
-        if (paid.asCxpt) ICXPT($.cxpt).mint(paid.destination, atoms * $.cxptAtomsPerQuoteAtom);
-        else IERC20(paid.token).safeTransfer(paid.destination, atoms);
+        amount = isQuote ? UnitIndex.toAtomsDown(amount, atIndex) : amount;
+        if (asCxpt == 0) Transfers.pay(token, destination, amount);
+        else ICXPT($.cxpt).mint(address(uint160(destination)), amount * $.cxptAtomsPerQuoteAtom);
     }
 
     /* LOSS */
@@ -272,7 +307,7 @@ contract Vault is VaultBase, IPausable, UUPSUpgradeable, AccessControlUpgradeabl
     function declareLoss() external nonReentrant {
         VaultStorage storage $ = _storage();
         // What is in accounts and what is locked.
-        uint256 units = $.flow.deposits - $.flow.withdrawals;
+        uint256 units = $.flow.deposits() - $.flow.withdrawals();
         uint256 before = $.index;
         uint256 owed = UnitIndex.toAtomsDown(units, before);
         uint256 held = IERC20($.quoteToken).balanceOf(address(this));
@@ -359,7 +394,7 @@ contract Vault is VaultBase, IPausable, UUPSUpgradeable, AccessControlUpgradeabl
     /// @inheritdoc IVault
     function raiseCancelFloor(address account, uint48 floor, uint40 effectiveAt) external onlyRole(SETTLEMENT_ROLE) {
         VaultStorage storage $ = _storage();
-        Entry storage entry = $.entries[$.quoteToken][account];
+        Entry storage entry = _entryOf($, $.quoteToken, account);
         if (floor > entry.word.highestFloor()) entry.word = entry.word.withHighestFloor(floor);
         // A floor that is no higher binds already, or will sooner.
         if (effectiveAt != 0 && floor > $.floors[account].latest()) $.floors[account].push(effectiveAt, floor);
@@ -385,10 +420,11 @@ contract Vault is VaultBase, IPausable, UUPSUpgradeable, AccessControlUpgradeabl
         onlyRole(SETTLEMENT_ROLE)
         returns (uint256 amountOut)
     {
-        _debitFree(pair, tokenIn, amountIn);
-        _count(tokenIn, 0, amountIn, 0);
-
+        _debitFree(_storage(), pair, tokenIn, amountIn);
         bool isBaseIn = tokenIn != _storage().quoteToken;
+        if (isBaseIn) _storage().sums[tokenIn].withdrawals += amountIn.toUint128();
+        else _storage().flow = _storage().flow.withWithdrawal(amountIn);
+
         uint256 atoms = _atomsOf(tokenIn, amountIn);
         amountOut = IAmmPair(pair).getAmountOut(atoms, isBaseIn);
         uint256 before = IERC20(tokenOut).balanceOf(address(this));
@@ -398,7 +434,7 @@ contract Vault is VaultBase, IPausable, UUPSUpgradeable, AccessControlUpgradeabl
         amountOut = IERC20(tokenOut).balanceOf(address(this)) - before;
         if (isBaseIn) amountOut = UnitIndex.toUnitsDown(amountOut, _storage().index);
         _credit(pair, tokenOut, amountOut);
-        _count(tokenOut, amountOut, 0, 0);
+        _storage().flow = _countIn(_storage().flow, tokenOut, isBaseIn, amountOut);
     }
 
     /* PAUSE */
@@ -434,45 +470,54 @@ contract Vault is VaultBase, IPausable, UUPSUpgradeable, AccessControlUpgradeabl
         bytes32 purpose,
         Authorization calldata authorization
     ) private returns (uint256 approval, uint256 balance, uint256 requested) {
+        VaultStorage storage $ = _storage();
         if (authorization.cosignature.length == 0) {
-            (balance, requested) = _drawOnRequest(account, token, amount);
+            (balance, requested,) = _drawOnRequest($, account, token, amount);
         } else {
-            _useApproval(account, token, amount, purpose, authorization);
-            (balance, requested) = _debitFree(account, token, amount);
             approval = authorization.nonce;
+            bytes32 hash = VaultMessages.approvalHash(account, token, amount, purpose, approval, authorization.deadline);
+            bytes32 domain = VaultMessages.domainSeparator();
+            _requireApproval($, Signatures.recoverTyped(domain, hash, authorization.cosignature), authorization);
+            if ($.approvalNonces.get(approval)) revert NonceUsed(approval);
+            $.approvalNonces.set(approval);
+            (balance, requested) = _debitFree($, account, token, amount);
         }
     }
 
-    /// @dev Uses up the owner's nonce whoever sends: one `Withdrawal` is executed once.
-    function _useOwnerConsent(Withdrawal calldata withdrawal, bytes calldata signature) private {
-        if (signature.length != 0 || msg.sender != withdrawal.account) {
-            address signer =
-                Signatures.recover(VaultMessages.digestOf(VaultMessages.withdrawHash(withdrawal)), signature);
-            if (signer == address(0) || signer != withdrawal.account) revert InvalidSigner(signer);
-        }
-        if (block.timestamp > withdrawal.deadline) revert DeadlinePassed(withdrawal.deadline);
-        BitMaps.BitMap storage used = _storage().ownerNonces[withdrawal.account];
-        if (used.get(withdrawal.nonce)) revert NonceUsed(withdrawal.nonce);
+    /// @dev Uses up the owner's nonce whoever sends: one `Withdrawal` is executed once, and its countersignature, which
+    /// is of it and nothing else, with it.
+    /// @return perHour The settlement token's outflow cap, which is in a word that is looked at here.
+    function _useConsent(
+        VaultStorage storage $,
+        Words calldata words,
+        bytes calldata ownerSignature,
+        Authorization calldata authorization
+    ) private returns (uint256 perHour) {
+        (address owner, address signer) = VaultMessages.signersOf(words, ownerSignature, authorization);
+        address account = address(uint160(words.account));
+        if (!Signatures.isBy(owner, account)) revert InvalidSigner(owner);
+        if (block.timestamp > words.deadline) revert DeadlinePassed(words.deadline);
+        perHour = _requireApproval($, signer, authorization);
 
-        used.set(withdrawal.nonce);
+        uint256 nonce = words.nonce;
+        Nonces storage nonces = _noncesOf($, account, nonce);
+        (uint256 used, uint256 bit) = (nonces.used, 1 << (nonce & 0xff));
+        if (used & bit != 0) revert NonceUsed(nonce);
+        nonces.used = used | bit;
     }
 
     /// @dev Nonce 0 is never valid: in events it says that there was no countersignature.
-    function _useApproval(
-        address account,
-        address token,
-        uint256 amount,
-        bytes32 purpose,
-        Authorization calldata authorization
-    ) private {
-        VaultStorage storage $ = _storage();
-        uint256 nonce = authorization.nonce;
-        bytes32 hash = VaultMessages.approvalHash(account, token, amount, purpose, nonce, authorization.deadline);
-        address signer = Signatures.recover(VaultMessages.digestOf(hash), authorization.cosignature);
-        if (signer == address(0) || signer != $.cosigner) revert InvalidSigner(signer);
+    /// @return perHour The settlement token's outflow cap.
+    function _requireApproval(VaultStorage storage $, address signer, Authorization calldata authorization)
+        private
+        view
+        returns (uint256 perHour)
+    {
+        address cosigner_;
+        // Together, so that the word is read once.
+        (cosigner_, perHour) = ($.cosigner, $.outflowPerHour);
+        if (!Signatures.isBy(signer, cosigner_)) revert InvalidSigner(signer);
         if (block.timestamp > authorization.deadline) revert DeadlinePassed(authorization.deadline);
-        if (nonce == 0 || $.approvalNonces.get(nonce)) revert NonceUsed(nonce);
-
-        $.approvalNonces.set(nonce);
+        if (authorization.nonce == 0) revert NonceUsed(0);
     }
 }

@@ -8,6 +8,7 @@ import {Checkpoints} from "@openzeppelin/contracts/utils/structs/Checkpoints.sol
 import {IVault} from "./interfaces/IVault.sol";
 import {AccountWord} from "./libraries/AccountWords.sol";
 import {Change} from "./libraries/Changes.sol";
+import {Flow} from "./libraries/Flows.sol";
 import {Outflow, Outflows} from "./libraries/Outflows.sol";
 import {Standing} from "./libraries/Standings.sol";
 import {UnitIndex} from "./libraries/UnitIndex.sol";
@@ -18,7 +19,6 @@ import {VaultMessages} from "./libraries/VaultMessages.sol";
 /// namespace, in the order in which it is used: a deposit writes two words of it, and reads one more.
 abstract contract VaultBase is IVault {
     using Checkpoints for Checkpoints.Trace208;
-    using Outflows for Outflow;
     using SafeCast for uint256;
 
     /// @dev A struct, so that what was found for reading is found for writing. `floors` knows since when which cancel-all
@@ -27,20 +27,15 @@ abstract contract VaultBase is IVault {
         AccountWord word;
     }
 
-    /// @dev An open request. The second word is in use only if `isElsewhere`: most pay the account itself.
+    /// @dev An open request: uint128 amount, and above it 1 if `destination` is in use: most pay the account itself.
     struct Demand {
-        uint128 amount;
-        bool isElsewhere;
+        uint256 word;
         address destination;
     }
 
-    /// @dev One word, that every event changes. No withdrawal exceeds its bits, since what leaves came in before.
-    /// @param sequence Last number taken.
-    /// @param deposits Units since deployment, as `withdrawals`.
-    struct Flow {
-        uint64 sequence;
-        uint96 deposits;
-        uint96 withdrawals;
+    /// @dev One bit for each of 256 nonces.
+    struct Nonces {
+        uint256 used;
     }
 
     /// @dev Sums since deployment; what is in accounts follows from them (see `totalsOf`). Of the settlement token
@@ -60,6 +55,7 @@ abstract contract VaultBase is IVault {
         uint32 pausedUntil;
         Flow flow;
         address cosigner;
+        uint96 outflowPerHour;
         address feeAccount;
         address treasuryAccount;
         address insuranceAccount;
@@ -70,7 +66,7 @@ abstract contract VaultBase is IVault {
         mapping(address account => Checkpoints.Trace208) floors;
         mapping(address token => bool) isSynth;
         mapping(address token => Sums) sums;
-        mapping(address account => BitMaps.BitMap) ownerNonces;
+        mapping(address account => mapping(uint256 bucket => Nonces)) ownerNonces;
         BitMaps.BitMap approvalNonces;
         mapping(address token => Outflow) outflows;
     }
@@ -82,30 +78,18 @@ abstract contract VaultBase is IVault {
 
     /// @return balance What the account has now.
     function _credit(address account, address token, uint256 amount) internal returns (uint256 balance) {
-        Entry storage entry = _storage().entries[token][account];
+        Entry storage entry = _entryOf(_storage(), token, account);
         AccountWord word = entry.word;
         balance = word.balance() + amount;
         entry.word = word.withBalance(balance.toUint128());
     }
 
-    /// @dev Counts what came from outside and what went there, and takes `events` sequence numbers: of the settlement
-    /// token all in one word.
-    /// @return The last number taken.
-    function _count(address token, uint256 cameIn, uint256 wentOut, uint64 events) internal returns (uint64) {
-        VaultStorage storage $ = _storage();
-        if (token == $.quoteToken) {
-            (uint256 deposits, uint256 withdrawals, uint64 last) =
-                ($.flow.deposits, $.flow.withdrawals, $.flow.sequence);
-            uint96 newDeposits = (deposits + cameIn).toUint96();
-            uint96 newWithdrawals = (withdrawals + wentOut).toUint96();
-            last += events;
-            ($.flow.deposits, $.flow.withdrawals, $.flow.sequence) = (newDeposits, newWithdrawals, last);
-            return last;
-        }
-        Sums storage sums = $.sums[token];
-        if (cameIn != 0) sums.deposits += cameIn.toUint128();
-        if (wentOut != 0) sums.withdrawals += wentOut.toUint128();
-        return $.flow.sequence += events;
+    /// @dev Counts what came from outside: of the settlement token in the word of the sequence.
+    /// @return That word; the caller writes it.
+    function _countIn(Flow flow, address token, bool isQuote, uint256 amount) internal returns (Flow) {
+        if (isQuote) return flow.withDeposit(amount);
+        _storage().sums[token].deposits += amount.toUint128();
+        return flow;
     }
 
     /// @dev Every word of a batch is read once and written once. The common case, without a request and within 128 bits,
@@ -117,32 +101,33 @@ abstract contract VaultBase is IVault {
         returns (int256 sum)
     {
         mapping(address account => Entry) storage entries = _storage().entries[token];
-        uint256 max = type(uint128).max;
         uint256 count = accounts.length;
         for (uint256 i; i < count; ++i) {
             assembly ("memory-safe") {
                 mstore(0x20, entries.slot)
-                let change := add(changes.offset, shl(5, i))
+                let toChange := sub(changes.offset, accounts.offset)
                 let account := add(accounts.offset, shl(5, i))
                 for { let end := add(accounts.offset, shl(5, count)) } lt(account, end) {
                     account := add(account, 0x20)
-                    change := add(change, 0x20)
                 } {
-                    let value := calldataload(change)
+                    let value := calldataload(add(account, toChange))
                     if iszero(value) { continue }
 
                     // entries[account].word; an address with dirty high bits is another key, which nobody has.
                     mstore(0x00, calldataload(account))
                     let slot := keccak256(0x00, 0x40)
                     let word := sload(slot)
-                    let after_ := add(and(shr(96, word), max), sar(48, value))
+                    let delta := sar(48, value)
+                    // Without a maturity, the balance and the two sequences are all there is.
+                    let after_ := add(shr(96, word), delta)
                     if or(shr(224, word), shr(128, after_)) { break }
 
-                    sum := add(sum, sar(48, value))
-                    word := or(and(word, not(shl(96, max))), shl(96, after_))
-                    let immediate := and(value, sequenceMask)
-                    if immediate { word := or(and(word, not(shl(48, sequenceMask))), shl(48, immediate)) }
-                    sstore(slot, word)
+                    sum := add(sum, delta)
+                    word := shr(160, shl(160, word))
+                    if and(value, sequenceMask) {
+                        word := or(shl(48, and(value, sequenceMask)), shr(208, shl(208, word)))
+                    }
+                    sstore(slot, or(shl(96, after_), word))
                 }
                 i := shr(5, sub(account, accounts.offset))
             }
@@ -168,47 +153,67 @@ abstract contract VaultBase is IVault {
     /// @dev Lowers the balance by what a matured request has not taken out of reach.
     /// @return balance What the account has now.
     /// @return requested What is left of its request.
-    function _debitFree(address account, address token, uint256 amount)
+    function _debitFree(VaultStorage storage $, address account, address token, uint256 amount)
         internal
         returns (uint256 balance, uint256 requested)
     {
         if (amount == 0) revert ZeroAmount();
-        Entry storage entry = _storage().entries[token][account];
+        Entry storage entry = _entryOf($, token, account);
         AccountWord word = entry.word;
         uint256 maturesAt = word.maturesAt();
-        if (maturesAt != 0) requested = _storage().demands[token][account].amount;
-        word = _debit(word, account, token, amount, block.timestamp < maturesAt ? 0 : requested);
-        entry.word = word;
         balance = word.balance();
+        uint256 free = balance;
+        if (maturesAt != 0) {
+            requested = _requestedOf(token, account);
+            if (block.timestamp >= maturesAt) free = Math.saturatingSub(balance, requested);
+        }
+        if (amount > free) revert InsufficientBalance(account, token, amount, free);
+
+        unchecked {
+            balance -= amount;
+        }
+        entry.word = word.withBalance(balance);
     }
 
     /// @dev Lowers the balance and the account's matured request with it.
     /// @return balance What the account has now.
     /// @return requested What is left of its request.
-    function _drawOnRequest(address account, address token, uint256 amount)
+    /// @return destination Of the request.
+    function _drawOnRequest(VaultStorage storage $, address account, address token, uint256 amount)
         internal
-        returns (uint256 balance, uint256 requested)
+        returns (uint256 balance, uint256 requested, uint256 destination)
     {
-        Entry storage entry = _storage().entries[token][account];
+        Entry storage entry = _entryOf($, token, account);
         AccountWord word = entry.word;
         uint256 maturesAt = word.maturesAt();
         if (maturesAt == 0) revert NoRequest();
         if (block.timestamp < maturesAt) revert RequestNotMatured(maturesAt);
         if (amount == 0) revert ZeroAmount();
-        Demand storage demand = _storage().demands[token][account];
-        requested = demand.amount;
+        Demand storage demand = _demandOf($, token, account);
+        uint256 terms = demand.word;
+        destination = uint160(terms >> 128 != 0 ? demand.destination : account);
+        requested = uint128(terms);
         if (amount > requested) revert RequestExceeded(amount, requested);
 
-        word = _debit(word, account, token, amount, 0);
-        requested -= amount;
-        if (requested == 0) {
+        balance = word.balance();
+        if (amount > balance) revert InsufficientBalance(account, token, amount, balance);
+
+        unchecked {
+            balance -= amount;
+        }
+        word = word.withBalance(balance);
+        if (amount == requested) {
             _erase(demand);
             word = word.withMaturesAt(0);
         } else {
-            demand.amount = uint128(requested);
+            unchecked {
+                demand.word = terms - amount;
+            }
         }
         entry.word = word;
-        balance = word.balance();
+        unchecked {
+            requested -= amount;
+        }
     }
 
     /// @dev Lowers the balance of `word` by `amount`, but for the `reserved` part of it.
@@ -229,44 +234,46 @@ abstract contract VaultBase is IVault {
     function _reserved(AccountWord word, address account, address token) private view returns (uint256) {
         uint256 maturesAt = word.maturesAt();
         if (maturesAt == 0 || block.timestamp < maturesAt) return 0;
-        return _storage().demands[token][account].amount;
+        return _requestedOf(token, account);
     }
 
     /* REQUESTS */
 
     /// @return destination Of the open request.
     function _destinationOf(address account, address token) internal view returns (address destination) {
-        Demand storage demand = _storage().demands[token][account];
-        return demand.isElsewhere ? demand.destination : account;
+        Demand storage demand = _demandOf(_storage(), token, account);
+        return demand.word >> 128 != 0 ? demand.destination : account;
     }
 
     /// @dev The word of the account says that it is closed.
     function _erase(Demand storage demand) internal {
-        if (demand.isElsewhere) demand.destination = address(0);
-        demand.isElsewhere = false;
-        demand.amount = 0;
+        if (demand.word >> 128 != 0) demand.destination = address(0);
+        demand.word = 0;
     }
 
     /* OUTFLOW */
 
     function _setOutflowCap(address token, uint256 perHour) internal {
-        Outflow storage outflow = _storage().outflows[token];
+        VaultStorage storage $ = _storage();
+        uint96 next = perHour.toUint96();
         // What has left so far drains at the new rate from now on.
-        outflow.used = uint104(Outflows.usedNow(outflow));
-        outflow.at = uint48(block.timestamp);
-        outflow.perHour = perHour.toUint104();
+        if (token == $.quoteToken) {
+            Flow flow = $.flow;
+            $.flow = flow.withDrainedAt(Outflows.changed(flow.drainedAt(), $.outflowPerHour, next));
+            $.outflowPerHour = next;
+        } else {
+            Outflow storage outflow = $.outflows[token];
+            outflow.drainedAt = Outflows.changed(outflow.drainedAt, outflow.perHour, next);
+            outflow.perHour = next;
+        }
         emit OutflowCapSet(token, perHour);
     }
 
-    /// @dev Counts what leaves, if the token has a cap.
+    /// @dev Counts what leaves of a synth, if it has a cap.
     function _useOutflow(address token, uint256 amount) internal {
-        Outflow storage stored = _storage().outflows[token];
-        Outflow memory outflow = stored;
-        if (outflow.perHour == 0) return;
-        uint256 used = outflow.usedNow() + amount;
-        if (used > outflow.perHour) revert OutflowCapped(token, amount, outflow.leftNow());
-
-        (stored.used, stored.at) = (uint104(used), uint48(block.timestamp));
+        Outflow storage outflow = _storage().outflows[token];
+        (uint256 perHour, uint256 drainedAt) = (outflow.perHour, outflow.drainedAt);
+        if (perHour != 0) outflow.drainedAt = uint40(Outflows.take(token, perHour, drainedAt, amount));
     }
 
     /* CONVERSION */
@@ -287,34 +294,41 @@ abstract contract VaultBase is IVault {
     }
 
     /// @inheritdoc IVault
+    /// @dev Returns from its own memory: the compiler would copy it word by word.
     function standingsOf(address token, address[] calldata accounts)
         external
         view
         returns (Standing[] memory standings)
     {
         mapping(address account => Entry) storage entries = _storage().entries[token];
-        uint256 count = accounts.length;
-        standings = new Standing[](count);
-        uint256 maturities;
+        uint256 words;
         assembly ("memory-safe") {
-            mstore(0x20, entries.slot)
-            let to := standings
+            // offset | length | standings
+            let to := mload(0x40)
+            mstore(to, 0x20)
+            standings := add(to, 0x20)
+            mstore(standings, accounts.length)
+            to := add(standings, 0x20)
             let account := accounts.offset
-            for { let end := add(account, shl(5, count)) } lt(account, end) { account := add(account, 0x20) } {
+            mstore(0x20, entries.slot)
+            for { let end := add(account, shl(5, accounts.length)) } lt(account, end) { account := add(account, 0x20) }
+            {
                 // entries[account].word; an address with dirty high bits is another key, which nobody has.
                 mstore(0x00, calldataload(account))
                 let word := sload(keccak256(0x00, 0x40))
-                maturities := or(maturities, shr(224, word))
+                words := or(words, word)
                 // Without a request the word is the standing: the same bits say the same.
-                to := add(to, 0x20)
                 mstore(to, word)
+                to := add(to, 0x20)
             }
+            mstore(0x40, to)
         }
-        if (maturities == 0) return standings;
-
-        for (uint256 i; i < count; ++i) {
-            AccountWord word = _wordOf(accounts[i], token);
-            standings[i] = word.standing(_reserved(word, accounts[i], token));
+        for (uint256 i; words >> 224 != 0 && i < accounts.length; ++i) {
+            AccountWord word = AccountWord.wrap(Standing.unwrap(standings[i]));
+            if (word.maturesAt() != 0) standings[i] = word.standing(_reserved(word, accounts[i], token));
+        }
+        assembly ("memory-safe") {
+            return(sub(standings, 0x20), add(0x40, shl(5, accounts.length)))
         }
     }
 
@@ -336,7 +350,7 @@ abstract contract VaultBase is IVault {
         request.maturesAt = uint40(_wordOf(account, token).maturesAt());
         if (request.maturesAt == 0) return request;
 
-        request.amount = _storage().demands[token][account].amount;
+        request.amount = uint128(_requestedOf(token, account));
         request.destination = _destinationOf(account, token);
     }
 
@@ -345,7 +359,7 @@ abstract contract VaultBase is IVault {
         VaultStorage storage $ = _storage();
         Sums memory sums = $.sums[token];
         (totals.deposits, totals.withdrawals) =
-            token == $.quoteToken ? ($.flow.deposits, $.flow.withdrawals) : (sums.deposits, sums.withdrawals);
+            token == $.quoteToken ? ($.flow.deposits(), $.flow.withdrawals()) : (sums.deposits, sums.withdrawals);
         (totals.minted, totals.burned, totals.locked) = (sums.minted, sums.burned, sums.locked);
         totals.internalTotal = totals.deposits + totals.minted - totals.withdrawals - totals.burned - totals.locked;
     }
@@ -357,7 +371,7 @@ abstract contract VaultBase is IVault {
         returns (uint256 blockNumber, uint64 lastSequence, Totals[] memory totals, uint256[][] memory balances)
     {
         blockNumber = block.number;
-        lastSequence = _storage().flow.sequence;
+        lastSequence = uint64(_storage().flow.sequence());
         totals = new Totals[](tokens.length);
         for (uint256 j; j < tokens.length; ++j) {
             totals[j] = totalsOf(tokens[j]);
@@ -373,8 +387,12 @@ abstract contract VaultBase is IVault {
 
     /// @inheritdoc IVault
     function outflowOf(address token) external view returns (uint256 perHour, uint256 left) {
-        Outflow memory outflow = _storage().outflows[token];
-        return (outflow.perHour, outflow.leftNow());
+        VaultStorage storage $ = _storage();
+        Outflow storage outflow = $.outflows[token];
+        uint256 drainedAt;
+        (perHour, drainedAt) =
+            token == $.quoteToken ? ($.outflowPerHour, $.flow.drainedAt()) : (outflow.perHour, outflow.drainedAt);
+        left = Outflows.left(perHour, drainedAt);
     }
 
     /// @inheritdoc IVault
@@ -384,7 +402,7 @@ abstract contract VaultBase is IVault {
 
     /// @inheritdoc IVault
     function sequence() external view returns (uint64) {
-        return _storage().flow.sequence;
+        return uint64(_storage().flow.sequence());
     }
 
     /// @inheritdoc IVault
@@ -425,7 +443,60 @@ abstract contract VaultBase is IVault {
     /* STORAGE */
 
     function _wordOf(address account, address token) internal view returns (AccountWord) {
-        return _storage().entries[token][account].word;
+        return _entryOf(_storage(), token, account).word;
+    }
+
+    /// @dev entries[token][account]
+    function _entryOf(VaultStorage storage $, address token, address account)
+        internal
+        view
+        returns (Entry storage entry)
+    {
+        mapping(address token => mapping(address account => Entry)) storage entries = $.entries;
+        assembly ("memory-safe") {
+            mstore(0x00, token)
+            mstore(0x20, entries.slot)
+            mstore(0x20, keccak256(0x00, 0x40))
+            mstore(0x00, account)
+            entry.slot := keccak256(0x00, 0x40)
+        }
+    }
+
+    /// @dev demands[token][account]
+    function _demandOf(VaultStorage storage $, address token, address account)
+        internal
+        view
+        returns (Demand storage demand)
+    {
+        mapping(address token => mapping(address account => Demand)) storage demands = $.demands;
+        assembly ("memory-safe") {
+            mstore(0x00, token)
+            mstore(0x20, demands.slot)
+            mstore(0x20, keccak256(0x00, 0x40))
+            mstore(0x00, account)
+            demand.slot := keccak256(0x00, 0x40)
+        }
+    }
+
+    /// @dev The amount of the open request; 0 of none.
+    function _requestedOf(address token, address account) internal view returns (uint256) {
+        return uint128(_demandOf(_storage(), token, account).word);
+    }
+
+    /// @dev ownerNonces[account][nonce >> 8]
+    function _noncesOf(VaultStorage storage $, address account, uint256 nonce)
+        internal
+        view
+        returns (Nonces storage nonces)
+    {
+        mapping(address account => mapping(uint256 bucket => Nonces)) storage ownerNonces = $.ownerNonces;
+        assembly ("memory-safe") {
+            mstore(0x00, account)
+            mstore(0x20, ownerNonces.slot)
+            mstore(0x20, keccak256(0x00, 0x40))
+            mstore(0x00, shr(8, nonce))
+            nonces.slot := keccak256(0x00, 0x40)
+        }
     }
 
     function _requireKnown(address token) internal view {
@@ -438,7 +509,9 @@ abstract contract VaultBase is IVault {
     }
 
     function _nextSequence() internal returns (uint64) {
-        return ++_storage().flow.sequence;
+        Flow flow = _storage().flow.withEvents(1);
+        _storage().flow = flow;
+        return uint64(flow.sequence());
     }
 
     function _storage() internal pure returns (VaultStorage storage $) {

@@ -26,7 +26,7 @@ from offchain.chain.listing import (
 from offchain.chain.registry import Registry, check_contracts
 from offchain.chain.rpc import Rpc, RpcRefused
 from offchain.chain.transactions import Sender
-from offchain.domain.event import MarketRequested
+from offchain.domain.event import MarketRequested, MarketWithdrawn
 from offchain.domain.units import Address
 from offchain.storage.ops import Ops
 from offchain.storage.transactions import TransactionState
@@ -42,7 +42,7 @@ PAUSE_SECONDS_MAX = 600
 """What was put aside is tried again after pauses that double up to this."""
 
 _log = structlog.get_logger()
-_decode = msgspec.json.Decoder(MarketRequested).decode
+_decode = msgspec.json.Decoder(MarketRequested | MarketWithdrawn).decode
 
 
 class Reverts(NamedTuple):
@@ -213,17 +213,20 @@ class Lister:
     def _next_request(self) -> MarketRequested | None:
         """Of the outstanding ones; the cursor passes what has ended."""
         rows = [_decode(row.payload) for row in self._ops.outbox_after(KIND, self._cursor, ROWS_MAX)]
+        for row in rows:
+            if isinstance(row, MarketWithdrawn):
+                self._end(row)
         while rows and rows[0].market in self._ended:
             self._cursor = rows.pop(0).market
             self._ended.discard(self._cursor)
-        open_rows = [row for row in rows if row.market not in self._ended]
+        open_rows = [row for row in rows if isinstance(row, MarketRequested) and row.market not in self._ended]
         return next_row(open_rows, self._reverts, self._sender.chain_time)
 
-    def _end(self, request: MarketRequested) -> None:
+    def _end(self, request: MarketRequested | MarketWithdrawn) -> None:
         self._ended.add(request.market)
         self._forget_reverts(request)
 
-    def _forget_reverts(self, request: MarketRequested) -> None:
+    def _forget_reverts(self, request: MarketRequested | MarketWithdrawn) -> None:
         self._reverts.pop(request.market, None)
         self._waiting.pop(request.symbol, None)
 

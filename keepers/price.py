@@ -1,9 +1,11 @@
 """The price keeper: posts this poster's prices to PriceOracle, when they have moved or are growing old, and has
 TwapSource look at the pools often enough where a feed counts on it.
 
-Invariant: what it posts is what its source said, exactly, at most `source_age_seconds` ago, also by the time that it is
-in a block: every post carries a deadline, after which the oracle refuses it, and one that is still waiting then is
-withdrawn, whichever process sent it. Nonces keep the order of posts: a newer one always comes after an older one.
+Invariant: what it posts is what its source said, exactly, in units at the Vault's index: a source speaks of USDC, debts
+and collateral are units, and after a declared loss a unit is less. It was said at most `source_age_seconds` ago, also
+by the time that it is in a block: every post carries a deadline, after which the oracle refuses it, and one that is
+still waiting then is withdrawn, whichever process sent it. Nonces keep the order of posts: a newer one always comes
+after an older one.
 A quote that is missing, nonsense, or too far from the accepted price stops nobody else's. Deliberately no view of what
 other posters say: the median is the oracle's.
 """
@@ -19,11 +21,11 @@ from keepers.lease import KeptLease
 from keepers.quotes import READ_SECONDS, Quotes, QuoteSource, QuotesUnavailable, is_symbol, to_price_down
 from keepers.trial import try_out
 from offchain.chain import rpc as questions
-from offchain.chain.contracts import PriceOracle, SynthFactory, TwapSource
+from offchain.chain.contracts import PriceOracle, SynthFactory, TwapSource, Vault
 from offchain.chain.registry import Registry, check_contracts
 from offchain.chain.rpc import Query, Rpc, RpcRefused
 from offchain.chain.transactions import Sender
-from offchain.domain.units import ZERO_ADDRESS, Address, from_hex
+from offchain.domain.units import INDEX_ONE, ZERO_ADDRESS, Address, from_hex
 from offchain.storage.ops import Ops
 from offchain.storage.transactions import Transaction, TransactionState
 
@@ -189,16 +191,21 @@ def _is_apart(price: int, reference: int, ppm: int) -> bool:
 
 
 def take_readings(
-    quotes: Quotes, names: Mapping[str, str], before: Mapping[str, Reading], jump_percent: int
+    quotes: Quotes,
+    names: Mapping[str, str],
+    before: Mapping[str, Reading],
+    jump_percent: int,
+    index: int = INDEX_ONE,
 ) -> dict[str, Reading]:
-    """The readings of one answer of the source; `names` are its names by symbol, `before` the readings of the last."""
+    """The readings of one answer of the source, in units at the Vault's `index`; `names` are its names by symbol,
+    `before` the readings of the last."""
     readings = {}
     for symbol, name in names.items():
         if name not in quotes.texts:
             readings[symbol] = Reading(0, f"the source has no {name[:40]}")
             continue
         try:
-            price = to_price_down(quotes.texts[name])
+            price = to_price_down(quotes.texts[name], index)
         except ValueError as error:
             readings[symbol] = Reading(0, str(error))
             continue
@@ -228,7 +235,9 @@ class Pricer:
     ) -> None:
         self._rpc, self._ops, self._sender, self._registry, self._lease = rpc, ops, sender, registry, lease
         self._source, self._settings, self._gas_max, self._now = source, settings, gas_max, now
-        self._target = registry.address("PriceOracle")
+        self._target, self._vault = registry.address("PriceOracle"), registry.address("Vault")
+        self._index = INDEX_ONE
+        """The Vault's, as last read."""
         self._twap = registry.address("TwapSource") if "TwapSource" in registry.contracts else None
         self._created: dict[str, Address] = {}
         """Synths that were created after the deployment; an address is for ever."""
@@ -260,11 +269,15 @@ class Pricer:
         self._lease.check()
         for row in await self._sender.advance():
             self._ended(row)
-        is_new = await self._read_source()
+        is_new, before = await self._read_source(), self._index
         await self._read_chain()
-        if is_new and self._quotes is not None:
+        if self._index != before:
+            # What was read before the loss is another price now: nothing to agree with.
+            self._readings = {}
+        if self._quotes is not None and (is_new or self._index != before):
             names = {symbol: self._source.name_of(symbol) for symbol in self._max_ages}
-            self._readings = take_readings(self._quotes, names, self._readings, self._settings.jump_percent)
+            limit = self._settings.jump_percent
+            self._readings = take_readings(self._quotes, names, self._readings, limit, self._index)
         age = None if self._quotes is None else max(0.0, self._now() - self._quotes.at)
         return Observation(
             self._sender.chain_time,
@@ -302,7 +315,7 @@ class Pricer:
     def describe(self) -> dict[str, object]:
         """`missing`: synths with a feed that have no price; `refused`: why a quote is not posted; `fault`: why the
         source could not be read; `ignored`: names of the source that are no synth's, and why; `reverts`: why the oracle
-        refuses us."""
+        refuses us; `index`: of the Vault, by which prices in USDC become units."""
         flaws = {
             feed.symbol: flaw
             for feed in self._feeds
@@ -316,6 +329,7 @@ class Pricer:
             "fault": self._fault,
             "ignored": dict(self._ignored),
             "reverts": self._reverts,
+            "index": str(self._index),
             "sourceAge": age,
             "inFlight": len(self._sender.open()),
             "requests": self._rpc.requests,
@@ -414,7 +428,8 @@ class Pricer:
         for synth, _ in self._max_ages.values():
             asked.append(questions.call(self._target, PriceOracle.post_of.encode(self._sender.address, synth)))
             asked.append(questions.call(self._target, PriceOracle.price_of.encode(synth)))
-        answers = await self._ask(asked)
+        raw, *answers = await self._ask([questions.call(self._vault, Vault.index.encode()), *asked])
+        (self._index,) = Vault.index.decode(raw)
         due = await self._due_averages()
         feeds = []
         for index, (symbol, (synth, max_age)) in enumerate(self._max_ages.items()):

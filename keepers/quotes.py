@@ -18,9 +18,8 @@ import msgspec
 
 from offchain.domain.errors import ConfigurationError, HooatsError
 from offchain.domain.limits import SYNTH_NAME_BYTES_MAX
+from offchain.domain.units import INDEX_ONE, QUOTE_DECIMALS
 
-QUOTE_DECIMALS = 6
-"""Of the settlement token: prices are its units per whole synth (10^18 atoms)."""
 PRICE_MAX = 2**128 - 1
 """What the oracle takes."""
 READ_SECONDS = 1.0
@@ -169,16 +168,20 @@ def is_symbol(text: str) -> bool:
     return _SYMBOL.fullmatch(text) is not None
 
 
-def to_price_down(text: object) -> int:
-    """Units per whole synth of exact decimal text; what is finer than a unit is cut off. ValueError says what is
+def to_price_down(text: object, index: int = INDEX_ONE) -> int:
+    """Units per whole synth (10^18 atoms) of exact decimal text, which is a price in USDC; a unit stands for `index`
+    atoms of it (in INDEX_ONEths), fewer after a loss. What is finer than a unit is cut off. ValueError says what is
     wrong."""
     if not isinstance(text, str):
         raise ValueError(f"not decimal text: {str(text)[:40]!r}")
     found = _DECIMAL.fullmatch(text)
     if found is None:
         raise ValueError(f"not a decimal: {text[:40]!r}")
+    if index <= 0:
+        raise ValueError("a unit of the Vault is worth nothing")
     whole, fraction = found[1], found[2] or ""
-    price = int(whole + fraction[:QUOTE_DECIMALS].ljust(QUOTE_DECIMALS, "0"))
+    # Typed by name: 10**n is Any to a type checker.
+    price: int = int(whole + fraction) * 10**QUOTE_DECIMALS * INDEX_ONE // (10 ** len(fraction) * index)
     if price == 0:
         raise ValueError(f"zero: {text[:40]!r}")
     if price > PRICE_MAX:

@@ -1,8 +1,8 @@
 """The relay keeper: countersigned withdrawals of the outbox to `Vault.withdrawApproved`, so that owners need no gas.
 
 Invariants:
-- what is sent is what the owner and the attestation key signed, unchanged; the Vault takes each nonce once, so that a
-  second relay, or the owner's own sending, is harmless;
+- what is sent is what the owner and the attestation key signed, unchanged; the Vault takes each nonce of an owner once,
+  so that a second relay, or the owner's own sending, is harmless;
 - nothing is sent that can no longer be mined before a deadline: the engine releases the hold then.
 """
 
@@ -18,7 +18,7 @@ from offchain.chain.contracts import withdraw_approved_calldata
 from offchain.chain.registry import Registry, check_contracts
 from offchain.chain.rpc import Rpc
 from offchain.chain.transactions import Sender
-from offchain.domain.eip712 import Withdrawal
+from offchain.domain.eip712 import withdrawal_of
 from offchain.domain.event import ApprovalGranted
 from offchain.storage.ops import Ops, OutboxRow
 from offchain.storage.transactions import TransactionState
@@ -98,17 +98,8 @@ def _why_done(candidate: Candidate, chain_time: int) -> str:
 
 def calldata_of(candidate: Candidate) -> bytes:
     approval = candidate.approval
-    withdrawal = Withdrawal(
-        approval.account,
-        approval.token,
-        approval.amount,
-        approval.destination,
-        approval.as_cxpt,
-        approval.owner_nonce,
-        approval.owner_deadline,
-    )
     return withdraw_approved_calldata(
-        withdrawal, approval.owner_signature, approval.nonce, approval.deadline, candidate.countersignature
+        withdrawal_of(approval), approval.owner_signature, approval.nonce, approval.deadline, candidate.countersignature
     )
 
 

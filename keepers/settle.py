@@ -22,7 +22,7 @@ from offchain.chain.contracts import Settlement, cut_batch, places_to_cut, settl
 from offchain.chain.registry import Registry, check_contracts
 from offchain.chain.rpc import Query, Rpc
 from offchain.chain.transactions import Sender
-from offchain.domain.batch import AMM_MAKER, PACKED_RULES, SettlementBatch
+from offchain.domain.batch import AMM_MAKER, ITEMIZED_RULES, BatchItems, SettlementBatch
 from offchain.domain.errors import InvalidInput, TransactionFailed
 from offchain.domain.limits import BATCH_GAS_MAX
 from offchain.domain.packed import canonical
@@ -152,13 +152,28 @@ def _decide_first(observation: Observation, candidate: Candidate) -> list[Action
 
 
 def gas_of(batch: SettlementBatch, trial: Trial | None, gas_max: int) -> int:
-    """Gas limit: what the batch needs if every slot is fresh, but no more than closes one, or more if it was tried out
-    and needs more; clamped."""
+    """Gas limit: what the batch needs if every slot and balance is fresh, but no more than closes one, or more if it
+    was tried out and needs more; clamped."""
     amm_fills = sum(fill.maker == AMM_MAKER for fill in batch.fills)
-    orders = len(batch.orders)
-    bound = min(BATCH_GAS_MAX, PACKED_RULES.gas(orders, len(batch.fills), amm_fills, fresh_slots=orders))
+    items = _items_of(batch)
+    bound = min(BATCH_GAS_MAX, ITEMIZED_RULES.gas(len(batch.orders), len(batch.fills), amm_fills, items.resting, items))
     measured = trial.gas * 115 // 100 if trial is not None else 0
     return min(gas_max, max(bound, measured))
+
+
+def _items_of(batch: SettlementBatch) -> BatchItems:
+    """At their most: who signed is not looked at, and markets may share a token."""
+    orders = [signed.order for signed in batch.orders]
+    accounts = {order.account for order in orders}
+    rows = len(accounts) + 1 + len({(order.account, order.market) for order in orders})
+    return BatchItems(
+        resting=sum(not order.is_immediate for order in orders),
+        rows=rows,
+        fresh_rows=rows,
+        markets=len({order.market for order in orders}),
+        agents=len(orders),
+        proofs=sum(signed.proof is not None for signed in batch.orders),
+    )
 
 
 def name_order(batch: SettlementBatch, trial: Trial) -> str:
@@ -303,7 +318,7 @@ class Settler:
         cause = f"{last.reason or reason}{name_order(cut_batch(batch, places[bad]), last)}"
         raise TransactionFailed(
             f"fill {fill} sinks batch {batch.batch} (fills {batch.first} to {batch.last}): {cause}",
-            remedy=f"Take it back with a RefuseFill of fill {fill}, then start the keeper again",
+            remedy=f"`hooats market take-back {fill} --reason …` with an operator's key, then start the keeper again",
         )
 
     async def _try_part(self, batch: SettlementBatch, fills: int) -> Trial:
@@ -315,7 +330,7 @@ class Settler:
         try:
             return settle_calldata(batch, self._fee_account)
         except InvalidInput as error:
-            remedy = error.remedy or "Take the fill back with a RefuseFill, then start the keeper again"
+            remedy = error.remedy or "Take the fill back (`hooats market take-back`), then start the keeper again"
             raise TransactionFailed(f"batch {batch.batch}: {error.message}", remedy=remedy) from error
 
     def _note(self, ended: Sequence[Transaction]) -> None:

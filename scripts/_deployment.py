@@ -16,7 +16,7 @@ from scripts._artifacts import Artifact
 from scripts._create2 import FACTORY, gas_floor, init_code, predict, salt_of
 from scripts._listings import Clone, Listings
 from scripts._parameters import Parameters
-from scripts._roles import DEPLOYER, LASTING, LISTING, hand_over
+from scripts._roles import DEPLOYER, LISTING, hand_over, lasting
 from scripts._steps import ADMIN_ROLE, Step, grant, has_role, is_true
 
 NAMESPACE: Final = "HOOATS"
@@ -241,8 +241,9 @@ class Wiring:
 
     def grants(self) -> list[Step]:
         """Lasting roles, and those that the deployer holds until `hand_over`."""
+        entries = lasting(self._parameters.role_addresses())
         return [
-            *(self._grant(entry.contract, entry.role, self._holder(entry.holder), entry.holder) for entry in LASTING),
+            *(self._grant(entry.contract, entry.role, self._holder(entry.holder), entry.holder) for entry in entries),
             *(self._lend(contract, role, self._listings.steps_of(contract)) for contract, role in LISTING),
             *(self._lend("PriceOracle", "POSTER_ROLE", prices) for prices in [self.prices()] if prices),
         ]

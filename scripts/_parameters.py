@@ -32,6 +32,8 @@ ROLES: Final = (
     "proposer",
 )
 """Names of the addresses that a deployment needs; `deployment/README.md` says who they are."""
+MORE_POSTERS: Final = ("poster2", "poster3", "poster4", "poster5")
+"""Posters beside the first, on machines of their own; needed where a quorum asks for them."""
 SEPARATE: Final = ("settler", "committer", "cosigner", "poster", "lister", "guardian")
 """Keys of running processes. A key that two processes send from would break both nonce sequences."""
 SOURCES_MAX: Final = 4
@@ -108,8 +110,12 @@ class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename
     def role(self, name: str) -> Address:
         return Address(self.roles[name].lower())
 
+    @property
+    def more_posters(self) -> tuple[str, ...]:
+        return tuple(name for name in MORE_POSTERS if self.roles.get(name))
+
     def role_addresses(self) -> dict[str, Address]:
-        return {name: self.role(name) for name in ROLES}
+        return {name: self.role(name) for name in (*ROLES, *self.more_posters)}
 
 
 def load(path: Path, overrides: Mapping[str, str], roles_file: Path | None = None) -> Parameters:
@@ -120,10 +126,11 @@ def load(path: Path, overrides: Mapping[str, str], roles_file: Path | None = Non
         raise ConfigurationError(f"{path.name} holds no parameters", remedy="Start from deployment/local.yaml")
     given = dict(overrides)
     named = content.get("roles") or {}
+    chosen = {name: given[name] for name in (*ROLES, *MORE_POSTERS) if given.get(name)}
     try:
         parameters = msgspec.convert(
             content
-            | {"roles": named | _read_roles(roles_file) | {name: given[name] for name in ROLES if given.get(name)}}
+            | {"roles": named | _read_roles(roles_file) | chosen}
             | ({"quoteToken": given["quoteToken"]} if given.get("quoteToken") else {}),
             Parameters,
         )
@@ -192,6 +199,7 @@ def _check(parameters: Parameters, name: str) -> None:
             raise ConfigurationError(f"{name}: market {market.symbol} has a number that is out of range")
     for synth in parameters.synths:
         _check_terms(synth, name)
+        _check_quorum(synth, 1 + len(parameters.more_posters), name)
     try:
         _ = parameters.outflow_units, [(synth.price_units, synth.ceiling_atoms) for synth in parameters.synths]
     except InvalidInput as error:
@@ -213,18 +221,33 @@ def _check_terms(synth: SynthParameters, name: str) -> None:
         raise ConfigurationError(f"{name}: the price feed of {synth.symbol} does not fit", remedy=remedy)
 
 
+def _check_quorum(synth: SynthParameters, posters: int, name: str) -> None:
+    """A quorum that nobody can reach is a synth without a price; a price that the deployer posts is a quorum of one."""
+    if synth.quorum > posters + len(synth.sources):
+        raise ConfigurationError(
+            f"{name}: {synth.symbol} needs {synth.quorum} readings of {posters} posters, {len(synth.sources)} sources",
+            remedy=f"Name {', '.join(MORE_POSTERS[: synth.quorum - 1])} among the roles, each on a machine of its own",
+        )
+    if synth.price and synth.quorum > 1:
+        raise ConfigurationError(
+            f"{name}: {synth.symbol} has a price to begin with, and a quorum of {synth.quorum}",
+            remedy="Leave the price to the posters",
+        )
+
+
 def _check_roles(parameters: Parameters, name: str) -> None:
-    unknown = sorted(set(parameters.roles) - set(ROLES))
+    known = (*ROLES, *MORE_POSTERS)
+    unknown = sorted(set(parameters.roles) - set(known))
     if unknown:
-        raise ConfigurationError(f"unknown role {', '.join(unknown)}", remedy=_nearest(unknown[0], ROLES))
+        raise ConfigurationError(f"unknown role {', '.join(unknown)}", remedy=_nearest(unknown[0], known))
     missing = [role for role in ROLES if not parameters.roles.get(role)]
     if missing:
         remedy = "Name them in a --roles file, by flags (--settler), or in the environment (HOOATS_SETTLER)"
         raise ConfigurationError(f"{name} names no address for {', '.join(missing)}", remedy=remedy)
-    for role in ROLES:
+    for role in (*ROLES, *parameters.more_posters):
         _check_address(parameters.roles[role], role)
     holders: dict[Address, str] = {}
-    for role in SEPARATE:
+    for role in (*SEPARATE, *parameters.more_posters):
         other = holders.setdefault(parameters.role(role), role)
         if other != role:
             raise ConfigurationError(f"{role} and {other} are the same address", remedy="Give each process its own key")

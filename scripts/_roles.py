@@ -4,10 +4,11 @@ Invariant: a role that is not in the table is held by nobody. Holders are names:
 role in the parameters. Deliberately no addresses here.
 """
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Final, NamedTuple
 
 from offchain.domain.units import Address
+from scripts._parameters import MORE_POSTERS
 from scripts._steps import ADMIN_ROLE, Step, accept, grant, offer, renounce
 
 TIMELOCK: Final = "Timelock"
@@ -69,10 +70,16 @@ LISTING: Final = (
 """What a lister needs, and what the deployer is lent for the markets of the parameters."""
 
 
-def table(contracts: Mapping[str, Address]) -> list[Grant]:
+def lasting(holders: Container[str]) -> list[Grant]:
+    """LASTING, and the posters beside the first that there are."""
+    more = [Grant("PriceOracle", "POSTER_ROLE", name) for name in MORE_POSTERS if name in holders]
+    return [*LASTING, *more]
+
+
+def table(contracts: Mapping[str, Address], holders: Container[str]) -> list[Grant]:
     """Everything that is held, in the contracts that there are."""
     admins = [Grant(name, ADMIN_ROLE, TIMELOCK) for name in GOVERNED]
-    return [entry for entry in (*BUILT_IN, *admins, *LASTING) if entry.contract in contracts]
+    return [entry for entry in (*BUILT_IN, *admins, *lasting(holders)) if entry.contract in contracts]
 
 
 def roles_of(contract: str) -> list[str]:
@@ -87,7 +94,7 @@ def hand_over(
     """The last two waves of a deployment: the timelock becomes admin or is offered it, and the deployer gives back what
     it was lent; then the timelock accepts, and the deployer gives up what is left. What `holders` names it for on
     purpose it keeps."""
-    kept = {entry[:2] for entry in LASTING if holders.get(entry.holder) == deployer}
+    kept = {entry[:2] for entry in lasting(holders) if holders.get(entry.holder) == deployer}
     first = [
         *(
             (offer if name in TWO_STEP else grant)(

@@ -21,7 +21,7 @@ from scripts._chain import REMOTE_PAUSE_SECONDS, Chain, Mined, Sender, install_f
 from scripts._create2 import CODE_BYTES_MAX, FACTORY, FACTORY_COST, FACTORY_SIGNER, FACTORY_TRANSACTION
 from scripts._deployment import ARTIFACTS, Creation, Plan, factory_of, make_plan
 from scripts._listings import Clone
-from scripts._parameters import ROLES, SEPARATE, Parameters, load
+from scripts._parameters import SEPARATE, Parameters, load
 from scripts._recording import Recorder
 from scripts._registry import RegistryFile, commit_of
 from scripts._roles import DEPLOYER
@@ -102,7 +102,7 @@ def check_live(chain: Chain, parameters: Parameters, signer: Signer) -> None:
         raise ConfigurationError(
             f"a test USDC is not for chain {chain.id}", remedy="Name the settlement token: --quote-token"
         )
-    same = [role for role in SEPARATE if parameters.role(role) == signer.address]
+    same = [role for role in (*SEPARATE, *parameters.more_posters) if parameters.role(role) == signer.address]
     if same:
         remedy = "Deploy from a key of its own: big blocks are an account's setting"
         raise ConfigurationError(f"the deployer is also {same[0]}", remedy=remedy)
@@ -283,7 +283,8 @@ class Deployment:
     def _finish(self, sender: Sender, parameters: Parameters) -> None:
         order = list(self._plan.addresses)
         accounts = {name: parameters.role(name) for name in VENUE_ACCOUNTS}
-        keys = {name: parameters.role(name) for name in ROLES if name not in VENUE_ACCOUNTS} | {
+        roles = parameters.role_addresses()
+        keys = {name: who for name, who in roles.items() if name not in VENUE_ACCOUNTS} | {
             DEPLOYER: self._signer.address
         }
         factory = factory_of(parameters)

@@ -9,11 +9,13 @@ from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
 from offchain.chain.abi import Event, Function
-from offchain.chain.contracts import Settlement
+from offchain.chain.contracts import PriceOracle, Settlement
 from offchain.domain.keccak import keccak
 from offchain.domain.limits import UPGRADE_DELAY_SECONDS_MIN
 from offchain.domain.units import Address
+from offchain.operations.onchain import ONE_KEY
 from scripts._chain import BIG_BLOCK_GAS
+from scripts._parameters import MORE_POSTERS
 from scripts._roles import DEPLOYER, TIMELOCK, Grant, roles_of, table
 from scripts._steps import HAS_ROLE, role_id
 from scripts._timelock import MIN_DELAY, PendingOperation, pending_operations
@@ -22,7 +24,7 @@ from scripts._venue import Venue
 IMPLEMENTATION_SLOT: Final = 0x360894A13BA1A3210667C828492DB98DCA3E2076CC3735A920A3CA505D382BBC
 """EIP-1967: the hash of "eip1967.proxy.implementation", less one."""
 PAUSABLE: Final = ("Vault", "Settlement", "SynthIssuer")
-SENDERS: Final = ("settler", "committer", "poster", "lister", "guardian", "proposer", DEPLOYER)
+SENDERS: Final = ("settler", "committer", "poster", *MORE_POSTERS, "lister", "guardian", "proposer", DEPLOYER)
 ACCOUNT_VIEWS: Final = {
     name: Function(f"{name}()", "address") for name in ("feeAccount", "treasuryAccount", "insuranceAccount", "cosigner")
 }
@@ -56,7 +58,14 @@ class Status(NamedTuple):
     balances: dict[str, tuple[Address, int]]
     deployer_blocks: str
     markets: dict[str, str]
+    feeds: dict[str, int]
+    """Quorum by synth."""
     problems: list[str]
+
+    @property
+    def warnings(self) -> list[str]:
+        """What is as the registry says, and still not what a venue with other people's money should have."""
+        return [f"{symbol}: {ONE_KEY}" for symbol, quorum in self.feeds.items() if quorum == 1]
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -72,6 +81,8 @@ class Status(NamedTuple):
             "balances": {name: {"address": who, "wei": str(wei)} for name, (who, wei) in self.balances.items()},
             "deployerBlocks": self.deployer_blocks,
             "markets": self.markets,
+            "quorums": self.feeds,
+            "warnings": self.warnings,
             "problems": self.problems,
         }
 
@@ -98,6 +109,7 @@ def look(venue: Venue, history: bool) -> Status:
         {name: (venue.roles[name], chain.balance(venue.roles[name])) for name in SENDERS if name in venue.roles},
         _deployer_blocks(venue),
         _markets(venue, problems),
+        _feeds(venue),
         problems,
     )
 
@@ -119,7 +131,7 @@ def _contracts(venue: Venue, problems: list[str]) -> dict[str, str]:
 
 def _holders(venue: Venue, history: bool, head: int, problems: list[str]) -> list[Holder]:
     contracts, roles = venue.contracts, venue.roles
-    expected = {(entry.contract, entry.role, _address(venue, entry)) for entry in table(contracts)}
+    expected = {(entry.contract, entry.role, _address(venue, entry)) for entry in table(contracts, roles)}
     people = dict.fromkeys([*roles.values(), *contracts.values()])
     asked = [
         (name, role, address)
@@ -140,7 +152,7 @@ def _holders(venue: Venue, history: bool, head: int, problems: list[str]) -> lis
             if is_expected != is_held:
                 verb = "lacks" if is_expected else "holds"
                 problems.append(f"{venue.name_of(address)} ({address}) {verb} {role} of {name}")
-    unknown = sorted({entry.holder for entry in table(contracts)} - set(contracts) - set(roles))
+    unknown = sorted({entry.holder for entry in table(contracts, roles)} - set(contracts) - set(roles))
     if unknown:
         problems.append(f"the registry does not say who is {', '.join(unknown)}")
     return sorted(holders)
@@ -196,6 +208,20 @@ def _deployer_blocks(venue: Venue) -> str:
     if answer is None:
         return "unknown: the endpoint does not tell"
     return f"big ({BIG_BLOCK_GAS:,} gas)" if answer else "small"
+
+
+def _feeds(venue: Venue) -> dict[str, int]:
+    """Of the registry's synths that have a feed."""
+    if "PriceOracle" not in venue.contracts:
+        return {}
+    oracle, synths = venue.contracts["PriceOracle"], venue.registry.synths
+    calls = [(oracle, PriceOracle.feed_of.encode(venue.registry.synth(symbol))) for symbol in synths]
+    found = {}
+    for symbol, answer in zip(synths, venue.chain.call_many(calls), strict=True):
+        quorum = int(PriceOracle.feed_of.decode(answer)[0][0]) if answer else 0
+        if quorum:
+            found[symbol] = quorum
+    return found
 
 
 def _markets(venue: Venue, problems: list[str]) -> dict[str, str]:

@@ -34,6 +34,8 @@ def print_status(status: Status) -> None:
     click.echo("markets")
     for symbol, row in status.markets.items():
         click.echo(f"  {symbol:<16}{row}")
+    for warning in status.warnings:
+        click.echo(f"WARNING {warning}")
     for problem in status.problems:
         click.echo(f"PROBLEM {problem}")
     click.echo("all as the registry says" if not status.problems else f"{len(status.problems)} problems")

@@ -23,6 +23,7 @@ OTHER_VARIABLES = {
     "HOOATS_DEBUG": "offchain/cli/failures.py",
     "HOOATS_KEYS": "demo/session.py",
     "HOOATS_NETWORK": "demo/session.py",
+    "HOOATS_REQUIRE": "bench/instructions.py",
     "HOOATS_REWRITE_GOLDEN": "tests/offchain/projector/test_golden.py",
     "HOOATS_SOLC": "toolchain/solc/solc-v0.8.30",
 }
@@ -187,3 +188,17 @@ def test_every_package_is_in_the_code_map() -> None:
 def test_the_version_is_one() -> None:
     declared = re.search(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text(), flags=re.MULTILINE)
     assert declared is not None and declared.group(1) == __version__
+
+
+@pytest.mark.parametrize(
+    "page", ["README.md", "ARCHITECTURE.md", "SECURITY.md", "docs/journeys/trader.md", "docs/journeys/verifier.md"]
+)
+def test_the_longest_way_out_is_the_contracts_own(page: str) -> None:
+    """Whoever says how soon one can leave says the worst case, too: a shutdown, its grace, and a request."""
+    source = (ROOT / "contracts" / "interfaces" / "Types.sol").read_text()
+    minutes = {"hours": 60, "minutes": 1}
+    found = re.findall(r"constant (SHUTDOWN_DELAY|SHUTDOWN_GRACE|EXIT_DELAY) = (\d+) (hours|minutes);", source)
+    assert len(found) == 3
+    hours, rest = divmod(sum(int(number) * minutes[unit] for _, number, unit in found), 60)
+    text = " ".join((ROOT / page).read_text().split())
+    assert f"{hours} h {rest} min" in text

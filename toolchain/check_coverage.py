@@ -1,7 +1,8 @@
 """Measure what the forge tests cover of contracts/, and name each line and branch that they do not reach.
 
 All lines must be covered and 95 of 100 branches, over all contracts that are deployed. The Gas tests stay out: coverage
-is measured on instrumented code without the optimizer, which costs more than they allow.
+is measured on instrumented code without the optimizer, which costs more than they allow. So do the tests that repeat
+one thing ten thousand times: what they reach, the others reach, and they would take most of the time.
 """
 
 import sys
@@ -9,11 +10,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from audit import NOT_OF_GAS, ROOT, building_in, run
+from audit import ROOT, building_in, run
 
 REPORT = ROOT / ".build" / "coverage" / "lcov.info"
 MIN_BRANCHES_PERCENT = 95
 NOT_DEPLOYED = ("contracts/mocks/",)
+LEFT_OUT = ("--no-match-contract", "Gas|^SettlementTwin|^Hostile", "--no-match-test", "_writes_one_word_")
 
 # Few inputs reach what many reach: this measures which lines run, not what holds. Blocks have room for the instruments.
 BRIEF = {
@@ -77,7 +79,7 @@ def measure() -> str:
     REPORT.unlink(missing_ok=True)
     relative = str(REPORT.relative_to(ROOT))
     command = ("toolchain/forge", "coverage", "--report", "lcov", "--report-file", relative)
-    ran = run((*command, *NOT_OF_GAS), {**building_in("coverage"), **BRIEF})
+    ran = run((*command, *LEFT_OUT), {**building_in("coverage"), **BRIEF})
     if ran.returncode != 0 or not REPORT.is_file():
         raise SystemExit(f"{ran.stdout}\nforge coverage failed (exit {ran.returncode})")
     return REPORT.read_text()

@@ -1,7 +1,9 @@
 """Run the parts of `make test`, `make lint` or `make fuzz`, all of them also when one fails, and print what each took.
 
 The parts of `make test` run in two lanes at once, one for each core that CI has; what a part prints then comes whole,
-when it ends.
+when it ends. forge takes all cores it finds, in either lane. So both lanes begin with it: what has timeouts runs beside
+half of it at most, and the lanes end at about the same time. While forge compiles, which it does on one core, the other
+lane runs the tests that need no contract.
 
 The exit code is 0 only if every part ended well and, where a part counts tests, executed at least one: a part that
 finds nothing to run is a failure, since nothing would tell otherwise that the tests went missing.
@@ -34,8 +36,10 @@ class Part:
     command: Sequence[str]
     counts_tests: bool = True
     environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    phase: int = 1
+    """Those of one phase run when all of the phases before it have ended."""
     lane: int = 0
-    """Parts of one lane run one after the other; those of lane -1 before all others."""
+    """Within a phase, parts of one lane run one after the other, beside those of the other lanes."""
 
 
 class Result(NamedTuple):
@@ -53,6 +57,26 @@ GAS = ("--match-contract", "Gas", "--snap", "tests/forge/gas.snapshot")
 JOURNEYS = ("tests/chainfork", "tests/docs", "tests/system")
 """Tests that run a whole venue: long, and mostly waiting."""
 
+PURE = (
+    "tests/model",
+    *(
+        f"tests/offchain/{package}"
+        for package in (
+            "client",
+            "domain",
+            "engine",
+            "gateway",
+            "projector",
+            "router",
+            "security",
+            "sequencer",
+            "storage",
+            "telemetry",
+        )
+    ),
+)
+"""Tests that need no compiled contract."""
+
 
 def python(*arguments: str) -> tuple[str, ...]:
     return (sys.executable, "-m", *arguments)
@@ -61,16 +85,22 @@ def python(*arguments: str) -> tuple[str, ...]:
 def test_parts() -> list[Part]:
     # ape's pytest plugin takes seconds to load, and nothing outside tests/contracts needs it.
     plain = python("pytest", "-p", "no:ape_test", "--durations=8", "--durations-min=5")
-    others = [f"--ignore={folder}" for folder in ("tests/contracts", *JOURNEYS)]
+    others = [f"--ignore={folder}" for folder in ("tests/contracts", *JOURNEYS, *PURE)]
+    # From the folder above them: each conftest must be read when its turn comes, and not all of them at the beginning.
+    offchain = ROOT / "tests" / "offchain"
+    impure = [f"--ignore={path}" for path in sorted(offchain.iterdir()) if str(path.relative_to(ROOT)) not in PURE]
     ape = (str(ROOT / ".venv" / "bin" / "ape"), "test", "tests/contracts", "--network")
+    forge = ("toolchain/forge", "test")
     return [
         # Once, and not by both lanes at the same time: it takes minutes where there is nothing yet.
-        Part("compile", ("toolchain/forge", "build"), counts_tests=False, lane=-1),
-        Part("forge", ("toolchain/forge", "test")),
-        Part("gas", ("toolchain/forge", "snapshot", *GAS, "--check"), counts_tests=False),
+        Part("compile", ("toolchain/forge", "build"), counts_tests=False, phase=0),
+        Part("pure", (*plain, "tests/model", "tests/offchain", *impure), phase=0, lane=1),
+        Part("invariants", (*forge, "--match-test", "^invariant")),
+        Part("journeys", (*plain, *JOURNEYS)),
         Part("ape-embedded", (*ape, "ethereum:local:test")),
         Part("ape-foundry", (*ape, "ethereum:local:foundry")),
-        Part("journeys", (*plain, *JOURNEYS)),
+        Part("forge", (*forge, "--no-match-test", "^invariant"), lane=1),
+        Part("gas", ("toolchain/forge", "snapshot", *GAS, "--check"), counts_tests=False, lane=1),
         Part("python", (*plain, "tests", *others), lane=1),
     ]
 
@@ -168,10 +198,11 @@ def report(results: Sequence[Result]) -> str:
 
 def run_all(parts: Sequence[Part]) -> int:
     """Run `parts`, each lane one after the other; return the exit code."""
-    results = [run(part) for part in parts if part.lane < 0]
-    rest = [part for part in parts if part.lane >= 0]
-    lanes = [[part for part in rest if part.lane == lane] for lane in sorted({part.lane for part in rest})]
-    results += [run(part) for part in rest] if len(lanes) <= 1 else _run_lanes(lanes)
+    results = []
+    for phase in sorted({part.phase for part in parts}):
+        now = [part for part in parts if part.phase == phase]
+        lanes = [[part for part in now if part.lane == lane] for lane in sorted({part.lane for part in now})]
+        results += [run(part) for part in now] if len(lanes) <= 1 else _run_lanes(lanes)
     print(report(results), flush=True)
     return 0 if results and all(result.ok for result in results) else 1
 

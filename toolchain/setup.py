@@ -1,7 +1,8 @@
 """Set the clone up: `.venv` and `node_modules`, exactly as locked, and nothing when they are already there.
 
 With the argument `audit` it sets up what audits the contracts too: slither and halmos, in an environment of their own,
-since they want other versions of what `.venv` holds.
+since they want other versions of what `.venv` holds. With `bench` it sets up the order books that `make bench` compares
+with, in an environment of their own, since nothing of the product may come to need them.
 
 Only Python 3.11 or 3.12, Node >= 20 with npm, and the PyPI and npm registries are needed; what is missing is named in
 one line with its remedy. Each half leaves a stamp inside the folder that it made: a hash of all that the result
@@ -23,12 +24,14 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 NODE_MODULES = ROOT / "node_modules"
 AUDIT = ROOT / ".build" / "audit"
+BENCH = ROOT / ".build" / "bench" / "peers"
 STAMP = ".hooats-stamp"
 LAYOUT = "1"  # raise it when this file makes something else of the same locks
 
 BUILD_LOCK = "requirements-build.lock"
 DEV_LOCK = "requirements-dev.lock"
 AUDIT_LOCK = "requirements-audit.lock"
+BENCH_LOCK = "requirements-bench.lock"
 FOUNDRY_VERSION = "1.7.1"
 
 
@@ -46,6 +49,8 @@ def main(wanted=()) -> int:
             once(NODE_MODULES, node_key(), make_node_modules, "compilers and libraries, 300 MB on disk, under a minute")
             if "audit" in wanted:
                 once(AUDIT, audit_key(), make_audit, "slither and halmos, 400 MB on disk, under a minute")
+            if "bench" in wanted:
+                once(BENCH, bench_key(), make_bench, "other order books, 500 MB on disk, one to two minutes")
         except Missing as missing:
             print(f"hooats: {missing}", file=sys.stderr)
             return 1
@@ -118,6 +123,14 @@ def audit_key() -> str:
 
 def make_audit() -> None:
     run([*make_environment(AUDIT), "--require-hashes", "-r", ROOT / AUDIT_LOCK])
+
+
+def bench_key() -> str:
+    return key_of(LAYOUT, str(ROOT), *machine(), files=(BUILD_LOCK, BENCH_LOCK))
+
+
+def make_bench() -> None:
+    run([*make_environment(BENCH), "--require-hashes", "-r", ROOT / BENCH_LOCK])
 
 
 # Node

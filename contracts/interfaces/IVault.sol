@@ -15,7 +15,7 @@ import {Authorization, Withdrawal} from "./Types.sol";
 /// - Everything that lowers an account's free balance outside settlement needs the operator's countersignature or the
 ///   account's own matured request.
 /// - A guardian may pause deposits, and nothing else (see IPausable): no way out is ever shut.
-/// - At most 2^96 units of the settlement token are ever deposited, and at most 2^128 atoms of a synth. Beyond that
+/// - At most 2^88 units of the settlement token are ever deposited, and at most 2^128 atoms of a synth. Beyond that
 /// deposits are refused; no way out is.
 /// - The Vault's balance of the settlement token falls by its own transfers only. If it falls otherwise, everybody may
 /// have the loss declared (`declareLoss`); until then whoever leaves first is paid in full.
@@ -188,8 +188,10 @@ interface IVault {
     function completeWithdrawal(address account, address token) external;
 
     /// @notice Withdraws at once with the operator's countersignature, and leaves alone what a matured request holds.
-    /// The owner's nonce is used up whoever sends. Reverts beyond the cap of the token (`setOutflowCap`), and if the
-    /// destination is the Vault. Both signatures have 65 bytes (r, s, v) or 64 (ERC-2098), with a low s.
+    /// The owner's nonce is used up whoever sends. The purpose of the countersignature is the hash of the owner's whole
+    /// message (hashStruct), so that it can be used for this message only, and once. Reverts beyond the cap of the token
+    /// (`setOutflowCap`), and if the destination is the Vault. Both signatures have 65 bytes (r, s, v) or 64 (ERC-2098),
+    /// with a low s.
     /// @param ownerSignature The owner's `Withdraw` signature; may be empty if the owner is the caller.
     function withdrawApproved(
         Withdrawal calldata withdrawal,
@@ -200,8 +202,9 @@ interface IVault {
     /// @notice Caps what leaves in `token` with a countersignature, also as CXPT, per hour; 0 for no cap
     /// (DEFAULT_ADMIN_ROLE). What matured requests pay is never capped, and does not count.
     /// The cap is a leaky bucket: `perHour` may leave at once, and what has left drains at `perHour`. So no more than
-    /// `perHour` leaves in one moment, and no more than twice `perHour` within any 60 minutes.
-    /// @param perHour Units of the settlement token, atoms of a synth; less than 2^104.
+    /// `perHour` leaves in one moment, and no more than twice `perHour` within any 60 minutes. Each withdrawal is counted
+    /// up to the next millionth of `perHour` (what drains in 1/256 s). A cap set after none begins empty.
+    /// @param perHour Units of the settlement token, atoms of a synth; less than 2^96.
     function setOutflowCap(address token, uint128 perHour) external;
 
     /* LOSS */

@@ -115,6 +115,8 @@ struct Market {
 }
 
 /// @notice The operator's countersignature that lets a free balance fall at once (EIP-712 `Approval`, domain of Vault).
+/// Of a withdrawal it is over the owner's whole message, and used up with the owner's nonce; of locking and burning
+/// `nonce` itself is used up.
 /// An empty `cosignature` means: draw on the account's own matured request instead.
 struct Authorization {
     uint256 nonce;

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.30;
 
-import {Order} from "../interfaces/Types.sol";
-
 /// @dev Where the sections of a packed batch begin in calldata, and how many records each has.
 struct Frame {
     uint64 first;
@@ -21,7 +19,7 @@ struct Frame {
     uint256 quotesAt;
 }
 
-/// @dev One fill record, in the lower half: maker u8 | taker u8 | sizeLots u64 | makerFeePpm i24 | takerFeePpm i24.
+/// @dev One fill record, in the upper half: maker u8 | taker u8 | sizeLots u64 | makerFeePpm i24 | takerFeePpm i24.
 type PackedFill is uint256;
 
 using PackedFills for PackedFill global;
@@ -30,24 +28,24 @@ using PackedFills for PackedFill global;
 library PackedFills {
     /// @return Index of the maker's order, or AMM_MAKER.
     function maker(PackedFill fill) internal pure returns (uint256) {
-        return PackedFill.unwrap(fill) >> 120;
+        return PackedFill.unwrap(fill) >> 248;
     }
 
     function taker(PackedFill fill) internal pure returns (uint256) {
-        return uint8(PackedFill.unwrap(fill) >> 112);
+        return uint8(PackedFill.unwrap(fill) >> 240);
     }
 
     /// @return 0 if the operator took the fill back.
     function sizeLots(PackedFill fill) internal pure returns (uint256) {
-        return uint64(PackedFill.unwrap(fill) >> 48);
+        return uint64(PackedFill.unwrap(fill) >> 176);
     }
 
     function makerFeePpm(PackedFill fill) internal pure returns (int256) {
-        return int24(uint24(PackedFill.unwrap(fill) >> 24));
+        return int24(uint24(PackedFill.unwrap(fill) >> 152));
     }
 
     function takerFeePpm(PackedFill fill) internal pure returns (int256) {
-        return int24(uint24(PackedFill.unwrap(fill)));
+        return int24(uint24(PackedFill.unwrap(fill) >> 128));
     }
 }
 
@@ -64,10 +62,8 @@ library BatchCodec {
     uint256 internal constant FILL_BYTES = 16;
     uint256 internal constant QUOTE_BYTES = 16;
 
-    uint256 private constant ORDER_TAIL = 30;
-    uint256 private constant ORDER_SIGNATURE = 47;
-    uint256 internal constant TERMS_MAX = 31;
-    uint256 internal constant TERMS_BULK = 16;
+    /// @dev Where an order's signature is in its record: r, vs.
+    uint256 internal constant ORDER_SIGNATURE = 47;
 
     /// @return frame With `first` 0 if the batch is not as long as it says.
     function open(bytes calldata batch) internal pure returns (Frame memory frame) {
@@ -103,33 +99,34 @@ library BatchCodec {
         }
     }
 
-    /// @dev Reads the account table into `accounts`, which has room for it, and gives `balances` the same length.
+    /// @dev Reads the account table into the array at `accounts`, which has room for it.
     /// @return isAscending Whether every account is greater than the one before, and the first not zero.
-    function readAccounts(Frame memory frame, address[] memory accounts, int256[] memory balances)
-        internal
-        pure
-        returns (bool isAscending)
-    {
+    function readAccounts(Frame memory frame, uint256 accounts) internal pure returns (bool isAscending) {
         (uint256 at, uint256 count) = (frame.accountsAt, frame.accounts);
         assembly ("memory-safe") {
             isAscending := 1
             mstore(accounts, count)
-            mstore(balances, count)
             let previous := 0
-            let end := add(at, mul(count, ACCOUNT_BYTES))
-            for { let to := add(accounts, 0x20) } lt(at, end) { to := add(to, 0x20) } {
+            for { let end := add(at, mul(count, ACCOUNT_BYTES)) } lt(at, end) { at := add(at, ACCOUNT_BYTES) } {
                 let account := shr(96, calldataload(at))
                 isAscending := and(isAscending, gt(account, previous))
-                mstore(to, account)
+                accounts := add(accounts, 0x20)
+                mstore(accounts, account)
                 previous := account
-                at := add(at, ACCOUNT_BYTES)
             }
+        }
+    }
+
+    /// @param at Where the record is.
+    function fillAt(uint256 at) internal pure returns (PackedFill record) {
+        assembly ("memory-safe") {
+            record := calldataload(at)
         }
     }
 
     function fill(Frame memory frame, uint256 index) internal pure returns (PackedFill) {
         unchecked {
-            return PackedFill.wrap(_word(frame.fillsAt + index * FILL_BYTES) >> 128);
+            return PackedFill.wrap(_word(frame.fillsAt + index * FILL_BYTES));
         }
     }
 
@@ -139,42 +136,10 @@ library BatchCodec {
         }
     }
 
-    /// @dev Writes into `order` all that the record says itself, which is everything but account and market.
-    /// @return accountIndex Of the account table.
-    /// @return marketIndex Of the market table.
-    /// @return terms As ISettlement describes it.
-    function readOrder(Frame memory frame, uint256 index, Order memory order)
-        internal
-        pure
-        returns (uint256 accountIndex, uint256 marketIndex, uint256 terms)
-    {
-        uint256 at = frame.ordersAt;
-        assembly ("memory-safe") {
-            at := add(at, mul(index, ORDER_BYTES))
-            let word := calldataload(at)
-            accountIndex := byte(0, word)
-            marketIndex := byte(1, word)
-            terms := byte(3, word)
-            // The fields of Order in their order, a word each.
-            mstore(add(order, 0x20), byte(2, word)) // subaccount
-            mstore(add(order, 0x60), and(terms, 1)) // side
-            mstore(add(order, 0x80), and(shr(1, terms), 1)) // kind
-            mstore(add(order, 0xa0), and(shr(2, terms), 3)) // timeInForce
-            mstore(add(order, 0xc0), and(shr(208, word), 0xffff)) // flags
-            mstore(add(order, 0xe0), and(shr(144, word), 0xffffffffffffffff)) // priceTicks
-            mstore(add(order, 0x100), and(shr(80, word), 0xffffffffffffffff)) // sizeLots
-            mstore(add(order, 0x120), and(shr(16, word), 0xffffffffffffffff)) // triggerTicks
-            word := calldataload(add(at, ORDER_TAIL))
-            mstore(add(order, 0x140), sar(224, word)) // maxFeePpm
-            mstore(add(order, 0x160), and(shr(160, word), 0xffffffffffffffff)) // nonce
-            mstore(add(order, 0x180), and(shr(120, word), 0xffffffffff)) // expiry
-        }
-    }
-
-    /// @return at Where the order's signature is in calldata: r, vs.
-    function signatureAt(Frame memory frame, uint256 index) internal pure returns (uint256 at) {
+    /// @return at Where the order's record is in calldata.
+    function orderAt(Frame memory frame, uint256 index) internal pure returns (uint256 at) {
         unchecked {
-            return frame.ordersAt + index * ORDER_BYTES + ORDER_SIGNATURE;
+            return frame.ordersAt + index * ORDER_BYTES;
         }
     }
 

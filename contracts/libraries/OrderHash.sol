@@ -9,17 +9,28 @@ library OrderHash {
         "Order(address account,uint8 subaccount,uint32 market,uint8 side,uint8 kind,uint8 timeInForce,uint16 flags,uint64 priceTicks,uint64 sizeLots,uint64 triggerTicks,int32 maxFeePpm,uint64 nonce,uint40 expiry)" // solhint-disable-line max-line-length
     );
 
-    /// @dev keccak256(abi.encode(TYPE_HASH, order)). The 13 words of a static struct lie in memory as EIP-712 encodes
-    /// them; the word before them is lent for the type hash.
-    function structHash(Order memory order) internal pure returns (bytes32 hash) {
+    uint256 private constant BYTES = 14 * 32;
+
+    /// @return order Room for the words that are hashed: the type hash, which is written, and 13 fields, which are not.
+    function reserve() internal pure returns (uint256 order) {
         bytes32 typeHash = TYPE_HASH;
         assembly ("memory-safe") {
-            let start := sub(order, 0x20)
-            let lent := mload(start)
-            mstore(start, typeHash)
-            hash := keccak256(start, 448)
-            mstore(start, lent)
+            order := mload(0x40)
+            mstore(order, typeHash)
+            mstore(0x40, add(order, BYTES))
         }
+    }
+
+    /// @dev keccak256(abi.encode(TYPE_HASH, order)) of the words at `order`; see `reserve`.
+    function hashAt(uint256 order) internal pure returns (bytes32 hash) {
+        assembly ("memory-safe") {
+            hash := keccak256(order, BYTES)
+        }
+    }
+
+    /// @dev The same of an order in memory.
+    function structHash(Order memory order) internal pure returns (bytes32) {
+        return keccak256(abi.encode(TYPE_HASH, order));
     }
 
     /// @dev The same of an order as it came. A word with dirty high bits hashes to what nobody signed.
@@ -30,7 +41,7 @@ library OrderHash {
             let free := mload(0x40)
             mstore(free, typeHash)
             calldatacopy(add(free, 0x20), order, 416)
-            hash := keccak256(free, 448)
+            hash := keccak256(free, BYTES)
         }
     }
 }

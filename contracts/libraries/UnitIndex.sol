@@ -12,7 +12,10 @@ library UnitIndex {
         return index == 0 ? 0 : atoms * ONE / index;
     }
 
+    /// @param units Have 128 bits, the index has 64.
     function toAtomsDown(uint256 units, uint256 index) internal pure returns (uint256) {
-        return units * index / ONE;
+        unchecked {
+            return units * index / ONE;
+        }
     }
 }

@@ -2,39 +2,21 @@
 pragma solidity ^0.8.30;
 
 import {IVault} from "../interfaces/IVault.sol";
-import {Column} from "./BatchSheet.sol";
-import {Standing} from "./Standings.sol";
+import {Column} from "./Columns.sol";
 
 /// @title A column's two calls of the Vault, made without copying what is in memory already
-/// @dev Before a column's accounts lie four words for what a call begins with, and behind them room for its changes.
-/// The Vault is a contract that this one was built for: what it returns is taken at its word.
+/// @dev The Vault is a contract that this one was built for: what it returns is taken at its word.
 library VaultCalls {
     uint256 internal constant LOG_HEAD_BYTES = 21;
     uint256 internal constant LOG_ROW_BYTES = 37;
 
-    /// @dev No account so far, and room for `capacity` of them.
-    function reserve(Column memory column, uint256 capacity) internal pure {
-        address[] memory accounts;
-        int256[] memory balances;
-        assembly ("memory-safe") {
-            accounts := add(mload(0x40), 0x80)
-            // Head, length, accounts, length, changes; length, balances.
-            balances := add(accounts, shl(5, add(2, shl(1, capacity))))
-            let end := add(balances, shl(5, add(1, capacity)))
-            calldatacopy(accounts, calldatasize(), sub(end, accounts))
-            mstore(0x40, end)
-        }
-        (column.accounts, column.balances) = (accounts, balances);
-    }
-
-    /// @dev `standingsOf` the column's accounts, into its standings and balances.
+    /// @dev `standingsOf` the column's accounts, into its standings.
     function load(Column memory column, IVault vault) internal view {
-        (address[] memory accounts, int256[] memory balances, address token) =
-            (column.accounts, column.balances, column.token);
+        (uint256 accounts, uint256 stride, address token) = (column.accounts, column.stride, column.token);
         bytes4 selector = IVault.standingsOf.selector;
-        Standing[] memory standings;
+        uint256 count;
         assembly ("memory-safe") {
-            let count := mload(accounts)
+            count := mload(accounts)
             let head := sub(accounts, 0x60)
             mstore(head, shr(224, selector))
             mstore(add(head, 0x20), token)
@@ -44,25 +26,18 @@ library VaultCalls {
                 returndatacopy(free, 0, returndatasize())
                 revert(free, returndatasize())
             }
-            // offset | length | standings: an array in memory but for the offset.
-            standings := mload(0x40)
-            returndatacopy(standings, 0x20, add(0x20, shl(5, count)))
-            mstore(0x40, add(standings, add(0x20, shl(5, count))))
-            for { let i := 0x20 } iszero(gt(i, shl(5, count))) { i := add(i, 0x20) } {
-                mstore(add(balances, i), sar(96, mload(add(standings, i))))
-            }
+            // offset | length | standings
+            returndatacopy(add(accounts, shl(1, stride)), 0x20, add(0x20, shl(5, count)))
         }
-        column.standings = standings;
+        column.known = count;
     }
 
     /// @dev `applySettlement` of what the batch did to the column.
-    /// @param immediates By row; empty for a synth.
     /// @param log Has room for all that is appended to it.
-    function write(Column memory column, IVault vault, uint256[] memory immediates, bytes memory log) internal {
-        address[] memory accounts = column.accounts;
-        _fillIn(column, immediates, log);
+    function write(Column memory column, IVault vault, bytes memory log) internal {
+        _log(column, log);
 
-        address token = column.token;
+        (uint256 accounts, uint256 stride, address token) = (column.accounts, column.stride, column.token);
         bytes4 selector = IVault.applySettlement.selector;
         assembly ("memory-safe") {
             let length := shl(5, mload(accounts))
@@ -71,7 +46,10 @@ library VaultCalls {
             mstore(add(head, 0x20), token)
             mstore(add(head, 0x40), 0x60)
             mstore(add(head, 0x60), add(0x80, length))
-            mstore(add(accounts, add(0x20, length)), mload(accounts))
+            // The changes move to right behind the accounts.
+            let to := add(accounts, add(0x20, length))
+            mcopy(add(to, 0x20), add(accounts, add(0x20, stride)), length)
+            mstore(to, mload(accounts))
             if iszero(call(gas(), vault, 0, add(head, 0x1c), add(0xa4, shl(1, length)), 0, 0)) {
                 let free := mload(0x40)
                 returndatacopy(free, 0, returndatasize())
@@ -80,40 +58,28 @@ library VaultCalls {
         }
     }
 
-    /// @dev Writes the changes behind the accounts, and what is to be logged. Pairs, which come last, had nothing before,
-    /// use no immediate orders, and are not logged.
-    function _fillIn(Column memory column, uint256[] memory immediates, bytes memory log) private pure {
-        (address[] memory accounts, int256[] memory balances) = (column.accounts, column.balances);
-        (Standing[] memory standings, address token) = (column.standings, column.token);
-        uint256 known = standings.length;
-        bool isQuote = immediates.length != 0;
+    /// @dev Writes what is to be logged: all changes but those of pairs.
+    function _log(Column memory column, bytes memory log) private pure {
+        (uint256 account, uint256 stride, uint256 known, address token) =
+            (column.accounts, column.stride, column.known, column.token);
         assembly ("memory-safe") {
-            let length := shl(5, mload(balances))
-            let changes := add(accounts, add(0x20, length))
             let head := add(add(log, 0x20), mload(log))
-            let logAt := add(head, LOG_HEAD_BYTES)
-            known := shl(5, known)
-            for { let i := 0x20 } iszero(gt(i, length)) { i := add(i, 0x20) } {
-                let delta := mload(add(balances, i))
-                let immediate := 0
-                if iszero(gt(i, known)) {
-                    delta := sub(delta, sar(96, mload(add(standings, i))))
-                    if isQuote { immediate := mload(add(immediates, i)) }
-                    if delta {
-                        // account | delta, whose last 5 bytes reach beyond the word.
-                        mstore(logAt, shl(96, mload(add(accounts, i))))
-                        mstore(add(logAt, 20), shl(120, delta))
-                        logAt := add(logAt, LOG_ROW_BYTES)
-                    }
+            let to := add(head, LOG_HEAD_BYTES)
+            for { let end := add(account, shl(5, known)) } lt(account, end) {} {
+                account := add(account, 0x20)
+                let change := mload(add(account, stride))
+                if shr(48, change) {
+                    // account | delta, the upper part of a change; the next row overwrites what is behind it.
+                    mstore(to, shl(96, mload(account)))
+                    mstore(add(to, 20), shl(72, change))
+                    to := add(to, LOG_ROW_BYTES)
                 }
-                // A Change.
-                mstore(add(changes, i), or(shl(48, delta), immediate))
             }
-            let rows := div(sub(sub(logAt, head), LOG_HEAD_BYTES), LOG_ROW_BYTES)
+            let rows := div(sub(sub(to, head), LOG_HEAD_BYTES), LOG_ROW_BYTES)
             if rows {
                 // token | rows, before what was there already: the first row.
                 mstore(head, or(or(shl(96, token), shl(88, rows)), and(mload(head), sub(shl(88, 1), 1))))
-                mstore(log, sub(sub(logAt, log), 0x20))
+                mstore(log, sub(sub(to, log), 0x20))
             }
         }
     }

@@ -11,7 +11,7 @@ import msgspec
 
 from offchain.chain.abi import ErrorTable, Function
 from offchain.domain.batch import AMM_MAKER, EpochHeader, SettlementBatch, SignedOrder
-from offchain.domain.eip712 import Withdrawal
+from offchain.domain.eip712 import Withdrawal, compact
 from offchain.domain.order import TimeInForce
 from offchain.domain.packed import pack
 from offchain.domain.units import Address, from_hex
@@ -370,9 +370,10 @@ def header_tuple(header: EpochHeader) -> tuple[object, ...]:
 def withdraw_approved_calldata(
     withdrawal: Withdrawal, owner_signature: str, nonce: int, deadline: int, cosignature: str
 ) -> bytes:
-    """`nonce` and `deadline` are those of the countersignature."""
-    authorization = (nonce, deadline, from_hex(cosignature))
-    return Vault.withdraw_approved.encode(tuple(withdrawal), from_hex(owner_signature), authorization)
+    """`nonce` and `deadline` are those of the countersignature. The signatures go in their short form, which saves 260
+    gas."""
+    authorization = (nonce, deadline, compact(from_hex(cosignature)))
+    return Vault.withdraw_approved.encode(tuple(withdrawal), compact(from_hex(owner_signature)), authorization)
 
 
 def cut_batch(batch: SettlementBatch, fills: int) -> SettlementBatch:

@@ -15,13 +15,11 @@ from offchain.chain.replies import Header, MalformedReply
 from offchain.chain.rpc import Query, Rpc, RpcRefused
 from offchain.domain.command import ObservePool
 from offchain.domain.limits import POOL_BLOCKS_AHEAD_MAX, POOL_SECONDS_AHEAD_MAX
-from offchain.domain.units import ZERO_ADDRESS, Address
+from offchain.domain.units import ZERO_ADDRESS, Address, units_down
 from offchain.storage.ops import Ops
 
 REFRESH_SECONDS: Final = 10
 """Reserves that did not change are written again after this: the engine has to know that they are still the same."""
-INDEX_ONE: Final = 10**18
-"""The Vault's index at one token atom per unit. Twin: UnitIndex.ONE."""
 
 
 class PoolReader:
@@ -97,7 +95,7 @@ class PoolReader:
             seen = ObservePool(
                 market=market,
                 base_reserve=base_reserve,
-                quote_reserve=quote_atoms * INDEX_ONE // index,
+                quote_reserve=units_down(quote_atoms, index),
                 block_number=header.number,
                 block_time=header.time,
             )

@@ -24,10 +24,11 @@ from offchain.chain.registry import load_registry
 from offchain.chain.wallet import Endpoint, Wallet
 from offchain.cli import options
 from offchain.cli.money import first_url, parse_address
+from offchain.cli.secrets import open_key
+from offchain.cli.tables import echo_table, plain
 from offchain.domain.errors import InvalidInput
 from offchain.domain.market import format_atoms, parse_atoms
 from offchain.domain.units import QUOTE_DECIMALS, SYNTH_DECIMALS
-from offchain.security.keys import load_key
 
 PERCENT_DECIMALS = 4
 """A ppm is the finest slippage."""
@@ -70,7 +71,7 @@ def pools(as_json: bool, **chain: Any) -> None:
         click.echo(json.dumps(found))
         return
     for pool in found:
-        click.echo("  ".join(f"{name}: {value or '-'}" for name, value in pool.items()))
+        click.echo("  ".join(f"{name}: {plain(value or '-')}" for name, value in pool.items()))
     if not found:
         click.echo("no pools yet: hooats amm create SYNTH opens one")
 
@@ -184,7 +185,7 @@ def _pools(rpc: str, registry: Path, chain_id: int) -> Pools:
 
 def _trader(key: Path, password_file: Path | None, rpc: str, registry: Path, chain_id: int) -> PoolTrader:
     book = load_registry(registry, chain_id)
-    wallet = Wallet(first_url(rpc), load_key(key, password_file).secret)
+    wallet = Wallet(first_url(rpc), open_key(key, password_file).secret)
     return PoolTrader(Pools(wallet.endpoint, book), wallet)
 
 
@@ -249,5 +250,4 @@ def _print(as_json: bool, answer: dict[str, object]) -> None:
     if as_json:
         click.echo(json.dumps(answer))
         return
-    for name, value in answer.items():
-        click.echo(f"{name}: {value}")
+    echo_table(answer)

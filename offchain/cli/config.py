@@ -6,8 +6,8 @@ import click
 
 from keepers.loop import KEEPERS
 from offchain.cli import options
-from offchain.cli.configuration import Configuration, Setting, keeper_defaults, settings_of, unread_variables
-from offchain.domain.errors import InvalidInput
+from offchain.cli.configuration import Configuration, Setting, first_of, keeper_defaults, settings_of, unread_variables
+from offchain.domain.errors import ConfigurationError, InvalidInput
 
 OTHER_VARIABLES = frozenset(f"HOOATS_{name}" for name in ("DEBUG", "KEYS", "NETWORK", "REQUIRE", "SOLC"))
 """Variables that are no flag of a command."""
@@ -32,6 +32,8 @@ def show(context: click.Context, command: tuple[str, ...], as_json: bool) -> Non
 
     What could be a secret is withheld: passwords and long parts of URLs.
     """
+    if mistakes := _configuration(context).mistakes:
+        raise first_of(mistakes)
     found = [setting for path in _wanted(context, command) for setting in _settings(context, path)]
     if as_json:
         click.echo(json.dumps([setting._asdict() for setting in found]))
@@ -43,17 +45,23 @@ def show(context: click.Context, command: tuple[str, ...], as_json: bool) -> Non
 @config.command("check")
 @click.pass_context
 def check(context: click.Context) -> None:
-    """Check every key and value of the file.
+    """Check every key and value of the file, and list all mistakes.
 
     Each key must be a flag of its command, each value one that the flag takes.
     """
     configuration = _configuration(context)
+    for mistake in configuration.mistakes:
+        click.echo(f"mistake: {mistake}", err=True)
     root = context.find_root().command
     assert isinstance(root, click.Group)
     for warning in unread_variables(root, OTHER_VARIABLES):
         click.echo(f"warning: {warning}", err=True)
     if configuration.file is None:
         click.echo("no configuration file: environment and defaults are used")
+    elif configuration.mistakes:
+        count = len(configuration.mistakes)
+        words = f"{configuration.file} has {count} mistake{'s' if count > 1 else ''}"
+        raise ConfigurationError(words, remedy="They are listed above")
     else:
         click.echo(f"{configuration.file}: ok, {configuration.values} values")
 

@@ -9,13 +9,15 @@
     key = "/etc/hooats/settler.key"
 
 Invariant: flag > environment > file > default, which is click's own order once the file is its `default_map`; a key
-that no flag has, or a value that its flag would refuse, stops every command. Deliberately not in the file: positional
-arguments, and secrets themselves (only names of files that hold them).
+that no flag has, or a value that its flag would refuse, stops every command. A file that nobody named is taken only if
+nobody else could have put it there. Deliberately not in the file: positional arguments, and secrets themselves (only
+names of files that hold them).
 """
 
 import difflib
 import os
 import re
+import stat
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -30,6 +32,8 @@ from offchain.domain.errors import ConfigurationError
 DEFAULT_FILE = Path("hooats.toml")
 WITHHELD = "(withheld)"
 FILE_BYTES_MAX = 1024 * 1024
+DEPTH_MAX = 8
+"""A value of a keeper is at the third level."""
 PATH_PART_SHOWN_MAX = 16
 """A longer part of a URL's path may be a provider's key."""
 _USERINFO = re.compile(r"://(?:(?!,\s*[A-Za-z][A-Za-z0-9+.:-]*://).)*@", re.DOTALL)
@@ -43,12 +47,16 @@ Tables = dict[str, Any]
 class Configuration(NamedTuple):
     """`tables` is a click `default_map`: per command name its values, or the tables of its own commands.
 
-    `file` is None if there is none. `values` counts what was read.
+    `file` is None if there is none. `values` counts what was read; `mistakes` are for `config check` only, which lists
+    them all.
     """
 
     file: Path | None
     tables: Tables
     values: int
+    mistakes: tuple[ConfigurationError, ...] = ()
+    is_named: bool = True
+    """False: it was found where the command was run."""
 
 
 class Setting(NamedTuple):
@@ -60,18 +68,44 @@ class Setting(NamedTuple):
     source: str
 
 
-def load_configuration(file: Path | None, root: click.Group) -> Configuration:
+def load_configuration(file: Path | None, root: click.Group, *, is_checked: bool = False) -> Configuration:
     """Reads and checks the file; ./hooats.toml if it exists and none is named.
 
-    `ConfigurationError` names the file, the key or value that is wrong, and what would be right.
+    `ConfigurationError` names the file, the key or value that is wrong, and what would be right: of the first mistake,
+    unless `is_checked`.
     """
+    is_named = file is not None
     if file is None:
         if not DEFAULT_FILE.is_file():
             return Configuration(None, {}, 0)
         file = DEFAULT_FILE
+        _require_own(file)
     content = _read(file)
     reader = _Reader(file, root)
-    return Configuration(file, reader.tables(content), reader.values)
+    tables, mistakes = reader.tables(content), tuple(reader.mistakes)
+    if mistakes and not is_checked:
+        raise first_of(mistakes)
+    return Configuration(file, tables, reader.values, mistakes, is_named)
+
+
+def first_of(mistakes: tuple[ConfigurationError, ...]) -> ConfigurationError:
+    """One line for all of them."""
+    first, more = mistakes[0], len(mistakes) - 1
+    if not more:
+        return first
+    return ConfigurationError(
+        f"{first.message} (and {more} more: `hooats config check` lists all)", remedy=first.remedy
+    )
+
+
+def _require_own(file: Path) -> None:
+    """Whoever stands in a folder that others write must not take their registry and their exchange for his own."""
+    status = file.stat()
+    if status.st_uid not in (os.geteuid(), 0) or status.st_mode & stat.S_IWOTH:
+        raise ConfigurationError(
+            f"./{file} was not named, and others may have written it",
+            remedy=f"If you trust it, name it: --config ./{file}; or make it yours alone",
+        )
 
 
 def keeper_defaults(tables: Mapping[str, Any], name: str) -> Tables:
@@ -137,23 +171,28 @@ def unread_variables(root: click.Group, known: frozenset[str]) -> list[str]:
 
 
 class _Reader:
-    """Checks a decoded file against the flags of the commands."""
+    """Checks a decoded file against the flags of the commands. What is wrong is kept, and left out."""
 
     def __init__(self, file: Path, root: click.Group) -> None:
         self.values = 0
+        self.mistakes: list[ConfigurationError] = []
         self._file, self._root = file, root
 
     def tables(self, content: Mapping[str, Any]) -> Tables:
+        self._require_printable(content, "")
         shared = {key: value for key, value in content.items() if not isinstance(value, dict)}
         options = {key: option for command in _commands(self._root) for key, option in _by_key(command).items()}
-        top = {self._dest(options, key, "at the top,"): self._value(options, key, shared[key], "") for key in shared}
+        top: Tables = {}
+        for key, value in shared.items():
+            if key not in self._root.commands:
+                self._take(top, options, key, value, ("at the top,", ""))
         return self._group(self._root, content, top, "")
 
     def _group(self, group: click.Group, content: Mapping[str, Any], defaults: Tables, place: str) -> Tables:
         """Tables of a group's commands, each over the defaults from above."""
         for key, value in content.items():
             if isinstance(value, dict) and key not in group.commands:
-                raise self._unknown(f"[{_join(place, key)}]", "command", key, group.commands)
+                self._unknown(f"[{_join(place, key)}]", "command", key, group.commands)
         return {
             name: self._command(command, content.get(name, {}), defaults, _join(place, name))
             for name, command in group.commands.items()
@@ -161,11 +200,12 @@ class _Reader:
 
     def _command(self, command: click.Command, content: object, defaults: Tables, place: str) -> Tables:
         if not isinstance(content, dict):
-            raise ConfigurationError(f"{self._file}: {place} is a command", remedy=f"Write its flags under [{place}]")
+            self._mistake(f"{place} is a command", f"Write its flags under [{place}]")
+            content = {}
         if isinstance(command, click.Group):
-            stray = next((key for key, value in content.items() if not isinstance(value, dict)), None)
-            if stray is not None:
-                raise self._unknown(f"[{place}] {stray}", "command", stray, command.commands)
+            for key, value in content.items():
+                if not isinstance(value, dict):
+                    self._unknown(f"[{place}] {key}", "command", key, command.commands)
             return self._group(command, content, defaults, place)
         options = _by_key(command)
         own = {option.name: defaults[option.name] for option in options.values() if option.name in defaults}
@@ -173,28 +213,37 @@ class _Reader:
         names = _names(command)
         for key, value in content.items():
             if isinstance(value, dict) and key in names:
-                inner = {self._dest(options, item, f"[{place}.{key}]", ()): value[item] for item in value}
-                tables[key] = {
-                    name: self._value(options, item, value[item], f"{place}.{key}")
-                    for name, item in zip(inner, value, strict=True)
-                }
+                inner: Tables = {}
+                for item, of_item in value.items():
+                    self._take(inner, options, item, of_item, (f"[{place}.{key}]", f"{place}.{key}"))
+                tables[key] = inner
             else:
-                tables[self._dest(options, key, f"[{place}]", names)] = self._value(options, key, value, place)
+                self._take(tables, options, key, value, (f"[{place}]", place), names)
         return tables
 
-    def _dest(self, options: Mapping[str, click.Option], key: str, place: str, more: tuple[str, ...] = ()) -> str:
+    def _take(
+        self,
+        into: Tables,
+        options: Mapping[str, click.Option],
+        key: str,
+        value: object,
+        places: tuple[str, str],
+        more: tuple[str, ...] = (),
+    ) -> None:
+        """Enters one key, if there is such a flag and it takes the value. `places`: where a key, and a value, is."""
         option = options.get(_key(key))
         if option is None or option.name is None:
             kind = "keeper or flag" if more else "flag"
-            raise self._unknown(f"{place} {key}", kind, _key(key), [*options, *more])
-        return option.name
+            self._unknown(f"{places[0]} {key}", kind, _key(key), [*options, *more])
+            return
+        try:
+            into[option.name] = self._value(option, key, value, places[1])
+        except ConfigurationError as error:
+            self.mistakes.append(error)
 
-    def _value(self, options: Mapping[str, click.Option], key: str, value: object, place: str) -> object:
+    def _value(self, option: click.Option, key: str, value: object, place: str) -> object:
         """The value as click takes it; lists are joined by commas."""
-        option = options.get(_key(key))
         where = f"{self._file}: [{place}] {key}" if place else f"{self._file}: {key}"
-        if option is None:
-            return value  # `_dest` says what is wrong with the key
         if option.multiple:
             return self._values(option, value, where)
         if isinstance(value, list) and all(isinstance(part, str) for part in value):
@@ -226,11 +275,29 @@ class _Reader:
         self.values += 1
         return value
 
-    def _unknown(self, what: str, kind: str, key: str, known: Any) -> ConfigurationError:
-        return ConfigurationError(
-            f"{self._file}: {what}: there is no such {kind}{_nearest(key, known)}",
-            remedy="`hooats config show` lists them all",
-        )
+    def _require_printable(self, value: object, place: str, depth: int = 0) -> None:
+        """Names and values end up on terminals and in logs; a character that steers those has no business here."""
+        if depth > DEPTH_MAX:
+            raise _too_deep(self._file)
+        if isinstance(value, dict):
+            for key, inner in value.items():
+                self._require_printable(key, place)
+                self._require_printable(inner, _join(place, ascii(key)[1:-1]), depth + 1)
+        elif isinstance(value, list):
+            for inner in value:
+                self._require_printable(inner, place, depth + 1)
+        elif isinstance(value, str) and not value.isprintable():
+            # Nothing more can be said of this file without printing it.
+            raise ConfigurationError(
+                f"{self._file}: {place or 'a key'}: {value[:40]!a} has control characters", remedy="Take them out"
+            )
+
+    def _mistake(self, words: str, remedy: str) -> None:
+        self.mistakes.append(ConfigurationError(f"{self._file}: {words}", remedy=remedy))
+
+    def _unknown(self, what: str, kind: str, key: str, known: Any) -> None:
+        words = f"{what}: there is no such {kind}{_nearest(key, known)}"
+        self._mistake(words, "`hooats config show` lists them all")
 
 
 def _reason(option: click.Option, error: click.UsageError) -> str:
@@ -246,15 +313,31 @@ def _reason(option: click.Option, error: click.UsageError) -> str:
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        raw = file.read_bytes()
-        if len(raw) > FILE_BYTES_MAX:
-            raise ConfigurationError(f"configuration file {file} is larger than {FILE_BYTES_MAX} bytes")
+        raw = _bytes_of(file)
         return tomllib.loads(raw.decode())
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise ConfigurationError(f"cannot read configuration file {file}: {reason}", remedy="Check --config") from None
+    except RecursionError:
+        raise _too_deep(file) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"configuration file {file} is not TOML: {error}", remedy="Like port = 8080") from None
+
+
+def _too_deep(file: Path) -> ConfigurationError:
+    return ConfigurationError(f"configuration file {file} is nested too deeply", remedy="Like port = 8080")
+
+
+def _bytes_of(file: Path) -> bytes:
+    """Never waits, and never reads more than a configuration can be: a device or a pipe is no file."""
+    descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as opened:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise ConfigurationError(f"configuration file {file} is no regular file", remedy="Check --config")
+        raw = opened.read(FILE_BYTES_MAX + 1)
+    if len(raw) > FILE_BYTES_MAX:
+        raise ConfigurationError(f"configuration file {file} is larger than {FILE_BYTES_MAX} bytes")
+    return raw
 
 
 def _commands(group: click.Group) -> Iterator[click.Command]:

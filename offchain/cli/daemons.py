@@ -5,19 +5,24 @@ from pathlib import Path
 from typing import Any
 
 import click
+import structlog
 
 from keepers.loop import KEEPERS, KeeperSettings, run_keeper
 from offchain.chain.registry import load_registry
 from offchain.cli import options
-from offchain.cli.configuration import keeper_defaults
+from offchain.cli.configuration import Configuration, keeper_defaults
 from offchain.cli.keeper_flags import check_owners, keeper_flags, price_settings
+from offchain.cli.secrets import exposed
 from offchain.domain.errors import ConfigurationError
 from offchain.domain.limits import BLOCK_GAS_LIMIT
 from offchain.domain.units import Address
 from offchain.node import NodeSettings, run_node
 from offchain.security.keys import load_key
+from offchain.telemetry.logs import configure_logs
 
 MAX_FEE_GWEI = 1_000_000
+NAMES = ("node", "keeper")
+"""Commands whose standard error is a log, line by line."""
 
 
 @click.command()
@@ -98,6 +103,7 @@ def node(
         accepts_loss=accepts_loss,
         **parameters,
     )
+    _begin("sequencer", settings.attestation_key, (attestation_key, password_file))
     sys.exit(run_node(settings))
 
 
@@ -168,4 +174,16 @@ def keeper(
         price=price_settings(own) if name == "price" else None,
         api_url=own["api"],
     )
+    _begin(f"keeper.{name}", settings.key, (key, password_file if key is not None else None))
     sys.exit(run_keeper(name, settings))
+
+
+def _begin(process: str, secret: bytes, files: tuple[Path | None, ...]) -> None:
+    """What an operator should know before all else, as lines of the log like every other."""
+    configure_logs(process, [secret] if secret else [])
+    log = structlog.get_logger()
+    configuration = click.get_current_context().find_object(Configuration)
+    if configuration is not None and configuration.file is not None:
+        log.info("configuration", file=str(configuration.file), named=configuration.is_named)
+    for path in exposed(*files):
+        log.warning("key", reason=f"others can read {path}", remedy=f"chmod go= {path}")

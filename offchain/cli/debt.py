@@ -20,11 +20,12 @@ from offchain.cli import options
 from offchain.cli.exchange import connect
 from offchain.cli.failures import Negative
 from offchain.cli.money import first_url, parse_address
+from offchain.cli.secrets import open_key
+from offchain.cli.tables import echo_table
 from offchain.client import Refused
 from offchain.domain.errors import InvalidInput
 from offchain.domain.market import format_atoms, parse_atoms
 from offchain.domain.units import QUOTE_DECIMALS, SYNTH_DECIMALS, Address, from_hex
-from offchain.security.keys import load_key
 
 NO_AUTHORIZATION = (0, 0, b"")
 """Draw on the account's own matured request."""
@@ -62,7 +63,7 @@ class Debtor:
         self, synth: str, key: Path, password_file: Path | None, rpc: str, api: str, registry: Path, chain_id: int
     ) -> None:
         self.registry: Registry = load_registry(registry, chain_id)
-        self._secret, self._api = load_key(key, password_file).secret, api
+        self._secret, self._api = open_key(key, password_file).secret, api
         self.wallet = Wallet(first_url(rpc), self._secret)
         self.symbol = synth
         self.synth: Address = find_synth(self.wallet.endpoint, self.registry, synth)
@@ -183,7 +184,7 @@ def show_debt(
     if account:
         owner = parse_address(account, "--account")
     elif key is not None:
-        owner = load_key(key, password_file).address
+        owner = open_key(key, password_file).address
     else:
         raise InvalidInput("whose position", field="--account", remedy="Give --account, or --key for your own")
     book, endpoint = load_registry(registry, chain_id), Endpoint(first_url(rpc))
@@ -308,6 +309,21 @@ def _answer(as_json: bool, debtor: Debtor, receipt: Receipt) -> None:
 def _print(as_json: bool, answer: dict[str, object]) -> None:
     if as_json:
         click.echo(json.dumps(answer))
-        return
-    for name, value in answer.items():
-        click.echo(f"{name}: {'-' if value is None else value}")
+    else:
+        echo_table(_in_words(answer) if "ratioPercent" in answer else answer)
+
+
+def _in_words(answer: dict[str, object]) -> dict[str, object]:
+    """A position as a person reads it."""
+    price, age, ratio = answer["price"], answer["priceAgeSeconds"], answer["ratioPercent"]
+    words = "none accepted yet"
+    if age is not None:
+        words = f"{price} USDC, {age} s old{', stale' if answer['priceIsStale'] else ''}"
+    table = {"transaction": answer["transaction"]} if "transaction" in answer else {}
+    return table | {
+        "account": answer["account"],
+        "collateral": f"{answer['collateral']} USDC",
+        "debt": f"{answer['debt']} {answer['synth']}",
+        "price": words,
+        "ratio": "no debt, or no price" if ratio is None else f"{ratio} %",
+    }

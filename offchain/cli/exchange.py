@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from offchain.cli.failures import Negative
+from offchain.cli.secrets import open_key
 from offchain.client import ExchangeUnreachable, HooatsClient, Refused
 from offchain.domain.errors import InvalidInput
-from offchain.security.keys import load_key
 
 CONNECT_SECONDS = 1.0
 """A person waits for it."""
@@ -34,7 +34,7 @@ def ask(
 
     `sends`: the question is one request that changes something; whoever asks hears if it certainly did not.
     """
-    secret = None if key is None else load_key(key, password_file).secret
+    secret = None if key is None else open_key(key, password_file).secret
 
     async def connected() -> T:
         async with connect(api, secret) as client:

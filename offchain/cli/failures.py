@@ -15,6 +15,7 @@ import traceback
 
 import click
 
+from offchain.cli.tables import plain
 from offchain.domain.errors import (
     ChainError,
     ConfigurationError,
@@ -80,7 +81,7 @@ def report(error: Exception) -> int:
     if os.environ.get("HOOATS_DEBUG") == "1":
         traceback.print_exc()
     if isinstance(error, HooatsError):
-        click.echo(f"hooats: {error}", err=True)
+        click.echo(f"hooats: {plain(error)}", err=True)
     else:
         frame = traceback.extract_tb(error.__traceback__)[-1] if error.__traceback__ else None
         place = f" at {os.path.basename(frame.filename)}:{frame.lineno}" if frame else ""

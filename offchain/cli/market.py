@@ -10,6 +10,7 @@ import msgspec
 
 from offchain.cli import options
 from offchain.cli.exchange import ask
+from offchain.cli.tables import plain
 from offchain.client import HooatsClient, Quote
 
 
@@ -42,7 +43,7 @@ def list_markets(api: str, as_json: bool) -> None:
     for row in rows:
         steps = f"  tick {row['tickSize']}  lot {row['lotSize']}" if "tickSize" in row else ""
         pool = f"  AMM {row['pool']['price'] or 'empty'}" if row.get("pool") else ""
-        click.echo(f"{row['symbol']}  {row['state']}{steps}{pool}")
+        click.echo(f"{plain(row['symbol'])}  {row['state']}{steps}{pool}")
     if not rows:
         click.echo("no markets yet")
 
@@ -108,6 +109,8 @@ def create(
         "maxMovePpmPerMinute": max_move,
     }
     requested = ask(api, key, password_file, lambda client: client.create_market(symbol, terms), sends=True)
+    if quorum == 1:
+        click.echo("hooats: warning: with --quorum 1 one posting key makes the price", err=True)
     words = f"{symbol} is asked for as market {requested['market']}; the list keeper brings it on chain"
     click.echo(json.dumps(requested) if as_json else words)
 
@@ -123,6 +126,39 @@ def _state_command(action: str, help: str, *decorations: Callable[[Any], Any]) -
     for decorate in (options.as_json, options.api, options.password_file, options.key, *decorations):
         command = decorate(command)
     market.command(action.replace("_", "-"), help=help)(click.argument("symbol")(command))
+
+
+@market.command()
+@click.argument("symbol")
+@options.key
+@options.password_file
+@options.api
+@options.as_json
+def withdraw(symbol: str, key: Path, password_file: Path | None, api: str, as_json: bool) -> None:
+    """Drop the request for the market SYMBOL, with an operator's key.
+
+    As long as it is not listed. Steps that the list keeper has taken stay; its symbols are free again here.
+    """
+    ask(api, key, password_file, lambda client: client.withdraw_market(symbol), sends=True)
+    click.echo(json.dumps({"withdrawn": symbol}) if as_json else f"{symbol} is not asked for any more")
+
+
+@market.command("take-back")
+@click.argument("fill", type=click.IntRange(min=1))
+@click.option("--reason", required=True, help="One line; it is journaled, and told to both sides.")
+@options.key
+@options.password_file
+@options.api
+@options.as_json
+def take_back(fill: int, reason: str, key: Path, password_file: Path | None, api: str, as_json: bool) -> None:
+    """Take the matched fill number FILL back, with an operator's key.
+
+    For a fill that makes its batch revert, as the settle keeper names it. Both sides are reversed, nobody is
+    compensated, and the remainders of both orders are cancelled; the fills of a fill-or-kill order go together.
+    """
+    taken = ask(api, key, password_file, lambda client: client.take_back_fill(fill, reason), sends=True)
+    words = f"taken back: {', '.join(taken)}; the next batch goes out without it"
+    click.echo(json.dumps({"takenBack": taken}) if as_json else words)
 
 
 _state_command("resume", "Open the market SYMBOL for all orders, with an operator's key.")

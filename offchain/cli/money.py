@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import click
@@ -16,12 +17,16 @@ from offchain.chain.wallet import Endpoint, Wallet
 from offchain.cli import options
 from offchain.cli.exchange import connect
 from offchain.cli.failures import Negative
+from offchain.cli.secrets import open_key
+from offchain.cli.tables import echo_table, plain
 from offchain.client import Approval, ExchangeUnreachable, Refused
 from offchain.domain.errors import InvalidInput
 from offchain.domain.limits import EXIT_DELAY_SECONDS
 from offchain.domain.market import format_atoms, parse_atoms
-from offchain.domain.units import QUOTE_DECIMALS, SYNTH_DECIMALS, Address
-from offchain.security.keys import load_key
+from offchain.domain.units import INDEX_ONE, QUOTE_DECIMALS, SYNTH_DECIMALS, Address, atoms_down
+
+INDEX_DECIMALS = 18
+"""Of INDEX_ONE."""
 
 
 def first_url(rpc: str) -> str:
@@ -70,10 +75,12 @@ def deposit(
 ) -> None:
     """Deposit AMOUNT whole tokens into your Vault account.
 
+    After a declared loss USDC buys more units of the Vault than it has dollars: see `hooats balances`.
+
     They come from your wallet; the Vault is approved first where needed.
     """
     book = load_registry(registry, chain_id)
-    wallet = Wallet(first_url(rpc), load_key(key, password_file).secret)
+    wallet = Wallet(first_url(rpc), open_key(key, password_file).secret)
     address, decimals = token_of(wallet.endpoint, book, token)
     atoms = parse_atoms(amount, decimals, "amount")
     vault = book.address("Vault")
@@ -128,14 +135,15 @@ def withdraw(
     `--mode request`, then after 15 minutes `--mode complete`, needs nobody but the chain.
     """
     book = load_registry(registry, chain_id)
-    secret = load_key(key, password_file).secret
+    secret = open_key(key, password_file).secret
     address, decimals = token_of(Endpoint(first_url(rpc)), book, token)
     vault = book.address("Vault")
     if mode == "instant":
         parse_atoms(amount, decimals, "amount")
         approval = asyncio.run(_instant(api, secret, address, amount, destination, as_cxpt))
-        words = "countersigned; the venue's relay sends it within seconds, see `hooats balances`"
-        _answer(as_json, {**msgspec.to_builtins(approval), "next": words})
+        _answer_approval(
+            as_json, approval, token, _after_loss(Endpoint(first_url(rpc)), book, address, approval.amount_atoms)
+        )
         return
     wallet = Wallet(first_url(rpc), secret)
     target = parse_address(destination, "--to") if destination else wallet.address
@@ -155,8 +163,33 @@ def withdraw(
         receipt = wallet.transact(vault, Vault.complete_withdrawal, owner, address)
     answer: dict[str, object] = {"transaction": receipt.transaction, "mode": mode, "token": token}
     if mode == "request":
-        answer |= {"amount": amount, "next": f"after {EXIT_DELAY_SECONDS // 60} minutes: --mode complete"}
+        answer |= {"amount": amount, **_after_loss(wallet.endpoint, book, address, atoms)}
+        answer["next"] = f"after {EXIT_DELAY_SECONDS // 60} minutes: --mode complete"
     _answer(as_json, answer)
+
+
+def _after_loss(endpoint: Endpoint, book: Registry, token: Address, units: str | int) -> dict[str, object]:
+    """What units of USDC pay, where a loss was declared; nothing to say of anything else."""
+    if token != book.quote_token:
+        return {}
+    (index,) = endpoint.call(book.address("Vault"), Vault.index)
+    if index == INDEX_ONE:
+        return {}
+    paid = format_atoms(atoms_down(int(units), index), QUOTE_DECIMALS)
+    return {"pays": f"{paid} USDC: a unit of the Vault is {format_atoms(index, INDEX_DECIMALS)} USDC since a loss"}
+
+
+def _answer_approval(as_json: bool, approval: Approval, token: str, after_loss: Mapping[str, object]) -> None:
+    words = "countersigned; the venue's relay sends it within seconds, see `hooats balances`"
+    if as_json:
+        click.echo(json.dumps({**msgspec.to_builtins(approval), **after_loss, "next": words}))
+        return
+    kind = "CXPT for it" if approval.as_cxpt else token
+    until = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(approval.deadline))
+    rows: dict[str, object] = {"withdraw": f"{approval.amount} {token}", "as": kind, "from": approval.account}
+    rows["to"] = approval.destination
+    rows = {**rows, **after_loss, "approval": f"{approval.nonce}, until {until}", "next": words}
+    echo_table(rows)
 
 
 async def _instant(api: str, secret: bytes, token: Address, amount: str, destination: str, as_cxpt: bool) -> Approval:
@@ -185,7 +218,7 @@ def balances(
     without what open orders and withdrawals hold. Needs the exchange at --api; without it only the chain is shown.
     """
     book = load_registry(registry, chain_id)
-    secret = load_key(key, password_file).secret
+    secret = open_key(key, password_file).secret
     wallet = Wallet(first_url(rpc), secret)
     vault = book.address("Vault")
     held: dict[str, object] = {"account": wallet.address}
@@ -196,13 +229,18 @@ def balances(
     free = asyncio.run(_available(api, secret))
     available = None if free is None else {label: free.get(coin.address, "0") for label, coin in coins.items()}
     held["available"] = available
+    (index,) = wallet.call(vault, Vault.index)
+    (units,) = wallet.call(vault, Vault.balance_of, wallet.address, book.quote_token)
+    held |= {"index": str(index)} | _after_loss(wallet.endpoint, book, book.quote_token, units)
     if as_json:
         _answer(as_json, held)
         return
     click.echo(f"account: {wallet.address}")
     for label in coins:
         part = "" if available is None else f" ({available[label]} available)"
-        click.echo(f"{label}: {held[label]}{part}")
+        click.echo(f"{plain(label)}: {held[label]}{part}")
+    if "pays" in held:
+        click.echo(f"pays: {held['pays']}")
     if available is None:
         click.echo(f"available: not known, the exchange at {api} does not answer")
 
@@ -211,7 +249,7 @@ def labels(coins: Iterable[Coin]) -> dict[str, Coin]:
     """One row per address: whoever has a name first keeps it, a later coin of that name in any case shows its
     address, so that a synth that was called USDC does not stand where the settlement token does."""
     found: dict[str, Coin] = {}
-    used = {"account", "available"}
+    used = {"account", "available", "index", "pays"}
     for coin in coins:
         name = coin.symbol.casefold()
         found[f"{coin.symbol} {coin.address}" if name in used else coin.symbol] = coin
@@ -232,5 +270,4 @@ def _answer(as_json: bool, answer: dict[str, object]) -> None:
     if as_json:
         click.echo(json.dumps(answer))
     else:
-        for name, value in answer.items():
-            click.echo(f"{name}: {value}")
+        echo_table(answer)

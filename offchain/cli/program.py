@@ -23,8 +23,10 @@ def hooats(context: click.Context, config: Path | None) -> None:
     `hooats config show`.
     """
     assert isinstance(context.command, click.Group)
-    context.obj = load_configuration(config, context.command)
+    context.obj = load_configuration(config, context.command, is_checked=context.invoked_subcommand == "config")
     context.default_map = context.obj.tables
+    if not context.obj.is_named and context.invoked_subcommand not in daemons.NAMES:
+        click.echo(f"hooats: configuration from ./{context.obj.file}", err=True)
 
 
 hooats.add_command(daemons.node)

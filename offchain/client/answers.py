@@ -110,7 +110,10 @@ class Balance(Answer, frozen=True, kw_only=True):
 
 
 class Approval(Answer, frozen=True, kw_only=True):
-    """A countersignature for the Vault; `signature` is None if only the relay keeper has it. `deadline` in seconds."""
+    """A countersignature for the Vault; `signature` is None if only the relay keeper has it. Deadlines in seconds.
+
+    `owner_nonce` and `owner_deadline` are those of the `Withdraw` that is countersigned, which must be sent as it is.
+    """
 
     purpose: str
     account: str
@@ -122,6 +125,8 @@ class Approval(Answer, frozen=True, kw_only=True):
     nonce: str
     deadline: int
     signature: str | None
+    owner_nonce: str = "0"
+    owner_deadline: int = 0
 
 
 class Pool(Answer, frozen=True, kw_only=True):

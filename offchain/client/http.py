@@ -288,6 +288,16 @@ class HooatsClient:
         market: Json = (await self._send("POST", "/v1/admin/markets", body, session=True))["market"]
         return market
 
+    async def withdraw_market(self, symbol: str) -> None:
+        """Of an operator: a market that was asked for and is not listed yet is not wanted any more."""
+        await self._send("POST", "/v1/admin/markets", {"action": "withdraw", "symbol": symbol}, session=True)
+
+    async def take_back_fill(self, fill: int, reason: str) -> list[str]:
+        """Of an operator: a matched fill that sinks its batch. Answers with all that went with it."""
+        body = {"fill": str(fill), "reason": reason}
+        taken: list[str] = (await self._send("POST", "/v1/admin/fills", body, session=True, retry=False))["takenBack"]
+        return taken
+
     # --- money ---
 
     async def withdraw(
@@ -327,13 +337,24 @@ class HooatsClient:
         return convert(answer["approval"], Approval)
 
     async def approval(
-        self, purpose: str, token: str, amount: str, *, destination: str = "", as_cxpt: bool = False
+        self,
+        purpose: str,
+        token: str,
+        amount: str,
+        *,
+        destination: str = "",
+        as_cxpt: bool = False,
+        seconds: int = 3600,
     ) -> Approval:
         """A countersignature (withdraw, lock, burn) for a transaction that the owner sends himself.
 
-        Not retried: every call asks for another one.
+        That of a withdrawal is over the nonce and the deadline in the answer, too. Not retried: every call asks for
+        another one.
         """
-        body = {"purpose": purpose, "token": token, "amount": amount, "destination": destination, "asCxpt": as_cxpt}
+        body: Json = {"purpose": purpose, "token": token, "amount": amount}
+        body |= {"destination": destination, "asCxpt": as_cxpt}
+        if purpose == "withdraw":
+            body |= {"nonce": str(self.nonces.next(0)), "deadline": int(time.time()) + seconds}
         answer = await self._send("POST", "/v1/vault/approvals", body, session=True, retry=False)
         return convert(answer["approval"], Approval)
 

@@ -3,12 +3,37 @@
 Twins: `struct Header` in contracts/interfaces/Types.sol; `domain.packed` says how a batch travels.
 """
 
+from typing import NamedTuple
+
 import msgspec
 
 from offchain.domain.eip712 import BulkProof
 from offchain.domain.keccak import keccak
 from offchain.domain.limits import BATCH_BLOCK_PERCENT, BATCH_GAS_MAX, FILLS_PER_BATCH_MAX, SETTLEMENT_MILLIS_PER_FILL
 from offchain.domain.order import Order
+
+
+class BatchItems(NamedTuple):
+    """What is in a batch besides orders and fills, as far as it costs something of its own."""
+
+    resting: int = 0
+    """Orders that may rest: each has a slot."""
+    rows: int = 0
+    """Balances that it changes: distinct (account, token), that of the fees among them."""
+    fresh_rows: int = 0
+    """Those that may be 0 before."""
+    requests: int = 0
+    """Those with an open withdrawal request."""
+    looks: int = 0
+    """Steps of looking for cancels of accounts that ever cancelled on chain."""
+    markets: int = 0
+    agents: int = 0
+    """Orders signed by agents."""
+    proofs: int = 0
+    """Orders signed in bulk."""
+
+
+NO_ITEMS = BatchItems()
 
 
 class BatchRules(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,13 +52,40 @@ class BatchRules(msgspec.Struct, frozen=True, kw_only=True):
     """On top, for a fill with an AMM pair."""
     is_fok_whole: bool = False
     """The fills of a fill-or-kill order settle all or none, so they are taken back together."""
+    gas_per_resting: int = 0
+    gas_per_row: int = 0
+    """0: balances are not told apart, and an order's figure has the most that they can cost."""
+    gas_per_fresh_row: int = 0
+    gas_per_request: int = 0
+    gas_per_row_beside_request: int = 0
+    """For every row if one of them has a request: the Vault then looks at all of them twice."""
+    gas_per_look: int = 0
+    gas_per_market: int = 0
+    gas_per_agent: int = 0
+    gas_per_proof: int = 0
     settlement_millis_per_fill: int = SETTLEMENT_MILLIS_PER_FILL
     """How long settling a fill takes, estimated: a backlog that takes too long closes the venue to takers."""
 
-    def gas(self, orders: int, fills: int, amm_fills: int = 0, fresh_slots: int = 0) -> int:
+    @property
+    def is_itemized(self) -> bool:
+        return self.gas_per_row > 0
+
+    def gas(
+        self, orders: int, fills: int, amm_fills: int = 0, fresh_slots: int = 0, items: BatchItems = NO_ITEMS
+    ) -> int:
         """Upper bound for this many distinct orders and fills, and AMM fills and fresh slots among them."""
         per_order = self.gas_per_order * orders + self.gas_per_fresh_slot * fresh_slots
-        return self.gas_base + per_order + self.gas_per_fill * fills + self.gas_per_amm_fill * amm_fills
+        total = self.gas_base + per_order + self.gas_per_fill * fills + self.gas_per_amm_fill * amm_fills
+        return total + self._gas_of(items) if self.is_itemized else total
+
+    def _gas_of(self, items: BatchItems) -> int:
+        resting, rows, fresh_rows, requests, looks, markets, agents, proofs = items
+        of_rows = rows * self.gas_per_row + fresh_rows * self.gas_per_fresh_row + requests * self.gas_per_request
+        if requests:
+            of_rows += rows * self.gas_per_row_beside_request
+        of_orders = resting * self.gas_per_resting + looks * self.gas_per_look
+        of_signers = agents * self.gas_per_agent + proofs * self.gas_per_proof
+        return of_rows + of_orders + of_signers + markets * self.gas_per_market
 
 
 PACKED_RULES = BatchRules(
@@ -45,7 +97,30 @@ PACKED_RULES = BatchRules(
     gas_per_amm_fill=250_000,
     is_fok_whole=True,
 )
-"""Of `Settlement.settle(bytes)`: tests/forge/SettlementGas.t.sol and SettlementAmmGas.t.sol hold the figures."""
+"""Of the first venues with packed batches: tests/forge/SettlementGas.t.sol and SettlementAmmGas.t.sol hold them."""
+
+ITEMIZED_RULES = BatchRules(
+    fills_max=FILLS_PER_BATCH_MAX,
+    gas_base=65_000,
+    gas_per_order=7_100,
+    gas_per_fresh_slot=17_300,
+    gas_per_fill=2_650,
+    gas_per_amm_fill=185_000,
+    is_fok_whole=True,
+    gas_per_resting=5_400,
+    gas_per_row=6_500,
+    gas_per_fresh_row=17_300,
+    gas_per_request=4_400,
+    gas_per_row_beside_request=1_250,
+    gas_per_look=5_000,
+    gas_per_market=14_400,
+    gas_per_agent=16_000,
+    gas_per_proof=4_800,
+)
+"""Of new venues, by what costs gas on chain: tests/parity/test_batch_gas.py holds them against random batches."""
+
+ONE_FILL = BatchItems(resting=2, rows=5, fresh_rows=5, requests=5, looks=32, markets=1)
+"""The most that a single fill can have."""
 
 
 def batch_gas_max(block_gas_limit: int) -> int:

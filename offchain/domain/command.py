@@ -127,6 +127,14 @@ class RequestMarket(msgspec.Struct, frozen=True, kw_only=True, tag="request_mark
     by: Address
 
 
+class WithdrawMarket(msgspec.Struct, frozen=True, kw_only=True, tag="withdraw_market"):
+    """An operator no longer wants a market that he asked for, and that is not listed yet. Its number stays taken; its
+    names are free again."""
+
+    market: int
+    by: Address
+
+
 class ObservePool(msgspec.Struct, frozen=True, kw_only=True, tag="observe_pool"):
     """Reserves of a market's AMM pair at a block. Not a log: only the latest matters, and none need follow another."""
 
@@ -164,10 +172,14 @@ class RequestApproval(msgspec.Struct, frozen=True, kw_only=True, tag="request_ap
 
 
 class RefuseFill(msgspec.Struct, frozen=True, kw_only=True, tag="refuse_fill"):
-    """The operator takes a matched fill back, because it sinks its batch."""
+    """The operator takes a matched fill back, because it sinks its batch.
+
+    `by`: the operator who asked for it; empty if it was the process itself.
+    """
 
     fill: int
     reason: str
+    by: Address = Address("")
 
 
 class ObserveLog(msgspec.Struct, frozen=True, kw_only=True, tag="observe_log"):
@@ -191,6 +203,7 @@ JsonCommand = (
     | SetMarketState
     | SetOperators
     | RequestMarket
+    | WithdrawMarket
     | ObservePool
     | SetVenueState
     | RequestApproval

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from offchain.domain.errors import InvalidInput
+from offchain.domain.event import ApprovalGranted
 from offchain.domain.keccak import keccak
 from offchain.domain.limits import BULK_DEPTH
 from offchain.domain.order import Order
@@ -217,7 +218,8 @@ class Withdrawal(NamedTuple):
     deadline: int
 
 
-def withdraw_digest(separator: bytes, withdrawal: Withdrawal) -> bytes:
+def withdraw_hash(withdrawal: Withdrawal) -> bytes:
+    """Of all that the owner signs; also the `purpose` of the countersignature, which is then for this message only."""
     account, token, amount, destination, as_cxpt, nonce, deadline = withdrawal
     words = (
         _address(account),
@@ -226,15 +228,24 @@ def withdraw_digest(separator: bytes, withdrawal: Withdrawal) -> bytes:
         _address(destination),
         _uint(int(as_cxpt)),
     )
-    return digest(
-        separator,
-        keccak(b"".join((_WITHDRAW_TYPE_HASH, *words, _uint(nonce), _uint(deadline)))),
+    return keccak(b"".join((_WITHDRAW_TYPE_HASH, *words, _uint(nonce), _uint(deadline))))
+
+
+def withdrawal_of(granted: ApprovalGranted) -> Withdrawal:
+    """What the owner signs, or sends himself, to use this approval of a withdrawal."""
+    return Withdrawal(
+        granted.account,
+        granted.token,
+        granted.amount,
+        granted.destination,
+        granted.as_cxpt,
+        granted.owner_nonce,
+        granted.owner_deadline,
     )
 
 
-def withdrawal_purpose(destination: Address, as_cxpt: bool) -> bytes:
-    """`purpose` of the countersignature of a withdrawal."""
-    return keccak(_address(destination) + _uint(int(as_cxpt)))
+def withdraw_digest(separator: bytes, withdrawal: Withdrawal) -> bytes:
+    return digest(separator, withdraw_hash(withdrawal))
 
 
 def approval_digest(
@@ -261,6 +272,14 @@ def approval_digest(
 def receipt_digest(separator: bytes, sequence: int, at: int, order_hash: bytes) -> bytes:
     """What the attestation key signs for every sequenced order; `separator` is that of OrderbookCommitment."""
     return digest(separator, keccak(_RECEIPT_TYPE_HASH + _uint(sequence) + _uint(at) + order_hash))
+
+
+def compact(signature: bytes) -> bytes:
+    """A signature of 65 bytes in the 64 of ERC-2098: r, and s with v's parity in its highest bit. Any other bytes as
+    they are."""
+    if len(signature) != 65 or signature[64] not in (27, 28) or signature[32] >> 7:
+        return signature
+    return signature[:32] + bytes([signature[32] | (signature[64] - 27) << 7]) + signature[33:64]
 
 
 def session_digest(separator: bytes, account: Address, issued_at: int, expiry: int) -> bytes:

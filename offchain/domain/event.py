@@ -207,6 +207,14 @@ class FillRefused(Event, frozen=True, kw_only=True, tag="fill_refused"):
     transaction: str
 
 
+class MarketWithdrawn(Event, frozen=True, kw_only=True, tag="market_withdrawn"):
+    """A market that was asked for is not wanted any more, and not listed yet."""
+
+    market: int
+    symbol: str
+    by: Address
+
+
 class FillTakenBack(Event, frozen=True, kw_only=True, tag="fill_taken_back"):
     """The operator will send this fill with size 0, so that the chain refuses it."""
 
@@ -368,6 +376,7 @@ AnyEvent = (
     | BatchClosed
     | FillSettled
     | FillRefused
+    | MarketWithdrawn
     | FillTakenBack
     | LevelChanged
     | BalanceChanged

@@ -46,6 +46,20 @@ def from_hex(value: str) -> bytes:
     return bytes.fromhex(value[2:])
 
 
+INDEX_ONE = 10**18
+"""The Vault's index at one token atom per unit. Twin: UnitIndex.ONE."""
+
+
+def atoms_down(units: int, index: int) -> int:
+    """What units of the settlement token pay, and show as worth, at this index. Twin: UnitIndex.toAtomsDown."""
+    return units * index // INDEX_ONE
+
+
+def units_down(atoms: int, index: int) -> int:
+    """What atoms of the settlement token buy at this index; nothing if all is lost. Twin: UnitIndex.toUnitsDown."""
+    return atoms * INDEX_ONE // index if index else 0
+
+
 ZERO_ADDRESS = Address("0x" + "00" * 20)
 
 QUOTE_DECIMALS = 6

@@ -5,6 +5,7 @@ id, and leaves the order that it would have replaced in place. `trading.place` a
 an order finds anything unusual: whatever that lets pass has no reason here.
 """
 
+from offchain.domain.batch import ONE_FILL
 from offchain.domain.event import RejectReason, VenueState
 from offchain.domain.limits import (
     CLIENT_ORDER_ID_BYTES_MAX,
@@ -81,18 +82,23 @@ def _shape(order: Order, client_order_id: str) -> RejectReason | None:
     """What makes no sense in itself, or is not built yet."""
     if order.subaccount or order.trigger_ticks or order.flags not in (0, POST_ONLY, AMM):
         return RejectReason.UNSUPPORTED
-    is_immediate = order.is_immediate
-    if order.kind == Kind.MARKET and order.time_in_force not in (TimeInForce.IOC, TimeInForce.FOK):
+    if flaw_of_order(order, client_order_id):
         return RejectReason.INVALID_PARAMETER
-    if order.flags and is_immediate != (order.flags == AMM):
-        return RejectReason.INVALID_PARAMETER
-    if order.expiry > EXPIRY_MAX or (order.time_in_force == TimeInForce.GTD and not order.expiry):
-        return RejectReason.INVALID_PARAMETER
-    if len(client_order_id.encode()) > CLIENT_ORDER_ID_BYTES_MAX:
-        return RejectReason.INVALID_PARAMETER
-    if is_immediate != (order.nonce >> 48 == 0):
+    if order.is_immediate != (order.nonce >> 48 == 0):
         return RejectReason.INVALID_SLOT
     return None
+
+
+def flaw_of_order(order: Order, client_order_id: str) -> str:
+    """The first field that contradicts the others or is too long, "" if none does."""
+    is_immediate = order.is_immediate
+    if order.kind == Kind.MARKET and order.time_in_force not in (TimeInForce.IOC, TimeInForce.FOK):
+        return "time_in_force"
+    if order.flags and is_immediate != (order.flags == AMM):
+        return "amm" if order.flags == AMM else "post_only"
+    if order.expiry > EXPIRY_MAX or (order.time_in_force == TimeInForce.GTD and not order.expiry):
+        return "expiry"
+    return "client_order_id" if len(client_order_id.encode()) > CLIENT_ORDER_ID_BYTES_MAX else ""
 
 
 def _bounds(order: Order, market: Market) -> RejectReason | None:
@@ -136,7 +142,7 @@ def _pool_for(state: State, market: Market) -> RejectReason | None:
         return RejectReason.NO_POOL
     if market.base_token in state.backlog.pools:
         return RejectReason.POOL_BUSY
-    is_too_much = state.backlog.rules.gas(orders=1, fills=1, amm_fills=1, fresh_slots=1) > state.backlog.gas_max
+    is_too_much = state.backlog.rules.gas(1, 1, amm_fills=1, fresh_slots=1, items=ONE_FILL) > state.backlog.gas_max
     return RejectReason.UNSUPPORTED if is_too_much else None
 
 

@@ -51,7 +51,8 @@ def describe(state: State) -> Iterator[AnyEvent]:
     if state.operators:
         yield OperatorsChanged(operators=state.operators)
     for number in sorted(state.requested):
-        yield state.requested[number]
+        if number not in state.withdrawn:
+            yield state.requested[number]
     books = [state.books[number] for number in sorted(state.books)]
     for book in books:
         yield market_event(book.market)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import assert_never
 
-from offchain.domain.batch import BatchRules, SettlementBatch
+from offchain.domain.batch import ONE_FILL, BatchRules, SettlementBatch
 from offchain.domain.command import (
     AdvanceTime,
     CancelAll,
@@ -29,6 +29,7 @@ from offchain.domain.command import (
     SetMarketState,
     SetOperators,
     SetVenueState,
+    WithdrawMarket,
 )
 from offchain.domain.eip712 import domain_separator, order_digest
 from offchain.domain.event import (
@@ -51,7 +52,7 @@ from offchain.engine.closing import close
 from offchain.engine.fills import NEVER, Backlog
 from offchain.engine.gate import Gate
 from offchain.engine.ledger import Ledger
-from offchain.engine.markets import are_operators, request_market, set_market_state, set_operators
+from offchain.engine.markets import are_operators, request_market, set_market_state, set_operators, withdraw_market
 from offchain.engine.observing import observe_block, observe_log, observe_pool
 from offchain.engine.orders import Account
 from offchain.engine.pools import Pool
@@ -173,6 +174,8 @@ class Engine:
                 set_operators(state, command.operators)
             case RequestMarket():
                 request_market(state, command)
+            case WithdrawMarket():
+                withdraw_market(state, command)
             case SetVenueState():
                 self._set_venue_state(command)
             case OpenVenue():
@@ -382,7 +385,7 @@ def _is_schedule(maker_fee_ppm: int, taker_fee_ppm: int) -> bool:
 
 def _are_rules(rules: BatchRules) -> bool:
     """Nothing costs less than nothing, and no batch is longer than the packed form takes."""
-    gas = (rules.gas_base, rules.gas_per_order, rules.gas_per_fresh_slot, rules.gas_per_fill, rules.gas_per_amm_fill)
+    gas = [getattr(rules, name) for name in rules.__struct_fields__ if name.startswith("gas_")]
     figures = (*gas, rules.settlement_millis_per_fill)
     return rules.fills_max <= FILLS_PER_BATCH_MAX and all(0 <= figure < 2**63 for figure in figures)
 
@@ -396,7 +399,7 @@ def _is_sane(venue: OpenVenue) -> bool:
         and venue.batch_interval_millis >= 0
         and _are_rules(rules)
         and 1 <= fills <= rules.fills_max
-        and rules.gas(2, 1, fresh_slots=2) <= gas_max
+        and rules.gas(2, 1, fresh_slots=2, items=ONE_FILL) <= gas_max
         and are_operators(venue.operators)
         and venue.listed_state is not MarketState.DELISTED
     )

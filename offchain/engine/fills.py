@@ -6,7 +6,7 @@ with its batch; a pair has one undecided fill at most, because the price of a se
 moves no money.
 """
 
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
 from typing import Final, NamedTuple
 
@@ -17,6 +17,7 @@ from offchain.domain.event import BatchClosed
 from offchain.domain.order import TimeInForce
 from offchain.domain.units import Address
 from offchain.engine.ledger import AmmLegs, Legs
+from offchain.engine.load import Load, Row
 from offchain.engine.orders import Ticket
 
 NEVER: Final = 2**63
@@ -68,6 +69,8 @@ class Fill(msgspec.Struct, eq=False):
     """Before fees, in quote atoms; with a pair: what was promised."""
     maker_fee: int
     taker_fee: int
+    rows: Sequence[Row] = ()
+    """Its balances as they were before the match; empty unless the venue's rules ask."""
     state: FillState = FillState.MATCHED
     is_taken_back: bool = False
 
@@ -135,12 +138,13 @@ class Backlog:
         "gas_per_fresh_order",
         "gas_per_order",
         "interval",
+        "is_itemized",
         "last_batch",
         "last_fill",
+        "load",
         "millis_per_fill",
         "number_max",
         "open_first",
-        "orders",
         "pools",
         "rules",
         "tells_fresh_slots",
@@ -152,6 +156,8 @@ class Backlog:
         self.gas_max = gas_max
         self.rules = rules
         self.millis_per_fill = rules.settlement_millis_per_fill
+        self.is_itemized = rules.is_itemized
+        """Balances count, too; and an immediate order has no slot of its own."""
         self.tells_fresh_slots = rules.gas_per_fresh_slot > 0
         """Slots in which something settled are remembered, because others cost more."""
         self.unsettled: dict[int, Fill] = {}
@@ -164,8 +170,8 @@ class Backlog:
         self.decided_batch = 0
         self.open_first = 1
         """The first fill of the open batch, which may have none yet."""
-        self.orders: dict[int, bool] = {}
-        """The distinct orders of the open batch by sequence, and whether their slots are fresh."""
+        self.load = Load(rules)
+        """What the open batch holds."""
         self.pools: dict[Address, int] = {}
         """The undecided fill with the pair of a base token."""
         self.number_max = 0
@@ -201,56 +207,66 @@ class Backlog:
 
         As `add_together`, of one: most fills come this way, so nothing is counted anew that is known.
         """
-        number, orders, gas = fill.number, self.orders, self.gas + self.gas_per_fill
-        if maker.sequence not in orders:
-            orders[maker.sequence] = maker.is_fresh
+        number, orders, gas = fill.number, self.load.orders, self.gas + self.gas_per_fill
+        if number > self.number_max or self.is_itemized:
+            self._add_one(fill, note)
+            return
+        is_new = maker.sequence not in orders
+        if is_new:
             gas += self.gas_per_fresh_order if maker.is_fresh else self.gas_per_order
         if taker.sequence not in orders:
-            orders[taker.sequence] = taker.is_fresh
             gas += self.gas_per_fresh_order if taker.is_fresh else self.gas_per_order
-        if number > self.number_max or gas > self.gas_max:
-            self._open_batch(fill, maker, taker, note)
+        if gas > self.gas_max:
+            self._add_one(fill, note)
             return
+        if is_new:
+            orders[maker.sequence] = maker.is_fresh
+        orders[taker.sequence] = taker.is_fresh
         self.gas = gas
         self.last_fill = number
         self.unsettled[number] = fill
         if number == self.number_max or gas > self.gas_of_full:
             note(self.close(number))
 
-    def _open_batch(self, fill: Fill, maker: Ticket, taker: Ticket, note: Callable[[BatchClosed], None]) -> None:
-        """The first fill of a batch, which closes the one before."""
-        if fill.number > self.open_first:
-            note(self.close(fill.number - 1))
-        self.orders.clear()
+    def _add_one(self, fill: Fill, note: Callable[[BatchClosed], None]) -> None:
         for closed in self.add_together((fill,)):
             note(closed)
 
     def add_together(self, fills: Sequence[Fill]) -> list[BatchClosed]:
         """Takes fills that must share a batch, in match order; returns the batches that this closed."""
         closed = []
-        count = fills[0].number - self.open_first
-        if count and not self._fits(count + len(fills), self._gas_of(fills, self.orders)):
+        open_count = fills[0].number - self.open_first
+        self.load.fills = open_count  # Not counted one by one.
+        load = self.load.copy()
+        for fill in fills:
+            load.add(fill.tickets, fill.rows, is_amm=fill.maker is None)
+        if open_count and not self._fits(load):
             closed.append(self.close(fills[0].number - 1))
-            count = 0
-        if count == 0:
+            open_count = 0
+        if open_count == 0:
             self.deadline = fills[0].at + self.interval
+            self.number_max = self.open_first + self.rules.fills_max - 1
         for fill in fills:
             assert fill.number == self.last_fill + 1
             self.last_fill = fill.number
             self.unsettled[fill.number] = fill
-        self.open_up(fills)
-        if not self._fits(self.last_fill - self.open_first + 2, self.rules.gas_per_fill):
+            self.open_up(fill)
+        self.gas = self.load.gas
+        if not self._fits(self.load, more=1):
             closed.append(self.close(self.last_fill))
         return closed
 
-    def open_up(self, fills: Sequence[Fill]) -> None:
-        """Counts fills to the open batch."""
-        self.gas += self._gas_of(fills, self.orders)
-        self.number_max = self.open_first + self.rules.fills_max - 1
-        for fill in fills:
-            for ticket in fill.tickets:
-                self.orders[ticket.sequence] = ticket.is_fresh
-            self.occupy(fill)
+    def open_up(self, fill: Fill) -> None:
+        """Counts a fill to the open batch."""
+        self.load.add(fill.tickets, fill.rows, is_amm=fill.maker is None)
+        self.occupy(fill)
+
+    def resume(self) -> None:
+        """After its fields were read: what follows from them."""
+        if self.last_fill >= self.open_first:
+            self.gas, self.number_max = self.load.gas, self.open_first + self.rules.fills_max - 1
+        else:
+            self.number_max = self.last_fill
 
     def occupy(self, fill: Fill) -> None:
         """The pair of an undecided fill is busy."""
@@ -259,16 +275,10 @@ class Backlog:
             assert token not in self.pools
             self.pools[token] = fill.number
 
-    def _gas_of(self, fills: Sequence[Fill], orders: Container[int]) -> int:
-        """What they add to a batch that holds these orders."""
-        rules = self.rules
-        added = {ticket.sequence: ticket.is_fresh for fill in fills for ticket in fill.tickets}
-        fresh = [is_fresh for sequence, is_fresh in added.items() if sequence not in orders]
-        amm_fills = sum(fill.maker is None for fill in fills)
-        return rules.gas(len(fresh), len(fills), amm_fills, sum(fresh)) - rules.gas(0, 0)
-
-    def _fits(self, fills: int, more_gas: int) -> bool:
-        return fills <= self.rules.fills_max and self.gas + more_gas <= self.gas_max
+    def _fits(self, load: Load, more: int = 0) -> bool:
+        """`more` fills of what is counted already."""
+        gas = load.gas + more * self.gas_per_fill
+        return load.fills + more <= self.rules.fills_max and gas <= self.gas_max
 
     def close(self, last: int) -> BatchClosed:
         """Closes the open batch with fill `last`."""
@@ -280,8 +290,8 @@ class Backlog:
         self.last_batch = batch.batch
         self.open_first = last + 1
         self.number_max = last
-        self.orders.clear()
-        self.gas = self.rules.gas(0, 0)
+        self.load = Load(self.rules)
+        self.gas = self.load.gas
         self.deadline = NEVER
         return BatchClosed(batch=batch.batch, first=batch.first, last=batch.last)
 

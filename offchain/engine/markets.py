@@ -11,11 +11,12 @@ from math import gcd
 from typing import Final
 
 from offchain.domain.chainlog import MarketListed
-from offchain.domain.command import RequestMarket, SetMarketState
+from offchain.domain.command import RequestMarket, SetMarketState, WithdrawMarket
 from offchain.domain.event import (
     CloseReason,
     MarketRequested,
     MarketStateChanged,
+    MarketWithdrawn,
     OperatorsChanged,
     RejectReason,
 )
@@ -61,7 +62,7 @@ def request_market(state: State, command: RequestMarket) -> None:
     """One MarketRequested with the lowest free number, or a CommandRejected."""
     if command.by not in state.operators:
         state.reject(RejectReason.NOT_AN_OPERATOR)
-    elif not _is_sane(command, _quote_decimals(state), _quote_symbol(state)):
+    elif flaw_of_request(command, _quote_decimals(state), _quote_symbol(state)):
         state.reject(RejectReason.INVALID_PARAMETER)
     elif _is_taken(state, command):
         state.reject(RejectReason.MARKET_EXISTS)
@@ -70,6 +71,21 @@ def request_market(state: State, command: RequestMarket) -> None:
         requested = MarketRequested(market=_free_number(state), **fields)
         state.requested[requested.market] = requested
         state.effects.append(requested)
+
+
+def withdraw_market(state: State, command: WithdrawMarket) -> None:
+    """One MarketWithdrawn, or a CommandRejected. The list keeper may be at work on it: if the chain lists it after all,
+    it begins as every market does."""
+    if command.by not in state.operators:
+        state.reject(RejectReason.NOT_AN_OPERATOR)
+    elif command.market not in state.requested or command.market in state.withdrawn:
+        state.reject(RejectReason.UNKNOWN_MARKET)
+    elif command.market in state.books:
+        state.reject(RejectReason.MARKET_EXISTS)
+    else:
+        state.withdrawn[command.market] = None
+        symbol = state.requested[command.market].symbol
+        state.effects.append(MarketWithdrawn(market=command.market, symbol=symbol, by=command.by))
 
 
 def set_market_state(state: State, command: SetMarketState) -> None:
@@ -142,6 +158,8 @@ def _is_taken(state: State, command: RequestMarket) -> bool:
         # The chain's log does not say what the synth is called: h and the base, as everywhere in this venue.
         names |= {base, f"h{base}"}
     for requested in state.requested.values():
+        if requested.market in state.withdrawn:
+            continue
         names |= {_base_symbol(requested.symbol), requested.synth_symbol.casefold()}
     return _base_symbol(command.symbol) in names or command.synth_symbol.casefold() in names
 
@@ -161,24 +179,29 @@ def _quote_decimals(state: State) -> int:
     return state.venue.quote_decimals
 
 
-def _is_sane(command: RequestMarket, quote_decimals: int, quote_symbol: str) -> bool:
-    """What the contracts would refuse is refused here, where somebody reads the answer; and what settles in anything
-    else than the settlement token."""
-    return (
-        _SYMBOL.fullmatch(command.symbol) is not None
-        and command.symbol.endswith(f"-{quote_symbol}")
-        and _SYNTH_SYMBOL.fullmatch(command.synth_symbol) is not None
-        and _SYNTH_NAME.fullmatch(command.synth_name) is not None
-        and 0 < command.base_atoms_per_lot < 2**128
-        and 0 < command.quote_atoms_per_tick_lot < 2**64
-        and _are_decimal(command.base_atoms_per_lot, command.quote_atoms_per_tick_lot, SYNTH_DECIMALS, quote_decimals)
-        and 0 < command.ceiling < 2**128
-        and COLLATERAL_PERCENT_MIN <= command.maintenance_percent < command.initial_percent <= COLLATERAL_PERCENT_MAX
-        and 1 <= command.bonus_percent < command.maintenance_percent - 100
-        and 1 <= command.quorum <= QUORUM_MAX
-        and 1 <= command.max_age_seconds <= PRICE_AGE_SECONDS_MAX
-        and 1 <= command.max_move_ppm_per_minute <= PPM
-    )
+def flaw_of_request(command: RequestMarket, quote_decimals: int, quote_symbol: str) -> str:
+    """The first field that will not do, "" if all will: what the contracts would refuse is refused here, where somebody
+    reads the answer; and what settles in anything else than the settlement token."""
+    initial, maintenance = command.initial_percent, command.maintenance_percent
+    lot, tick_lot = command.base_atoms_per_lot, command.quote_atoms_per_tick_lot
+    is_symbol = _SYMBOL.fullmatch(command.symbol) is not None and command.symbol.endswith(f"-{quote_symbol}")
+    good = {
+        "symbol": is_symbol,
+        "synth_symbol": _SYNTH_SYMBOL.fullmatch(command.synth_symbol) is not None,
+        "synth_name": _SYNTH_NAME.fullmatch(command.synth_name) is not None,
+        "base_atoms_per_lot": 0 < lot < 2**128,
+        "quote_atoms_per_tick_lot": 0 < tick_lot < 2**64
+        and lot > 0
+        and _are_decimal(lot, tick_lot, SYNTH_DECIMALS, quote_decimals),
+        "ceiling": 0 < command.ceiling < 2**128,
+        "initial_percent": maintenance < initial <= COLLATERAL_PERCENT_MAX,
+        "maintenance_percent": maintenance >= COLLATERAL_PERCENT_MIN,
+        "bonus_percent": 1 <= command.bonus_percent < maintenance - 100,
+        "quorum": 1 <= command.quorum <= QUORUM_MAX,
+        "max_age_seconds": 1 <= command.max_age_seconds <= PRICE_AGE_SECONDS_MAX,
+        "max_move_ppm_per_minute": 1 <= command.max_move_ppm_per_minute <= PPM,
+    }
+    return next((name for name, is_good in good.items() if not is_good), "")
 
 
 def _are_decimal(

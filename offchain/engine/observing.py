@@ -113,6 +113,7 @@ def _apply(state: State, log: AnyChainLog) -> None:
         case AmmLegSettled():
             note_amm_leg(state, log)
         case OrderCancelledOnChain():
+            _count_cancel(state, log.account)
             kill_slot(state, state.account(log.account), log.nonce, CloseReason.CANCELED_ON_CHAIN)
         case AllOrdersCancelledOnChain():
             _raise_floor(state, log)
@@ -205,7 +206,14 @@ def _revoke_agent(state: State, log: AgentRevoked) -> None:
     state.effects.append(revoked)
 
 
+def _count_cancel(state: State, address: Address) -> None:
+    """From now on settlement may have to look for cancels of this account."""
+    if state.backlog.rules.is_itemized:
+        state.account(address).cancels += 1
+
+
 def _raise_floor(state: State, log: AllOrdersCancelledOnChain) -> None:
+    _count_cancel(state, log.account)
     account = state.account(log.account)
     account.nonces.raise_floor(log.floor)
     for ticket in tuple(account.open.values()):

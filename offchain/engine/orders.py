@@ -200,6 +200,19 @@ class PriceLevel:
         self.tail: Ticket | None = None
         self.is_touched = False
 
+    def pop(self) -> Ticket | None:
+        """Takes the oldest order out; returns the one behind it."""
+        assert self.head is not None
+        newer = self.head.newer
+        self.head.newer = None
+        self.head = newer
+        if newer is None:
+            self.tail = None
+            self.ladder.drop_level(self)
+        else:
+            newer.older = None
+        return newer
+
 
 class Ladder:
     """The price levels of one side. `keys` are signed so that the best price is at the end."""
@@ -293,6 +306,7 @@ class Account:
     __slots__ = (
         "address",
         "approvals",
+        "cancels",
         "client_ids",
         "closed",
         "key",
@@ -322,6 +336,8 @@ class Account:
         """Digests by client order id."""
         self.names: dict[bytes, str] = {}
         """Client order ids by digest."""
+        self.cancels = 0
+        """How often it cancelled on chain: known only where the venue's rules make a difference of that."""
         self.approvals = 0
         """How many countersignatures are open."""
         self.locked = 0

@@ -62,11 +62,11 @@ def _refusal(state: State, command: RequestApproval, deadline: int) -> RejectRea
         return RejectReason.WRONG_SIGNER
     if command.token not in state.tokens:
         return RejectReason.UNKNOWN_TOKEN
-    if command.amount <= 0 or not _makes_sense(command, command.token == state.quote_token):
+    if flaw_of_approval(command, command.token == state.quote_token):
         return RejectReason.INVALID_PARAMETER
     if deadline * 1000 <= state.at:
         return RejectReason.EXPIRED
-    if command.signature and command.deadline > state.at // 1000 + WITHDRAWAL_DEADLINE_SECONDS_MAX:
+    if is_too_far(command, state.at):
         return RejectReason.INVALID_PARAMETER
     if command.signature and state.approvals.is_spent(command.account, command.nonce):
         return RejectReason.DEAD_NONCE
@@ -85,10 +85,20 @@ def _refusal(state: State, command: RequestApproval, deadline: int) -> RejectRea
     return None
 
 
-def _makes_sense(command: RequestApproval, is_quote: bool) -> bool:
-    """Collateral is the settlement token, what is burned is a synth, CXPT stands for the settlement token."""
+def flaw_of_approval(command: RequestApproval, is_quote: bool) -> str:
+    """The first field that will not do, "" if all will: collateral is the settlement token, what is burned is a synth,
+    CXPT stands for the settlement token."""
+    if command.amount <= 0:
+        return "amount"
+    if command.purpose not in (WITHDRAW, LOCK, BURN):
+        return "purpose"
+    if command.as_cxpt and (command.purpose != WITHDRAW or not is_quote):
+        return "as_cxpt"
     if command.purpose == WITHDRAW:
-        return command.destination != ZERO_ADDRESS and (is_quote or not command.as_cxpt)
-    if command.as_cxpt:
-        return False
-    return (command.purpose == LOCK and is_quote) or (command.purpose == BURN and not is_quote)
+        return "destination" if command.destination == ZERO_ADDRESS else ""
+    return "" if is_quote == (command.purpose == LOCK) else "token"
+
+
+def is_too_far(command: RequestApproval, at: int) -> bool:
+    """Whether its deadline would have to be remembered for too long."""
+    return bool(command.signature) and command.deadline > at // 1000 + WITHDRAWAL_DEADLINE_SECONDS_MAX

@@ -25,7 +25,9 @@ def refuse_fill(state: State, command: RefuseFill) -> None:
     """Marks an undecided fill, so that it is sent with size 0; the chain's refusal will reverse it. The fills of a
     fill-or-kill order settle all or none: one takes the others with it."""
     fill = state.backlog.unsettled.get(command.fill)
-    if fill is None:
+    if command.by and command.by not in state.operators:
+        state.reject(RejectReason.NOT_AN_OPERATOR)
+    elif fill is None:
         state.reject(RejectReason.UNKNOWN_FILL)
     elif fill.is_taken_back:
         state.reject(RejectReason.INVALID_PARAMETER)

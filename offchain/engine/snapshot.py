@@ -83,6 +83,18 @@ _RULES = [
     "gas_per_amm_fill",
     "is_fok_whole",
 ]
+_ITEMIZED = [
+    "gas_per_resting",
+    "gas_per_row",
+    "gas_per_fresh_row",
+    "gas_per_request",
+    "gas_per_row_beside_request",
+    "gas_per_look",
+    "gas_per_market",
+    "gas_per_agent",
+    "gas_per_proof",
+]
+_LOAD = ["fresh_rows", "requests", "looks"]
 _LOSS = ["index", "new_index", "shortfall"]
 _FLOW = ["deposits", "withdrawals", "minted", "burned", "locked"]
 _BALANCE = ["settled", "pending", "owed", "held", "leaving", "requested"]
@@ -177,6 +189,7 @@ def _read(
     for nonce, account, owner_nonce, owner_deadline in spent:
         state.approvals.spend(nonce, Spent(account, int(owner_nonce), owner_deadline))
     _read_later(state, later)
+    state.backlog.resume()
     state.restrict_lanes()
     state.deadline = state.next_deadline()
     return state
@@ -195,6 +208,14 @@ def _later(state: State) -> dict[str, Any]:
     rules = BatchRules() if state.venue is None else state.venue.batch_rules
     if any(getattr(rules, name) != getattr(BatchRules(), name) for name in _RULES):
         found["batch_rules"] = [getattr(rules, name) for name in _RULES]
+    cancels = [(address, state.accounts[address].cancels) for address in sorted(state.accounts)]
+    if any(count for _, count in cancels):
+        found["cancels"] = [(address, count) for address, count in cancels if count]
+    if rules.is_itemized:
+        found["itemized_rules"] = [getattr(rules, name) for name in _ITEMIZED]
+        if state.backlog.load.fills:
+            load = state.backlog.load
+            found["load"] = [getattr(load, name) for name in _LOAD], sorted(load.rows)
     if state.loss is not None:
         found["loss"] = _texts(state.loss, _LOSS)
     if state.operators:
@@ -211,6 +232,8 @@ def _later(state: State) -> dict[str, Any]:
     venue = state.venue
     if venue is not None and (venue.operators or venue.listed_state is not MarketState.ACTIVE):
         found["venue"] = (venue.operators, venue.listed_state)
+    if state.withdrawn:
+        found["withdrawn"] = sorted(state.withdrawn)
     return found
 
 
@@ -225,6 +248,13 @@ def _read_later(state: State, later: dict[str, Any]) -> None:
             markets=tuple(markets),
             is_revoked=is_revoked,
         )
+    for address, count in later.get("cancels", ()):
+        state.account(address).cancels = count
+    if "load" in later:
+        counts, rows = later["load"]
+        for name, count in zip(_LOAD, counts, strict=True):
+            setattr(state.backlog.load, name, count)
+        state.backlog.load.rows = dict.fromkeys(map(tuple, rows))
     if "loss" in later:
         state.loss = IndexLowered(**dict(zip(_LOSS, map(int, later["loss"]), strict=True)))
     for address, slots in later.get("settled_slots", ()):
@@ -236,6 +266,7 @@ def _read_later(state: State, later: dict[str, Any]) -> None:
         state.amm_legs[leg.fill] = leg
     for number, *row in later.get("pools", ()):
         state.pools[number] = Pool.from_row(row)
+    state.withdrawn = dict.fromkeys(later.get("withdrawn", ()))
     for fields, amounts in later.get("requested", ()):
         values = dict(zip(_REQUESTED, fields, strict=True)) | dict(zip(_REQUESTED_BIG, map(int, amounts), strict=True))
         requested = MarketRequested(**values)
@@ -244,6 +275,7 @@ def _read_later(state: State, later: dict[str, Any]) -> None:
 
 def _read_rules(later: dict[str, Any]) -> BatchRules:
     values = dict(zip(_RULES, later["batch_rules"], strict=True)) if "batch_rules" in later else {}
+    values |= zip(_ITEMIZED, later.get("itemized_rules", ()), strict=False)
     if "settlement_millis_per_fill" in later:
         values["settlement_millis_per_fill"] = later["settlement_millis_per_fill"]
     return BatchRules(**values)
@@ -464,7 +496,7 @@ def _read_fills(state: State, fills: list[Row], batches: list[Row], tickets: dic
         fill.is_taken_back = is_taken_back
         backlog.unsettled[number] = fill
         if number >= backlog.open_first:
-            backlog.open_up((fill,))
+            backlog.open_up(fill)
         else:
             fill.state = FillState.BATCHED
             backlog.occupy(fill)

@@ -80,6 +80,7 @@ class State:
         "touched_levels",
         "uncovered",
         "venue",
+        "withdrawn",
     )
 
     def __init__(self) -> None:
@@ -113,6 +114,8 @@ class State:
         """The AMM pair of a market, as last observed."""
         self.requested: dict[int, MarketRequested] = {}
         """Every market that an operator asked for, listed by now or not: its symbols stay taken."""
+        self.withdrawn: dict[int, None] = {}
+        """Those of them that nobody wants any more: only their numbers stay taken."""
         self.books: dict[int, Book] = {}
         self.lanes: dict[bytes, Lane] = {}
         """What orders with the same terms have in common, as far as there were any."""

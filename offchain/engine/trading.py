@@ -100,6 +100,8 @@ def place(state: State, row: OrderRow, client_order_id: str, sequence: int) -> O
     ticket.reason = None
     # A slot that was never used has settled nothing.
     ticket.is_fresh = state.backlog.tells_fresh_slots and (not reached or slot not in account.settled_slots)
+    if not slot and state.backlog.is_itemized:
+        ticket.is_fresh = False  # Its word is the balance's.
     if client_order_id or account.rejected:
         state.memory.remember(ticket, client_order_id)
     else:

@@ -1,4 +1,4 @@
-"""What an operator asks of the venue over HTTP: new markets, and the state of those that there are.
+"""What an operator asks of the venue over HTTP: new markets, the state of those that there are, fills taken back.
 
 Invariant: the gateway says who asks, as the session proves, and converts exactly; the engine decides. An account that
 is no operator writes nothing into the journal.
@@ -6,8 +6,8 @@ is no operator writes nothing into the journal.
 
 from typing import Any, Final
 
-from offchain.domain.command import RequestMarket, SetMarketState
-from offchain.domain.event import MarketRequested, RejectReason
+from offchain.domain.command import RefuseFill, RequestMarket, SetMarketState, WithdrawMarket
+from offchain.domain.event import FillTakenBack, MarketRequested, RejectReason
 from offchain.domain.market import MarketState, parse_decimal
 from offchain.domain.units import SYNTH_DECIMALS, Address
 from offchain.gateway import present, schema
@@ -26,7 +26,7 @@ STATES: Final = {
 
 
 class Administration:
-    """Behind POST /v1/admin/markets and the admin channels."""
+    """Behind POST /v1/admin/markets and fills, and the admin channels."""
 
     def __init__(self, model: ReadModel, trading: Trading, quote_decimals: int) -> None:
         self._model = model
@@ -42,6 +42,18 @@ class Administration:
         model = self._model
         return symbol in model.symbols or any(row.symbol == symbol for row in model.requested.values())
 
+    async def take_back(self, account: Address, body: bytes) -> dict[str, Any]:
+        """The fills that went with it: those of a fill-or-kill order all go together."""
+        self._trading.require_live()
+        self.require_operator(account)
+        request = schema.decode(schema.TakeBackRequest, body)
+        if not request.reason.isprintable():
+            _refuse("reason", "has control characters", "One line in plain words")
+        command = RefuseFill(fill=schema.parse_integer(request.fill, 63, "fill"), reason=request.reason, by=account)
+        ack = await self._trading.submit_one(command)
+        taken = [str(event.fill) for event in ack.events if isinstance(event, FillTakenBack)]
+        return {"ok": True, "seq": ack.sequence, "takenBack": taken}
+
     async def change(self, account: Address, body: bytes) -> dict[str, Any]:
         """The market after the change; a new one is REQUESTED until the list keeper has brought it on chain."""
         self._trading.require_live()
@@ -55,10 +67,23 @@ class Administration:
         if given:
             message = f"{request.action} takes a symbol only"
             raise ApiError(Code.INVALID_FIELD, message, {"field": schema.wire_name(given[0]), "remedy": "Leave it out"})
+        if request.action == "withdraw":
+            ack = await self._trading.submit_one(WithdrawMarket(market=self._wanted(request.symbol), by=account))
+            return {"ok": True, "seq": ack.sequence, "withdrawn": request.symbol}
         view = self._trading.market(request.symbol)
         command = SetMarketState(market=view.market.market, state=STATES[request.action], by=account)
         ack = await self._trading.submit_one(command)
         return {"ok": True, "seq": ack.sequence, "market": present.market_json(view, self._model)}
+
+    def _wanted(self, symbol: str) -> int:
+        """The number of a market that was asked for and is not listed."""
+        model = self._model
+        waiting = [row for number, row in model.requested.items() if number not in model.markets]
+        found = next((row.market for row in waiting if row.symbol == symbol), None)
+        if found is None:
+            data = {"symbols": [row.symbol for row in waiting][:20]}
+            raise ApiError(RejectReason.UNKNOWN_MARKET, "no market of this symbol waits to be listed", data)
+        return found
 
     def _request(self, account: Address, request: schema.MarketRequest) -> RequestMarket:
         missing = [name for name in schema.NEW_MARKET_FIELDS if getattr(request, name) is None]

@@ -1,16 +1,17 @@
 """Countersignatures as they are answered, and those given a short while ago.
 
-The engine holds an amount for every approval, so a retried withdrawal must not ask for a second one: the same owner
-signature gets the first answer while that approval is outstanding. The countersignature itself is only in the ack of
-its command; after a restart of the gateway a retry learns of the approval without it (the relay keeper has it anyway).
+The engine holds an amount for every approval, so a retried withdrawal must not ask for a second one: the same
+withdrawal, however it was signed, gets the first answer while that approval is outstanding. The countersignature
+itself is only in the ack of its command; after a restart of the gateway a retry learns of the approval without it (the
+relay keeper has it anyway).
 """
 
 from collections import OrderedDict
 from typing import Any
 
+from offchain.domain.eip712 import Withdrawal
 from offchain.domain.event import ApprovalGranted
 from offchain.domain.market import format_atoms
-from offchain.domain.units import Address
 from offchain.gateway.present import Token
 from offchain.gateway.readmodel import ReadModel
 from offchain.sequencer.protocol import Ack
@@ -33,15 +34,16 @@ class Approvals:
             self._signatures.popitem(last=False)
         return granted
 
-    def find(self, account: Address, owner_nonce: int, owner_signature: str) -> ApprovalGranted | None:
+    def find(self, wanted: Withdrawal) -> ApprovalGranted | None:
         """The outstanding approval of a withdrawal that was asked for before."""
-        for granted in self._model.account_approvals(account):
-            if granted.owner_nonce == owner_nonce and granted.owner_signature == owner_signature.lower():
+        for granted in self._model.account_approvals(wanted.account):
+            if granted.owner_signature and wanted == _withdrawal_of(granted):
                 return granted
         return None
 
     def answer(self, granted: ApprovalGranted, token: Token, *, replayed: bool) -> dict[str, Any]:
-        """Everything that the Vault's function needs; `deadline` in unix seconds."""
+        """Everything that the Vault's function needs; deadlines in unix seconds. Of locking and burning the owner has
+        no nonce and no deadline: they are 0."""
         return {
             "ok": True,
             "approval": {
@@ -54,8 +56,23 @@ class Approvals:
                 "asCxpt": granted.as_cxpt,
                 "nonce": str(granted.nonce),
                 "deadline": granted.deadline,
+                "ownerNonce": str(granted.owner_nonce),
+                "ownerDeadline": granted.owner_deadline,
                 "signature": self._signatures.get(granted.nonce) or None,
             },
             "seq": granted.nonce,
             "replayed": replayed,
         }
+
+
+def _withdrawal_of(granted: ApprovalGranted) -> Withdrawal:
+    """What its owner signed."""
+    return Withdrawal(
+        account=granted.account,
+        token=granted.token,
+        amount=granted.amount,
+        destination=granted.destination,
+        as_cxpt=granted.as_cxpt,
+        nonce=granted.owner_nonce,
+        deadline=granted.owner_deadline,
+    )

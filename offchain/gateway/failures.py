@@ -181,7 +181,8 @@ def undecodable(error: Exception, length: int) -> ApiError:
         if "missing required field" in text:
             name = text.split("`")[1]
             return ApiError(Code.MISSING_FIELD, f"{name} is missing", {"field": f"{place}.{name}".lstrip(".")})
-        return ApiError(Code.INVALID_FIELD, words.replace("`", ""), {"field": place})
+        message = f"{place}: {words}" if place else words
+        return ApiError(Code.INVALID_FIELD, message.replace("`", ""), {"field": place})
     if isinstance(error, RecursionError):
         return ApiError(Code.MALFORMED_JSON, "JSON is nested too deeply")
     if isinstance(error, UnicodeDecodeError):

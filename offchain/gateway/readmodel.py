@@ -33,6 +33,7 @@ from offchain.domain.event import (
     MarketOpened,
     MarketRequested,
     MarketStateChanged,
+    MarketWithdrawn,
     OperatorsChanged,
     OrderAccepted,
     OrderClosed,
@@ -243,6 +244,9 @@ class ReadModel:
             case MarketRequested() | MarketOpened() | MarketStateChanged():
                 self._venue(event)
                 changes.life.setdefault(event.market, []).append(event)
+                changes.venue = True
+            case MarketWithdrawn(market=market):
+                self.requested.pop(market, None)
                 changes.venue = True
             case OperatorsChanged(operators=operators):
                 self.operators = operators

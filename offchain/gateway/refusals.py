@@ -24,7 +24,7 @@ WORDS: dict[RejectReason, str] = {
     RejectReason.ORDER_NOT_OPEN: "the order is not open",
     RejectReason.NOTHING_TO_CLOSE: "there is nothing to close",
     RejectReason.UNKNOWN_TOKEN: "no such token",
-    RejectReason.UNKNOWN_FILL: "no such fill",
+    RejectReason.UNKNOWN_FILL: "no such fill waits for its settlement",
     RejectReason.TOO_MANY_APPROVALS: "too many countersignatures of the account are outstanding",
     RejectReason.INVALID_PARAMETER: "a parameter is not acceptable",
     RejectReason.NOT_AN_OPERATOR: "only an operator of the venue may do this",

@@ -252,6 +252,10 @@ async def administer(gateway: Gateway, call: Call) -> Answer:
     return await gateway.administration.change(call.account, call.body)
 
 
+async def take_back(gateway: Gateway, call: Call) -> Answer:
+    return await gateway.administration.take_back(call.account, call.body)
+
+
 # --- shared ---
 
 

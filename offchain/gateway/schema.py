@@ -28,9 +28,10 @@ from offchain.domain.market import Market, parse_atoms, parse_decimal
 from offchain.domain.order import Flags, Kind, Order, Side, TimeInForce
 from offchain.domain.units import PPM, Address, Digest, Ticks
 from offchain.gateway.failures import ApiError, Code, invalid, undecodable
+from offchain.security.signatures import canonical
 
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
-_SIGNATURE = re.compile(r"0x[0-9a-fA-F]{130}")
+_SIGNATURE = re.compile(r"0x(?:[0-9a-fA-F]{130}|[0-9a-fA-F]{128})")
 _DIGEST = re.compile(r"0x[0-9a-fA-F]{64}")
 _INTEGER = re.compile(r"0|[1-9][0-9]{0,77}")
 _CLIENT_ORDER_ID = re.compile(r"[0-9A-Za-z._:-]*")
@@ -107,22 +108,36 @@ class WithdrawRequest(Wire, frozen=True, kw_only=True):
 
 
 class ApprovalRequest(Wire, frozen=True, kw_only=True):
-    """Asks for the countersignature of a debit that the owner sends himself."""
+    """Asks for the countersignature of a debit that the owner sends himself.
+
+    Of a withdrawal it is over all that he will send: the last four fields are those of his `Withdraw`. The others have
+    none of them.
+    """
 
     purpose: Literal["withdraw", "lock", "burn"]
     token: str
     amount: Any
     destination: str = ""
     as_cxpt: bool = False
+    nonce: str | int = 0
+    deadline: Uint40 = 0
+
+
+class TakeBackRequest(Wire, frozen=True, kw_only=True):
+    """An operator takes a matched fill back that sinks its batch; `reason` is journaled and told to both sides."""
+
+    fill: str | int
+    reason: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 
 
 class MarketRequest(Wire, frozen=True, kw_only=True):
     """An operator's word on a market. `create` needs every field, the others take `action` and `symbol` only.
+    `withdraw` is for a market that was asked for and is not listed yet.
 
     `lotSize`, `tickSize` and `ceiling` (most synth in debt) are decimal strings of whole tokens.
     """
 
-    action: Literal["create", "resume", "pause", "delist", "cancel_only", "post_only"]
+    action: Literal["create", "withdraw", "resume", "pause", "delist", "cancel_only", "post_only"]
     symbol: str
     synth: str | None = None
     name: str | None = None
@@ -169,6 +184,7 @@ _DECODERS: dict[type[Wire], Callable[[bytes], Any]] = {
         WithdrawRequest,
         ApprovalRequest,
         MarketRequest,
+        TakeBackRequest,
     )
 }
 
@@ -268,10 +284,12 @@ def checksummed(address: str) -> str:
 
 
 def parse_signature(text: str) -> bytes:
+    """65 bytes, also of one that came in the 64 of ERC-2098: both are one signature, and are kept as one."""
     if not _SIGNATURE.fullmatch(text):
-        message = "signature is not 65 bytes as 0x-hex"
-        raise ApiError(Code.INVALID_SIGNATURE, message, {"field": "signature", "remedy": "r, s and v: 130 digits"})
-    return bytes.fromhex(text[2:])
+        message = "signature is not 65 or 64 bytes as 0x-hex"
+        remedy = "r, s and v: 130 digits; or r and vs: 128"
+        raise ApiError(Code.INVALID_SIGNATURE, message, {"field": "signature", "remedy": remedy})
+    return canonical(bytes.fromhex(text[2:]))
 
 
 def parse_digest(text: str) -> Digest:

@@ -57,7 +57,10 @@ _FIELDS: dict[str, dict[str, str]] = {
         "nonce": "any number that the account has not used for a withdrawal",
         "deadline": "unix seconds, the last moment it may be executed",
     },
-    "Approval": {"purpose": "see the Vault", "nonce": "sequence of the command that granted it"},
+    "Approval": {
+        "purpose": "of a withdrawal hashStruct of its Withdraw, else keccak256 of HOOATS.lock or HOOATS.burn",
+        "nonce": "sequence of the command that granted it",
+    },
     "Receipt": {
         "sequence": "position in the journal",
         "at": "unix milliseconds",

@@ -22,6 +22,7 @@ from offchain.domain.units import ZERO_ADDRESS, Address, Digest
 from offchain.gateway import present, schema
 from offchain.gateway.approvals import Approvals
 from offchain.gateway.failures import ApiError, Code, invalid
+from offchain.gateway.faults import fault_of
 from offchain.gateway.ingress import Ingress
 from offchain.gateway.metrics import Metrics
 from offchain.gateway.outcome import answered_digest, fold_order
@@ -154,7 +155,7 @@ class Trading:
             data |= {"makerFeePpm": self._model.maker_fee_ppm, "takerFeePpm": self._model.taker_fee_ppm}
         elif reason in (RejectReason.POST_ONLY_VENUE, RejectReason.CANCEL_ONLY_VENUE):
             data |= {"state": str(self._model.venue_state), "reason": self._model.venue_reason}
-        return ApiError(reason, WORDS[reason], data)
+        return self._refusal(reason, check.command, receipt["timestamp"], data)
 
     def _tradable(self, account: Address, market: Market, side: Side) -> Answer:
         tokens = {token.address: token for token in self._tokens.all()}
@@ -224,7 +225,7 @@ class Trading:
         (ack,) = await self._submit([command], {"digest": order.digest})
         after = self._model.order(order.digest) or order
         answer = {"order": present.order_json(after, self._model.markets[order.market].market)}
-        self._require_done(ack, answer)
+        self._require_done(ack, command, answer)
         return {"ok": True, "seq": ack.sequence, **answer}
 
     def _require_funded(self, account: Address) -> None:
@@ -234,7 +235,7 @@ class Trading:
 
     async def _cancel_all(self, command: CancelAll) -> Answer:
         (ack,) = await self._submit([command])
-        self._require_done(ack, {})
+        self._require_done(ack, command, {})
         closed = [event.digest for event in ack.events if isinstance(event, OrderClosed)]
         return {"ok": True, "seq": ack.sequence, "canceled": closed}
 
@@ -249,7 +250,7 @@ class Trading:
         signature = schema.parse_signature(request.signature)
         hashed = eip712.withdraw_digest(self._vault_separator, wanted)
         signer = await self.authenticate(wanted.account, hashed, signature)
-        known = self._approvals.find(wanted.account, wanted.nonce, request.signature)
+        known = self._approvals.find(wanted)
         if known is not None:
             return self._approvals.answer(known, token, replayed=True)
         self._require_funded(wanted.account)
@@ -263,7 +264,7 @@ class Trading:
             as_cxpt=wanted.as_cxpt,
             nonce=wanted.nonce,
             deadline=wanted.deadline,
-            signature=request.signature.lower(),
+            signature="0x" + signature.hex(),
             signer=signer,
         )
         return await self._approve(command, token, {"digest": "0x" + hashed.hex()})
@@ -276,8 +277,11 @@ class Trading:
         destination = ZERO_ADDRESS
         if request.purpose == "withdraw":
             destination = schema.parse_address(request.destination, "destination")
-        elif request.destination or request.as_cxpt:
-            message = f"{request.purpose} has no destination"
+            if not request.deadline:
+                message = "a withdrawal has a deadline of its own, which is countersigned"
+                raise ApiError(Code.INVALID_FIELD, message, {"field": "deadline"})
+        elif request.destination or request.as_cxpt or request.nonce or request.deadline:
+            message = f"{request.purpose} has no destination, nonce or deadline of its own"
             raise ApiError(Code.INVALID_FIELD, message, {"field": "destination"})
         self._require_funded(account)
         self._ingress.take_account(account)
@@ -288,8 +292,8 @@ class Trading:
             amount=schema.parse_amount(request.amount, token.decimals),
             destination=destination,
             as_cxpt=request.as_cxpt,
-            nonce=0,
-            deadline=0,
+            nonce=schema.parse_integer(request.nonce, 256, "nonce"),
+            deadline=request.deadline,
             signature="",
             signer=account,
         )
@@ -297,7 +301,7 @@ class Trading:
 
     async def _approve(self, command: RequestApproval, token: Token, unknown: Answer) -> Answer:
         (ack,) = await self._submit([command], unknown)
-        self._require_done(ack, {})
+        self._require_done(ack, command, {})
         return self._approvals.answer(self._approvals.keep(ack), token, replayed=False)
 
     # --- shared ---
@@ -305,7 +309,7 @@ class Trading:
     async def submit_one(self, command: Command) -> Ack:
         """A durable ack of a command that was not rejected."""
         (ack,) = await self._submit([command])
-        self._require_done(ack, {})
+        self._require_done(ack, command, {})
         return ack
 
     def market(self, symbol: str) -> MarketView:
@@ -356,10 +360,19 @@ class Trading:
         await self._model.reached(max(ack.sequence for ack in acks), READ_YOUR_WRITES_SECONDS)
         return acks
 
-    def _require_done(self, ack: Ack, data: Answer) -> None:
+    def _require_done(self, ack: Ack, command: Command, data: Answer) -> None:
         for event in ack.events:
             if isinstance(event, CommandRejected):
-                raise ApiError(event.reason, WORDS[event.reason], {"seq": ack.sequence, **data})
+                raise self._refusal(event.reason, command, ack.at, {"seq": ack.sequence, **data})
+
+    def _refusal(self, reason: RejectReason, command: Command, at: int, data: Answer) -> ApiError:
+        """In words; of a parameter that will not do, with its name."""
+        quote = self._tokens.all()[0]
+        fault: Answer = {}
+        if reason is RejectReason.INVALID_PARAMETER:
+            fault = fault_of(command, at, quote.address, quote.decimals, quote.symbol)
+        words = f"{fault['field']} is not acceptable" if fault else WORDS[reason]
+        return ApiError(reason, words, data | fault)
 
 
 def _unavailable() -> ApiError:

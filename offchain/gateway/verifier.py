@@ -84,7 +84,8 @@ class Verifier:
 
     def recover(self, digest: bytes, signature: bytes) -> "asyncio.Future[Address | None]":
         """The signer, or None; see `security.signatures`, of which only the form of 65 bytes is taken: it is what a
-        command keeps. Raises VerifierOverloaded at once or in the future."""
+        command keeps, and what the other form becomes on its way in. Raises VerifierOverloaded at once or in the
+        future."""
         answer: asyncio.Future[Address | None] = asyncio.get_running_loop().create_future()
         assert len(digest) == 32
         if len(signature) != SIGNATURE_BYTES:

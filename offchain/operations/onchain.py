@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from offchain.chain.abi import Function
-from offchain.chain.contracts import Vault
+from offchain.chain.contracts import PriceOracle, Vault
 from offchain.chain.registry import Registry
 from offchain.chain.wallet import Endpoint
 from offchain.domain.errors import ChainError, TransactionFailed
@@ -21,6 +21,7 @@ BALANCE_LOW_WEI = 10**16
 """About a thousand settlements at the base fee that HyperEVM has shown."""
 HAS_ROLE = Function("hasRole(bytes32,address)", "bool")
 COSIGNER = "cosigner"
+ONE_KEY = "the quorum is 1, so that one posting key makes the price"
 
 ROLES: Mapping[str, tuple[tuple[str, str], ...]] = {
     "settle": (("Settlement", "SETTLER_ROLE"),),
@@ -91,6 +92,22 @@ def look_at_contracts(url: str, registry: Registry) -> Iterable[Finding]:
         wrong += 1
     if not wrong:
         yield ok("contracts", f"{len(registry.contracts)} have the code that was deployed")
+
+
+def look_at_feeds(url: str, registry: Registry) -> Iterable[Finding]:
+    """How many readings make the price of each synth."""
+    if "PriceOracle" not in registry.contracts:
+        return
+    endpoint, oracle = Endpoint(url), registry.address("PriceOracle")
+    quorums = {
+        symbol: int(endpoint.call(oracle, PriceOracle.feed_of, registry.synth(symbol))[0][0])
+        for symbol in registry.synths
+    }
+    alone = [symbol for symbol, quorum in quorums.items() if quorum == 1]
+    if alone:
+        yield warn("price feeds", f"{', '.join(alone)}: {ONE_KEY}", "Have more posters, and the timelock raise it")
+    elif any(quorums.values()):
+        yield ok("price feeds", ", ".join(f"{symbol} takes {quorum}" for symbol, quorum in quorums.items() if quorum))
 
 
 def look_at_holder(url: str, registry: Registry, holder: Holder) -> Iterable[Finding]:

@@ -17,7 +17,15 @@ import structlog
 from offchain.domain.command import Command, PlaceOrder, decode, record_bytes
 from offchain.domain.eip712 import domain_separator, order_digest
 from offchain.domain.errors import StorageError
-from offchain.domain.event import AnyEvent, ApprovalGranted, BatchClosed, EpochClosed, FillTakenBack, MarketRequested
+from offchain.domain.event import (
+    AnyEvent,
+    ApprovalGranted,
+    BatchClosed,
+    EpochClosed,
+    FillTakenBack,
+    MarketRequested,
+    MarketWithdrawn,
+)
 from offchain.domain.keccak import keccak
 from offchain.domain.units import Digest
 from offchain.engine.engine import Engine
@@ -164,6 +172,9 @@ class Projector:
                 self._put("approval", nonce, _encode(event), sequence)
             case MarketRequested(market=market):
                 self._put("market", market, _encode(event), sequence)
+            case MarketWithdrawn(market=market):
+                if sequence > self._outbox_sequence:
+                    self._replacements.append(OutboxRow("market", market, _encode(event).decode(), sequence))
             case FillTakenBack(fill=fill):
                 self._note_taken_back(sequence, fill)
             case _:

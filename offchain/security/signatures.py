@@ -37,6 +37,15 @@ def recover(digest: bytes, signature: bytes) -> Address | None:
     return _address(point)
 
 
+def canonical(signature: bytes) -> bytes:
+    """The form of 65 bytes of what came in 64: one signature has one form wherever it is kept. Bytes that are no
+    signature stay what they are."""
+    if len(signature) != COMPACT_BYTES:
+        return signature
+    vs = int.from_bytes(signature[32:], "big")
+    return signature[:32] + (vs & (1 << 255) - 1).to_bytes(32, "big") + bytes((27 + (vs >> 255),))
+
+
 def sign(digest: bytes, key: bytes) -> bytes:
     """r || s || v over `digest` (32 bytes) with a private key of 32 bytes; deterministic (RFC 6979), low s."""
     assert len(digest) == 32

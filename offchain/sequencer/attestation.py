@@ -13,7 +13,8 @@ from offchain.domain.eip712 import (
     approval_digest,
     domain_separator,
     receipt_digest,
-    withdrawal_purpose,
+    withdraw_hash,
+    withdrawal_of,
 )
 from offchain.domain.event import ApprovalGranted
 from offchain.domain.units import Digest, from_hex
@@ -53,5 +54,5 @@ class Attestor:
 def purpose_hash(grant: ApprovalGranted) -> bytes:
     """The `purpose` word of the countersignature."""
     if grant.purpose == "withdraw":
-        return withdrawal_purpose(grant.destination, grant.as_cxpt)
+        return withdraw_hash(withdrawal_of(grant))
     return {"lock": PURPOSE_LOCK, "burn": PURPOSE_BURN}[grant.purpose]

@@ -25,7 +25,8 @@ _decode_log = msgspec.json.Decoder(AnyChainLog).decode
 
 
 class OutboxRow(NamedTuple):
-    """`payload` is JSON: an EpochHeader, a SettlementBatch, an ApprovalGranted or a MarketRequested; `revision` counts
+    """`payload` is JSON: an EpochHeader, a SettlementBatch, an ApprovalGranted, a MarketRequested or the
+    MarketWithdrawn that took its place; `revision` counts
     its replacements.
 
     `sequence` is that of the command it follows from; `countersignature` the attestation key's, of approvals only.

@@ -393,7 +393,7 @@ class Venue:
 
     def approve_withdrawal(self, withdrawal: dict[str, Any], **changes: Any) -> tuple[int, int, bytes]:
         account = self.people[self._names[withdrawal["account"]]]
-        purpose = eip712.withdrawal_purpose(Address(withdrawal["destination"]), withdrawal["asCxpt"])
+        purpose = eip712.withdraw_hash(eip712.Withdrawal(*withdrawal.values()))
         return self.approve(account, withdrawal["token"], withdrawal["amount"], purpose, **changes)
 
     def permit(self, owner: Any, amount: int, deadline: int) -> tuple[int, bytes, bytes]:

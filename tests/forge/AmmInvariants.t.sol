@@ -40,42 +40,38 @@ abstract contract AmmInvariants is Test {
     }
 }
 
-/// @dev 128 x 100 operations of any size, on a clock that passes 2^32. The laws are asked after each one.
-/// forge-config: default.invariant.depth = 100
+/// @dev Operations of any size, on a clock that passes 2^32. The laws are asked after each one.
 contract AmmTwinTest is AmmInvariants {
     function setUp() public {
         crowd.found(4e18, 1e6, 0, 2 ** 32 - 1_000_000);
     }
 
-    function invariant_pair_is_its_twin() public view {}
+    function invariant_I10_pair_is_its_twin() public view {}
 }
 
 /// @dev Reserves so small that every rounding is a fortune.
-/// forge-config: default.invariant.depth = 100
 contract AmmSmallestPoolTest is AmmInvariants {
     function setUp() public {
         crowd.found(1_001, 1_002, 100, 1);
     }
 
-    function invariant_atoms_gain_nothing() public view {}
+    function invariant_I10_atoms_gain_nothing() public view {}
 }
 
-/// forge-config: default.invariant.depth = 100
 contract AmmSkewedPoolTest is AmmInvariants {
     function setUp() public {
         crowd.found(1e9, 3, 100, 1);
     }
 
-    function invariant_atoms_gain_nothing() public view {}
+    function invariant_I10_atoms_gain_nothing() public view {}
 }
 
-/// forge-config: default.invariant.depth = 100
 contract AmmOrdinaryPoolTest is AmmInvariants {
     function setUp() public {
         crowd.found(2e18, 130_000e6, 100, 1);
     }
 
-    function invariant_atoms_gain_nothing() public view {}
+    function invariant_I10_atoms_gain_nothing() public view {}
 }
 
 /// @title I10: k never falls net of what shareholders take, and a share is redeemable, also with tokens of no standard

@@ -154,6 +154,20 @@ contract CommitmentTest is Test {
         return keccak256(bytes.concat(keccak256(abi.encode(sequence, orderHash))));
     }
 
+    /// @dev Nobody is kept as the last committer at first, and again after a revocation: that must not let zero in.
+    function test_commit_is_not_for_the_zero_address() public {
+        Header memory header = headerOf(1, 1, 10);
+        vm.prank(address(0));
+        vm.expectPartialRevert(IAccessControl.AccessControlUnauthorizedAccount.selector);
+        commitment.commit(header);
+        commitment.commit(header);
+        commitment.revokeRole(commitment.COMMITTER_ROLE(), address(this));
+        header = headerOf(2, 11, 11);
+        vm.prank(address(0));
+        vm.expectPartialRevert(IAccessControl.AccessControlUnauthorizedAccount.selector);
+        commitment.commit(header);
+    }
+
     function test_verifyOrder() public {
         bytes32 left = leafOf(3, keccak256("left"));
         bytes32 right = leafOf(7, keccak256("right"));
@@ -197,7 +211,6 @@ contract CommitmentTest is Test {
         commitment.commit(header);
     }
 
-    /// forge-config: default.fuzz.runs = 128
     function testFuzz_verifyCommand(uint256 count, uint256 position) public {
         count = bound(count, 1, 70);
         position = bound(position, 0, count - 1);

@@ -1,42 +1,17 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.30;
 
-import {
-    Authorization,
-    EXIT_DELAY,
-    Order,
-    SETTLEMENT_WINDOW,
-    SIDE_BUY,
-    SIDE_SELL,
-    TIF_GTD,
-    Withdrawal
-} from "../../contracts/interfaces/Types.sol";
 import {IPausable} from "../../contracts/interfaces/IPausable.sol";
+import {Order, SETTLEMENT_WINDOW, SIDE_BUY, SIDE_SELL, TIF_GTD} from "../../contracts/interfaces/Types.sol";
 import {PAUSE_MAX, PAUSE_REST} from "../../contracts/libraries/PauseRules.sol";
-import {VaultMessages} from "../../contracts/libraries/VaultMessages.sol";
-import {Pool} from "./Pool.sol";
-import {Batch} from "./ReadableSettlement.sol";
+import {CrowdMoney} from "./CrowdMoney.sol";
+import {Vm} from "./Test.sol";
 
-/// @title Four accounts that do whatever they like, and a ghost that keeps the books in the plainest way
-/// @dev The ghost knows one balance per account and token and applies one fill after the other: no netting, no packing,
-/// no transient index. Every action is bounded so that it must succeed; the fee account trades, too. A stranger trades
-/// with the pool behind everyone's back, and a guardian pauses.
-contract Crowd is Pool {
-    struct GhostRequest {
-        uint256 amount;
-        uint256 maturesAt;
-    }
-
-    struct GhostSlot {
-        uint48 sequence;
-        uint256 filled;
-    }
-
-    struct GhostCancel {
-        uint256 at;
-        uint48 floor;
-    }
-
+/// @title Four accounts that do whatever they like
+/// @dev The ghost applies one fill after the other: no netting, no packing, no transient index. Every action is bounded so
+/// that it must succeed; the fee account trades, too. A stranger trades with the pool behind everyone's back, and a
+/// guardian pauses.
+contract Crowd is CrowdMoney {
     /// @dev One planned fill, as the ghost sees it.
     struct Plan {
         Order order;
@@ -44,28 +19,33 @@ contract Crowd is Pool {
         uint256 price;
         int32 ppm;
         int256 fee;
+        uint256 signing;
     }
 
-    /// @dev What the pool gave beyond its promise.
-    struct Surplus {
+    /// @dev What the pool gave, and how much of it beyond its promise.
+    struct Given {
+        bool isBuy;
         address account;
         address token;
-        uint256 amount;
+        uint256 surplus;
+        uint256 amountIn;
+        uint256 amountOut;
     }
 
-    address[4] public actors;
-    Surplus internal surplus;
+    /// @dev What a batch logs.
+    struct Logged {
+        bytes refusals;
+        bytes changes;
+        uint256 gas;
+    }
 
-    mapping(address account => mapping(address token => uint256)) public balances;
-    mapping(address account => mapping(address token => GhostRequest)) public requests;
-    mapping(address account => mapping(uint16 slot => GhostSlot)) public slots;
-    mapping(address account => uint48) public immediates;
-    mapping(address account => GhostCancel[]) internal cancels;
-    uint256 public locked;
-    uint256 public events;
-    uint256 public fillCount;
+    uint256 internal constant BY_AGENT = 1;
+    uint256 internal constant IN_BULK = 2;
+
+    Given internal given;
+    uint256 internal freshSlots;
     uint256 public refusalCount;
-    uint256 internal withdrawalNonce;
+    uint256 public agentFills;
     uint256 public legCount;
     uint256 internal product;
     uint256 internal lastPause;
@@ -73,158 +53,18 @@ contract Crowd is Pool {
     constructor() {
         setUp();
         actors = [alice, bob, carol, fees];
+        holders = [alice, bob, carol, fees, TREASURY];
+        bothTokens = [address(usdc), address(btc)];
+        // The registration of the synths and the listing of their markets came first.
+        events += 4;
         for (uint256 i; i < 4; ++i) {
             depositUnits(i, 1_000_000);
             mintLots(i, 10_000);
+            agentFor[actors[i]] = vm.addr(agentKey(actors[i]));
+            appoint(actors[i], 1 days, type(uint128).max);
         }
-        // The registration of the synths and the listing of their markets came first.
-        events += 4;
         vault.grantRole(vault.GUARDIAN_ROLE(), address(this));
         settlement.grantRole(settlement.GUARDIAN_ROLE(), address(this));
-    }
-
-    function actor(uint256 seed) internal view returns (address) {
-        return actors[seed % 4];
-    }
-
-    function tokenOf(uint256 seed) internal view returns (address) {
-        return seed % 2 == 0 ? address(usdc) : address(btc);
-    }
-
-    function debitable(address account, address token) internal view returns (uint256) {
-        GhostRequest memory open = requests[account][token];
-        uint256 balance = balances[account][token];
-        if (open.amount == 0 || block.timestamp < open.maturesAt) return balance;
-        return balance > open.amount ? balance - open.amount : 0;
-    }
-
-    /* MONEY */
-
-    function depositUnits(uint256 who, uint256 amount) public {
-        amount = bound(amount, 1, 2_000_000);
-        giveUnits(actor(who), amount);
-        balances[actor(who)][address(usdc)] += amount;
-        ++events;
-    }
-
-    function mintLots(uint256 who, uint256 lots) public {
-        lots = bound(lots, 1, 20_000);
-        giveLots(actor(who), lots);
-        balances[actor(who)][address(btc)] += lots * BASE_PER_LOT;
-        ++events;
-    }
-
-    function burn(uint256 who, uint256 amount) public {
-        address account = actor(who);
-        uint256 free = debitable(account, address(btc));
-        if (free == 0) return;
-        amount = bound(amount, 1, free);
-        vault.burnSynth(
-            address(btc), account, amount, approve(account, address(btc), amount, VaultMessages.PURPOSE_BURN)
-        );
-        balances[account][address(btc)] -= amount;
-        ++events;
-    }
-
-    function lock(uint256 who, uint256 amount) public {
-        address account = actor(who);
-        uint256 free = debitable(account, address(usdc));
-        if (free == 0) return;
-        amount = bound(amount, 1, free);
-        vault.lockCollateral(account, amount, approve(account, address(usdc), amount, VaultMessages.PURPOSE_LOCK));
-        balances[account][address(usdc)] -= amount;
-        locked += amount;
-        ++events;
-    }
-
-    function unlock(uint256 who, uint256 amount) public {
-        if (locked == 0) return;
-        amount = bound(amount, 1, locked);
-        vault.unlockCollateral(actor(who), amount);
-        balances[actor(who)][address(usdc)] += amount;
-        locked -= amount;
-        ++events;
-    }
-
-    /* WITHDRAWALS */
-
-    function requestSome(uint256 who, uint256 which, uint128 amount) public {
-        (address account, address token) = (actor(who), tokenOf(which));
-        if (requests[account][token].amount != 0) return;
-        amount = uint128(bound(amount, 1, 2 * balances[account][token] + 1));
-        request(account, token, amount);
-        requests[account][token] = GhostRequest(amount, block.timestamp + EXIT_DELAY);
-        ++events;
-    }
-
-    function cancelRequest(uint256 who, uint256 which) public {
-        (address account, address token) = (actor(who), tokenOf(which));
-        if (requests[account][token].amount == 0) return;
-        vm.prank(account);
-        vault.cancelWithdrawalRequest(token);
-        delete requests[account][token];
-        ++events;
-    }
-
-    function complete(uint256 who, uint256 which) public {
-        (address account, address token) = (actor(who), tokenOf(which));
-        GhostRequest memory open = requests[account][token];
-        if (open.amount == 0 || block.timestamp < open.maturesAt || balances[account][token] == 0) return;
-        vault.completeWithdrawal(account, token);
-        uint256 paid = open.amount < balances[account][token] ? open.amount : balances[account][token];
-        balances[account][token] -= paid;
-        requests[account][token].amount -= paid;
-        ++events;
-    }
-
-    function withdrawSome(uint256 who, uint256 amount, bool asCxpt) public {
-        address account = actor(who);
-        GhostRequest storage open = requests[account][address(usdc)];
-        uint256 limit = open.amount < balances[account][address(usdc)] ? open.amount : balances[account][address(usdc)];
-        if (limit == 0 || block.timestamp < open.maturesAt) return;
-        amount = bound(amount, 1, limit);
-        vm.prank(account);
-        vault.withdraw(amount, asCxpt);
-        open.amount -= amount;
-        balances[account][address(usdc)] -= amount;
-        if (asCxpt) balances[TREASURY][address(usdc)] += amount;
-        ++events;
-    }
-
-    function withdrawAtOnce(uint256 who, uint256 which, uint256 amount, bool asCxpt) public {
-        (address account, address token) = (actor(who), tokenOf(which));
-        uint256 free = debitable(account, token);
-        if (free == 0) return;
-        Withdrawal memory withdrawal = withdrawalOf(account, token, bound(amount, 1, free), ++withdrawalNonce);
-        withdrawal.asCxpt = asCxpt && token == address(usdc);
-        vault.withdrawApproved(withdrawal, signWithdrawal(withdrawal), approveWithdrawal(withdrawal));
-        balances[account][token] -= withdrawal.amount;
-        if (withdrawal.asCxpt) balances[TREASURY][token] += withdrawal.amount;
-        ++events;
-    }
-
-    /* TIME AND CANCELS */
-
-    function wait_(uint256 time) public {
-        vm.warp(block.timestamp + bound(time, 1, 6 minutes));
-    }
-
-    function cancelSome(uint256 who, uint48 floor) public {
-        address account = actor(who);
-        // Near the sequences in use, so that it matters.
-        floor = uint48(bound(floor, 0, 3)) + slots[account][1].sequence;
-        vm.prank(account);
-        settlement.cancelAll(floor);
-        cancels[account].push(GhostCancel(block.timestamp + SETTLEMENT_WINDOW, floor));
-        ++events;
-    }
-
-    function isCancelled(address account, uint48 sequence) internal view returns (bool) {
-        GhostCancel[] storage list = cancels[account];
-        for (uint256 i; i < list.length; ++i) {
-            if (list[i].at <= block.timestamp && sequence < list[i].floor) return true;
-        }
-        return false;
     }
 
     /* POOL AND GUARDIAN */
@@ -268,7 +108,8 @@ contract Crowd is Pool {
         uint256 count = 1 + seed % 4;
         uint256 legAt = seed >> 8 & 1 == 0 ? (seed >> 16) % count : count;
         bytes memory expected;
-        delete surplus;
+        delete given;
+        freshSlots = 0;
         for (uint256 i; i < count; ++i) {
             seed = uint256(keccak256(abi.encode(seed)));
             uint8 reason = i == legAt ? planLeg(seed) : planFill(seed);
@@ -277,23 +118,67 @@ contract Crowd is Pool {
                 ++refusalCount;
             }
         }
-        Batch memory batch = take();
-        vm.assertEq(settle(batch), expected);
+        (uint256 listed, uint256 legs) = (orders.length, ammQuotes.length);
+        Logged memory logged = settleLogged();
+        vm.assertEq(logged.refusals, expected, "refusals");
         fillCount += count;
         ++events;
+        checkGas(logged.gas, listed, count, legs);
+        checkSums(logged.changes);
+        if (given.account == address(0)) return;
         // It came when the batch was over.
-        if (surplus.account == address(0)) return;
-        balances[surplus.account][surplus.token] += surplus.amount;
+        balances[given.account][given.token] += given.surplus;
         ++legCount;
         ++events;
         checkProduct();
+    }
+
+    function settleLogged() internal returns (Logged memory logged) {
+        bytes memory packed = pack(take());
+        vm.recordLogs();
+        settlement.settle(packed);
+        logged.gas = vm.lastCallGas().gasTotalUsed + 21_000 + 16 * packed.length;
+        Vm.Log[] memory logs = vm.getRecordedLogs();
+        (, logged.refusals, logged.changes) = abi.decode(logs[logs.length - 1].data, (uint64, bytes, bytes));
+    }
+
+    /// @dev What the batcher counts on (`PACKED_RULES` in offchain/domain/batch.py). Built without the optimizer, as for
+    /// coverage, it is not the code that is deployed, and too large.
+    function checkGas(uint256 used, uint256 listed, uint256 count, uint256 legs) internal view {
+        if (address(settlement).code.length > 24_576) return;
+        uint256 bound_ = 90_000 + 50_000 * listed + 35_000 * freshSlots + 5_000 * count + 250_000 * legs;
+        vm.assertLe(used, bound_, "gas");
+    }
+
+    /// @dev What the accounts got of each token in the batch is what the pool gave or took, and nothing without one.
+    function checkSums(bytes memory changes) internal view {
+        int256[2] memory sums;
+        for (uint256 at; at < changes.length;) {
+            uint256 which = address(uint160(wordAt(changes, at) >> 96)) == address(usdc) ? 0 : 1;
+            uint256 rows = uint8(changes[at + 20]);
+            at += 21;
+            for (uint256 i; i < rows; ++i) {
+                // int136 behind an address.
+                sums[which] += int256(wordAt(changes, at + 20)) >> 120;
+                at += 37;
+            }
+        }
+        (int256 gone, int256 come) = (-int256(given.amountIn), int256(given.amountOut));
+        vm.assertEq(sums[0], given.isBuy ? gone : come);
+        vm.assertEq(sums[1], given.isBuy ? come : gone);
+    }
+
+    function wordAt(bytes memory text, uint256 at) private pure returns (uint256 word) {
+        assembly ("memory-safe") {
+            word := mload(add(add(text, 32), at))
+        }
     }
 
     /// @return reason What the ghost expects of the AMM fill that was added to the batch.
     function planLeg(uint256 seed) internal returns (uint8 reason) {
         (address account, uint64 lots) = (actor(seed >> 24), uint64(1 + (seed >> 64) % 200));
         bool isBuy = seed >> 32 & 1 == 0;
-        uint256 quote = isBuy ? cost(btc, btcPool, lots) : proceeds(btc, btcPool, lots);
+        uint256 quote = toUnits(isBuy ? cost(btc, btcPool, lots) : proceeds(btc, btcPool, lots));
         quote = quote * (995 + (seed >> 128) % 10) / 1_000;
         // A sale's limit is one unit a lot.
         if (quote < lots) return planFill(seed);
@@ -301,31 +186,34 @@ contract Crowd is Pool {
         Order memory order =
             amm(account, isBuy ? SIDE_BUY : SIDE_SELL, isBuy ? 10 ** 12 : 1, lots, ++immediates[account]);
         leg(order, quote, 2_500);
-        if (isCancelled(account, uint48(order.nonce))) return 0x82;
+        if (isCancelled(account, 0, uint48(order.nonce))) return 0x82;
         return isBuy ? buyLeg(account, lots * BASE_PER_LOT, quote) : sellLeg(account, lots, quote);
     }
 
     function buyLeg(address account, uint256 atoms, uint256 quote) internal returns (uint8) {
         uint256 fee = uint256(feeOf(quote, 2_500));
         if (debitable(account, address(usdc)) < quote + fee) return 0x81;
-        uint256 given = bought(btc, btcPool, quote);
-        if (given < atoms) return 6;
+        uint256 out = bought(btc, btcPool, toAtoms(quote));
+        if (out < atoms) return 6;
         balances[account][address(usdc)] -= quote + fee;
         balances[account][address(btc)] += atoms;
         balances[fees][address(usdc)] += fee;
-        surplus = Surplus(account, address(btc), given - atoms);
+        custody -= toAtoms(quote);
+        given = Given(true, account, address(btc), out - atoms, quote, out);
         return 0;
     }
 
     function sellLeg(address account, uint256 lots, uint256 quote) internal returns (uint8) {
         uint256 fee = uint256(feeOf(quote, 2_500));
         if (debitable(account, address(btc)) < lots * BASE_PER_LOT) return 0x81;
-        uint256 given = proceeds(btc, btcPool, lots);
-        if (given < quote) return 6;
+        uint256 atoms = proceeds(btc, btcPool, lots);
+        uint256 out = toUnits(atoms);
+        if (out < quote) return 6;
         balances[account][address(btc)] -= lots * BASE_PER_LOT;
         balances[account][address(usdc)] += quote - fee;
         balances[fees][address(usdc)] += fee;
-        surplus = Surplus(account, address(usdc), given - quote);
+        custody += atoms;
+        given = Given(false, account, address(usdc), out - quote, lots * BASE_PER_LOT, out);
         return 0;
     }
 
@@ -333,7 +221,7 @@ contract Crowd is Pool {
     function planFill(uint256 seed) internal returns (uint8 reason) {
         (Plan memory left, Plan memory right) = (planMaker(seed), planTaker(seed));
         if (seed >> 250 & 1 == 0) makeImmediate(right.order);
-        match_(add(left.order), add(right.order), uint64(left.lots), left.ppm, right.ppm);
+        match_(list(left, seed), list(right, seed >> 8), uint64(left.lots), left.ppm, right.ppm);
 
         reason = reasonOf(left);
         if (reason != 0) return reason;
@@ -357,7 +245,7 @@ contract Crowd is Pool {
 
     function finish(Plan memory plan, uint256 seed, bool isBuy, address account, uint256 orderSeed) internal view {
         plan.price = 1 + (seed >> 32) % 5_000;
-        plan.lots = 1 + (seed >> 64) % 500;
+        plan.lots = 1 + (seed >> 64) % 200;
         plan.fee = feeOf(plan.price * plan.lots, plan.ppm);
         plan.order = planOrder(account, isBuy, uint64(plan.price), orderSeed);
     }
@@ -370,8 +258,9 @@ contract Crowd is Pool {
     {
         uint16 slot = uint16(1 + seed % 2);
         uint48 newest = slots[account][slot].sequence;
-        uint48 sequence = newest + uint48((seed >> 4) % 3);
-        if (sequence > 0 && (seed >> 4) % 3 == 0 && (seed >> 8) % 4 == 0) --sequence;
+        // Beyond what cancels reach as often as not.
+        uint48 sequence = newest + uint48((seed >> 4) % 8);
+        if (sequence > 0 && (seed >> 4) % 8 == 0 && (seed >> 8) % 2 == 0) --sequence;
         // No order is listed twice, and no two of them with one nonce.
         while (isListed(account, nonceOf(slot, sequence))) ++sequence;
         order = resting(account, isBuy ? SIDE_BUY : SIDE_SELL, price, 10 ** 9, nonceOf(slot, sequence));
@@ -379,6 +268,19 @@ contract Crowd is Pool {
             order.timeInForce = TIF_GTD;
             order.expiry = uint40(block.timestamp - (seed >> 16) % (2 * SETTLEMENT_WINDOW));
         }
+    }
+
+    /// @dev Every other order is signed by the account's agent, half of these in bulk.
+    function list(Plan memory plan, uint256 seed) internal returns (uint16 index) {
+        plan.signing = seed >> 168 & 1 == 0 ? 0 : 1 + (seed >> 176 & 1);
+        Order memory order = plan.order;
+        uint16 slot = uint16(order.nonce >> 48);
+        if (slot != 0 && slots[order.account][slot].sequence == 0) ++freshSlots;
+        if (plan.signing == 0) return add(order);
+        if (plan.signing == BY_AGENT) return add(order, agentKey(order.account));
+        bytes32[5] memory siblings;
+        siblings[seed % 5] = bytes32(seed);
+        return addBulk(order, agentKey(order.account), uint8(seed >> 184) % 32, siblings);
     }
 
     function isListed(address account, uint64 nonce) internal view returns (bool) {
@@ -403,9 +305,11 @@ contract Crowd is Pool {
     function reasonOf(Plan memory plan) internal view returns (uint8) {
         Order memory order = plan.order;
         (uint16 slot, uint48 sequence) = (uint16(order.nonce >> 48), uint48(order.nonce));
-        if (isCancelled(order.account, sequence)) return 2;
+        if (isCancelled(order.account, slot, sequence)) return 2;
         if (order.expiry != 0 && block.timestamp >= order.expiry + SETTLEMENT_WINDOW) return 3;
+        if (plan.signing != 0 && isAgentOver(order.account)) return 8;
         if (slot != 0 && sequence < slots[order.account][slot].sequence) return 4;
+        if (plan.signing != 0 && plan.price * plan.lots > agents[order.account].left) return 8;
         uint256 needed =
             order.side == SIDE_BUY ? uint256(int256(plan.price * plan.lots) + plan.fee) : plan.lots * BASE_PER_LOT;
         address token = order.side == SIDE_BUY ? address(usdc) : address(btc);
@@ -422,6 +326,10 @@ contract Crowd is Pool {
         }
         mapping(address => uint256) storage mine = balances[order.account];
         int256 notional = int256(plan.price * plan.lots);
+        if (plan.signing != 0) {
+            ++agentFills;
+            if (agents[order.account].left != type(uint128).max) agents[order.account].left -= plan.price * plan.lots;
+        }
         if (order.side == SIDE_BUY) {
             mine[address(usdc)] = uint256(int256(mine[address(usdc)]) - notional - plan.fee);
             mine[address(btc)] += plan.lots * BASE_PER_LOT;
@@ -431,60 +339,10 @@ contract Crowd is Pool {
         }
     }
 
-    /* CHECKS */
-
-    function checkBalances() external view {
-        for (uint256 i; i < 4; ++i) {
-            checkAccount(actors[i]);
-        }
-        checkAccount(TREASURY);
-    }
-
-    function checkAccount(address account) internal view {
-        address[2] memory tokens = [address(usdc), address(btc)];
-        for (uint256 j; j < 2; ++j) {
-            vm.assertEq(vault.balanceOf(account, tokens[j]), balances[account][tokens[j]], "balance");
-            vm.assertEq(vault.debitable(account, tokens[j]), debitable(account, tokens[j]), "debitable");
-            vm.assertEq(vault.requestOf(account, tokens[j]).amount, requests[account][tokens[j]].amount, "request");
-        }
-        vm.assertEq(vault.accountOf(account).immediateSequence, immediates[account], "immediate sequence");
-    }
-
-    function checkConservation() external view {
-        address[] memory accounts = new address[](5);
-        for (uint256 i; i < 4; ++i) {
-            accounts[i] = actors[i];
-        }
-        accounts[4] = TREASURY;
-        assertConserved(address(usdc), accounts);
-        assertConserved(address(btc), accounts);
-        vm.assertEq(usdc.balanceOf(address(vault)), vault.totalsOf(address(usdc)).internalTotal + locked, "custody");
-        vm.assertEq(btc.balanceOf(address(vault)), vault.totalsOf(address(btc)).internalTotal, "custody of synths");
-        vm.assertEq(vault.totalsOf(address(usdc)).locked, locked, "locked");
-        vm.assertEq(cxpt.totalSupply(), balances[TREASURY][address(usdc)] * 10 ** 12, "cxpt");
-    }
-
     /// @dev Trading with a pool never costs it.
     function checkProduct() internal {
         uint256 held = usdc.balanceOf(address(btcPool)) * btc.balanceOf(address(btcPool));
         vm.assertGe(held, product);
         product = held;
-    }
-
-    function checkPool() external view {
-        vm.assertEq(units(address(btcPool)), 0);
-        vm.assertEq(vault.balanceOf(address(btcPool), address(btc)), 0);
-    }
-
-    function checkSequences() external view {
-        vm.assertEq(vault.sequence(), events, "one number for every log");
-        vm.assertEq(settlement.lastFill(), fillCount, "fills");
-        for (uint256 i; i < 4; ++i) {
-            for (uint16 slot = 1; slot < 3; ++slot) {
-                (uint48 sequence, uint64 filled) = settlement.slotOf(actors[i], slot);
-                vm.assertEq(sequence, slots[actors[i]][slot].sequence, "slot");
-                vm.assertEq(filled, slots[actors[i]][slot].filled, "filled");
-            }
-        }
     }
 }

@@ -35,11 +35,11 @@ abstract contract Debtors is Fixture {
         return ISynthIssuer.Terms(ceiling, 150, 120, 10);
     }
 
-    function mayLock(address account, uint256 amount) internal returns (Authorization memory) {
+    function mayLock(address account, uint256 amount) internal virtual returns (Authorization memory) {
         return approve(account, address(usdc), amount, VaultMessages.PURPOSE_LOCK);
     }
 
-    function mayBurn(address account, uint256 amount) internal returns (Authorization memory) {
+    function mayBurn(address account, uint256 amount) internal virtual returns (Authorization memory) {
         return approve(account, address(btc), amount, VaultMessages.PURPOSE_BURN);
     }
 

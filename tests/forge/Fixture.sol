@@ -362,13 +362,37 @@ abstract contract Fixture is Test {
     }
 
     function approveWithdrawal(Withdrawal memory withdrawal) internal returns (Authorization memory) {
-        bytes32 purpose = VaultMessages.withdrawalPurpose(withdrawal.destination, withdrawal.asCxpt);
-        return approve(withdrawal.account, withdrawal.token, withdrawal.amount, purpose);
+        return approve(withdrawal.account, withdrawal.token, withdrawal.amount, purposeOf(withdrawal));
+    }
+
+    /// @dev All that the owner signs.
+    function purposeOf(Withdrawal memory withdrawal) internal pure returns (bytes32) {
+        return keccak256(abi.encode(VaultMessages.WITHDRAW_TYPE_HASH, withdrawal));
     }
 
     function signWithdrawal(Withdrawal memory withdrawal) internal view returns (bytes memory) {
-        bytes32 hash = keccak256(abi.encode(VaultMessages.WITHDRAW_TYPE_HASH, withdrawal));
-        return sign(keyOf(withdrawal.account), digestOf(vault.domainSeparator(), hash));
+        return sign(keyOf(withdrawal.account), digestOf(vault.domainSeparator(), purposeOf(withdrawal)));
+    }
+
+    /// @return The 64-byte form of a 65-byte signature (ERC-2098).
+    function compact(bytes memory signature) internal pure returns (bytes memory) {
+        (bytes32 r, bytes32 s, uint8 v) = split(signature);
+        return abi.encodePacked(r, uint256(s) | (uint256(v - 27) << 255));
+    }
+
+    /// @return The same signature with the other s, which ecrecover itself takes for as good.
+    function mirrored(bytes memory signature) internal pure returns (bytes memory) {
+        (bytes32 r, bytes32 s, uint8 v) = split(signature);
+        uint256 order = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141;
+        return abi.encodePacked(r, order - uint256(s), v == 27 ? uint8(28) : uint8(27));
+    }
+
+    function split(bytes memory signature) internal pure returns (bytes32 r, bytes32 s, uint8 v) {
+        assembly ("memory-safe") {
+            r := mload(add(signature, 32))
+            s := mload(add(signature, 64))
+            v := byte(0, mload(add(signature, 96)))
+        }
     }
 
     function drawOnRequest() internal pure returns (Authorization memory none) {}

@@ -82,7 +82,7 @@ contract FreeOptionTest is Fixture {
 
     function test_free_option_instant_withdrawal_needs_the_countersignature() public {
         Withdrawal memory withdrawal = withdrawalOf(alice, address(usdc), 1_000, 1);
-        bytes32 purpose = VaultMessages.withdrawalPurpose(alice, false);
+        bytes32 purpose = purposeOf(withdrawal);
         Authorization memory own = approveBy(aliceKey, alice, address(usdc), 1_000, purpose, 1, START + 1 days);
         vm.prank(alice);
         vm.expectRevert(abi.encodeWithSelector(IVault.InvalidSigner.selector, alice));

@@ -18,7 +18,7 @@ contract HostileKeysTest is HostileVenue {
 
     bytes32 internal constant DOMAIN_TYPE_HASH =
         keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)");
-    uint256 internal constant ALTERATIONS = 22;
+    uint256 internal constant ALTERATIONS = 23;
 
     Papers[] internal used;
     uint256 internal paidOut;
@@ -137,7 +137,7 @@ contract HostileKeysTest is HostileVenue {
     }
 
     function _sign(uint256 key, Withdrawal memory withdrawal, bytes32 separator) private pure returns (bytes memory) {
-        return sign(key, digestOf(separator, keccak256(abi.encode(VaultMessages.WITHDRAW_TYPE_HASH, withdrawal))));
+        return sign(key, digestOf(separator, purposeOf(withdrawal)));
     }
 
     /// @dev The control: unaltered papers move exactly what they say.
@@ -179,6 +179,11 @@ contract HostileKeysTest is HostileVenue {
             _signAgain(papers, _separator(block.chainid, [address(settlement), address(implementation)][draw(0, 1)]));
         } else if (choice == 14) {
             _breakSignature(papers.signature);
+        } else if (choice == 22) {
+            // Another message of the owner's own, with the countersignature of this one.
+            if (draw(0, 1) == 0) w.nonce = ++ownerNonce;
+            else w.deadline += draw(1, 365 days);
+            _signAgain(papers, vault.domainSeparator());
         } else {
             papers.authorization = _badApproval(w, choice);
         }
@@ -227,7 +232,7 @@ contract HostileKeysTest is HostileVenue {
 
     /// @dev The owner's signature is good; the countersignature is not this one's.
     function _badApproval(Withdrawal memory w, uint256 choice) private returns (Authorization memory) {
-        bytes32 purpose = VaultMessages.withdrawalPurpose(w.destination, w.asCxpt);
+        bytes32 purpose = purposeOf(w);
         uint256 deadline = block.timestamp + 1 hours;
         if (choice == 15) {
             if (used.length != 0) return used[draw(0, used.length - 1)].authorization; // replayed

@@ -95,7 +95,6 @@ contract HyperCoreSourceTest is Test {
         assertRead(0);
     }
 
-    /// forge-config: default.fuzz.runs = 64
     function testFuzz_only_one_whole_word_is_an_answer(uint256 length) public {
         length = bound(length, 0, 1_000);
         answers(615_001, length);

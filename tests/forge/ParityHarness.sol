@@ -4,7 +4,7 @@ pragma solidity ^0.8.30;
 import {Hashes} from "@openzeppelin/contracts/utils/cryptography/Hashes.sol";
 import {MerkleProof} from "@openzeppelin/contracts/utils/cryptography/MerkleProof.sol";
 import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
-import {AgentTerms, Header, Order, Withdrawal} from "../../contracts/interfaces/Types.sol";
+import {AgentTerms, Authorization, Header, Order, Withdrawal} from "../../contracts/interfaces/Types.sol";
 import {AgentHash} from "../../contracts/libraries/AgentHash.sol";
 import {BulkTree} from "../../contracts/libraries/BulkTree.sol";
 import {FeeMath} from "../../contracts/libraries/FeeMath.sol";
@@ -71,10 +71,21 @@ contract ParityHarness {
         }
     }
 
-    function withdrawHashes(Withdrawal[] calldata withdrawals) external pure returns (bytes32[] memory hashes) {
-        hashes = new bytes32[](withdrawals.length);
+    /// @dev Of the harness itself, as the Vault has its own.
+    function vaultDomain() external view returns (bytes32) {
+        return VaultMessages.domainSeparator();
+    }
+
+    /// @dev Whom the Vault takes for the signers of each withdrawal and of its countersignature, one after the other.
+    function withdrawalSigners(
+        Withdrawal[] calldata withdrawals,
+        bytes[] calldata signatures,
+        Authorization[] calldata authorizations
+    ) external view returns (address[] memory found) {
+        found = new address[](2 * withdrawals.length);
         for (uint256 i; i < withdrawals.length; ++i) {
-            hashes[i] = VaultMessages.withdrawHash(withdrawals[i]);
+            (found[2 * i], found[2 * i + 1]) =
+                VaultMessages.signersOf(VaultMessages.wordsOf(withdrawals[i]), signatures[i], authorizations[i]);
         }
     }
 
@@ -89,7 +100,7 @@ contract ParityHarness {
     /// @dev Zero for what no contract takes.
     function signers(bytes32[] calldata digests, bytes[] calldata signatures)
         external
-        pure
+        view
         returns (address[] memory found)
     {
         found = new address[](digests.length);

@@ -37,7 +37,7 @@ contract PriceInvariantsTest is Test {
         }
     }
 
-    function invariant_liars_stay_within_the_honest_range() public view {
+    function invariant_I6_liars_stay_within_the_honest_range() public view {
         crowd.check();
     }
 

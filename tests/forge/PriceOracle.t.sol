@@ -403,7 +403,9 @@ contract PriceOracleTest is PriceFixture {
         vm.assertEq(priceNow(), PRICE * 40 / 100);
     }
 
-    /// forge-config: default.fuzz.runs = 64
+    /// @dev Fewer runs, each an hour of posts.
+    /// forge-config: default.fuzz.runs = 500
+    /// forge-config: fuzz.fuzz.runs = 5000
     function testFuzz_liars_stay_within_their_bound(uint256 lie, uint256 interval) public {
         interval = bound(interval, 10, 3600);
         lieForAnHour(bound(lie, 1, 10 * PRICE), interval);

@@ -168,22 +168,6 @@ contract PriceOracleSourcesTest is PriceFixture {
         vm.assertLe(used, 4 * oracle.SOURCE_GAS() + 250_000);
     }
 
-    /// @dev The caller of `accept` cannot starve one source of gas and keep the rest.
-    function testFuzz_too_little_gas_reverts_and_never_leaves_a_source_out(uint256 gasLimit) public {
-        oracle.configure(SYNTH, feed(3, new SpendingSource()));
-        post(ann, 1);
-        post(ben, PRICE - 2);
-        post(cat, PRICE + 2);
-        vm.assertEq(priceNow(), PRICE - 2);
-        vm.warp(START + 60);
-        gasLimit = bound(gasLimit, 30_000, 400_000);
-        try oracle.accept{gas: gasLimit}(SYNTH) {
-            vm.assertEq(priceNow(), PRICE, "without the source it would stay");
-        } catch {
-            vm.assertEq(acceptedAt(), START);
-        }
-    }
-
     function test_too_little_gas_is_refused_by_name() public {
         oracle.configure(SYNTH, feed(3, source));
         vm.expectRevert(IPriceOracle.InsufficientGas.selector);
@@ -197,5 +181,27 @@ contract SpendingSource is IPriceSource {
         uint256 end = gasleft() > 190_000 ? gasleft() - 190_000 : 0;
         while (gasleft() > end + 1_000) {}
         return (1_000_000e6, uint40(block.timestamp));
+    }
+}
+
+/// @title The caller of `accept` cannot starve one source of gas and keep the rest
+contract PriceOracleStarvingTest is PriceFixture {
+    function setUp() public override {
+        super.setUp();
+        oracle.configure(SYNTH, feed(3, new SpendingSource()));
+        post(ann, 1);
+        post(ben, PRICE - 2);
+        post(cat, PRICE + 2);
+        vm.assertEq(priceNow(), PRICE - 2);
+        vm.warp(START + 60);
+    }
+
+    function testFuzz_too_little_gas_reverts_and_never_leaves_a_source_out(uint256 gasLimit) public {
+        gasLimit = bound(gasLimit, 30_000, 400_000);
+        try oracle.accept{gas: gasLimit}(SYNTH) {
+            vm.assertEq(priceNow(), PRICE, "without the source it would stay");
+        } catch {
+            vm.assertEq(acceptedAt(), START);
+        }
     }
 }

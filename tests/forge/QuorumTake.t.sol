@@ -267,7 +267,9 @@ contract QuorumTakeTest is Residents {
 
     /// @dev Lies of any size at any times, up and down, with debt opened and positions liquidated whenever it pays.
     /// Whatever is paid back makes room for new debt: for minting the whole ceiling counts.
-    /// forge-config: default.fuzz.runs = 128
+    /// Fewer runs, each an hour of posts, openings and liquidations.
+    /// forge-config: default.fuzz.runs = 500
+    /// forge-config: fuzz.fuzz.runs = 5000
     function testFuzz_no_strategy_of_a_lying_quorum_takes_more_in_an_hour(uint256 seed_) public {
         seed = seed_;
         buyFromDebtors();

@@ -177,7 +177,7 @@ contract SettlementAgentTest is Fixture {
         vm.expectPartialRevert(ISettlement.InvalidSigner.selector);
         settlement.registerAgentFor(alice, terms, deadline, signature);
         vm.assertEq(budget(), BUDGET);
-        settlement.registerAgentFor(alice, terms, deadline, signed(aliceKey, alice, terms, 1, deadline));
+        settlement.registerAgentFor(alice, terms, deadline, compact(signed(aliceKey, alice, terms, 1, deadline)));
         (,, uint256 registrations) = settlement.agentOf(alice, agent, BTC_USDC);
         vm.assertEq(registrations, 2);
     }
@@ -186,7 +186,7 @@ contract SettlementAgentTest is Fixture {
         AgentTerms memory terms = termsOf(BUDGET);
         uint256 deadline = START + 60;
         bytes memory signature = signed(aliceKey, alice, terms, 0, deadline);
-        for (uint256 i; i < 9; ++i) {
+        for (uint256 i; i < 10; ++i) {
             (address account, uint256 until, AgentTerms memory said) =
                 (alice, deadline, AgentTerms(agent, expiry, BUDGET, new uint32[](0)));
             bytes memory by = signature;
@@ -199,6 +199,7 @@ contract SettlementAgentTest is Fixture {
             if (i == 6) by = signed(carolKey, alice, terms, 0, deadline);
             if (i == 7) by = signed(AGENT_KEY, alice, terms, 0, deadline);
             if (i == 8) by = signed(aliceKey, alice, terms, 1, deadline);
+            if (i == 9) by = mirrored(signature);
             vm.expectPartialRevert(ISettlement.InvalidSigner.selector);
             settlement.registerAgentFor(account, said, until, by);
         }

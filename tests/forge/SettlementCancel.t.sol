@@ -192,10 +192,12 @@ contract SettlementCancelTest is Fixture {
     }
 
     /// @dev Whatever is asked and when: what binds at a time is the highest of what was asked a window before.
-    /// forge-config: default.fuzz.runs = 64
-    function testFuzz_cancels_bind_the_highest_asked_a_window_ago(uint48[8] memory asked, uint256[8] memory waits)
-        public
-    {
+    /// Orders are tried at one of the times.
+    function testFuzz_cancels_bind_the_highest_asked_a_window_ago(
+        uint48[8] memory asked,
+        uint256[8] memory waits,
+        uint256 when
+    ) public {
         uint256[8] memory times;
         for (uint256 i; i < 8; ++i) {
             vm.warp(block.timestamp + bound(waits[i], 0, 2 minutes));
@@ -210,9 +212,11 @@ contract SettlementCancelTest is Fixture {
                 if (times[i] + SETTLEMENT_WINDOW <= block.timestamp && asked[i] > floor) floor = asked[i];
             }
             vm.assertEq(vault.accountOf(bob).cancelFloor, floor);
-            if (floor > 0) vm.assertFalse(settles(1, floor));
-            vm.assertTrue(settles(1, floor + 1));
-            vm.assertTrue(floor == 0 || !settles(2, floor - 1));
+            if (k == when % 8) {
+                if (floor > 0) vm.assertFalse(settles(1, floor));
+                vm.assertTrue(settles(1, floor + 1));
+                vm.assertTrue(floor == 0 || !settles(2, floor - 1));
+            }
             vm.warp(block.timestamp + 97);
         }
     }

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.30;
 
+import {IAccessControl} from "@openzeppelin/contracts/access/IAccessControl.sol";
 import {ISettlement} from "../../contracts/interfaces/ISettlement.sol";
+import {IVault} from "../../contracts/interfaces/IVault.sol";
 import {
     FLAG_POST_ONLY,
     KIND_MARKET,
@@ -63,6 +65,34 @@ contract SettlementFaultTest is Fixture {
         assembly ("memory-safe") {
             mstore(add(add(packed, 32), at), word)
         }
+    }
+
+    /* THE VAULT */
+
+    /// @dev Its calls are made by hand: what it says when it refuses must come out as it is.
+    function test_fault_what_the_vault_reverts_with_is_passed_on() public {
+        pair(sell(bob, 100, 1), buy(alice, 100, 1));
+        bytes memory packed = pack(take());
+        bytes4[2] memory calls = [IVault.standingsOf.selector, IVault.applySettlement.selector];
+        for (uint256 i; i < calls.length; ++i) {
+            bytes memory reason = abi.encodeWithSelector(IVault.UnknownToken.selector, address(btc));
+            vm.mockCallRevert(address(vault), abi.encodePacked(calls[i]), reason);
+            vm.expectRevert(reason);
+            settlement.settle(packed);
+            vm.clearMockedCalls();
+        }
+        vm.assertEq(settlement.lastFill(), 0);
+        settlement.settle(packed);
+    }
+
+    function test_fault_settlement_without_its_role() public {
+        pair(sell(bob, 100, 1), buy(alice, 100, 1));
+        bytes32 role = vault.SETTLEMENT_ROLE();
+        vault.revokeRole(role, address(settlement));
+        settleReverts(
+            abi.encodeWithSelector(IAccessControl.AccessControlUnauthorizedAccount.selector, address(settlement), role)
+        );
+        vm.assertEq(units(alice), 1_000_000);
     }
 
     /* BATCH */

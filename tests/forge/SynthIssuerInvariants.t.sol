@@ -58,7 +58,7 @@ contract SynthIssuerInvariantsTest is Test {
         }
     }
 
-    function invariant_supply_is_debt_and_locked_is_collateral() public view {
+    function invariant_I1_supply_is_debt_and_locked_is_collateral() public view {
         crowd.checkSupplies();
         crowd.checkCollateral();
     }

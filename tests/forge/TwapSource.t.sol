@@ -125,7 +125,9 @@ contract TwapSourceTest is AmmFixture {
         assertNear(priceNow(), spot());
     }
 
-    /// forge-config: default.fuzz.runs = 64
+    /// @dev Fewer runs, each of thirty updates.
+    /// forge-config: default.fuzz.runs = 1000
+    /// forge-config: fuzz.fuzz.runs = 10000
     function testFuzz_with_an_update_every_three_quarters_of_a_window_there_is_always_a_price(uint256 seed) public {
         fill();
         twap.update(address(btc));

@@ -158,9 +158,9 @@ contract VaultCoreTest is Fixture {
         vault.grantRole(vault.SETTLEMENT_ROLE(), address(this));
     }
 
-    function testFuzz_applySettlement_refuses_what_does_not_sum_to_zero(int128 left, int96 right) public {
+    function testFuzz_applySettlement_refuses_what_does_not_sum_to_zero(int128 left, int88 right) public {
         grantSettlement();
-        giveUnits(bob, uint256(type(uint96).max) - 1_000);
+        giveUnits(bob, uint256(type(uint88).max) - 1_000);
         if (int256(left) + right == 0) right ^= 1;
         if (left == 0 || right == 0) return;
         vm.expectRevert();

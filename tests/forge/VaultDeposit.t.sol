@@ -26,8 +26,8 @@ contract VaultDepositTest is Fixture {
         return vm.sign(key, digestOf(usdc.DOMAIN_SEPARATOR(), hash));
     }
 
-    function testFuzz_deposit(uint96 atoms) public {
-        atoms = uint96(bound(atoms, 1, type(uint96).max));
+    function testFuzz_deposit(uint88 atoms) public {
+        atoms = uint88(bound(atoms, 1, type(uint88).max));
         endow(alice, atoms);
         vm.expectEmit(address(vault));
         emit IVault.Deposited(vault.sequence() + 1, alice, address(usdc), atoms, atoms);
@@ -62,7 +62,7 @@ contract VaultDepositTest is Fixture {
         endow(alice, type(uint256).max);
         vm.prank(alice);
         vm.expectRevert();
-        vault.deposit(uint256(type(uint96).max) + 1);
+        vault.deposit(uint256(type(uint88).max) + 1);
     }
 
     function test_depositFor_credits_another() public {

@@ -3,6 +3,7 @@ pragma solidity ^0.8.30;
 
 import {IVault} from "../../contracts/interfaces/IVault.sol";
 import {Authorization, EXIT_DELAY, Withdrawal} from "../../contracts/interfaces/Types.sol";
+import {VaultMessages} from "../../contracts/libraries/VaultMessages.sol";
 import {Fixture} from "./Fixture.sol";
 
 /// @title Ways out: by a matured request, and at once with the countersignature
@@ -189,14 +190,14 @@ contract VaultWithdrawalTest is Fixture {
         vm.assertEq(vault.debitable(alice, address(usdc)), 5);
     }
 
-    function testFuzz_completions_pay_the_request_and_no_more(uint96 asked, uint96[4] memory parts) public {
-        asked = uint96(bound(asked, 1, type(uint96).max));
+    function testFuzz_completions_pay_the_request_and_no_more(uint88 asked, uint88[4] memory parts) public {
+        asked = uint88(bound(asked, 1, type(uint88).max));
         vm.prank(bob);
         vault.requestWithdrawal(address(usdc), asked, carol);
         vm.warp(MATURES);
         uint256 came;
         for (uint256 i; i < 4; ++i) {
-            uint256 part = bound(parts[i], 1, type(uint96).max / 8);
+            uint256 part = bound(parts[i], 1, type(uint88).max / 8);
             giveUnits(bob, part);
             came += part;
             uint256 paid = came < asked ? came : asked;
@@ -270,7 +271,7 @@ contract VaultWithdrawalTest is Fixture {
         uint256 held = 1_000;
         for (uint256 i; i < 5; ++i) {
             address account = address(uint160(0x1000 + i));
-            amounts[i] = uint128(bound(amounts[i], 1, 2 ** 93));
+            amounts[i] = uint128(bound(amounts[i], 1, 2 ** 85));
             requests[i] = uint128(bound(requests[i], amounts[i], type(uint128).max));
             giveUnits(account, amounts[i]);
             request(account, address(usdc), requests[i]);
@@ -286,20 +287,6 @@ contract VaultWithdrawalTest is Fixture {
     }
 
     /* WITHDRAW APPROVED */
-
-    /// @return The 64-byte form of a 65-byte signature (ERC-2098).
-    function compact(bytes memory signature) internal pure returns (bytes memory) {
-        (bytes32 r, bytes32 s, uint8 v) = split(signature);
-        return abi.encodePacked(r, uint256(s) | (uint256(v - 27) << 255));
-    }
-
-    function split(bytes memory signature) internal pure returns (bytes32 r, bytes32 s, uint8 v) {
-        assembly ("memory-safe") {
-            r := mload(add(signature, 32))
-            s := mload(add(signature, 64))
-            v := byte(0, mload(add(signature, 96)))
-        }
-    }
 
     function testFuzz_signatures_of_64_bytes(uint96 amount, bool isOwners, bool isCosigners) public {
         amount = uint96(bound(amount, 1, 1_000));
@@ -435,29 +422,109 @@ contract VaultWithdrawalTest is Fixture {
         vm.prank(alice);
         vm.expectRevert(abi.encodeWithSelector(IVault.NonceUsed.selector, 5));
         vault.withdrawApproved(withdrawal, "", approval);
-        // The other way round.
+        // Nor is a countersignature worth anything without a nonce.
         withdrawal = withdrawalOf(alice, address(usdc), 100, 6);
-        approval.nonce = 1;
-        bytes32 purpose = keccak256(abi.encode(alice, false));
-        approval = approveBy(COSIGNER_KEY, alice, address(usdc), 100, purpose, 1, START + 1 hours);
+        approval = approveBy(COSIGNER_KEY, alice, address(usdc), 100, purposeOf(withdrawal), 0, START + 1 hours);
         signature = signWithdrawal(withdrawal);
-        vm.expectRevert(abi.encodeWithSelector(IVault.NonceUsed.selector, 1));
-        vault.withdrawApproved(withdrawal, signature, approval);
-        approval = approveBy(COSIGNER_KEY, alice, address(usdc), 100, purpose, 0, START + 1 hours);
         vm.expectRevert(abi.encodeWithSelector(IVault.NonceUsed.selector, 0));
         vault.withdrawApproved(withdrawal, signature, approval);
+    }
+
+    /// @dev Whoever sends, the owner too: once executed, no countersignature revives a message.
+    function testFuzz_no_second_countersignature_revives_a_message(uint256 nonce, uint256 other, bool isByOwner)
+        public
+    {
+        Withdrawal memory withdrawal = withdrawalOf(alice, address(usdc), 100, nonce);
+        bytes memory signature = signWithdrawal(withdrawal);
+        vault.withdrawApproved(withdrawal, signature, approveWithdrawal(withdrawal));
+        if (other == 0) other = 1;
+        uint256 deadline = withdrawal.deadline;
+        Authorization memory second =
+            approveBy(COSIGNER_KEY, alice, address(usdc), 100, purposeOf(withdrawal), other, deadline);
+        vm.prank(isByOwner ? alice : carol);
+        vm.expectRevert(abi.encodeWithSelector(IVault.NonceUsed.selector, nonce));
+        vault.withdrawApproved(withdrawal, isByOwner ? bytes("") : signature, second);
+        vm.assertEq(usdc.balanceOf(alice), 100);
+        // Nor does another message with the same nonce move anything.
+        withdrawal.deadline += 1;
+        second = approveWithdrawal(withdrawal);
+        signature = signWithdrawal(withdrawal);
+        vm.prank(isByOwner ? alice : carol);
+        vm.expectRevert(abi.encodeWithSelector(IVault.NonceUsed.selector, nonce));
+        vault.withdrawApproved(withdrawal, isByOwner ? bytes("") : signature, second);
+    }
+
+    /// @dev Used or not: a countersignature is for one message, to the last field, also if its owner signs another.
+    function testFuzz_a_countersignature_is_for_one_message(uint256 field, uint256 nonce, bool isUsed, bool isByOwner)
+        public
+    {
+        giveUnits(bob, 1_000);
+        Withdrawal memory withdrawal = withdrawalOf(alice, address(usdc), 100, nonce);
+        Authorization memory approval = approveWithdrawal(withdrawal);
+        if (isUsed) vault.withdrawApproved(withdrawal, signWithdrawal(withdrawal), approval);
+        uint256 held = usdc.balanceOf(address(vault));
+        field = field % 7;
+        if (field == 0) withdrawal.account = bob;
+        else if (field == 1) withdrawal.token = address(btc);
+        else if (field == 2) withdrawal.amount += 1;
+        else if (field == 3) withdrawal.destination = bob;
+        else if (field == 4) withdrawal.asCxpt = true;
+        else if (field == 5) withdrawal.nonce ^= 1;
+        else withdrawal.deadline += 1;
+        bytes memory signature = signWithdrawal(withdrawal);
+        vm.prank(isByOwner ? withdrawal.account : carol);
+        vm.expectPartialRevert(IVault.InvalidSigner.selector);
+        vault.withdrawApproved(withdrawal, isByOwner ? bytes("") : signature, approval);
+        vm.assertEq(usdc.balanceOf(address(vault)), held);
+        vm.assertEq(units(alice), isUsed ? 900 : 1_000);
+    }
+
+    /// @dev The countersignature of a withdrawal locks and burns nothing, and that of a lock withdraws nothing.
+    function test_a_countersignature_is_for_one_purpose() public {
+        Withdrawal memory withdrawal = withdrawalOf(alice, address(usdc), 100, 5);
+        Authorization memory approval = approveWithdrawal(withdrawal);
+        vm.expectPartialRevert(IVault.InvalidSigner.selector);
+        vault.lockCollateral(alice, 100, approval);
+        approval = approve(alice, address(usdc), 100, VaultMessages.PURPOSE_LOCK);
+        vm.prank(alice);
+        vm.expectPartialRevert(IVault.InvalidSigner.selector);
+        vault.withdrawApproved(withdrawal, "", approval);
+        vault.lockCollateral(alice, 100, approval);
+        vm.expectRevert(abi.encodeWithSelector(IVault.NonceUsed.selector, approval.nonce));
+        vault.lockCollateral(alice, 100, approval);
+    }
+
+    /// @dev Words with dirty high bits would hash to something else than what the fields say.
+    function test_withdrawApproved_refuses_dirty_words() public {
+        Withdrawal memory withdrawal = withdrawalOf(alice, address(usdc), 100, 5);
+        bytes memory call = abi.encodeCall(
+            vault.withdrawApproved, (withdrawal, signWithdrawal(withdrawal), approveWithdrawal(withdrawal))
+        );
+        // The highest bytes of the account, the token and the destination, and a flag that is neither 0 nor 1.
+        uint256[4] memory places = [uint256(4), 36, 100, 163];
+        for (uint256 i; i < 4; ++i) {
+            bytes1 kept = call[places[i]];
+            call[places[i]] = 0x02;
+            (bool isDone, bytes memory reason) = address(vault).call(call);
+            vm.assertFalse(isDone);
+            vm.assertEq(reason.length, 0);
+            call[places[i]] = kept;
+        }
+        (bool isGood,) = address(vault).call(call);
+        vm.assertTrue(isGood);
     }
 
     function test_withdrawApproved_deadlines() public {
         Withdrawal memory withdrawal = withdrawalOf(alice, address(usdc), 100, 5);
         bytes memory signature = signWithdrawal(withdrawal);
-        bytes32 purpose = keccak256(abi.encode(alice, false));
-        Authorization memory approval = approveBy(COSIGNER_KEY, alice, address(usdc), 100, purpose, 1, START + 2 hours);
+        Authorization memory approval =
+            approveBy(COSIGNER_KEY, alice, address(usdc), 100, purposeOf(withdrawal), 1, START + 2 hours);
         vm.warp(withdrawal.deadline + 1);
         vm.expectRevert(abi.encodeWithSelector(IVault.DeadlinePassed.selector, withdrawal.deadline));
         vault.withdrawApproved(withdrawal, signature, approval);
         withdrawal.deadline = START + 1 days;
         signature = signWithdrawal(withdrawal);
+        approval = approveBy(COSIGNER_KEY, alice, address(usdc), 100, purposeOf(withdrawal), 1, START + 2 hours);
         vm.warp(START + 2 hours + 1);
         vm.expectRevert(abi.encodeWithSelector(IVault.DeadlinePassed.selector, START + 2 hours));
         vault.withdrawApproved(withdrawal, signature, approval);
@@ -468,8 +535,7 @@ contract VaultWithdrawalTest is Fixture {
     function test_withdrawApproved_needs_both_signatures_over_all_of_it() public {
         Withdrawal memory withdrawal = withdrawalOf(alice, address(usdc), 100, 5);
         bytes memory signature = signWithdrawal(withdrawal);
-        bytes32 purpose = keccak256(abi.encode(alice, false));
-        Authorization memory approval = approveBy(bobKey, alice, address(usdc), 100, purpose, 1, START);
+        Authorization memory approval = approveBy(bobKey, alice, address(usdc), 100, purposeOf(withdrawal), 1, START);
         vm.expectRevert(abi.encodeWithSelector(IVault.InvalidSigner.selector, bob));
         vault.withdrawApproved(withdrawal, signature, approval);
 

@@ -22,7 +22,7 @@ from keepers.list import (
 )
 from keepers.trial import Trial
 from offchain.chain.listing import ListingStep
-from offchain.domain.event import MarketRequested
+from offchain.domain.event import MarketRequested, MarketWithdrawn
 from offchain.domain.units import Address
 from offchain.storage.ops import OutboxRow
 from offchain.storage.transactions import Transaction
@@ -178,3 +178,26 @@ async def test_the_next_market_is_listed_and_the_first_is_come_back_to(monkeypat
     told = await live(60)
     assert told["listed"] == ["GOOD-USDC", "SOL-USDC"] and told["waitingFor"] == {}
     assert await lister.observe() is None
+
+
+async def test_a_market_that_was_withdrawn_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also in the middle: what is done stays, and nobody waits for it any more."""
+    world: Any = World()
+
+    async def first_missing(self: Lister, request: MarketRequested) -> tuple[int, ListingStep | None]:
+        return 0, None if request.market in world.done else STEP
+
+    async def try_out(*_: object) -> Trial:
+        return Trial(reason="MalformedFeed()")
+
+    monkeypatch.setattr(Lister, "_first_missing", first_missing)
+    monkeypatch.setattr(keeper, "try_out", try_out)
+    lister = Lister(world, world, world, world, world)
+    for action in lister.decide(await lister.observe()):
+        await lister.act(action)
+    assert list(lister.describe()["waitingFor"]) == ["SOL-USDC"]
+    gone = MarketWithdrawn(market=3, symbol="SOL-USDC", by=REQUEST.by)
+    world.rows[0] = OutboxRow(KIND, 3, msgspec.json.encode(gone), 3, 1, "")
+    observation = await lister.observe()
+    assert observation is not None and observation.request.symbol == "GOOD-USDC"
+    assert lister.describe()["waitingFor"] == {}

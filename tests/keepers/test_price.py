@@ -382,6 +382,30 @@ async def test_a_jump_waits_for_three_readings(bench: Bench) -> None:
     assert stage.posted(stage.btc) == 91_000_000_000
 
 
+async def test_after_a_loss_prices_are_in_units_of_what_is_left(bench: Bench, venue: Venue) -> None:
+    """The Vault loses a fifth: what costs 60,000 USDC costs 75,000 units. Twenty-five per cent more is a jump."""
+    stage = bench.stage
+    write_prices(bench.path, hBTC="60000", hETH="2500.0000019")
+    await bench.steps()
+    assert (stage.posted(stage.btc), stage.posted(ETH)) == (PRICE, 2_500_000_001)
+    lose_a_fifth(stage.chain, venue)
+    await bench.steps(1)
+    assert stage.posted(stage.btc) == PRICE, "a jump must persist, whatever it comes from"
+    await bench.steps(4)
+    assert (stage.posted(stage.btc), stage.posted(ETH)) == (75_000_000_000, 3_125_000_002)
+    assert bench.pricer.describe()["index"] == str(8 * 10**17)
+    assert bench.pricer.describe()["refused"] == {}
+
+
+def lose_a_fifth(chain: LocalChain, venue: Venue) -> None:
+    """Nobody could: USDC itself is broken, or its issuer takes it."""
+    chain.fund(venue.vault)
+    asked = {"to": venue.usdc, "data": "0x" + Token.balance_of.encode(venue.vault).hex()}
+    held = int(chain.rpc("eth_call", asked, "latest"), 16)
+    chain.do(venue.vault, venue.usdc, Function("transfer(address,uint256)").encode(ADMIN, held // 5))
+    chain.do(ADMIN, venue.vault, Function("declareLoss()").encode())
+
+
 async def test_a_source_that_is_old_broken_or_gone_posts_nothing(bench: Bench) -> None:
     stage = bench.stage
     await bench.steps(1)

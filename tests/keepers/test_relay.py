@@ -18,7 +18,7 @@ from offchain.domain.eip712 import (
     approval_digest,
     domain_separator,
     withdraw_digest,
-    withdrawal_purpose,
+    withdraw_hash,
 )
 from offchain.domain.event import ApprovalGranted
 from offchain.domain.units import Address
@@ -105,8 +105,7 @@ class Bench:
             owner_signature=sign_digest(withdraw_digest(separator, wish), "trader 5"),
             deadline=deadline,
         )
-        purpose = withdrawal_purpose(DESTINATION, as_cxpt)
-        digest = approval_digest(separator, OWNER, self.venue.usdc, amount, purpose, nonce, deadline)
+        digest = approval_digest(separator, OWNER, self.venue.usdc, amount, withdraw_hash(wish), nonce, deadline)
         self.ops.put_countersignatures([(nonce, sign_digest(digest, "cosigner"))])
         self.ops.put_outbox([OutboxRow("approval", nonce, msgspec.json.encode(made).decode(), nonce)], nonce)
         return made

@@ -31,9 +31,20 @@ from offchain.chain.fees import FeePolicy
 from offchain.chain.rpc import Rpc
 from offchain.chain.signing import SigningKey
 from offchain.chain.transactions import Sender
-from offchain.domain.batch import AMM_MAKER, PACKED_RULES, BatchFill, SettlementBatch
+from offchain.domain.batch import (
+    AMM_MAKER,
+    ITEMIZED_RULES,
+    ONE_FILL,
+    BatchFill,
+    BatchItems,
+    SettlementBatch,
+    SignedOrder,
+)
 from offchain.domain.errors import ChainError, TransactionFailed
 from offchain.domain.keccak import keccak
+from offchain.domain.limits import BATCH_GAS_MAX
+from offchain.domain.order import Kind, Order, Side, TimeInForce, make_nonce
+from offchain.domain.units import Address, Lots, Ticks
 from offchain.storage.ops import Ops, OutboxRow
 from offchain.storage.transactions import TransactionState as S
 
@@ -114,7 +125,7 @@ class TestDecide:
         assert isinstance(action, Halt)
 
     def test_gas(self) -> None:
-        bound = PACKED_RULES.gas(0, 1)
+        bound = ITEMIZED_RULES.gas(0, 1, items=FEES_ONLY)
         assert gas_of(batch(1, 1), None, 10**7) == bound
         assert gas_of(batch(1, 1), Trial(gas=bound), 10**7) == bound * 115 // 100
         assert gas_of(batch(1, 1), Trial(gas=10**8), 2_900_000) == 2_900_000
@@ -122,7 +133,28 @@ class TestDecide:
     def test_gas_of_an_amm_fill(self) -> None:
         leg = BatchFill(AMM_MAKER, 0, 1, 0, 0)
         with_leg = SettlementBatch(1, 1, (), (BatchFill(0, 1, 1, 0, 0), leg), (5,))
-        assert gas_of(with_leg, None, 10**7) == PACKED_RULES.gas(0, 2, 1) > PACKED_RULES.gas(0, 2)
+        bound = ITEMIZED_RULES.gas(0, 2, 1, items=FEES_ONLY)
+        assert gas_of(with_leg, None, 10**7) == bound > ITEMIZED_RULES.gas(0, 2, items=FEES_ONLY)
+        assert ITEMIZED_RULES.gas(1, 1, 1, 1, ONE_FILL) < BATCH_GAS_MAX, "it would never be closed"
+
+    def test_gas_of_what_is_in_it(self) -> None:
+        """As if nobody ever had anything; and never more than what closes a batch."""
+        orders = tuple(signed(account, market, slot) for account in range(4) for market in (1, 2) for slot in (0, 1))
+        made = SettlementBatch(1, 1, orders, (BatchFill(0, 1, 1, 0, 0),))
+        items = BatchItems(resting=8, rows=13, fresh_rows=13, markets=2, agents=16)
+        assert gas_of(made, None, 10**7) == min(BATCH_GAS_MAX, ITEMIZED_RULES.gas(16, 1, 0, 8, items))
+        small = SettlementBatch(1, 1, orders[:2], (BatchFill(0, 1, 1, 0, 0),))
+        items = BatchItems(resting=1, rows=3, fresh_rows=3, markets=1, agents=2)
+        assert gas_of(small, None, 10**7) == ITEMIZED_RULES.gas(2, 1, 0, 1, items)
+
+
+FEES_ONLY = BatchItems(rows=1, fresh_rows=1)
+
+
+def signed(account: int, market: int, slot: int) -> SignedOrder:
+    tif = TimeInForce.GTC if slot else TimeInForce.IOC
+    terms = (Address(f"0x{account:040x}"), 0, market, Side.BUY, Kind.LIMIT, tif, 0, Ticks(1), Lots(1), Ticks(0), 0)
+    return SignedOrder(Order(*terms, make_nonce(slot, 1), 0), "0x")
 
 
 def test_a_revert_names_the_order_of_the_packed_batch(venue: Venue) -> None:
@@ -215,7 +247,7 @@ async def test_the_fill_that_sinks_its_batch_is_named(bench: Bench, chain: Local
     put(ops, good, bad, matcher.batch())
     with pytest.raises(TransactionFailed, match=r"fill 9 sinks batch 2 \(fills 3 to 11\): LimitCrossed\(6\)") as caught:
         await bench.steps(chain, 40)
-    assert "RefuseFill of fill 9" in caught.value.remedy
+    assert "take-back 9" in caught.value.remedy
     assert last_fill(chain, venue) == 2
 
 

@@ -17,8 +17,8 @@ from scene import (
     CAROL,
     DAVE,
     FEES,
+    ITEMIZED_VENUE,
     OTHER,
-    PACKED_VENUE,
     QUOTE,
     QUOTE_ATOMS,
     START,
@@ -60,7 +60,7 @@ GTC, GTD, IOC, FOK = TimeInForce.GTC, TimeInForce.GTD, TimeInForce.IOC, TimeInFo
 class History:
     """Draws commands; `steps` applies them to `engine` and yields (sequence, at, command, events)."""
 
-    def __init__(self, seed: int, leap: float = 0.004, venue: OpenVenue = PACKED_VENUE) -> None:
+    def __init__(self, seed: int, leap: float = 0.004, venue: OpenVenue = ITEMIZED_VENUE) -> None:
         self.random = random.Random(seed)
         self.leap = leap
         self.venue = venue

@@ -54,6 +54,10 @@ class Match:
     taken_back: bool = False
     quote: int = 0
     """With a pair: its price."""
+    rows: dict[tuple[str, str], tuple[bool, bool]] = field(default_factory=dict)
+    """Before it: may the word be 0, and is there a request"""
+    cancels: dict[int, int] = field(default_factory=dict)
+    """By order: how often its account had cancelled on chain"""
 
     @property
     def orders(self) -> list[Placed]:
@@ -85,6 +89,8 @@ class Naive:
     """(account, slot, highest dead sequence); slot -1: a floor"""
     used: set[tuple[str, int]] = field(default_factory=set)
     """(account, slot) of settled fills"""
+    cancels: list[str] = field(default_factory=list)
+    """Accounts that cancelled on chain, each as often as it did"""
     agents: dict[tuple[str, str], tuple[Any, ...]] = field(default_factory=dict)
     markets: dict[int, Any] = field(default_factory=dict)
     states: dict[int, str] = field(default_factory=dict)
@@ -134,8 +140,8 @@ class Naive:
         return self.settled.get(key, 0), pending, held, promised + self.requests.get(key, 0)
 
     def owed(self, account: str, token: str) -> int:
-        """What undecided fills take, whatever later ones bring."""
-        moves = [move for fill in self.fills[self.decided :] for move in fill.moves]
+        """What undecided fills take, whatever later ones bring. Every third move is a fee, which owes nobody."""
+        moves = [move for fill in self.fills[self.decided :] for n, move in enumerate(fill.moves) if n % 3 != 2]
         return -sum(amount for owner, what, amount in moves if (owner, what) == (account, token) and amount < 0)
 
     def cover(self, account: str, token: str) -> int:
@@ -329,7 +335,7 @@ class Naive:
             (order.account, market.base_token, sign * atoms),
             (self.venue.fee_account, self.venue.quote_token, fee),
         ]
-        fill = Match(len(self.fills) + 1, self.at, None, taker, order.size_lots, moves, quote=price)
+        fill = self.known(Match(len(self.fills) + 1, self.at, None, taker, order.size_lots, moves, quote=price))
         taker.filled = order.size_lots
         self.epoch[2] += price
         self.fills.append(fill)
@@ -354,7 +360,7 @@ class Naive:
         makers = self.crossing(order)
         strangers = [maker for maker in makers if maker.order.account != order.account]
         if immediate:
-            while most and self.gas([taker, *strangers[:most]], min(most, len(strangers))) > self.venue.batch_gas_max:
+            while most and self.gas_of_sweep([taker, *strangers[:most]]) > self.venue.batch_gas_max:
                 most -= 1
         if order.time_in_force == 2 and sum(maker.left for maker in strangers[:most]) < order.size_lots:
             return
@@ -385,7 +391,7 @@ class Naive:
             moves.append((side.order.account, self.venue.quote_token, -sign * notional - fee))
             moves.append((side.order.account, market.base_token, sign * atoms))
             moves.append((self.venue.fee_account, self.venue.quote_token, fee))
-        fill = Match(len(self.fills) + 1, self.at, maker, taker, lots, moves)
+        fill = self.known(Match(len(self.fills) + 1, self.at, maker, taker, lots, moves))
         maker.filled += lots
         taker.filled += lots
         self.epoch[2] += notional
@@ -403,17 +409,63 @@ class Naive:
         if not self.fits(before + group, 1):
             self.close_batch(before + group)
 
+    def known(self, fill: Match) -> Match:
+        """With what is known of its balances and orders before it is counted."""
+        fill.rows = self.rows([(account, token) for account, token, _ in fill.moves])
+        fill.cancels = {placed.number: self.cancels.count(placed.order.account) for placed in fill.orders}
+        return fill
+
+    def rows(self, keys: list[tuple[str, str]]) -> dict[tuple[str, str], tuple[bool, bool]]:
+        found = {}
+        for account, token in keys:
+            settled, _, _, leaving = self.money(account, token)
+            fresh = settled <= self.owed(account, token) + leaving
+            if token == self.venue.quote_token and (account, 0) in self.used:
+                fresh = False
+            found[account, token] = (fresh, self.requests.get((account, token), 0) > 0)
+        return found
+
     def fits(self, fills: list[Match], more: int) -> bool:
         orders = list({placed.number: placed for fill in fills for placed in fill.orders}.values())
         count, pools = len(fills) + more, len([fill for fill in fills if fill.maker is None])
-        return count <= self.venue.batch_rules.fills_max and self.gas(orders, count, pools) <= self.venue.batch_gas_max
+        rows: dict[tuple[str, str], tuple[bool, bool]] = {}
+        cancels: dict[int, int] = {}
+        for fill in fills:
+            rows, cancels = fill.rows | rows, fill.cancels | cancels
+        gas = self.gas(orders, count, pools) + self.gas_of_items(orders, rows, cancels)
+        return count <= self.venue.batch_rules.fills_max and gas <= self.venue.batch_gas_max
+
+    def gas_of_sweep(self, orders: list[Placed]) -> int:
+        """One taker against these makers."""
+        quote, base = self.venue.quote_token, self.markets[orders[0].order.market].base_token
+        keys = [(placed.order.account, token) for placed in orders for token in (quote, base)]
+        rows = self.rows([*keys, (self.venue.fee_account, quote)])
+        cancels = {placed.number: self.cancels.count(placed.order.account) for placed in orders}
+        return self.gas(orders, len(orders) - 1) + self.gas_of_items(orders, rows, cancels)
 
     def gas(self, orders: list[Placed], fills: int, pools: int = 0) -> int:
         rules = self.venue.batch_rules
         total = rules.gas_base + fills * rules.gas_per_fill + pools * rules.gas_per_amm_fill
         for placed in orders:
-            total += rules.gas_per_order + placed.fresh * rules.gas_per_fresh_slot
+            has_slot = placed.order.slot or not rules.gas_per_row
+            total += rules.gas_per_order + (rules.gas_per_fresh_slot if placed.fresh and has_slot else 0)
         return int(total)
+
+    def gas_of_items(
+        self, orders: list[Placed], rows: dict[tuple[str, str], tuple[bool, bool]], cancels: dict[int, int]
+    ) -> int:
+        rules, total = self.venue.batch_rules, 0
+        if not rules.gas_per_row:
+            return 0
+        for fresh, requested in rows.values():
+            total += rules.gas_per_row + fresh * rules.gas_per_fresh_row + requested * rules.gas_per_request
+            if any(request for _, request in rows.values()):
+                total += rules.gas_per_row_beside_request
+        for placed in orders:
+            total += rules.gas_per_resting if placed.order.slot else 0
+            steps = len(bin(cancels[placed.number])) - 1 if cancels[placed.number] else 0
+            total += steps * rules.gas_per_look
+        return int(total + len({placed.order.market for placed in orders}) * rules.gas_per_market)
 
     def close_batch(self, fills: list[Match] | None = None) -> None:
         fills = fills or [fill for fill in self.fills if fill.state == "MATCHED"]
@@ -619,11 +671,13 @@ class Naive:
         elif isinstance(log, chainlog.AmmLegSettled):
             self.leg(log)
         elif isinstance(log, chainlog.OrderCancelledOnChain):
+            self.cancels.append(log.account)
             slot, sequence = divmod(log.nonce, SEQUENCES)
             for placed in self.reached(log.account, slot, sequence):
                 self.close(placed, "CANCELED_ON_CHAIN")
             self.dead.append((log.account, slot, sequence))
         elif isinstance(log, chainlog.AllOrdersCancelledOnChain):
+            self.cancels.append(log.account)
             self.dead.append((log.account, -1, log.floor - 1))
             for placed in [p for p in self.resting if p.order.account == log.account]:
                 if placed.order.sequence < log.floor:

@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from offchain.domain.batch import PACKED_RULES
+from offchain.domain.batch import ITEMIZED_RULES, PACKED_RULES
 from offchain.domain.chainlog import AnyChainLog, BatchSettled, Deposited, MarketListed, SynthRegistered
 from offchain.domain.command import (
     AdvanceTime,
@@ -63,7 +63,9 @@ VENUE = OpenVenue(
 PACKED_VENUE = msgspec.structs.replace(
     VENUE, batch_rules=PACKED_RULES, fills_per_immediate_order_max=FILLS_PER_IMMEDIATE_ORDER_MAX
 )
-"""As a node opens it: VENUE has the rules of old journals."""
+"""As the first nodes with packed batches opened it: VENUE has the rules of old journals."""
+ITEMIZED_VENUE = msgspec.structs.replace(PACKED_VENUE, batch_rules=ITEMIZED_RULES)
+"""As a node opens it."""
 
 
 def market_log(event_sequence: int, market: int = 1, base: Address = BASE) -> MarketListed:

@@ -1,16 +1,33 @@
-"""Engine, naive twin and chain side by side, driven by Hypothesis: small histories that shrink to a few steps."""
+"""Engine, naive twin, chain and ghost side by side, driven by Hypothesis: small histories that shrink to a few steps.
+
+At the end of each the operator is dead or lives, and everybody leaves.
+"""
 
 import contextlib
 from typing import Any
 
 from chain import Chain, Reverted
 from comparison import agree, stories, told
+from ghost import Ghost
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from laws import check
 from naive import Naive
-from scene import ALICE, BASE, BASE_ATOMS, BOB, CAROL, FEES, PACKED_VENUE, QUOTE, QUOTE_ATOMS, START, TREASURY
+from scene import (
+    ALICE,
+    BASE,
+    BASE_ATOMS,
+    BOB,
+    CAROL,
+    FEES,
+    ITEMIZED_VENUE,
+    QUOTE,
+    QUOTE_ATOMS,
+    START,
+    TREASURY,
+    address,
+)
 
 from offchain.domain.command import (
     AdvanceTime,
@@ -26,6 +43,7 @@ from offchain.domain.command import (
     SetFees,
 )
 from offchain.domain.event import ApprovalGranted
+from offchain.domain.limits import EXIT_DELAY_SECONDS
 from offchain.domain.order import Kind, Order, Side, TimeInForce, make_nonce
 from offchain.domain.units import Lots, Ticks
 from offchain.engine.engine import Engine
@@ -43,6 +61,8 @@ class Venue(RuleBasedStateMachine):
         self.chain = Chain(QUOTE, FEES, TREASURY, START // 1000, is_packed=True)
         self.at, self.seen, self.number = START, 0, 0
         self.approvals: list[ApprovalGranted] = []
+        self.ghost = Ghost()
+        self.is_dead = False
 
     def do(self, command: Command) -> None:
         sequence = self.engine.sequence + 1
@@ -52,10 +72,12 @@ class Venue(RuleBasedStateMachine):
         if sequence > 1:
             assert stories(happened) == stories(expected)
         self.approvals += [event for event in events if isinstance(event, ApprovalGranted)]
+        self.ghost.hear(command, events, self.engine)
 
-    @initialize()
-    def open(self) -> None:
-        self.do(PACKED_VENUE)
+    @initialize(is_dead=st.booleans())
+    def open(self, is_dead: bool) -> None:
+        self.is_dead = is_dead
+        self.do(ITEMIZED_VENUE)
         self.chain.register(BASE)
         self.chain.list_market(1, BASE, BASE_ATOMS, QUOTE_ATOMS, "BASE-USDC")
         self.chain.pairs[BASE] = [1_000 * BASE_ATOMS, 1_000 * 1_000 * QUOTE_ATOMS]
@@ -153,6 +175,34 @@ class Venue(RuleBasedStateMachine):
         except Reverted:
             pass
 
+    @rule(who=WHO, amount=st.integers(1, 500_000), as_cxpt=st.booleans())
+    def withdraw(self, who: Any, amount: int, as_cxpt: bool) -> None:
+        with contextlib.suppress(Reverted):
+            self.chain.withdraw(who, amount, as_cxpt)
+
+    @rule(who=WHO, lots=st.integers(1, 9))
+    def mint(self, who: Any, lots: int) -> None:
+        self.chain.mint(who, BASE, lots * BASE_ATOMS)
+
+    @rule(who=WHO, owner=WHO, amount=st.integers(1, 500_000))
+    def unlock(self, who: Any, owner: Any, amount: int) -> None:
+        """Out of a position: its owner's, or of one that was liquidated."""
+        with contextlib.suppress(Reverted):
+            self.chain.unlock(owner, who, amount)
+
+    @rule(percent=st.integers(1, 50))
+    def lose(self, percent: int) -> None:
+        """Units stay; what they are worth falls."""
+        self.chain.declare_loss(percent)
+
+    @rule(who=WHO, is_revoked=st.booleans(), seconds=st.integers(1, 2_000))
+    def change_agent(self, who: Any, is_revoked: bool, seconds: int) -> None:
+        with contextlib.suppress(Reverted):
+            if is_revoked:
+                self.chain.revoke_agent(who, address(0xE0))
+            else:
+                self.chain.register_agent(who, address(0xE0), seconds, 10**9, ())
+
     @precondition(lambda self: self.approvals)
     @rule(pick=st.integers(0, 100))
     def use(self, pick: int) -> None:
@@ -196,20 +246,43 @@ class Venue(RuleBasedStateMachine):
         agree(self.engine, self.twin)
         assert not self.engine.gate.is_diverged
 
-    def teardown(self) -> None:
-        """Everything settles, everything is heard, and ledger and chain agree to the atom; so does a replica."""
-        if self.engine.venue is None:
-            return
+    def leave(self) -> None:
+        """I9: everybody asks for everything, and E later it has left the Vault, whatever else is going on."""
+        held = [key for key, amount in self.chain.balances.items() if amount]
+        for who, token in held:
+            if (who, token) in self.chain.requests:
+                self.chain.cancel_request(who, token)
+            self.chain.request(who, token, self.chain.balance(who, token))
+        self.chain.advance(EXIT_DELAY_SECONDS)
+        for who, token in held:
+            self.chain.complete(who, token)
+        assert not any(self.chain.balances.values())
+        self.hear(10_000)
+
+    def settle_all(self) -> None:
         self.wait(2_000)
         while self.chain.last_fill < self.engine.batches.last_fill:
             self.settle()
         self.hear(10_000)
+
+    def teardown(self) -> None:
+        """Everything settles and everybody leaves, or the other way round when the operator is dead, and comes back;
+        everything is heard, and ledger and chain agree to the atom; so does a replica."""
+        if self.engine.venue is None:
+            return
+        for step in (self.leave, self.settle_all) if self.is_dead else (self.settle_all, self.leave):
+            step()
         for (account, token), balance in self.engine.ledger.balances.items():
             assert (balance.settled, balance.pending) == (self.chain.balance(account, token), 0)
+        assert self.engine.locked == {account: net for account, net in self.chain.net_locked.items() if net}
         assert Engine.restore(self.engine.snapshot()).state_hash() == self.engine.state_hash()
 
 
 TestVenue = Venue.TestCase
 TestVenue.settings = settings(
-    stateful_step_count=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much], deadline=None
+    # More than of other properties: two hundred histories, ten thousand in `make fuzz`.
+    max_examples=2 * settings.default.max_examples,
+    stateful_step_count=60,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+    deadline=None,
 )

@@ -4,7 +4,7 @@ import pytest
 from comparison import agree, stories, told
 from histories import History
 from naive import Naive
-from scene import PACKED_VENUE, VENUE
+from scene import ITEMIZED_VENUE, PACKED_VENUE, VENUE
 
 from offchain.domain import event as ev
 from offchain.domain.command import OpenVenue
@@ -13,7 +13,9 @@ STEPS = 10_000
 
 
 @pytest.mark.parametrize(
-    ("seed", "venue"), [(1, PACKED_VENUE), (2, PACKED_VENUE), (3, VENUE)], ids=["packed-1", "packed-2", "old-3"]
+    ("seed", "venue"),
+    [(1, ITEMIZED_VENUE), (2, ITEMIZED_VENUE), (3, VENUE), (4, PACKED_VENUE)],
+    ids=["itemized-1", "itemized-2", "old-3", "packed-4"],
 )
 def test_ten_thousand_steps(seed: int, venue: OpenVenue) -> None:
     """Also by the rules of old journals."""

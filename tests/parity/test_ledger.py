@@ -22,7 +22,7 @@ from offchain.chain.abi import Function
 from offchain.chain.contracts import Settlement, Vault, decode_reconciliation, settle_calldata
 from offchain.chain.logs import LogDecoder
 from offchain.domain import chainlog as c
-from offchain.domain.batch import PACKED_RULES
+from offchain.domain.batch import PACKED_RULES, BatchRules
 from offchain.domain.chainlog import AnyChainLog
 from offchain.domain.command import (
     AdvanceTime,
@@ -62,8 +62,8 @@ def chain() -> Iterator[LocalChain]:
 class Exchange:
     """Engine and contracts, and traders who do what they like on either."""
 
-    def __init__(self, chain: LocalChain, venue: Venue) -> None:
-        self.chain, self.venue, self.random = chain, venue, random.Random(SEED)
+    def __init__(self, chain: LocalChain, venue: Venue, rules: BatchRules = PACKED_RULES) -> None:
+        self.chain, self.venue, self.random, self.rules = chain, venue, random.Random(SEED), rules
         self.separator = domain_separator(CHAIN_ID, venue.settlement)
         self.decoder = LogDecoder(venue.vault, venue.settlement)
         self.logs: list[AnyChainLog] = []
@@ -95,7 +95,7 @@ class Exchange:
                 batch_interval_millis=1_000,
                 batch_gas_max=10**9,
                 fills_per_immediate_order_max=FILLS_PER_IMMEDIATE_ORDER_MAX,
-                batch_rules=PACKED_RULES,
+                batch_rules=self.rules,
             )
         )
         listing = Settlement.list_market.encode(2, venue.synth, 3 * BASE_PER_LOT, 7, "BTC3-USDC")

@@ -5,13 +5,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from offchain.chain.abi import Function
-from offchain.chain.contracts import AGENT_TERMS, HEADER, ORDER, WITHDRAWAL
+from offchain.chain.contracts import AGENT_TERMS, AUTHORIZATION, HEADER, ORDER, WITHDRAWAL
 from offchain.domain import eip712
 from offchain.domain.batch import EpochHeader
 from offchain.domain.keccak import keccak
 from offchain.domain.order import Kind, Order, Side, TimeInForce
 from offchain.domain.units import Address, Lots, Ticks, fee_up, from_hex
 from offchain.engine import merkle
+from offchain.security.signatures import address_of, sign
 
 CASES = 10_000
 CHUNK = 2_500
@@ -67,11 +68,14 @@ def test_order_digests(ask: Ask) -> None:
     assert [Order.from_frame(order.to_frame()) for order in orders] == orders
 
 
-def test_withdraw_and_approval_hashes(ask: Ask) -> None:
+def test_signers_of_withdrawals(ask: Ask) -> None:
+    """Both signatures of a withdrawal, made in Python, in the long or in the short form."""
     chance = random.Random(SEED + 1)
-    separator = bytes(32)
-    withdrawals = [
-        eip712.Withdrawal(
+    separator = ask(Function("vaultDomain()", "bytes32"))
+    keys = [chance.randbytes(32) for _ in range(2)]
+    cases = []
+    for _ in range(CASES):
+        withdrawal = eip712.Withdrawal(
             address(chance),
             address(chance),
             bits(chance, 256),
@@ -80,12 +84,26 @@ def test_withdraw_and_approval_hashes(ask: Ask) -> None:
             bits(chance, 256),
             bits(chance, 256),
         )
-        for _ in range(CASES)
-    ]
-    function = Function(f"withdrawHashes({WITHDRAWAL}[])", "bytes32[]")
-    hashes = [found for part in chunks(withdrawals) for found in ask(function, [tuple(row) for row in part])]
-    expected = [eip712.withdraw_digest(separator, row) for row in withdrawals]
-    assert [eip712.digest(separator, found) for found in hashes] == expected
+        account, token, amount, *_ = withdrawal
+        nonce, deadline = bits(chance, 256), bits(chance, 256)
+        purpose = eip712.withdraw_hash(withdrawal)
+        digests = (
+            eip712.withdraw_digest(separator, withdrawal),
+            eip712.approval_digest(separator, account, token, amount, purpose, nonce, deadline),
+        )
+        made = [sign(digest, key) for digest, key in zip(digests, keys, strict=True)]
+        owners, cosigners = [eip712.compact(one) if chance.random() < 0.5 else one for one in made]
+        cases.append((tuple(withdrawal), owners, (nonce, deadline, cosigners)))
+    function = Function(f"withdrawalSigners({WITHDRAWAL}[],bytes[],{AUTHORIZATION}[])", "address[]")
+    expected = [address_of(key) for key in keys]
+    for part in chunks(cases):
+        found = ask(function, *(list(column) for column in zip(*part, strict=True)))
+        assert list(found) == expected * len(part)
+
+
+def test_approval_hashes(ask: Ask) -> None:
+    chance = random.Random(SEED + 1)
+    separator = bytes(32)
     approvals = [
         (
             address(chance),

@@ -35,8 +35,13 @@ def test_the_local_parameters_are_complete() -> None:
 
 def test_the_testnet_parameters_lack_only_the_roles() -> None:
     roles = {role: address(number) for number, role in enumerate(ROLES, start=1)}
-    local, testnet = load(LOCAL, roles), load(ROOT / "deployment" / "998.yaml", roles)
+    path = ROOT / "deployment" / "998.yaml"
+    with pytest.raises(ConfigurationError, match=r"hBTC needs 2 readings of 1 posters, 0 sources.*Name poster2 among"):
+        load(path, roles)
+    roles |= {"poster2": address(0x92), "poster3": address(0x93)}
+    local, testnet = load(LOCAL, roles), load(path, roles)
     assert testnet.markets == local.markets
+    assert testnet.role_addresses()["poster3"] == address(0x93)
     with pytest.raises(ConfigurationError, match=f"names no address for {', '.join(ROLES)}"):
         load(ROOT / "deployment" / "998.yaml", {})
 
@@ -108,3 +113,21 @@ def test_a_file_that_is_none(tmp_path: Path, name: str, text: str) -> None:
         load(tmp_path / "none.yaml", {})
     with pytest.raises(ConfigurationError, match=r"cannot read .*none\.json.*--roles"):
         load(LOCAL, {}, tmp_path / "none.json")
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "deployment").glob("*.yaml")), ids=lambda file: file.name)
+def test_only_the_local_file_has_a_quorum_of_one(file: Path) -> None:
+    quorums = {row["quorum"] for row in yaml.safe_load(file.read_text())["synths"]}
+    assert (quorums == {1}) if file == LOCAL else min(quorums) > 1
+
+
+def test_every_poster_has_a_key_of_its_own() -> None:
+    with pytest.raises(ConfigurationError, match="poster3 and poster2 are the same address"):
+        load(LOCAL, {"poster2": address(7), "poster3": address(7)})
+
+
+def test_a_price_to_begin_with_is_a_quorum_of_one(tmp_path: Path) -> None:
+    more = {"poster2": address(7), "poster3": address(8)}
+    with pytest.raises(ConfigurationError, match="hBTC has a price to begin with, and a quorum of 2"):
+        load(changed(tmp_path, synths=[synth(quorum=2)], markets=[]), more)
+    assert load(changed(tmp_path, synths=[synth(quorum=2, price="")], markets=[]), more).synths[0].quorum == 2

@@ -1,6 +1,7 @@
 """The audit tools: each is red when it should be, whatever the contracts are like today."""
 
 import importlib.util
+import re
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -26,7 +27,8 @@ def load(name: str) -> ModuleType:
         sys.path.remove(str(ROOT / "toolchain"))
 
 
-slither, coverage, mutate, prove = (load(name) for name in ("run_slither", "check_coverage", "mutate", "prove"))
+slither, coverage, mutants = (load(name) for name in ("run_slither", "check_coverage", "mutants"))
+mutate, prove = (load(name) for name in ("mutate", "prove"))
 
 # slither
 
@@ -129,6 +131,48 @@ def test_no_mutant_at_all_is_red(monkeypatch: pytest.MonkeyPatch) -> None:
     assert mutate.report("FeeMath", [], 20) == 1
 
 
+def mutant(number: int) -> Any:
+    return mutate.Mutant("FeeMath", "contracts/libraries/FeeMath.sol", "AOR", number, number + 1, "-", "+")
+
+
+def test_a_sample_ends_when_enough_compiled_and_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    order, record = [mutant(number) for number in range(6)], tmp_path / "record.jsonl"
+    sample = mutate.Sample(order, record, 2, minutes=1)
+    for verdict in ("invalid", "caught", "equivalent"):
+        sample.keep(sample.next(), verdict, "", 0.1)
+    assert sample.next() is None
+    again = mutate.Sample(order, record, 3, minutes=1)
+    assert [result["start"] for result in again.results] == [0, 1, 2]
+    assert again.next() == order[3]
+    assert mutate.Sample(order, record, 9, minutes=0).next() is None
+
+
+def test_a_mutant_replaces_bytes() -> None:
+    source = "ä a - b".encode()
+    assert mutate.Mutant("C", "C.sol", "AOR", 5, 6, "-", "+").applied(source) == "ä a + b"
+
+
+def test_what_a_contract_is_made_of() -> None:
+    found = mutants.closure_of(["contracts/Vault.sol"])
+    assert {"contracts/Vault.sol", "contracts/VaultBase.sol", "contracts/libraries/Outflows.sol"} <= set(found)
+    assert "node_modules/@openzeppelin/contracts/utils/math/Math.sol" in found
+    assert "contracts/Settlement.sol" not in found
+
+
+def test_every_target_is_there_and_is_asked_about() -> None:
+    for target in mutate.TARGETS.values():
+        assert (ROOT / "contracts" / f"{target.built}.sol").is_file()
+        assert mutate.tests_of(target)
+        assert not any("Gas" in file for file in mutate.tests_of(target))
+
+
+def test_the_killer_is_named() -> None:
+    assert (
+        mutate.killer_in("[PASS] test_a() (gas: 1)\n[FAIL: assertion failed: 1 != 2] test_b() (gas: 1)\n") == "test_b"
+    )
+    assert mutate.killer_in("nothing") == ""
+
+
 def test_each_survivor_is_explained() -> None:
     assert [name for name, reason in mutate.explained().items() if len(reason) < 20] == []
 
@@ -157,6 +201,14 @@ def test_all_proved_is_no_problem() -> None:
 def test_what_is_no_whole_proof_is_a_problem(output: str, code: int, problem: str) -> None:
     claimed = {"check_f"} | (CLAIMED if PROVED in output else set())
     assert any(problem in line for line in prove.verdict(output, code, claimed).problems)
+
+
+def test_the_docs_say_what_is_proved_and_what_is_not() -> None:
+    text = (ROOT / "docs" / "audit" / "README.md").read_text()
+    assert set(re.findall(r"`(check_\w+)`", text)) == prove.claimed_in_sources()
+    tests = "".join(path.read_text() for path in (ROOT / "tests" / "forge").glob("*.t.sol"))
+    for name in re.findall(r"`((?:testFuzz|invariant)_\w+)`", text):
+        assert f"function {name}(" in tests
 
 
 def test_the_sources_claim_enough() -> None:

@@ -11,7 +11,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-LOCKS = ("requirements.lock", "requirements-dev.lock", "requirements-build.lock", "requirements-audit.lock")
+LOCKS = (
+    "requirements.lock",
+    "requirements-dev.lock",
+    "requirements-build.lock",
+    "requirements-audit.lock",
+    "requirements-bench.lock",
+)
 # Everything that only deploying and testing contracts needs, or that would be a sign of it.
 APE = re.compile(r"^(?:ape-.*|eth-ape|.*-ape|eth-tester|py-evm|py-solc-x|pandas|numpy|ipython|evm-trace|ethpm-types)$")
 
@@ -39,6 +45,13 @@ def test_every_entry_is_exact_and_hashed(lock: str) -> None:
     bad = [name for name, entry in entries(lock).items() if "==" not in entry or "--hash=sha256:" not in entry]
     assert not bad
     assert len(entries(lock)) >= 5
+
+
+def test_the_bench_lock_is_of_the_peers_it_names() -> None:
+    lock = (ROOT / "requirements-bench.lock").read_text()
+    for line in (ROOT / "requirements-bench.in").read_text().splitlines():
+        if not line.startswith("#"):
+            assert f"\n{re.sub(r'[[].*[]]', '', line)} \\" in f"\n{lock}"
 
 
 def test_the_runtime_lock_holds_no_ape() -> None:

@@ -88,7 +88,33 @@ def test_what_the_lanes_need_runs_before_them(tmp_path: Path) -> None:
     make = f"from pathlib import Path\ndef test_a(): Path({str(mark)!r}).touch()\n"
     need = f"from pathlib import Path\ndef test_a(): assert Path({str(mark)!r}).exists()\n"
     lanes = [runner.dataclasses.replace(pytest_part(tmp_path, f"lane_{lane}", need), lane=lane) for lane in (0, 1)]
-    assert runner.run_all([*lanes, runner.dataclasses.replace(pytest_part(tmp_path, "first", make), lane=-1)]) == 0
+    assert runner.run_all([*lanes, runner.dataclasses.replace(pytest_part(tmp_path, "first", make), phase=0)]) == 0
+
+
+def test_every_test_is_in_one_part_of_the_python_ones() -> None:
+    """What a part leaves out another one has."""
+    parts = {part.name: part.command for part in runner.test_parts()}
+    ignored = {word.removeprefix("--ignore=") for word in parts["python"] if word.startswith("--ignore=")}
+    assert ignored == {"tests/contracts", *runner.JOURNEYS, *runner.PURE}
+    assert all((ROOT / folder).is_dir() for folder in ignored)
+    assert set(runner.JOURNEYS) < set(parts["journeys"]) and "tests/contracts" in parts["ape-embedded"]
+    left_out = {word.removeprefix(f"--ignore={ROOT}/") for word in parts["pure"] if word.startswith("--ignore=")}
+    offchain = {f"tests/offchain/{path.name}" for path in (ROOT / "tests" / "offchain").iterdir()}
+    assert offchain - left_out == set(runner.PURE) - {"tests/model"}
+
+
+def test_every_forge_test_is_in_one_part() -> None:
+    parts = {part.name: part.command for part in runner.test_parts()}
+    assert parts["invariants"][-2:] == ("--match-test", "^invariant")
+    assert parts["forge"][-2:] == ("--no-match-test", "^invariant")
+
+
+def test_pure_tests_need_no_contract() -> None:
+    """They run while the contracts are compiled."""
+    for folder in runner.PURE:
+        for file in (ROOT / folder).rglob("*.py"):
+            for word in ("local_chain", "chain_fixtures", ".build/forge", "_artifacts"):
+                assert word not in file.read_text(), f"{file.relative_to(ROOT)}: {word}"
 
 
 def test_a_failure_in_a_lane_fails_the_whole(tmp_path: Path) -> None:

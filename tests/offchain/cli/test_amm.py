@@ -38,6 +38,7 @@ def command(wallet_chain: LocalChain, venue: Venue, tmp_path: Path) -> Command:
     """`command("swap", …)`: the JSON that it prints; a failure is raised."""
     key = tmp_path / "trader.key"
     key.write_text("0x" + key_of(TRADER).hex())
+    key.chmod(0o600)
     write_registry(tmp_path / "998.json", venue.registry)
 
     def run(name: str, *arguments: str, is_plain: bool = False) -> Any:

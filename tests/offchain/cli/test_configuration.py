@@ -1,13 +1,15 @@
 """The configuration file: precedence, unknown keys, wrong values, and what `config show` withholds."""
 
 import json
+import os
 from pathlib import Path
 
 import click
 import pytest
 from click.testing import CliRunner
 
-from offchain.cli.configuration import load_configuration, redacted
+from offchain.cli import daemons
+from offchain.cli.configuration import FILE_BYTES_MAX, Configuration, load_configuration, redacted
 from offchain.cli.program import hooats
 from offchain.domain.errors import ConfigurationError
 
@@ -117,9 +119,103 @@ def test_what_is_wrong_is_named(tmp_path: Path, text: str, words: tuple[str, ...
     assert "\n" not in str(failure.value)
 
 
+MISTAKES = """
+prot = 1
+[node]
+port = 70000
+hots = "x"
+[keeper.setle]
+key = "k"
+[doctor]
+keeper-key = 3
+"""
+
+
+def test_check_lists_every_mistake_and_others_the_first(tmp_path: Path) -> None:
+    path = tmp_path / "hooats.toml"
+    path.write_text(MISTAKES)
+    done = CliRunner().invoke(hooats, ["--config", str(path), "config", "check"])
+    assert isinstance(done.exception, ConfigurationError) and "has 5 mistakes" in str(done.exception)
+    lines = [line for line in done.output.splitlines() if line.startswith("mistake: ")]
+    for word in ("prot", "70000", "hots", "setle", "keeper-key"):
+        assert sum(word in line for line in lines) == 1, (word, lines)
+    assert len(lines) == 5
+    for command in (["config", "show"], ["market", "list"]):
+        done = CliRunner().invoke(hooats, ["--config", str(path), *command])
+        assert isinstance(done.exception, ConfigurationError)
+        assert "prot" in str(done.exception) and "and 4 more: `hooats config check` lists all" in str(done.exception)
+
+
+@pytest.mark.parametrize("kind", ["device", "folder", "pipe", "large", "deep", "deep table"])
+def test_what_is_no_configuration_is_refused_at_once(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "hooats.toml"
+    if kind == "device":
+        path = Path("/dev/zero")
+    elif kind == "folder":
+        path.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "large":
+        path.write_bytes(b"#" * (FILE_BYTES_MAX + 1))
+    else:
+        path.write_text("a = " + "[" * 100_000 if kind == "deep" else f"[{'.'.join('a' * 50_000)}]")
+    with pytest.raises(ConfigurationError) as failure:
+        load_configuration(path, hooats)
+    assert str(path) in str(failure.value) and len(str(failure.value)) < 400
+
+
+@pytest.mark.parametrize("text", ['api = "http://x/\\u001b[31m"', '"a\\nb" = 1', '[node]\ndata = "a\\u0085"'])
+def test_control_characters_are_refused_and_not_printed(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "hooats.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigurationError, match="control characters") as failure:
+        load_configuration(path, hooats)
+    assert str(failure.value).isprintable()
+
+
+def test_a_file_that_nobody_named_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "hooats.toml").write_text("[node]\nport = 5")
+    done = CliRunner().invoke(hooats, ["config", "check"])
+    assert "hooats: configuration from ./hooats.toml\n" in done.output and done.exit_code == 0
+    named = CliRunner().invoke(hooats, ["--config", "hooats.toml", "config", "check"])
+    assert "configuration from" not in named.output
+
+
+def test_a_daemon_says_it_in_its_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With whatever else its operator should know; its standard error is JSON from the first line."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "hooats.toml").write_text("[node]\nport = 5")
+    key = tmp_path / "attestation.key"
+    key.write_text("11" * 32)
+    key.chmod(0o644)
+    monkeypatch.setattr(daemons, "load_registry", lambda *_: None)
+    monkeypatch.setattr(daemons, "run_node", lambda _: 0)
+    with pytest.raises(SystemExit):
+        hooats.main(["node", "--attestation-key", str(key)], standalone_mode=False)
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [(line["event"], line["level"]) for line in lines] == [("configuration", "info"), ("key", "warning")]
+    assert lines[0]["file"] == "hooats.toml" and lines[0]["named"] is False
+    assert lines[1]["reason"] == f"others can read {key}" and "11" * 32 not in str(lines)
+
+
+def test_a_file_that_others_may_have_written_must_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "hooats.toml"
+    path.write_text("[node]\nport = 5")
+    path.chmod(0o666)
+    with pytest.raises(ConfigurationError, match="--config"):
+        load_configuration(None, hooats)
+    assert load_configuration(path, hooats).values == 1
+    path.chmod(0o644)
+    assert load_configuration(None, hooats).values == 1
+
+
 def test_missing_file_is_an_error_and_a_missing_default_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert load_configuration(None, hooats) == (None, {}, 0)
+    assert load_configuration(None, hooats) == Configuration(None, {}, 0)
     with pytest.raises(ConfigurationError, match=r"other\.toml"):
         load_configuration(Path("other.toml"), hooats)
     (tmp_path / "hooats.toml").write_text("[node]\nport = 5")

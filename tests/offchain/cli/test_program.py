@@ -35,6 +35,7 @@ def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[s
 def key(tmp_path: Path) -> Path:
     path = tmp_path / "trader.key"
     path.write_text(KEY + "\n")
+    path.chmod(0o600)
     return path
 
 

@@ -5,7 +5,17 @@ from eth_abi.abi import encode
 from hypothesis import given
 from hypothesis import strategies as st
 
-from offchain.domain.batch import PACKED_RULES, BatchFill, BatchRules, EpochHeader, SettlementBatch, batch_gas_max
+from offchain.domain.batch import (
+    ITEMIZED_RULES,
+    ONE_FILL,
+    PACKED_RULES,
+    BatchFill,
+    BatchItems,
+    BatchRules,
+    EpochHeader,
+    SettlementBatch,
+    batch_gas_max,
+)
 from offchain.domain.keccak import keccak
 from offchain.domain.limits import BATCH_GAS_MAX
 
@@ -52,3 +62,37 @@ def test_gas_of_a_packed_batch() -> None:
 @pytest.mark.parametrize(("block", "batch"), [(3_000_000, 1_400_000), (2_000_000, 1_200_000), (30_000_000, 1_400_000)])
 def test_small_blocks_make_small_batches(block: int, batch: int) -> None:
     assert batch_gas_max(block) == batch
+
+
+def test_itemized_rules_leave_room_for_what_is_promised() -> None:
+    """Known accounts in used slots: forty makers of an immediate order, and 24 pairs of strangers."""
+    rules = ITEMIZED_RULES
+    forty = BatchItems(resting=40, rows=2 * 41 + 1, markets=1)
+    assert rules.gas(41, 40, items=forty) <= BATCH_GAS_MAX
+    pairs = BatchItems(resting=48, rows=2 * 48 + 1, markets=1)
+    assert rules.gas(48, 24, items=pairs) <= BATCH_GAS_MAX
+    assert rules.gas(2, 1, 1, 2, ONE_FILL) <= BATCH_GAS_MAX
+
+
+def test_every_item_is_counted_once() -> None:
+    rules = BatchRules(
+        gas_base=1,
+        gas_per_order=2,
+        gas_per_fill=4,
+        gas_per_fresh_slot=8,
+        gas_per_amm_fill=16,
+        gas_per_resting=32,
+        gas_per_row=64,
+        gas_per_fresh_row=128,
+        gas_per_request=256,
+        gas_per_row_beside_request=512,
+        gas_per_look=1_024,
+        gas_per_market=2_048,
+        gas_per_agent=4_096,
+        gas_per_proof=8_192,
+    )
+    assert rules.gas(1, 1, 1, 1, BatchItems(1, 1, 1, 1, 1, 1, 1, 1)) == 2**14 - 1
+    assert rules.gas(0, 0, items=BatchItems(rows=3)) == 1 + 3 * 64
+    assert rules.gas(0, 0, items=BatchItems(rows=3, requests=1)) == 1 + 3 * (64 + 512) + 256
+    plain = BatchRules()
+    assert plain.gas(1, 1, items=ONE_FILL) == plain.gas(1, 1), "old venues know no items"

@@ -12,7 +12,7 @@ from offchain.domain import eip712
 from offchain.domain.errors import InvalidInput
 from offchain.domain.keccak import keccak
 from offchain.domain.order import ORDER_FRAME_BYTES, Order
-from offchain.domain.units import Address, Digest, from_hex, to_address
+from offchain.domain.units import Address, Digest, to_address
 
 CONTRACT = Address("0x" + "c1" * 20)
 SEPARATOR = eip712.domain_separator(998, CONTRACT)
@@ -54,8 +54,8 @@ def test_withdrawals_and_approvals(
         "deadline": deadline,
     }
     assert eip712.withdraw_digest(SEPARATOR, withdrawal) == public_digest(eip712.WITHDRAW_TYPE, message)
-    purpose = eip712.withdrawal_purpose(token, as_cxpt)
-    assert purpose == keccak(bytes(12) + from_hex(token) + bytes(31) + bytes([as_cxpt]))
+    purpose = eip712.withdraw_hash(withdrawal)
+    assert eip712.digest(SEPARATOR, purpose) == public_digest(eip712.WITHDRAW_TYPE, message)
     message = {"account": account, "token": token, "amount": amount, "purpose": purpose}
     expected = public_digest(eip712.APPROVAL_TYPE, {**message, "nonce": nonce, "deadline": deadline})
     assert eip712.approval_digest(SEPARATOR, account, token, amount, purpose, nonce, deadline) == expected

@@ -21,12 +21,12 @@ from offchain.engine.state import State
 from offchain.engine.trading import rest
 
 ACCOUNTS = [ALICE, BOB, CAROL]
-ROOM = Room(4)
+MAKERS = 4
 
 
 @pytest.fixture(autouse=True)
 def _small_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(matching, "RESTING_ROOM", ROOM)
+    monkeypatch.setattr(matching, "FILLS_PER_RESTING_ORDER_MAX", MAKERS)
 
 
 class Scene:
@@ -108,7 +108,7 @@ def check_cross(scene: Scene, model: list[Ticket], taker: Ticket, best_is_high: 
     book, limit = scene.book, taker.price
     meets = [one for one in model if (one.price >= limit if best_is_high else one.price <= limit)]
     strangers = [one for one in meets if one.account is not taker.account]
-    fillable = is_fillable(scene.lane(taker), taker, ROOM)
+    fillable = is_fillable(scene.lane(taker), taker, Room(MAKERS))
     assert fillable == (sum(one.remaining for one in strangers[:4]) >= taker.remaining)
     assert book.is_crossed_by(taker.side, limit) == bool(meets)
     for one in model:

@@ -223,13 +223,13 @@ def test_an_order_stays_fresh_as_it_was_accepted() -> None:
     bench.place(BOB, BUY, 100, 1, tif=IOC)
     settle_everything(bench)
     bench.place(BOB, BUY, 100, 1, tif=IOC)
-    assert list(bench.engine.batches.orders.values()) == [True, False]
+    assert list(bench.engine.batches.load.orders.values()) == [True, False]
     restored = Engine.restore(bench.engine.snapshot())
     assert restored.snapshot() == bench.engine.snapshot()
-    assert restored.batches.orders == bench.engine.batches.orders
+    assert restored.batches.load.orders == bench.engine.batches.load.orders
     bench.place(ALICE, SELL, 100, 10, slot=1)
     bench.place(BOB, BUY, 100, 10, tif=IOC)
-    assert list(bench.engine.batches.orders.values()) == [True, False, False, False]
+    assert list(bench.engine.batches.load.orders.values()) == [True, False, False, False]
 
 
 def test_the_longest_packed_batch() -> None:

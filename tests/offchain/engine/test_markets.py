@@ -8,7 +8,14 @@ from scene import ALICE, BASE_ATOMS, BOB, BUY, CAROL, INSURANCE, OTHER, QUOTE, S
 from scene import open_market as opened
 
 from offchain.domain.chainlog import CollateralLocked, CollateralUnlocked
-from offchain.domain.command import ObserveLog, RequestMarket, SetMarketState, SetOperators, SetVenueState
+from offchain.domain.command import (
+    ObserveLog,
+    RequestMarket,
+    SetMarketState,
+    SetOperators,
+    SetVenueState,
+    WithdrawMarket,
+)
 from offchain.domain.event import (
     CloseReason,
     CommandRejected,
@@ -16,6 +23,7 @@ from offchain.domain.event import (
     MarketOpened,
     MarketRequested,
     MarketStateChanged,
+    MarketWithdrawn,
     OperatorsChanged,
     OrderClosed,
     RejectReason,
@@ -255,3 +263,26 @@ def test_a_row_that_cannot_be_written_down_opens_no_book(bench: Bench) -> None:
     bench.do(ObserveLog(log=msgspec.structs.replace(log, base_atoms_per_lot=3)))
     assert bench.only(CommandRejected).reason is RejectReason.INVALID_PARAMETER
     assert 9 not in bench.engine.books and not bench.engine.gate.is_diverged
+
+
+def withdraw(bench: Bench, market: int, by: Address = ALICE) -> RejectReason | None:
+    bench.do(WithdrawMarket(market=market, by=by))
+    rejected = bench.all(CommandRejected)
+    return rejected[0].reason if rejected else None
+
+
+def test_a_request_that_is_withdrawn_frees_its_names_and_keeps_its_number(bench: Bench) -> None:
+    request(bench)
+    number = bench.only(MarketRequested).market
+    assert withdraw(bench, number, BOB) is RejectReason.NOT_AN_OPERATOR
+    assert withdraw(bench, number) is None
+    assert bench.events == (MarketWithdrawn(market=number, symbol="GOLD-USDC", by=ALICE),)
+    assert withdraw(bench, number) is withdraw(bench, 1) is RejectReason.UNKNOWN_MARKET
+    assert [event for event in bench.engine.describe() if isinstance(event, MarketRequested)] == []
+    restored = Engine.restore(bench.engine.snapshot())
+    assert restored.snapshot() == bench.engine.snapshot()
+    request(bench)
+    assert bench.only(MarketRequested).market == number + 1
+    log = market_log(bench.engine.last_event_sequence + 1, market=number + 1, base=OTHER)
+    bench.do(ObserveLog(log=log))
+    assert withdraw(bench, number + 1) is RejectReason.MARKET_EXISTS

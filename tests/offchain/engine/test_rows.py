@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 from histories import History
-from scene import ALICE, BOB, CAROL, PACKED_VENUE, RICH, START, STRANGER, VENUE, open_market
+from scene import ALICE, BOB, CAROL, ITEMIZED_VENUE, PACKED_VENUE, RICH, START, STRANGER, VENUE, open_market
 
 from offchain.domain.command import CancelOrder, Command, OpenVenue, PlaceOrder, SetMarketState, SetVenueState
 from offchain.domain.eip712 import order_digest
@@ -34,9 +34,11 @@ from offchain.engine.admission import refusal
 from offchain.engine.engine import Engine
 from offchain.engine.trading import Outcome
 
-EAGER = msgspec.structs.replace(PACKED_VENUE, batch_interval_millis=0)
+EAGER = msgspec.structs.replace(ITEMIZED_VENUE, batch_interval_millis=0)
 """Batches close with the next command."""
-VENUES = pytest.mark.parametrize("venue", [PACKED_VENUE, VENUE, EAGER], ids=["packed", "old", "eager"])
+VENUES = pytest.mark.parametrize(
+    "venue", [ITEMIZED_VENUE, PACKED_VENUE, VENUE, EAGER], ids=["itemized", "packed", "old", "eager"]
+)
 
 
 def row_of(engine: Engine, command: Command) -> OrderRow | None:

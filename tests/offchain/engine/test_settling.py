@@ -5,7 +5,7 @@ from laws import check
 from scene import ALICE, BASE, BASE_ATOMS, BOB, BUY, CAROL, FEES, IOC, QUOTE, RICH, SELL, Bench, open_market
 
 from offchain.domain.chainlog import BatchSettled, Deposited, WithdrawalRequested, Withdrawn
-from offchain.domain.command import RefuseFill
+from offchain.domain.command import RefuseFill, SetOperators
 from offchain.domain.event import (
     REFUSAL_TAKER_BIT,
     AccountRestricted,
@@ -280,3 +280,11 @@ def test_a_batch_that_changed_nothing(bench: Bench) -> None:
 def test_other_changes_are_a_divergence(bench: Bench, changes: tuple[tuple[Address, Address, int], ...]) -> None:
     bench.see(BatchSettled, first=1, last=1, refusals=(), changes=changes)
     assert bench.only(Diverged).what == "changes"
+
+
+def test_only_operators_take_fills_back(bench: Bench) -> None:
+    bench.do(SetOperators(operators=(CAROL,)))
+    bench.do(RefuseFill(fill=1, reason="mine", by=BOB))
+    assert bench.only(CommandRejected).reason == RejectReason.NOT_AN_OPERATOR
+    bench.do(RefuseFill(fill=1, reason="it sinks its batch", by=CAROL))
+    assert bench.events == (FillTakenBack(fill=1, reason="it sinks its batch"),)

@@ -102,3 +102,36 @@ async def test_channels_tell_who_did_it(engine_venue) -> None:
         assert (await anext(venue))["markets"] == {"BTC-USDC": "PAUSED"}
         await life.aclose()
         await venue.aclose()
+
+
+async def test_a_market_that_is_not_wanted_any_more(engine_venue) -> None:
+    stub = engine_venue.sequencer
+    async with engine_venue.client() as operator, engine_venue.client(KEYS[1]) as trader:
+        for symbol in ("ETH-USDC", "BTC-USDC"):
+            assert (await refused(operator.withdraw_market(symbol))).code == "UNKNOWN_MARKET"
+        first = await operator.create_market("ETH-USDC", TERMS)
+        assert (await refused(trader.withdraw_market("ETH-USDC"))).code == "NOT_AN_OPERATOR"
+        await operator.withdraw_market("ETH-USDC")
+        assert (await operator.venue())["requested"] == []
+        assert (await refused(operator.withdraw_market("ETH-USDC"))).code == "UNKNOWN_MARKET"
+        again = await operator.create_market("ETH-USDC", TERMS)
+        assert again["market"] == first["market"] + 1, "the list keeper may be at work on the first"
+        units = {"base_atoms_per_lot": 10**15, "quote_atoms_per_tick_lot": 10}
+        stub.list_market(market=again["market"], symbol="ETH-USDC", base_token="0x" + "66" * 20, **units)
+        await engine_venue.wait(lambda: "ETH-USDC" in engine_venue.gateway.model.symbols)
+        assert (await refused(operator.withdraw_market("ETH-USDC"))).code == "UNKNOWN_MARKET"
+
+
+async def test_a_fill_that_sinks_its_batch_is_taken_back(engine_venue) -> None:
+    async with engine_venue.client() as operator, engine_venue.client(KEYS[1]) as trader:
+        await trader.place("BTC-USDC", "sell", "100", "0.02")
+        await operator.place("BTC-USDC", "buy", "100", "0.01", time_in_force="IOC")
+        assert (await refused(trader.take_back_fill(1, "mine"))).code == "NOT_AN_OPERATOR"
+        assert (await refused(operator.take_back_fill(2, "no such"))).code == "UNKNOWN_FILL"
+        for reason in ("", "x" * 201, "a\nb"):
+            assert (await refused(operator.take_back_fill(1, reason))).data["field"] == "reason"
+        assert await operator.take_back_fill(1, "its signature does not recover on chain") == ["1"]
+        twice = await refused(operator.take_back_fill(1, "again"))
+        assert (twice.code, twice.data["field"]) == ("INVALID_PARAMETER", "fill")
+    (fill,) = engine_venue.sequencer.engine.batches.unsettled.values()
+    assert fill.is_taken_back

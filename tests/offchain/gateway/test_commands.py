@@ -24,6 +24,7 @@ class Shell:
         if key is not None:
             path = self._folder / f"{key}.key"
             path.write_text("0x" + KEYS[key].hex())
+            path.chmod(0o600)
             words += ["--key", str(path)]
         return await asyncio.to_thread(lambda: CliRunner().invoke(hooats, words, input=answer))
 
@@ -81,3 +82,19 @@ async def test_markets_and_their_life(shell) -> None:
     asked = await shell.run("market", "delist", "BTC-USDC", key=0, answer="n\n")
     assert asked.exit_code == 1
     assert await shell.ok("market", "delist", "BTC-USDC", "--yes", key=0) == "BTC-USDC is DELISTED\n"
+
+
+async def test_what_only_operators_undo(shell, engine_venue) -> None:
+    terms = ("--synth", "hGOLD", "--name", "Gold", "--lot", "0.01", "--tick", "0.1", "--ceiling", "100")
+    asked = await shell.ok("market", "create", "--symbol", "GOLD-USDC", *terms, key=0)
+    assert "with --quorum 1 one posting key makes the price" in asked and "GOLD-USDC is asked for" in asked
+    assert (await shell.run("market", "withdraw", "GOLD-USDC", key=1)).exit_code != 0
+    assert await shell.ok("market", "withdraw", "GOLD-USDC", key=0) == "GOLD-USDC is not asked for any more\n"
+    await shell.ok("order", "place", "BTC-USDC", "sell", "0.01", "100", key=1)
+    await shell.ok("order", "place", "BTC-USDC", "buy", "0.01", "100", "--tif", "IOC", key=0)
+    refused = await shell.run("market", "take-back", "1", "--reason", "mine", key=1)
+    assert isinstance(refused.exception, Negative) and "operator" in str(refused.exception)
+    done = await shell.ok("market", "take-back", "1", "--reason", "it sinks its batch", key=0)
+    assert done == "taken back: 1; the next batch goes out without it\n"
+    (fill,) = engine_venue.sequencer.engine.batches.unsettled.values()
+    assert fill.is_taken_back

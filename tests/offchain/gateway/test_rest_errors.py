@@ -102,7 +102,25 @@ async def test_malleable_or_malformed_signature(shared_venue, change) -> None:
     await refuse(shared_venue, order.body | {"signature": "0x" + raw.hex()}, 401, "INVALID_SIGNATURE")
 
 
-@pytest.mark.parametrize("text", ["", "0x", "0x12", "ab" * 65, "0x" + "zz" * 65, "0x" + "ab" * 64, "0x" + "ab" * 66])
+@pytest.mark.parametrize("change", ["high s", "zero r", "zero s"])
+async def test_malformed_signature_of_64_bytes(shared_venue, change) -> None:
+    order = await signed(shared_venue)
+    raw = bytearray(compact(order.body["signature"]))
+    if change == "high s":
+        raw[32:] = (int.from_bytes(raw[32:], "big") | (1 << 255) - 1).to_bytes(32, "big")
+    else:
+        start = 0 if change == "zero r" else 32
+        raw[start : start + 32] = bytes(32)
+    await refuse(shared_venue, order.body | {"signature": "0x" + raw.hex()}, 401, "INVALID_SIGNATURE")
+
+
+def compact(signature: str) -> bytes:
+    """ERC-2098: r, then s with the parity in its highest bit."""
+    raw = bytes.fromhex(signature[2:])
+    return raw[:32] + (int.from_bytes(raw[32:64], "big") | (raw[64] - 27) << 255).to_bytes(32, "big")
+
+
+@pytest.mark.parametrize("text", ["", "0x", "0x12", "ab" * 65, "0x" + "zz" * 65, "0x" + "ab" * 63, "0x" + "ab" * 66])
 async def test_signature_of_another_length_or_alphabet(shared_venue, text) -> None:
     order = await signed(shared_venue)
     await refuse(shared_venue, order.body | {"signature": text}, 401, "INVALID_SIGNATURE")

@@ -101,6 +101,47 @@ async def test_cancel_by_signature(venue) -> None:
         assert await attempt(ALICE, int(order.nonce)) == (409, "ORDER_NOT_OPEN")
 
 
+def compact(signature: str) -> str:
+    """ERC-2098: r, then s with the parity in its highest bit."""
+    raw = bytes.fromhex(signature[2:])
+    return "0x" + raw[:32].hex() + f"{int.from_bytes(raw[32:64], 'big') | (raw[64] - 27) << 255:064x}"
+
+
+@pytest.mark.parametrize("first_form", [str, compact])
+async def test_an_order_is_one_order_in_both_forms_of_its_signature(venue, first_form) -> None:
+    """What is journaled has 65 bytes, whatever came; the second form gets the first result."""
+    async with venue.client() as client:
+        body = (await client.sign(Ticket(symbol="BTC-USDC", side="buy", price="1", size="0.01"))).body
+    forms = {str: body["signature"], compact: compact(body["signature"])}
+    first, other = forms.pop(first_form), next(iter(forms.values()))
+    answers = []
+    async with httpx.AsyncClient(base_url=venue.url) as http:
+        for signature in (first, other):
+            content = msgspec.json.encode(body | {"signature": signature})
+            answer = await http.post("/v1/orders", content=content, headers={"content-type": "application/json"})
+            answers.append(answer.json())
+    assert [answer["replayed"] for answer in answers] == [False, True]
+    assert answers[0]["order"]["id"] == answers[1]["order"]["id"]
+    kept = venue.sequencer.open[answers[0]["order"]["id"]]
+    assert kept.signature.hex() == body["signature"][2:]
+
+
+async def test_signed_cancels_in_64_bytes(venue) -> None:
+    async with venue.client() as client, httpx.AsyncClient(base_url=venue.url) as http:
+        order = (await client.place("BTC-USDC", "buy", "1", "0.01")).order
+        headers = {"content-type": "application/json"}
+        digest = eip712.cancel_digest(SEPARATOR, ALICE.address, int(order.nonce))
+        body = {"account": ALICE.address, "nonce": order.nonce, "signature": compact(ALICE.sign(digest))}
+        one = await http.request("DELETE", f"/v1/orders/{order.id}", content=msgspec.json.encode(body), headers=headers)
+        assert one.status_code == 200, one.text
+        order = (await client.place("BTC-USDC", "buy", "1", "0.01")).order
+        floor = time.time_ns() // 1_000_000
+        signature = compact(ALICE.sign(eip712.cancel_all_digest(SEPARATOR, ALICE.address, floor)))
+        body = {"account": ALICE.address, "floor": floor, "signature": signature}
+        answer = await http.request("DELETE", "/v1/orders", content=msgspec.json.encode(body), headers=headers)
+        assert answer.json()["canceled"] == [order.id]
+
+
 async def test_cancel_all_by_signature(venue) -> None:
     async with venue.client() as client, httpx.AsyncClient(base_url=venue.url) as http:
         order = (await client.place("BTC-USDC", "buy", "1", "0.01")).order
@@ -128,6 +169,9 @@ async def test_withdrawal_is_countersigned_once(venue) -> None:
     first, second = [await post_withdrawal(venue, body) for _ in range(2)]
     assert (first.json()["replayed"], second.json()["replayed"]) == (False, True)
     assert first.json()["approval"] == second.json()["approval"]
+    assert venue.sequencer.submissions == before + 1
+    again = await post_withdrawal(venue, body | {"signature": compact(body["signature"])})
+    assert again.json()["replayed"] and again.json()["approval"] == first.json()["approval"]
     assert venue.sequencer.submissions == before + 1
 
 
@@ -183,6 +227,17 @@ async def test_approvals_of_lock_and_burn(venue) -> None:
         assert (lock.purpose, lock.account, lock.amount_atoms) == ("lock", ALICE.address, "5000000")
         with pytest.raises(Refused, match="has no destination"):
             await client.approval("burn", "BTC", "5", destination=BOB.address)
+
+
+async def test_approvals_of_withdrawals_are_over_all_that_the_owner_sends(venue) -> None:
+    async with venue.client() as client:
+        first, second = [await client.approval("withdraw", "USDC", "5", destination=BOB.address) for _ in range(2)]
+        assert (first.purpose, first.destination, first.as_cxpt) == ("withdraw", BOB.address, False)
+        assert int(first.owner_nonce) < int(second.owner_nonce)
+        assert first.owner_deadline > time.time()
+        body = {"purpose": "withdraw", "token": "USDC", "amount": "5", "destination": BOB.address}
+        with pytest.raises(Refused, match="deadline of its own"):
+            await client._send("POST", "/v1/vault/approvals", body, session=True, retry=False)
 
 
 # --- the sequencer goes away ---

@@ -180,12 +180,17 @@ async def test_withdrawals_and_approvals(real) -> None:
         after = (await client.balances())["USDC"]
         assert float(before.withdrawable) - float(after.withdrawable) == pytest.approx(1000.5)
         assert after.leaving != "0"
+        token, amount = Address(approval.token), int(approval.amount_atoms)
+        nonce, deadline = int(approval.owner_nonce), approval.owner_deadline
+        purpose = eip712.withdraw_hash(
+            eip712.Withdrawal(BOB.address, token, amount, BOB.address, False, nonce, deadline)
+        )
         signed = eip712.approval_digest(
             eip712.domain_separator(CHAIN_ID, VAULT),
             BOB.address,
             Address(approval.token),
             int(approval.amount_atoms),
-            eip712.withdrawal_purpose(BOB.address, False),
+            purpose,
             int(approval.nonce),
             approval.deadline,
         )

@@ -10,9 +10,10 @@ import pytest
 from click.testing import CliRunner
 from local_chain import LocalChain, Venue, key_of
 
-from offchain.chain.registry import write_registry
+from offchain.chain.registry import Contract, Registry, write_registry
 from offchain.cli.program import hooats
 from offchain.domain.command import AdvanceTime, encode
+from offchain.domain.units import Address
 from offchain.operations import machine, onchain
 from offchain.operations.findings import Finding, Verdict
 from offchain.storage.history import History
@@ -185,3 +186,31 @@ def test_keys_of_the_configuration_file(installation: Installation, tmp_path: Pa
 def test_a_keeper_key_is_name_and_file() -> None:
     done = CliRunner().invoke(hooats, ["doctor", "--keeper-key", "settle"])
     assert "NAME is one of" in str(done.exception)
+
+
+class Feeds:
+    """An endpoint that knows the quorums of synths."""
+
+    quorums: tuple[int, ...] = ()
+
+    def __init__(self, url: str) -> None:
+        self.left = list(self.quorums)
+
+    def call(self, *_: object) -> tuple[tuple[int, int, int, tuple[()]]]:
+        return ((self.left.pop(0), 600, 1, ()),)
+
+
+@pytest.mark.parametrize(
+    ("quorums", "verdict", "words"),
+    [((1, 2), Verdict.WARN, "hA: the quorum is 1"), ((2, 3), Verdict.OK, "hA takes 2, hB takes 3")],
+)
+def test_a_quorum_of_one_is_warned_of(
+    monkeypatch: pytest.MonkeyPatch, quorums: tuple[int, ...], verdict: Verdict, words: str
+) -> None:
+    monkeypatch.setattr(Feeds, "quorums", quorums)
+    monkeypatch.setattr(onchain, "Endpoint", Feeds)
+    names = ("PriceOracle", "SynthERC20:hA", "SynthERC20:hB")
+    contracts = {name: Contract(address=Address("0x" + "01" * 20)) for name in names}
+    registry = Registry(chain_id=998, quote_token=Address("0x" + "02" * 20), contracts=contracts)
+    (finding,) = onchain.look_at_feeds("http://x", registry)
+    assert (finding.verdict, finding.check) == (verdict, "price feeds") and words in finding.detail

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from offchain.domain.keccak import keccak
-from offchain.security.signatures import CURVE_ORDER, LOW_S_MAX, address_of, recover, sign
+from offchain.security.signatures import CURVE_ORDER, LOW_S_MAX, address_of, canonical, recover, sign
 
 keys = st.integers(1, CURVE_ORDER - 1).map(lambda number: number.to_bytes(32, "big"))
 digests = st.binary(min_size=32, max_size=32)
@@ -76,3 +76,16 @@ def test_agrees_with_the_library_inside_the_set(digest: bytes, r: int, s: int, v
     except ValueError:
         expected = None
     assert recover(digest, signature) == expected
+
+
+def test_one_signature_has_one_form() -> None:
+    """Whatever recovers in 64 bytes recovers in the 65 that are kept; other bytes stay what they are."""
+    for number in range(64):
+        digest = number.to_bytes(32, "big")
+        long = sign(digest, bytes((1 + number,)) * 32)
+        short = long[:32] + (int.from_bytes(long[32:64], "big") | (long[64] - 27) << 255).to_bytes(32, "big")
+        assert canonical(short) == canonical(long) == long
+        assert recover(digest, short) == recover(digest, canonical(short)) is not None
+    for odd in (b"", bytes(63), bytes(65), bytes(66)):
+        assert canonical(odd) == odd
+    assert recover(bytes(32), canonical(b"\xff" * 64)) is None

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from venue_samples import KEY, VENUE, flow
 
 from offchain.domain.command import CloseEpoch, RequestApproval, encode
-from offchain.domain.eip712 import approval_digest, domain_separator, withdrawal_purpose
+from offchain.domain.eip712 import Withdrawal, approval_digest, domain_separator, withdraw_hash
 from offchain.domain.errors import InvalidInput
 from offchain.domain.event import ApprovalGranted, BalanceChanged
 from offchain.domain.units import Address, Digest
@@ -113,7 +113,7 @@ def test_attestations_are_the_same_bytes_as_everywhere() -> None:
         deadline=99,
     )
     separator = domain_separator(VENUE.chain_id, VENUE.vault)
-    purpose = withdrawal_purpose(ADDRESS, True)
+    purpose = withdraw_hash(Withdrawal(ADDRESS, VENUE.quote_token, 7, ADDRESS, True, 1, 2))
     digest = approval_digest(separator, ADDRESS, VENUE.quote_token, 7, purpose, 5, 99)
     assert attestor.approval(grant) == "0x" + sign(digest, KEY).hex()
     assert attestor.receipt(1, 2, Digest("0x" + "ab" * 32)) == attestor.receipt(1, 2, Digest("0x" + "ab" * 32))

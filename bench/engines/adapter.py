@@ -1,0 +1,95 @@
+"""What the rounds ask of an engine.
+
+`make` turns operations into what the engine's interface takes (its own order objects), `play` gives it to the engine;
+both are timed, apart. `take` looks at the answers, and is not: a benchmark counts, a venue would hand them on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from bench.operations import ADD, CANCEL, MOVE, Digest, Operation, Workload
+
+Call = tuple[Callable[..., Any], tuple[Any, ...]]
+
+
+class Absent(Exception):
+    """What the adapter needs is not on this machine; the message says what."""
+
+
+class Adapter:
+    """Base of all engines that answer one call at a time. Prices and sizes reach them as integers where they take
+    them."""
+
+    checked = "trades, quantity, notional, resting"
+    """Which fields of the digest the engine can tell."""
+
+    def __init__(self, workload: Workload) -> None:
+        self.workload = workload
+        self.trades = self.quantity = self.notional = 0
+
+    @property
+    def chunk(self) -> int:
+        """How many operations are given to `make` and `play` at once."""
+        return 500
+
+    def make(self, operations: Sequence[Operation]) -> Any:
+        """The calls for these operations, in order."""
+        calls: list[Call] = []
+        for operation in operations:
+            if operation.kind == CANCEL:
+                self.cancel(calls, operation)
+            elif operation.kind == MOVE:
+                self.move(calls, operation)
+            elif operation.kind == ADD:
+                self.add(calls, operation)
+            else:
+                self.take_now(calls, operation)
+        return calls
+
+    def play(self, calls: Sequence[Call]) -> Sequence[Any]:
+        """The engine's answers."""
+        return [function(*arguments) for function, arguments in calls]
+
+    def take(self, answers: Sequence[Any]) -> None:
+        """Counts what the answers say; may also do what must be done between two chunks."""
+
+    def digest(self) -> Digest:
+        resting = self.resting()
+        return Digest(self.trades, self.quantity, self.notional, resting)
+
+    def count(self, quantity: int, price: int) -> None:
+        """One trade."""
+        self.trades += 1
+        self.quantity += quantity
+        self.notional += quantity * price
+
+    def elsewhere(self) -> float:
+        """Seconds on the processor that another process has spent for this engine so far."""
+        return 0.0
+
+    def close(self) -> None:
+        """Lets go of what outlives the process."""
+
+    # --- what an engine must say ---
+
+    def add(self, calls: list[Call], operation: Operation) -> None:
+        raise NotImplementedError
+
+    def cancel(self, calls: list[Call], operation: Operation) -> None:
+        raise NotImplementedError
+
+    def resting(self) -> int:
+        """How many orders rest."""
+        raise NotImplementedError
+
+    def move(self, calls: list[Call], operation: Operation) -> None:
+        """Where nothing else is offered: a cancel and a new order."""
+        self.cancel(calls, operation)
+        self.add(calls, operation)
+
+    def take_now(self, calls: list[Call], operation: Operation) -> None:
+        """Where nothing else is offered: an order, and a cancel of what rests of it."""
+        self.add(calls, operation)
+        self.cancel(calls, operation)

@@ -1,0 +1,9 @@
+"""Load on a running venue, end to end: signed orders over its own sockets, closed loop and open loop.
+
+presign    distinct signed orders, made before the clock starts, on all cores
+schedule   when each frame is due: Poisson arrivals from a seed
+wire       blocking sockets that speak `/v1/ws` and REST
+drive      sends what is due and reads what comes, in one thread; latency counts from the scheduled time
+histogram  latencies in logarithmic buckets
+venue      a sequencer, a gateway and a projector on a temporary folder, with funded accounts
+"""

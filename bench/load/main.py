@@ -1,0 +1,187 @@
+"""`python -m bench load`: how many signed and durable orders a second the venue takes, and how soon it answers.
+
+First closed loop, which finds the capacity; then open loop at shares of it. Capacity is told as a share of what the
+machine's cores could recover if they did nothing else. The generator runs on the same cores, and its part is told.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import os
+import time
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from bench import machine, report
+from bench.calibration import seconds_per_recovery
+from bench.load.drive import Outcome, drive, framed
+from bench.load.presign import SPOILT, Plan, addresses, presigned, spoil
+from bench.load.schedule import poisson
+from bench.load.venue import LoadedVenue
+from bench.load.wire import Connection, Rest, WebSocket
+
+WARM_UP = 500
+"""Orders that are sent before anything is measured."""
+
+
+class Bench:
+    """A venue, and where the next orders' nonces begin."""
+
+    def __init__(self, venue: LoadedVenue, options: argparse.Namespace) -> None:
+        self.venue = venue
+        self.options = options
+        self._sequence = 0
+        self.spoilt = 0
+        """Orders of the last run that must be refused."""
+        self.accepted: list[tuple[str, str]] = []
+        """(account, nonce) of every order that was acknowledged."""
+
+    def orders(self, count: int) -> list[tuple[int, bytes]]:
+        """Never signed before; some of them spoilt."""
+        accounts = self.options.accounts
+        self._sequence = max(self._sequence, time.time_ns() // 1_000_000)
+        plan = Plan(
+            self.venue.market,
+            self.venue.separator,
+            accounts,
+            crossing=self.options.crossing,
+            seed=self.options.seed,
+            first_sequence=self._sequence,
+        )
+        self._sequence += -(-count // accounts) + 1
+        return spoil(presigned(plan, count), self.options.spoil_every)
+
+    def run(
+        self, via: str, per_frame: int, orders: Sequence[tuple[int, bytes]], rate: float = 0.0, alone: bool = False
+    ) -> Outcome:
+        """Closed loop without a rate (orders a second). `alone`: one frame at a time, on one connection."""
+        connections = self._connections(via, 1, 1) if alone else self._connections(via)
+        try:
+            due = poisson(rate / per_frame, len(orders) // per_frame + 1, self.options.seed) if rate else []
+            frames = framed(connections, orders, per_frame, due)
+            self.spoilt = sum(frame.content.count(SPOILT) for frame in frames)
+            gc.collect()
+            gc.disable()
+            outcome = drive(connections, frames)
+            self._remember(outcome)
+            return outcome
+        finally:
+            gc.enable()
+            for connection in connections:
+                connection.socket.close()
+
+    def _remember(self, outcome: Outcome) -> None:
+        for frame, results in outcome.answers:
+            for body, is_accepted in zip(frame.orders, results, strict=True):
+                if is_accepted:
+                    order = json.loads(body)
+                    self.accepted.append((order["account"], order["nonce"]))
+
+    def _connections(self, via: str, count: int = 0, window: int = 0) -> list[Connection]:
+        host, port = self.venue.host, self.venue.port
+        count, window = count or self.options.connections, window or self.options.window
+        if via == "rest":
+            return [Rest(host, port) for _ in range(count * window)]
+        return [WebSocket(host, port, window) for _ in range(count)]
+
+
+def points(bench: Bench, options: argparse.Namespace) -> list[dict[str, Any]]:
+    """One for every way in and size of frame, closed loop first."""
+    found: list[dict[str, Any]] = []
+    bench.run("ws", 1, bench.orders(WARM_UP))
+
+    def note(loop: str, outcome: Outcome, rate: float = 0.0) -> float:
+        summary = outcome.summary(rate or None)
+        achieved: float = summary["achieved"]
+        head = {"via": via, "per_frame": per_frame, "loop": loop, "recover_micros": recover * 1e6}
+        found.append({**head, "of_ceiling": achieved / ceiling, "spoilt": bench.spoilt, **summary})
+        return achieved
+
+    for via in options.via:
+        for per_frame in options.per_frame:
+            recover = seconds_per_recovery(500)
+            ceiling = len(os.sched_getaffinity(0)) / recover
+            if per_frame == 1:
+                note("one at a time", bench.run(via, 1, bench.orders(options.alone), alone=True))
+            capacity = note("closed", bench.run(via, per_frame, bench.orders(options.orders)))
+            for share in options.shares:
+                rate = capacity * share
+                orders = bench.orders(max(per_frame * 20, int(rate * options.seconds)))
+                note(f"open, {share:.0%} of capacity", bench.run(via, per_frame, orders, rate), rate)
+    return found
+
+
+def table(found: Sequence[dict[str, Any]]) -> str:
+    """Markdown."""
+    lines = [
+        "| way in | orders a frame | loop | orders/s | of the cores' bare recovers | p50 / p99 / p99.9 / max ms "
+        "| generator late p50 / p99 ms | its CPU | refused | |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for one in found:
+        latency, lateness = one["latency_ms"], one["lateness_ms"]
+        times = " / ".join(f"{latency[key]:.2f}" for key in ("p50", "p99", "p99.9", "max"))
+        late = f"{lateness['p50']:.3f} / {lateness['p99']:.3f}" if lateness["count"] else ""
+        note = "" if one["valid"] else f"not valid: {one['offered']:,.0f}/s offered"
+        if one["unanswered"]:
+            note = f"void: {one['unanswered']} unanswered"
+        elif one["refused"] != one["spoilt"]:
+            note = f"void: {one['refused']} refused, {one['spoilt']} were spoilt"
+        lines.append(
+            f"| {one['via']} | {one['per_frame']} | {one['loop']} | {one['achieved']:,.0f} | {one['of_ceiling']:.3f} "
+            f"| {times} | {late} | {one['generator_cpu_share']:.2f} | {one['refused']} | {note} |"
+        )
+    return "\n".join(lines)
+
+
+def durable(accepted: Sequence[tuple[str, str]], journaled: Sequence[tuple[str, str]]) -> str:
+    """Whether every order that was acknowledged is in the journal of the killed venue, once."""
+    counts = Counter(journaled)
+    lost = [order for order in accepted if counts[order] != 1]
+    if lost:
+        return (
+            f"NOT DURABLE: {len(lost):,} of {len(accepted):,} acknowledged orders are not in the journal exactly once"
+        )
+    return f"all {len(accepted):,} acknowledged orders are in the journal once, after SIGKILL"
+
+
+def main(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench load", description=__doc__)
+    parser.add_argument("--via", nargs="*", default=["ws", "rest"], choices=["ws", "rest"])
+    parser.add_argument("--per-frame", type=int, nargs="*", default=[1, 16])
+    parser.add_argument("--connections", type=int, default=8)
+    parser.add_argument("--window", type=int, default=4, help="frames under way on a connection")
+    parser.add_argument("--accounts", type=int, default=200)
+    parser.add_argument("--orders", type=int, default=20_000, help="of a closed loop")
+    parser.add_argument("--alone", type=int, default=1_000, help="orders that are sent one at a time")
+    parser.add_argument("--seconds", type=float, default=20.0, help="of an open loop")
+    parser.add_argument("--shares", type=float, nargs="*", default=[0.1, 0.5], help="of capacity, open loop")
+    parser.add_argument("--crossing", type=float, default=0.0, help="share of orders that trade")
+    parser.add_argument("--spoil-every", type=int, default=1_000, help="every so many-th signature is none; 0: all are")
+    parser.add_argument("--projector", action="store_true", help="let the projector run as well")
+    parser.add_argument("--seed", type=int, default=7)
+    options = parser.parse_args(arguments)
+    with LoadedVenue(addresses(options.accounts), options.projector) as venue:
+        bench = Bench(venue, options)
+        found = points(bench, options)
+        venue.kill()
+        journaled, groups = venue.journaled()
+    verdict = durable(bench.accepted, journaled)
+    print(f"\n{verdict}; {groups:,} fdatasyncs, {len(journaled) / groups:.1f} orders each")
+    run: dict[str, Any] = {
+        "machine": machine.described(),
+        "durable": verdict,
+        "load": machine.load(),
+        "options": vars(options),
+        "points": found,
+    }
+    path = report.save("load", run)
+    place = run["machine"]
+    where = f"{place['cpu']}, commit {place['commit']}"
+    print(f"\nload, fdatasync on, generator on the same {place['cores']} cores; {where}\n")
+    print(table(found))
+    print(f"\nall of it: {path.relative_to(machine.ROOT)}\n")
+    return 1 if verdict.startswith("NOT") else 0

@@ -1,0 +1,186 @@
+"""Blocking sockets that speak the venue's two ways in, with as little between the bytes and the caller as can be.
+
+A frame is ready before the clock starts; WebSocket frames carry a mask of zeros, which leaves the bytes as they are.
+`receive` takes what is there, and gives the answers that it completes. One thread owns a connection.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import socket
+from typing import Protocol
+
+import msgspec
+
+RECEIVE_BYTES = 1 << 18
+TIMEOUT_SECONDS = 30.0
+
+
+class Answer(msgspec.Struct):
+    """One answer of `/v1/ws`; of an array `results` says how each order fared."""
+
+    op: str | None = None
+    id: int | None = None
+    ok: bool = False
+    results: list[Answer] | None = None
+    error: msgspec.Raw = msgspec.Raw()
+
+
+class Replied(Exception):
+    """The venue said something that no order is answered with; the message has it."""
+
+
+_decode = msgspec.json.Decoder(Answer).decode
+_decode_results = msgspec.json.Decoder(Answer | list[Answer]).decode
+
+
+class Connection(Protocol):
+    """`window`: how many frames may be unanswered."""
+
+    socket: socket.socket
+    window: int
+
+    def frame(self, number: int, orders: list[bytes]) -> bytes: ...
+
+    def send(self, number: int, frame: bytes) -> None: ...
+
+    def receive(self) -> list[tuple[int, list[bool]]]: ...
+
+
+def _connected(host: str, port: int) -> socket.socket:
+    found = socket.create_connection((host, port), TIMEOUT_SECONDS)
+    found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return found
+
+
+class WebSocket:
+    """`/v1/ws`: many frames may be under way, answers come in any order."""
+
+    def __init__(self, host: str, port: int, window: int = 16) -> None:
+        self.window = window
+        self.socket = _connected(host, port)
+        self._buffer = bytearray()
+        key = base64.b64encode(os.urandom(16)).decode()
+        head = f"GET /v1/ws HTTP/1.1\r\nHost: {host}:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        self.socket.sendall(f"{head}Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode())
+        while b"\r\n\r\n" not in self._buffer:
+            self._read()
+        status, _, rest = bytes(self._buffer).partition(b"\r\n")
+        if b" 101 " not in status:
+            raise Replied(status.decode())
+        self._buffer = bytearray(rest.partition(b"\r\n\r\n")[2])
+
+    def frame(self, number: int, orders: list[bytes]) -> bytes:
+        if len(orders) == 1:
+            text = b'{"op":"order","id":%d,"order":%s}' % (number, orders[0])
+        else:
+            text = b'{"op":"order","id":%d,"orders":[%s]}' % (number, b",".join(orders))
+        return _text_frame(text)
+
+    def send(self, number: int, frame: bytes) -> None:
+        self.socket.sendall(frame)
+
+    def receive(self) -> list[tuple[int, list[bool]]]:
+        self._read()
+        found = []
+        while (message := self._next()) is not None:
+            opcode, payload = message
+            if opcode == 9:
+                self.socket.sendall(_control_frame(10, payload))
+            elif opcode == 8:
+                raise Replied(f"closed: {payload[2:].decode(errors='replace')}")
+            elif opcode == 1:
+                answer = _decode(payload)
+                if answer.op == "order" and answer.id is not None:
+                    results = [answer] if answer.results is None else answer.results
+                    found.append((answer.id, [one.ok for one in results]))
+                elif not answer.ok and answer.error:
+                    raise Replied(bytes(answer.error).decode())
+        return found
+
+    def _read(self) -> None:
+        part = self.socket.recv(RECEIVE_BYTES)
+        if not part:
+            raise Replied("the venue closed the connection")
+        self._buffer += part
+
+    def _next(self) -> tuple[int, bytes] | None:
+        """(opcode, payload) of the first whole frame."""
+        buffer = self._buffer
+        if len(buffer) < 2:
+            return None
+        length, start = buffer[1] & 127, 2
+        if length >= 126:
+            start = 4 if length == 126 else 10
+            if len(buffer) < start:
+                return None
+            length = int.from_bytes(buffer[2:start], "big")
+        if len(buffer) < start + length:
+            return None
+        payload = bytes(buffer[start : start + length])
+        opcode = buffer[0] & 15
+        del buffer[: start + length]
+        return opcode, payload
+
+
+def _text_frame(text: bytes) -> bytes:
+    length = len(text)
+    if length < 126:
+        head = bytes((0x81, 0x80 | length))
+    elif length < 1 << 16:
+        head = b"\x81\xfe" + length.to_bytes(2, "big")
+    else:
+        head = b"\x81\xff" + length.to_bytes(8, "big")
+    return head + bytes(4) + text
+
+
+def _control_frame(opcode: int, payload: bytes) -> bytes:
+    return bytes((0x80 | opcode, 0x80 | len(payload))) + bytes(4) + payload
+
+
+class Rest:
+    """`POST /v1/orders` over one connection that stays open: one request at a time."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self.window = 1
+        self.socket = _connected(host, port)
+        self._host = f"{host}:{port}"
+        self._buffer = bytearray()
+        self._number = 0
+
+    def frame(self, number: int, orders: list[bytes]) -> bytes:
+        body = orders[0] if len(orders) == 1 else b"[" + b",".join(orders) + b"]"
+        head = f"POST /v1/orders HTTP/1.1\r\nHost: {self._host}\r\nContent-Type: application/json\r\n"
+        return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+
+    def send(self, number: int, frame: bytes) -> None:
+        self._number = number
+        self.socket.sendall(frame)
+
+    def receive(self) -> list[tuple[int, list[bool]]]:
+        part = self.socket.recv(RECEIVE_BYTES)
+        if not part:
+            raise Replied("the venue closed the connection")
+        self._buffer += part
+        head, separator, rest = bytes(self._buffer).partition(b"\r\n\r\n")
+        if not separator:
+            return []
+        lines = head.split(b"\r\n")
+        lengths = [line.split(b":")[1] for line in lines if line.lower().startswith(b"content-length:")]
+        if not lengths:
+            raise Replied(lines[0].decode())
+        length = int(lengths[0])
+        if len(rest) < length:
+            return []
+        self._buffer = bytearray(rest[length:])
+        return [(self._number, _outcomes(lines[0], rest[:length]))]
+
+
+def _outcomes(status: bytes, body: bytes) -> list[bool]:
+    """An array answers item by item; 429 and the like are refusals."""
+    answer = _decode_results(body)
+    is_ok = b" 200 " in status or b" 201 " in status or b" 207 " in status
+    if isinstance(answer, Answer):
+        return [one.ok for one in answer.results] if answer.results is not None else [is_ok and not answer.error]
+    return [one.ok for one in answer]

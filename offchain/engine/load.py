@@ -1,0 +1,106 @@
+"""What a batch holds, as far as its gas depends on it.
+
+Invariant: what counts is fixed when a fill is matched; what accounts do afterwards changes no estimate, so that replay,
+snapshots and the order of other commands do not either.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from offchain.domain.batch import BatchItems, BatchRules
+from offchain.domain.units import Address
+from offchain.engine.ledger import Balance
+from offchain.engine.orders import Account, Ticket
+
+
+class Row(NamedTuple):
+    """A balance that a fill changes, and what is known of the word that has it on chain."""
+
+    account: Address
+    token: Address
+    is_fresh: bool
+    """It may be 0 by then."""
+    is_requested: bool
+
+
+def rows_of(balances: Iterable[Balance], accounts: dict[Address, Account], quote: Address) -> tuple[Row, ...]:
+    """Asked before the fill is entered into the ledger.
+
+    A word is surely not 0 if something stays even when all that is owed and all that leaves has gone; that of the
+    settlement token never again once an immediate order of the account has settled, for it keeps its sequence.
+    """
+    rows = []
+    for balance in balances:
+        is_known = balance.settled > balance.owed + balance.leaving
+        if not is_known and balance.token == quote:
+            is_known = 0 in accounts[balance.account].settled_slots
+        rows.append(Row(balance.account, balance.token, not is_known, balance.requested > 0))
+    return tuple(rows)
+
+
+class Load:
+    """Counts distinct orders, balances and markets."""
+
+    __slots__ = (
+        "amm_fills",
+        "fills",
+        "fresh_rows",
+        "looks",
+        "markets",
+        "orders",
+        "requests",
+        "resting",
+        "rows",
+        "rules",
+    )
+
+    def __init__(self, rules: BatchRules) -> None:
+        self.rules = rules
+        self.orders: dict[int, bool] = {}
+        """By sequence, and whether their slots are fresh."""
+        self.fills = 0
+        self.amm_fills = 0
+        self.rows: dict[tuple[Address, Address], None] = {}
+        self.markets: dict[int, None] = {}
+        self.resting = 0
+        self.fresh_rows = 0
+        self.requests = 0
+        self.looks = 0
+
+    @property
+    def gas(self) -> int:
+        """Upper bound, with what is counted so far."""
+        items = BatchItems(self.resting, len(self.rows), self.fresh_rows, self.requests, self.looks, len(self.markets))
+        return self.rules.gas(len(self.orders), self.fills, self.amm_fills, sum(self.orders.values()), items)
+
+    def copy(self) -> "Load":
+        made = Load(self.rules)
+        made.orders, made.rows, made.markets = self.orders.copy(), self.rows.copy(), self.markets.copy()
+        made.fills, made.amm_fills, made.resting = self.fills, self.amm_fills, self.resting
+        made.fresh_rows, made.requests, made.looks = self.fresh_rows, self.requests, self.looks
+        return made
+
+    def add(self, tickets: Sequence[Ticket], rows: Sequence[Row], *, is_amm: bool) -> None:
+        """One fill of these orders, which changes these balances."""
+        self.fills += 1
+        self.amm_fills += is_amm
+        for ticket in tickets:
+            self.add_order(ticket)
+        self.add_rows(rows)
+
+    def add_order(self, ticket: Ticket) -> None:
+        if ticket.sequence in self.orders:
+            return
+        self.orders[ticket.sequence] = ticket.is_fresh
+        self.markets[ticket.market] = None
+        self.resting += not ticket.lane.is_immediate
+        cancels = ticket.account.cancels
+        self.looks += cancels.bit_length() + 1 if cancels else 0
+
+    def add_rows(self, rows: Sequence[Row]) -> None:
+        """Of a balance that is counted already nothing new is learned."""
+        for account, token, is_fresh, is_requested in rows:
+            if (account, token) not in self.rows:
+                self.rows[account, token] = None
+                self.fresh_rows += is_fresh
+                self.requests += is_requested
