@@ -3,6 +3,7 @@ pragma solidity 0.8.30;
 
 import {IPriceOracle} from "./interfaces/IPriceOracle.sol";
 import {IPriceSource} from "./interfaces/IPriceSource.sol";
+import {MAX_PRICE_AGE} from "./interfaces/Types.sol";
 import {TwoStepAdmin} from "./TwoStepAdmin.sol";
 
 /// @title The accepted price of every synth; see IPriceOracle
@@ -34,7 +35,7 @@ contract PriceOracle is IPriceOracle, TwoStepAdmin {
     /// @dev Every one costs each acceptance two storage reads.
     uint256 public constant MAX_POSTERS = 16;
     uint256 public constant MAX_SOURCES = 4;
-    uint256 public constant MAX_AGE = 1 hours;
+    uint256 public constant MAX_AGE = MAX_PRICE_AGE;
     uint256 public constant MAX_MOVE_PPM_PER_MINUTE = 1_000_000;
     uint256 public constant SOURCE_GAS = 200_000;
     /// @dev A call can be given 63/64 of what is left, after what the call itself costs.

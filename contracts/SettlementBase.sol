@@ -10,7 +10,14 @@ import {IAmmFactory} from "./interfaces/IAmmFactory.sol";
 import {IPausable} from "./interfaces/IPausable.sol";
 import {ISettlement} from "./interfaces/ISettlement.sol";
 import {IVault} from "./interfaces/IVault.sol";
-import {AgentTerms, Market, Order, SETTLEMENT_WINDOW} from "./interfaces/Types.sol";
+import {
+    AGENT_MARKETS_MAX,
+    AgentTerms,
+    Market,
+    Order,
+    SETTLEMENT_WINDOW,
+    SYMBOL_BYTES_MAX
+} from "./interfaces/Types.sol";
 import {AgentHash} from "./libraries/AgentHash.sol";
 import {AgentWords} from "./libraries/AgentRows.sol";
 import {Domain} from "./libraries/Domain.sol";
@@ -187,7 +194,10 @@ abstract contract SettlementBase is ISettlement, IPausable, AccessControl {
     /// @dev While an earlier registration still binds fills that were matched under it, there is no new one.
     function _registerAgent(address account, AgentTerms calldata terms) private {
         address agent = terms.agent;
-        if (agent == address(0) || agent == account || terms.expiry <= block.timestamp) revert MalformedAgent();
+        if (
+            agent == address(0) || agent == account || terms.expiry <= block.timestamp
+                || terms.markets.length > AGENT_MARKETS_MAX
+        ) revert MalformedAgent();
         bytes32 key = _agentKey(account, agent);
         Agent memory registered = _agents[key];
         if (registered.registration != 0 && !_isOver(registered.expiry, registered.revokedFrom)) {
@@ -252,9 +262,10 @@ abstract contract SettlementBase is ISettlement, IPausable, AccessControl {
         string calldata symbol
     ) external onlyRole(LISTER_ROLE) {
         if (_markets[market].baseToken != address(0)) revert MarketExists(market);
-        if (baseToken == address(0) || baseToken == QUOTE_TOKEN || baseAtomsPerLot == 0 || quoteAtomsPerTickLot == 0) {
-            revert MalformedMarket(market);
-        }
+        if (
+            baseToken == address(0) || baseToken == QUOTE_TOKEN || baseAtomsPerLot == 0 || quoteAtomsPerTickLot == 0
+                || bytes(symbol).length > SYMBOL_BYTES_MAX
+        ) revert MalformedMarket(market);
 
         _markets[market] = Market(baseToken, baseAtomsPerLot, quoteAtomsPerTickLot);
         emit MarketListed(

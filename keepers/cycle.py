@@ -25,6 +25,7 @@ from typing import Any, Protocol, TypeVar
 import structlog
 
 from offchain.domain.errors import (
+    BlockTooLarge,
     ConfigurationError,
     DiskFailure,
     HooatsError,
@@ -84,7 +85,7 @@ def exit_code(error: BaseException) -> int | None:
             return USAGE
         case WrongChain() | MissingContract():
             return CHAIN
-        case ReorgBeyondInbox() | TransactionFailed():
+        case BlockTooLarge() | ReorgBeyondInbox() | TransactionFailed():
             return HALTED
         case DiskFailure():
             return INTERNAL

@@ -30,7 +30,7 @@ import {IPriceSource} from "./IPriceSource.sol";
 /// WARNINGS
 /// - A quorum of one is one key. Whoever changes a feed changes at which price debtors are liquidated, a day later.
 /// - `accept` takes readings that are up to `maxAge` old, and its price then counts for `maxAge`: what a valid price rests on
-///   can be up to 2 * maxAge old.
+///   can be up to 2 * maxAge old. Who waits for the end of a price waits from its acceptance, not from the last post.
 interface IPriceOracle {
     /// @param quorum Readings that must count: above twice the number of sources, from 1 to MAX_POSTERS and that number.
     /// @param maxAge Seconds for which a reading and the accepted price count, from 1 to MAX_AGE (1 hour).

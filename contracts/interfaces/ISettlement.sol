@@ -121,7 +121,8 @@ interface ISettlement {
     error BrokenPromise(uint64 fill, uint256 promised, uint256 amountOut);
     /// @notice Thrown when the AMM factory is none, or another Vault's.
     error ForeignAmmFactory(address factory);
-    /// @notice Thrown when an agent is no address, the account itself, or already over.
+    /// @notice Thrown when an agent is no address, the account itself, already over, or for more than AGENT_MARKETS_MAX
+    /// markets.
     error MalformedAgent();
     /// @notice Thrown when an agent is registered again before its last registration is over.
     error AgentStillBinds(address account, address agent);
@@ -133,7 +134,8 @@ interface ISettlement {
     error DeadlinePassed(uint256 deadline);
     /// @notice Thrown when a market number is already taken.
     error MarketExists(uint32 market);
-    /// @notice Thrown when a market's base token is the settlement token or zero, or one of its lot sizes is zero.
+    /// @notice Thrown when a market's base token is the settlement token or zero, one of its lot sizes is zero, or its
+    /// symbol is longer than SYMBOL_BYTES_MAX.
     error MalformedMarket(uint32 market);
 
     /// @notice Settles the next batch (SETTLER_ROLE). An immediate order is used up by the first batch that lists it,

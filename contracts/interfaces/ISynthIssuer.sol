@@ -159,7 +159,8 @@ interface ISynthIssuer {
     /* SHUTDOWN */
 
     /// @notice Ends a synth for ever at the price that was accepted last, once that has been SHUTDOWN_DELAY (6 hours) ago
-    /// and no quorum of readings is there. Anyone may. The price is final SHUTDOWN_GRACE (1 hour) later.
+    /// and no quorum of readings is there. Anyone may. The price is final SHUTDOWN_GRACE (1 hour) later. What was posted
+    /// last may be accepted up to the feed's `maxAge` (an hour at most) after it, by anyone: the 6 hours count from then.
     function shutDown(address synth) external;
 
     /// @notice Replaces the price of a shutdown by one that was accepted after it, within SHUTDOWN_GRACE of it; as often

@@ -10,6 +10,10 @@ uint256 constant SETTLEMENT_WINDOW = 5 minutes;
 /// @dev From a withdrawal request to its maturity. Longer than the settlement window, shorter than any upgrade delay.
 uint256 constant EXIT_DELAY = 15 minutes;
 
+/// @dev A reading and an accepted price count for an hour at most. An hour after the last post anyone may still have
+/// its price accepted, which puts off a shutdown by as much. Python twin: `offchain.domain.limits.PRICE_AGE_SECONDS_MAX`.
+uint256 constant MAX_PRICE_AGE = 1 hours;
+
 /// @dev A synth whose price was accepted last longer ago than this may be shut down by anyone.
 uint256 constant SHUTDOWN_DELAY = 6 hours;
 
@@ -24,8 +28,14 @@ uint256 constant MIN_UPGRADE_DELAY = 24 hours;
 struct DelaysInOrder {
     bool[EXIT_DELAY - SETTLEMENT_WINDOW] exitAfterSettlement;
     bool[SHUTDOWN_DELAY - EXIT_DELAY] shutdownAfterExit;
-    bool[MIN_UPGRADE_DELAY - (SHUTDOWN_DELAY + SHUTDOWN_GRACE + EXIT_DELAY)] upgradeAfterAll;
+    bool[MIN_UPGRADE_DELAY - (MAX_PRICE_AGE + SHUTDOWN_DELAY + SHUTDOWN_GRACE + EXIT_DELAY)] upgradeAfterAll;
 }
+
+/// @dev An agent is for so many markets, or for all. Bounds what one log can say.
+uint256 constant AGENT_MARKETS_MAX = 64;
+
+/// @dev Of a market's symbol; bounds what one log can say.
+uint256 constant SYMBOL_BYTES_MAX = 31;
 
 /// @dev No fill carries a fee above 1 % of its notional, whatever its order signed.
 int32 constant MAX_FEE_PPM = 10_000;

@@ -59,7 +59,8 @@ class Event:
         self.topic = keccak(self.signature.encode())
 
     def decode(self, topics: Sequence[bytes], payload: bytes) -> dict[str, Any]:
-        """Parameters by name; indexed ones must be value types."""
+        """Parameters by name; indexed ones must be value types. A string is whatever bytes the contract was given: what
+        is not UTF-8 in it becomes U+FFFD."""
         kinds = list(zip(self.names, self.types, self.indexed, strict=True))
         in_topics = [(name, kind) for name, kind, indexed in kinds if indexed]
         in_payload = [(name, kind) for name, kind, indexed in kinds if not indexed]
@@ -67,8 +68,10 @@ class Event:
             raise MalformedReply(f"not a {self.name} log: {len(topics)} topics")
         values = _decode([kind for _, kind in in_topics], b"".join(topics[1:]), self.name)
         found = dict(zip([name for name, _ in in_topics], values, strict=True))
-        values = _decode([kind for _, kind in in_payload], payload, self.name)
-        return found | dict(zip([name for name, _ in in_payload], values, strict=True))
+        values = _decode(["bytes" if kind == "string" else kind for _, kind in in_payload], payload, self.name)
+        for (name, kind), value in zip(in_payload, values, strict=True):
+            found[name] = value.decode(errors="replace") if kind == "string" else value
+        return found
 
 
 class ErrorTable:

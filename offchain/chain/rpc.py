@@ -12,6 +12,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from types import UnionType
 from typing import Any, Generic, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
@@ -29,7 +30,7 @@ A = TypeVar("A")
 B = TypeVar("B")
 
 REPLY_BYTES_MAX = 16 * 1024 * 1024
-"""A batch of 50 blocks' logs is far below; a node that sends more is broken or hostile."""
+"""The logs of one block are far below: 30M gas pay for 6,000 of them, 4 MB. Those of 50 blocks need not be."""
 PUBLIC_REQUESTS_PER_MINUTE = 100
 """The official HyperEVM endpoints answer so many."""
 TIMEOUT_SECONDS = 10.0
@@ -53,12 +54,23 @@ class RpcRefused(ChainError):
         self.payload = payload
 
 
+class AskedTooMuch(ChainUnreachable):
+    """No endpoint answered, and the answer was too large for one, or took too long: ask for less."""
+
+    def __init__(self, message: str, is_too_large: bool) -> None:
+        super().__init__(message, remedy="Check --rpc, and that the node is running")
+        self.is_too_large = is_too_large
+        """Every endpoint that answered sent too much: time will not mend it."""
+
+
 class Query(NamedTuple, Generic[T]):
     """A read: what to ask, and how to check the answer."""
 
     method: str
     params: tuple[object, ...]
     parse: Callable[[object], T]
+    is_divisible: bool = False
+    """May be asked in parts: once every endpoint found it too much, it is not repeated but said so."""
 
 
 def chain_id() -> Query[int]:
@@ -76,7 +88,7 @@ def header_at(number: int) -> Query[Header | None]:
 def logs_of(addresses: Sequence[Address], first: int, last: int) -> Query[list[RawLog]]:
     """Logs of blocks first..last, both included."""
     criteria = {"address": list(addresses), "fromBlock": hex(first), "toBlock": hex(last)}
-    return Query("eth_getLogs", (criteria,), replies.logs)
+    return Query("eth_getLogs", (criteria,), replies.logs, is_divisible=True)
 
 
 def receipt_of(transaction: str) -> Query[Receipt | None]:
@@ -145,6 +157,18 @@ class _EndpointFailure(Exception):
         self.seconds = seconds
 
 
+class _TooSlow(_EndpointFailure):
+    """It took longer than it may."""
+
+
+class _TooLarge(_EndpointFailure):
+    """It sent more than it may."""
+
+
+_FAILURES_BY_STATUS = {413: _TooLarge, 504: _TooSlow}
+"""Said by a proxy before the node."""
+
+
 class Rpc:
     """Several endpoints of one chain. Close with `aclose`, or use as a context manager."""
 
@@ -186,7 +210,8 @@ class Rpc:
         return all(_is_local(endpoint.url) for endpoint in self._endpoints)
 
     async def read(self, query: Query[T]) -> T:
-        """One read. `RpcRefused` if the node refuses it, `ChainUnreachable` if no endpoint answers."""
+        """One read. `RpcRefused` if the node refuses it, `ChainUnreachable` if no endpoint answers, `AskedTooMuch` if
+        that was because of the size of what may be asked in parts."""
         (answer,) = await self.read_all([query])
         if isinstance(answer, RpcRefused):
             raise answer
@@ -194,15 +219,22 @@ class Rpc:
 
     async def read_all(self, queries: Sequence[Query[T]]) -> list[T | RpcRefused]:
         """Several reads in one HTTP request to one endpoint; a refused one has its refusal in its place."""
+        is_divisible = all(query.is_divisible for query in queries)
+        failures: dict[str, _EndpointFailure] = {}
         for attempt in range(ATTEMPTS):
             endpoint = await self._pick(attempt)
             try:
                 answers = await self._ask(endpoint, queries)
             except _EndpointFailure as failure:
                 self._failed(endpoint, failure)
+                failures[endpoint.url] = failure
+                if is_divisible and self._all_failed(failures, _TooLarge | _TooSlow):
+                    break
                 continue
             endpoint.answered()
             return answers
+        if is_divisible and any(isinstance(failure, _TooLarge | _TooSlow) for failure in failures.values()):
+            raise AskedTooMuch(self._unreachable().message, self._all_failed(failures, _TooLarge))
         raise self._unreachable()
 
     async def read_both(self, first: Query[A], second: Query[B]) -> tuple[A, B]:
@@ -265,6 +297,11 @@ class Rpc:
     def _failed(self, endpoint: _Endpoint, failure: _EndpointFailure) -> None:
         endpoint.failed(str(failure), time.monotonic(), failure.seconds)
 
+    def _all_failed(self, failures: dict[str, _EndpointFailure], kind: type[_EndpointFailure] | UnionType) -> bool:
+        """Whether every endpoint was asked, and failed in this way."""
+        failed = [failures.get(endpoint.url) for endpoint in self._endpoints]
+        return all(isinstance(failure, kind) for failure in failed)
+
     def _unreachable(self) -> ChainUnreachable:
         reasons = "; ".join(f"{endpoint.host}: {endpoint.last_failure or 'no answer'}" for endpoint in self._endpoints)
         return ChainUnreachable(f"no endpoint answers ({reasons})", remedy="Check --rpc, and that the node is running")
@@ -305,13 +342,16 @@ class Rpc:
                 async for part in response.aiter_bytes():
                     content += part
                     if len(content) > REPLY_BYTES_MAX:
-                        raise _EndpointFailure(f"a reply of more than {REPLY_BYTES_MAX} bytes")
-        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
+                        raise _TooLarge(f"a reply of more than {REPLY_BYTES_MAX} bytes")
+        except (httpx.ReadTimeout, TimeoutError) as error:
+            raise _TooSlow(type(error).__name__) from None
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise _EndpointFailure(type(error).__name__) from None
         try:
             return msgspec.json.decode(bytes(content))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            raise _EndpointFailure(f"HTTP {response.status_code}, not JSON") from None
+            failure = _FAILURES_BY_STATUS.get(response.status_code, _EndpointFailure)
+            raise failure(f"HTTP {response.status_code}, not JSON") from None
 
 
 def _match(queries: Sequence[Query[T]], first: int, reply: object) -> list[T | RpcRefused]:

@@ -5,7 +5,8 @@ Invariants:
 - its block cursor moves only to a block at which the Vault itself said how many events there were, and the inbox holds
   them all: a node that omits a log cannot make this program believe that there was none;
 - a block is final with `confirmations` blocks on top of it, and its hash is looked up again then;
-- a log that is in the inbox and no longer on the chain halts (`ReorgBeyondInbox`).
+- a log that is in the inbox and no longer on the chain halts (`ReorgBeyondInbox`);
+- however many logs strangers put into a range of blocks, it is asked for in parts until an answer holds them.
 
 How: each look asks for the head and for `Vault.reconcile([], [])`, whose answer (block number, event sequence) becomes
 a *sighting*. When a sighting's block is final, its sequence says whether there is anything to fetch since the last one:
@@ -21,9 +22,9 @@ from offchain.chain import rpc as questions
 from offchain.chain.contracts import Vault, decode_reconciliation
 from offchain.chain.logs import LogDecoder
 from offchain.chain.replies import Header, RawLog
-from offchain.chain.rpc import Query, Rpc, RpcRefused
+from offchain.chain.rpc import AskedTooMuch, Query, Rpc, RpcRefused
 from offchain.domain.chainlog import AnyChainLog
-from offchain.domain.errors import ChainError, ReorgBeyondInbox
+from offchain.domain.errors import BlockTooLarge, ChainError, ChainUnreachable, ReorgBeyondInbox
 from offchain.domain.units import Address
 from offchain.storage.ops import Ops, SeenLog
 
@@ -93,7 +94,8 @@ class Watcher:
         self.range_halvings = 0
 
     async def look(self) -> Progress:
-        """One step. `Inconsistent` and other ChainErrors: nothing was lost, look again; `ReorgBeyondInbox`: halt."""
+        """One step. `Inconsistent` and other ChainErrors: nothing was lost, look again; `ReorgBeyondInbox` and
+        `BlockTooLarge`: halt."""
         head = await self._look_at_head()
         cursor, _ = self._ops.inbox_block()
         before = self._ops.last_event()
@@ -214,7 +216,7 @@ class Watcher:
             last = min(target.block, first + self._range - 1)
             raw = await self._logs_of(first, last)
             if raw is None:
-                continue
+                return False  # a look is short, so that the lease is looked at meanwhile
             seen = await self._decode(raw, header)
             self._ops.replace_logs(first, last, seen)
             self._scanned, first = last, last + 1
@@ -244,13 +246,13 @@ class Watcher:
         return rows[-1].block_number if rows else self._first_block
 
     async def _logs_of(self, first: int, last: int) -> list[RawLog] | None:
-        """None if the range was refused and is shorter now."""
+        """None if the range was refused, or its logs are too many for one answer, and it is shorter now."""
         try:
             found = await self._rpc.read(questions.logs_of(self._decoder.addresses, first, last))
-        except RpcRefused:
-            if self._range == 1:
-                raise
-            self._range = max(1, min(self._range, last - first + 1) // 2)
+        except (RpcRefused, AskedTooMuch) as error:
+            if first == last:
+                raise error if isinstance(error, RpcRefused) else _block_failure(first, error) from None
+            self._range = (last - first + 1) // 2
             self.range_halvings += 1
             return None
         self._range = min(self._range_max, self._range + 1)
@@ -303,3 +305,11 @@ class Watcher:
         self._cursor_header = self._ops.head(header.number)
         self._scanned = max(self._scanned, header.number)
         self._sightings = [sighting for sighting in self._sightings if sighting.block > header.number]
+
+
+def _block_failure(block: int, error: AskedTooMuch) -> ChainError:
+    """The logs of one block alone cannot be had, and there is no less to ask for. Waiting helps if it took too long."""
+    if error.is_too_large:
+        remedy = "Halt. No block can log so much: name another node with --rpc, and start again"
+        return BlockTooLarge(f"the logs of block {block} alone are too large ({error.message})", remedy=remedy)
+    return ChainUnreachable(f"the logs of block {block} alone: {error.message}", remedy=error.remedy)

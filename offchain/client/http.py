@@ -107,8 +107,9 @@ class HooatsClient:
         return self._templates
 
     async def markets(self) -> dict[str, Market]:
-        """By symbol, asked anew."""
+        """By symbol, asked anew. Of two markets with one symbol the first is meant, as by the exchange."""
         answer = await self._get("/v1/markets")
+        self._markets.clear()
         for row in convert(answer["markets"], list[MarketAnswer]):
             market = Market(
                 market=row.market,
@@ -119,7 +120,7 @@ class HooatsClient:
                 base_decimals=row.base_decimals,
                 quote_decimals=row.quote_decimals,
             )
-            self._markets[row.symbol] = market, row
+            self._markets.setdefault(row.symbol, (market, row))
         return {symbol: market for symbol, (market, _) in self._markets.items()}
 
     async def book(self, symbol: str, depth: int = 100) -> Json:

@@ -13,6 +13,7 @@ import msgspec
 from offchain.domain.batch import BatchRules
 from offchain.domain.chainlog import AnyChainLog
 from offchain.domain.errors import InvalidInput
+from offchain.domain.limits import LOG_RECORD_BYTES_MAX, RECORD_BYTES_MAX
 from offchain.domain.market import MarketState
 from offchain.domain.order import ORDER_FRAME_BYTES, Order
 from offchain.domain.units import Address, from_hex, to_address
@@ -236,6 +237,7 @@ _CANCEL_ALL = struct.Struct(">20sIQ20s65s")
 _PLACE_TAIL = struct.Struct(">65s20s")
 _JSON_DECODER: msgspec.json.Decoder[JsonCommand] = msgspec.json.Decoder(JsonCommand)
 _JSON_ENCODER = msgspec.json.Encoder()
+_LOG_HEAD = b'{"type":"observe_log",'
 
 
 def encode(command: Command) -> tuple[int, int, bytes]:
@@ -260,6 +262,12 @@ def encode(command: Command) -> tuple[int, int, bytes]:
         payload = _CANCEL_ALL.pack(account, command.market, command.floor, signer, command.signature)
         return Codec.KIND_CANCEL_ALL, 1, payload
     return Codec.KIND_JSON, 1, _JSON_ENCODER.encode(command)
+
+
+def bytes_max(kind: int, payload: bytes) -> int:
+    """The most that the journal takes of a command like this one."""
+    is_log = kind == Codec.KIND_JSON and payload.startswith(_LOG_HEAD)
+    return LOG_RECORD_BYTES_MAX if is_log else RECORD_BYTES_MAX
 
 
 def decode(kind: int, version: int, payload: bytes) -> Command:

@@ -13,6 +13,7 @@ HooatsError
     ├── WrongChain          the endpoint serves another chain id
     ├── MissingContract     no code, or other code, at a registered address
     ├── TransactionFailed   mined, and reverted
+    ├── BlockTooLarge       no endpoint can send the logs of one block: halt
     └── ReorgBeyondInbox    a final log is no longer there: halt
 """
 
@@ -78,6 +79,10 @@ class MissingContract(ChainError):
 
 
 class TransactionFailed(ChainError):
+    pass
+
+
+class BlockTooLarge(ChainError):
     pass
 
 

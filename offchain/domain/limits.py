@@ -82,7 +82,7 @@ COLLATERAL_PERCENT_MIN: Final = 110
 COLLATERAL_PERCENT_MAX: Final = 1_000
 """Twins of SynthIssuer's bounds on the maintenance and the initial ratio."""
 PRICE_AGE_SECONDS_MAX: Final = 60 * 60
-"""Twin of PriceOracle's MAX_AGE."""
+"""Twin of MAX_PRICE_AGE, PriceOracle's MAX_AGE."""
 QUORUM_MAX: Final = 16
 """PriceOracle takes 16 posters and what the feed has of sources, which the list keeper adds: only this much is certain
 to be taken."""
@@ -105,5 +105,9 @@ SESSION_LIFETIME_SECONDS: Final = 24 * 60 * 60
 
 # --- journal ---
 RECORD_BYTES_MAX: Final = 64 * 1024
+"""Of what comes over the socket, and of what the sequencer itself says."""
+LOG_RECORD_BYTES_MAX: Final = 16 * 1024 * 1024
+"""Of a final log: the chain cannot be refused. 30M gas log 1.9 MB at most (8 gas a byte, and the memory of emitter and
+caller), of which JSON makes 12 MB if all of it is control characters; as markets of an agent it is 240 kB."""
 RECORDS_PER_GROUP_MAX: Final = 4_096
 SEGMENT_BYTES: Final = 64 * 1024 * 1024

@@ -35,7 +35,7 @@ class Approvals:
         self.deadlines.set(approval.nonce, approval.deadline)
 
     def spend(self, nonce: int, spent: "Spent") -> None:
-        """The owner's signature is used up: whoever has seen it cannot have it granted again."""
+        """The owner's signature is used up: whoever has seen it cannot have it granted again, nor can a session."""
         self.spent[nonce] = spent
         self._owner_nonces[spent.account, spent.owner_nonce] = None
         self._owner_deadlines.set(nonce, spent.owner_deadline)

@@ -68,7 +68,8 @@ def _refusal(state: State, command: RequestApproval, deadline: int) -> RejectRea
         return RejectReason.EXPIRED
     if is_too_far(command, state.at):
         return RejectReason.INVALID_PARAMETER
-    if command.signature and state.approvals.is_spent(command.account, command.nonce):
+    # Whoever names a deadline may ask for the very message of a signature. Sessions of older journals name none.
+    if command.deadline and state.approvals.is_spent(command.account, command.nonce):
         return RejectReason.DEAD_NONCE
     if state.gate.state is VenueState.HALTED:
         return RejectReason.CANCEL_ONLY_VENUE

@@ -21,7 +21,6 @@ from typing import NamedTuple
 import msgspec
 
 from offchain.domain.command import RECORD_HEAD, Codec
-from offchain.domain.limits import RECORD_BYTES_MAX, RECORDS_PER_GROUP_MAX
 
 SEGMENT_MAGIC = b"HOOATSJ1"
 GROUP_MAGIC = b"HGRP"
@@ -34,7 +33,6 @@ _HEAD = struct.Struct(">4sB3xQII32s32sI")
 GROUP_HEAD_BYTES = _HEAD.size
 _HASHED_HEAD = struct.Struct(">4sB3xQII32s")
 _CHECKED_BYTES = _HEAD.size - 4
-GROUP_BYTES_MAX = RECORDS_PER_GROUP_MAX * (RECORD_BYTES_MAX + RECORD_HEAD.size)
 SEGMENT_HEADER_BYTES_MAX = 64 * 1024
 
 

@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 
+from offchain.domain.command import bytes_max
 from offchain.domain.errors import DiskFailure, JournalLocked
 from offchain.domain.limits import RECORD_BYTES_MAX, RECORDS_PER_GROUP_MAX, SEGMENT_BYTES
 from offchain.storage import frames, scan
@@ -113,7 +114,8 @@ class Journal:
         for record in records:
             assert record.sequence == sequence + 1, record
             assert record.at >= at, record
-            assert len(record.payload) <= RECORD_BYTES_MAX, record.kind
+            size = len(record.payload)
+            assert size <= RECORD_BYTES_MAX or size <= bytes_max(record.kind, record.payload), (record.kind, size)
             sequence, at = record.sequence, record.at
 
     def _recover(self) -> None:

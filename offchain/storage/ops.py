@@ -22,6 +22,8 @@ _encode = msgspec.json.Encoder().encode
 _LISTED = '{"log":"market_listed"'
 """How the JSON of a listing begins."""
 _decode_log = msgspec.json.Decoder(AnyChainLog).decode
+POLL_LENGTH_MAX = 8 * 1024 * 1024
+"""Characters of logs that one poll gathers before it ends: the chain decides how long each one is."""
 
 
 class OutboxRow(NamedTuple):
@@ -121,10 +123,18 @@ class Ops(Transactions):
             return _cursor(connection, "blocks")
 
     def poll_inbox(self, event_sequence: int, limit: int = 1000) -> tuple[list[AnyChainLog], tuple[int, int]]:
-        """Logs after, and the block up to which these are all: (0, 0) if the limit cut them."""
+        """Logs after, and the block up to which these are all: (0, 0) if the limit or POLL_LENGTH_MAX cut them."""
+        logs: list[AnyChainLog] = []
+        length = 0
         with self.database.reading() as connection:
-            logs = self._inbox_after(connection, event_sequence, limit)
-            return logs, _cursor(connection, "blocks") if len(logs) < limit else (0, 0)
+            with connection.execute(_inbox_query(event_sequence, limit)) as found:
+                for text in found.scalars():
+                    logs.append(_decode_log(text))
+                    length += len(text)
+                    if length >= POLL_LENGTH_MAX:
+                        break
+            is_all = len(logs) < limit and length < POLL_LENGTH_MAX
+            return logs, _cursor(connection, "blocks") if is_all else (0, 0)
 
     def markets_after(self, event_sequence: int) -> list[MarketListed]:
         """The listings among the logs after this one."""
@@ -155,9 +165,7 @@ class Ops(Transactions):
             return self._last_event(connection)
 
     def _inbox_after(self, connection: Connection, event_sequence: int, limit: int) -> list[AnyChainLog]:
-        column = t.inbox.c.event_sequence
-        query = sa.select(t.inbox.c.log).where(column > event_sequence).order_by(column).limit(limit)
-        return [_decode_log(text) for text in connection.execute(query).scalars()]
+        return [_decode_log(text) for text in connection.execute(_inbox_query(event_sequence, limit)).scalars()]
 
     def _last_event(self, connection: Connection) -> int:
         return connection.execute(sa.select(sa.func.max(t.inbox.c.event_sequence))).scalar() or 0
@@ -336,6 +344,11 @@ def _move_cursor(connection: Connection, name: str, number: int, time: int) -> N
         return
     connection.execute(t.cursors.delete().where(t.cursors.c.name == name))
     connection.execute(t.cursors.insert().values(name=name, number=number, time=time))
+
+
+def _inbox_query(event_sequence: int, limit: int) -> sa.Select[str]:
+    column = t.inbox.c.event_sequence
+    return sa.select(t.inbox.c.log).where(column > event_sequence).order_by(column).limit(limit)
 
 
 def _outbox_query(kind: str, key: int) -> sa.Select[tuple[object, ...]]:

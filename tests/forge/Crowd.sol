@@ -193,6 +193,7 @@ contract Crowd is CrowdMoney {
     function buyLeg(address account, uint256 atoms, uint256 quote) internal returns (uint8) {
         uint256 fee = uint256(feeOf(quote, 2_500));
         if (debitable(account, address(usdc)) < quote + fee) return 0x81;
+        beforeLeaving(address(usdc), quote);
         uint256 out = bought(btc, btcPool, toAtoms(quote));
         if (out < atoms) return 6;
         balances[account][address(usdc)] -= quote + fee;

@@ -108,6 +108,7 @@ abstract contract CrowdMoney is CrowdLedger {
 
     /// @dev The whole of what is drawable arrives.
     function pay(address account, address token, uint256 paid) internal {
+        beforeLeaving(token, paid);
         address to = requests[account][token].destination;
         uint256 before = IERC20(token).balanceOf(to);
         vm.prank(STRANGER);
@@ -122,6 +123,7 @@ abstract contract CrowdMoney is CrowdLedger {
         uint256 limit = drawable(account, address(usdc));
         if (limit == 0) return;
         amount = bound(amount, 1, limit);
+        beforeLeaving(address(usdc), amount);
         bool isRefused = isInternal(account, address(usdc));
         if (isRefused) vm.expectRevert(IVault.InternalDestination.selector);
         vm.prank(account);
@@ -156,6 +158,7 @@ abstract contract CrowdMoney is CrowdLedger {
         withdrawal.asCxpt = asCxpt && token == address(usdc);
         bytes memory signature = signWithdrawal(withdrawal);
         Authorization memory approval = approveWithdrawal(withdrawal);
+        beforeLeaving(token, withdrawal.amount);
         bool isRefused = isCapped(token, withdrawal.amount);
         if (isRefused) vm.expectPartialRevert(IVault.OutflowCapped.selector);
         vault.withdrawApproved(withdrawal, signature, approval);
@@ -163,6 +166,9 @@ abstract contract CrowdMoney is CrowdLedger {
         leave_(account, token, withdrawal.amount, withdrawal.asCxpt);
         used = withdrawal;
     }
+
+    /// @dev What has to be done so that this can be paid; nothing is missing here.
+    function beforeLeaving(address, uint256) internal virtual {}
 
     /// @dev Whether the cap on what leaves with a countersignature lets this out; there is none here.
     function isCapped(address, uint256) internal virtual returns (bool) {

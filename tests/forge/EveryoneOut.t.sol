@@ -7,6 +7,7 @@ import {ISynthIssuer} from "../../contracts/interfaces/ISynthIssuer.sol";
 import {IVault} from "../../contracts/interfaces/IVault.sol";
 import {
     EXIT_DELAY,
+    MAX_PRICE_AGE,
     MIN_UPGRADE_DELAY,
     Order,
     REASON_BALANCE,
@@ -41,9 +42,10 @@ contract EveryoneOutTest is Residents {
         bool repays;
     }
 
-    /// @dev From death to the last one out: the shutdown can begin a second after its delay, its price is final a second
-    /// after the time in which another could return, and a last withdrawal takes a request's time.
-    uint256 internal constant TIME_OUT = SHUTDOWN_DELAY + 1 + SHUTDOWN_GRACE + 1 + EXIT_DELAY;
+    /// @dev From death to the last one out: somebody who wants to stay has the last post accepted as late as he can, the
+    /// shutdown can begin a second after its delay, its price is final a second after the time in which another could
+    /// return, and a last withdrawal takes a request's time.
+    uint256 internal constant TIME_OUT = MAX_PRICE_AGE + SHUTDOWN_DELAY + 1 + SHUTDOWN_GRACE + 1 + EXIT_DELAY;
 
     mapping(address user => Estate) internal estates;
     mapping(address user => uint256) internal owed;
@@ -156,11 +158,15 @@ contract EveryoneOutTest is Residents {
             _withdraw(i);
         }
 
-        vm.warp(diedAt + 6 hours);
+        vm.warp(diedAt + MAX_PRICE_AGE + 1);
+        vm.assertTrue(!prices.accept(address(btc)), "too late to put it off");
+        vm.warp(diedAt + MAX_PRICE_AGE);
+        vm.assertTrue(prices.accept(address(btc)));
+        vm.warp(diedAt + 7 hours);
         vm.prank(users[0]);
-        vm.expectRevert(abi.encodeWithSelector(ISynthIssuer.ShutDownTooSoon.selector, diedAt + 6 hours + 1));
+        vm.expectRevert(abi.encodeWithSelector(ISynthIssuer.ShutDownTooSoon.selector, diedAt + 7 hours + 1));
         issuer.shutDown(address(btc));
-        vm.warp(diedAt + 6 hours + 1);
+        vm.warp(diedAt + 7 hours + 1);
         vm.prank(users[0]);
         issuer.shutDown(address(btc));
         uint256 finalFrom = block.timestamp + SHUTDOWN_GRACE + 1;

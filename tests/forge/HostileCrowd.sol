@@ -140,6 +140,11 @@ contract HostileCrowd is Crowd {
         ++losses;
     }
 
+    /// @dev Until a loss is declared, who leaves is paid in full, as long as there is enough.
+    function beforeLeaving(address token_, uint256 amount) internal override {
+        if (token_ == address(usdc) && toAtoms(amount) > custody) declare();
+    }
+
     /* THE CAP */
 
     /// @dev A cosigner with stolen owners' keys lets out no more than the cap at once and twice the cap in any hour.

@@ -44,7 +44,7 @@ abstract contract Residents is Fixture {
         for (uint256 i; i < 3; ++i) {
             prices.grantRole(prices.POSTER_ROLE(), posters[i]);
         }
-        prices.configure(address(btc), IPriceOracle.Feed(2, 600, 1_000_000, new IPriceSource[](0)));
+        prices.configure(address(btc), IPriceOracle.Feed(2, 3_600, 1_000_000, new IPriceSource[](0)));
         post(PRICE);
 
         issuer = new SynthIssuer(address(this), address(vault), address(prices));

@@ -3,6 +3,7 @@ pragma solidity ^0.8.30;
 
 import {ISettlement} from "../../contracts/interfaces/ISettlement.sol";
 import {
+    AGENT_MARKETS_MAX,
     AgentTerms,
     Authorization,
     Order,
@@ -115,17 +116,19 @@ contract SettlementAgentTest is Fixture {
 
     function test_registration_without_sense() public {
         AgentTerms memory terms = termsOf(BUDGET);
-        for (uint256 i; i < 4; ++i) {
+        for (uint256 i; i < 5; ++i) {
             AgentTerms memory wrong = AgentTerms(agent, expiry, BUDGET, terms.markets);
             if (i == 0) wrong.agent = address(0);
             if (i == 1) wrong.agent = alice;
             if (i == 2) wrong.expiry = uint40(START);
             if (i == 3) wrong.expiry = 0;
+            if (i == 4) wrong.markets = new uint32[](AGENT_MARKETS_MAX + 1);
             vm.prank(alice);
             vm.expectRevert(ISettlement.MalformedAgent.selector);
             settlement.registerAgent(wrong);
         }
         terms.expiry = uint40(START + 1);
+        terms.markets = new uint32[](AGENT_MARKETS_MAX);
         register(terms);
     }
 

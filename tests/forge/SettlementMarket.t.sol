@@ -34,6 +34,8 @@ contract SettlementMarketTest is Fixture {
         settlement.listMarket(2, address(btc), 0, 1, "");
         vm.expectRevert(malformed);
         settlement.listMarket(2, address(btc), 1, 0, "");
+        vm.expectRevert(malformed);
+        settlement.listMarket(2, address(btc), 1, 1, "A-SYMBOL-OF-THIRTY-TWO-BYTES-USD");
         vm.prank(alice);
         vm.expectRevert();
         settlement.listMarket(2, address(btc), 1, 1, "");

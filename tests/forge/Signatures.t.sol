@@ -14,7 +14,6 @@ contract SignaturesTest is Fixture {
         return Signatures.recover(digest, signature);
     }
 
-    /// forge-config: default.fuzz.runs = 1000
     function testFuzz_both_forms_recover_the_signer(uint256 key, bytes32 digest) public view {
         key = bound(key, 1, ORDER - 1);
         bytes memory signature = sign(key, digest);
@@ -22,20 +21,17 @@ contract SignaturesTest is Fixture {
         vm.assertEq(this.recover(digest, compact(signature)), vm.addr(key));
     }
 
-    /// forge-config: default.fuzz.runs = 1000
     function testFuzz_the_other_half_of_the_curve_recovers_nobody(uint256 key, bytes32 digest) public view {
         bytes memory other = mirrored(sign(bound(key, 1, ORDER - 1), digest));
         vm.assertEq(this.recover(digest, other), address(0));
     }
 
-    /// forge-config: default.fuzz.runs = 1000
     function testFuzz_no_other_v_recovers_anybody(uint256 key, bytes32 digest, uint8 v) public view {
         vm.assume(v != 27 && v != 28);
         (, bytes32 r, bytes32 s) = vm.sign(bound(key, 1, ORDER - 1), digest);
         vm.assertEq(this.recover(digest, abi.encodePacked(r, s, v)), address(0));
     }
 
-    /// forge-config: default.fuzz.runs = 1000
     function testFuzz_no_other_length_recovers_anybody(bytes32 digest, uint256 length) public view {
         length = bound(length, 0, 130);
         if (length == 64 || length == 65) length = 66;

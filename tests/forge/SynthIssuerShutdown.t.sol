@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.30;
 
+import {IPriceOracle} from "../../contracts/interfaces/IPriceOracle.sol";
+import {IPriceSource} from "../../contracts/interfaces/IPriceSource.sol";
 import {ISynthIssuer} from "../../contracts/interfaces/ISynthIssuer.sol";
-import {EXIT_DELAY, SHUTDOWN_GRACE} from "../../contracts/interfaces/Types.sol";
+import {EXIT_DELAY, MAX_PRICE_AGE, SHUTDOWN_DELAY, SHUTDOWN_GRACE} from "../../contracts/interfaces/Types.sol";
+import {PriceOracle} from "../../contracts/PriceOracle.sol";
+import {SynthIssuer} from "../../contracts/SynthIssuer.sol";
 import {Debtors} from "./Debtors.sol";
 
 /// @title SynthIssuer.shutDown, settlePositions and redeem: the way out of a synth without an operator
@@ -49,6 +53,42 @@ contract SynthIssuerShutdownTest is Debtors {
         vm.warp(START + 12 hours);
         vm.expectRevert(abi.encodeWithSelector(ISynthIssuer.ShutDownTooSoon.selector, START + 12 hours + 1));
         issuer.shutDown(address(btc));
+    }
+
+    /// @dev Of the real oracle: whoever wants to keep the others in may accept the last post once more, an hour after it.
+    /// Then nothing is left to accept, and 6 hours later it ends.
+    function test_shutDown_is_put_off_by_a_stranger_by_an_hour_at_most() public {
+        PriceOracle prices = usePrices();
+        vm.warp(START + MAX_PRICE_AGE);
+        vm.prank(carol);
+        vm.assertTrue(prices.accept(address(btc)));
+        vm.warp(START + MAX_PRICE_AGE + 1);
+        vm.assertTrue(!prices.accept(address(btc)), "no reading counts any more");
+
+        uint256 from = START + MAX_PRICE_AGE + SHUTDOWN_DELAY + 1;
+        vm.assertEq(from, START + 7 hours + 1);
+        vm.warp(from - 1);
+        vm.expectRevert(abi.encodeWithSelector(ISynthIssuer.ShutDownTooSoon.selector, from));
+        issuer.shutDown(address(btc));
+        vm.warp(from);
+        issuer.shutDown(address(btc));
+        vm.assertEq(from + SHUTDOWN_GRACE + 1 + EXIT_DELAY - START, 8 hours + 15 minutes + 2, "everybody is out");
+    }
+
+    /// @dev An issuer with the real oracle, one poster and readings that count for as long as they may; alice owes.
+    function usePrices() internal returns (PriceOracle prices) {
+        prices = new PriceOracle(address(this));
+        prices.grantRole(prices.LISTER_ROLE(), address(this));
+        prices.grantRole(prices.POSTER_ROLE(), address(this));
+        issuer = new SynthIssuer(address(this), address(vault), address(prices));
+        vault.grantRole(vault.CORE_ROLE(), address(issuer));
+        issuer.grantRole(issuer.LISTER_ROLE(), address(this));
+        issuer.configure(address(btc), terms(type(uint128).max));
+        prices.configure(address(btc), IPriceOracle.Feed(1, uint32(MAX_PRICE_AGE), 20_000, new IPriceSource[](0)));
+        (address[] memory synths, uint256[] memory posted) = (new address[](1), new uint256[](1));
+        (synths[0], posted[0]) = (address(btc), PRICE);
+        prices.post(synths, posted);
+        open(alice, REQUIRED, ONE);
     }
 
     function test_shutDown_nothing_that_nobody_owes() public {

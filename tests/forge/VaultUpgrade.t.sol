@@ -6,6 +6,7 @@ import {TimelockController} from "@openzeppelin/contracts/governance/TimelockCon
 import {IVault} from "../../contracts/interfaces/IVault.sol";
 import {
     EXIT_DELAY,
+    MAX_PRICE_AGE,
     MIN_UPGRADE_DELAY,
     SETTLEMENT_WINDOW,
     SHUTDOWN_DELAY,
@@ -44,9 +45,10 @@ contract VaultUpgradeTest is Fixture {
     function test_windows_are_in_order() public pure {
         vm.assertTrue(SETTLEMENT_WINDOW < EXIT_DELAY && EXIT_DELAY < SHUTDOWN_DELAY);
         // The longest way out: through a shutdown, then by a request.
-        vm.assertTrue(SHUTDOWN_DELAY + SHUTDOWN_GRACE + EXIT_DELAY < MIN_UPGRADE_DELAY);
+        vm.assertTrue(MAX_PRICE_AGE + SHUTDOWN_DELAY + SHUTDOWN_GRACE + EXIT_DELAY < MIN_UPGRADE_DELAY);
         vm.assertEq(SETTLEMENT_WINDOW, 5 minutes);
         vm.assertEq(EXIT_DELAY, 15 minutes);
+        vm.assertEq(MAX_PRICE_AGE, 1 hours);
         vm.assertEq(SHUTDOWN_DELAY, 6 hours);
         vm.assertEq(MIN_UPGRADE_DELAY, 24 hours);
     }

@@ -369,7 +369,7 @@ class History:
             destination=trader,
             as_cxpt=pick.random() < 0.2,
             nonce=pick.randrange(10),
-            deadline=self.at // 1000 + pick.randrange(-2, 200) if relayed else 0,
+            deadline=self.at // 1000 + pick.randrange(-2, 200) if relayed or pick.random() < 0.5 else 0,
             signature="0x01" if relayed else "",
             signer=trader if pick.random() < 0.98 else STRANGER,
         )

@@ -625,7 +625,7 @@ class Naive:
             self.no("EXPIRED")
         elif what.signature and what.deadline > now + 86_400:
             self.no("INVALID_PARAMETER")
-        elif what.signature and (what.account, what.nonce) in self.granted:
+        elif what.deadline and (what.account, what.nonce) in self.granted:
             self.no("DEAD_NONCE")
         elif self.venue_state()[0] == "HALTED":
             self.no("CANCEL_ONLY_VENUE")

@@ -44,6 +44,16 @@ def test_flags_and_windows() -> None:
     assert TYPES["AMM_MAKER"] == packed.PACKED_AMM_MAKER
     assert TYPES["SETTLEMENT_WINDOW"] == limits.SETTLEMENT_WINDOW_SECONDS
     assert TYPES["MIN_UPGRADE_DELAY"] == limits.UPGRADE_DELAY_SECONDS_MIN
+    assert TYPES["MAX_PRICE_AGE"] == limits.PRICE_AGE_SECONDS_MAX
+
+
+def test_the_pages_say_the_longest_way_out() -> None:
+    """From the last post of a price to the last withdrawal; the seconds in between are left out."""
+    delays = ("MAX_PRICE_AGE", "SHUTDOWN_DELAY", "SHUTDOWN_GRACE", "EXIT_DELAY")
+    minutes = sum(TYPES[name] for name in delays) // 60
+    said = f"{minutes // 60} h {minutes % 60} min"
+    for page in ("README.md", "SECURITY.md", "ARCHITECTURE.md", "docs/journeys/trader.md", "docs/journeys/verifier.md"):
+        assert set(re.findall(r"\d+ h \d+ min", (ROOT / page).read_text())) == {said}, page
 
 
 def test_reasons_of_a_refusal() -> None:

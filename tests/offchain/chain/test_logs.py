@@ -9,6 +9,7 @@ from eth_abi.abi import encode
 from offchain.chain.abi import Event
 from offchain.chain.logs import SETTLEMENT_EVENTS, VAULT_EVENTS, LogDecoder
 from offchain.chain.replies import MalformedReply, RawLog
+from offchain.domain.chainlog import MarketListed
 from offchain.domain.units import Address
 
 VAULT, SETTLEMENT = Address("0x" + "a1" * 20), Address("0x" + "b2" * 20)
@@ -77,6 +78,16 @@ def test_fields_arrive_by_name(emitter: Address, text: str, kind: type[Any]) -> 
         values.pop("changes")
     assert found == {snake(name): value for name, value in values.items()}
     assert msgspec.json.decode(msgspec.json.encode(decoded), type=kind) == decoded
+
+
+def test_a_symbol_is_whatever_bytes_the_lister_gave() -> None:
+    """It is final as any log is: bytes that are no text must not hold up those after it."""
+    text = next(text for text in SETTLEMENT_EVENTS if text.startswith("MarketListed("))
+    log, _ = raw_log(Event(text), SETTLEMENT)
+    log = log._replace(data=log.data.replace(b"hBTC-USDC", b"hBTC\xff\x00\xc3()"))
+    decoded = DECODER.decode(log, 1_700)
+    assert isinstance(decoded, MarketListed) and decoded.symbol == "hBTC\ufffd\x00\ufffd()"
+    assert msgspec.json.decode(msgspec.json.encode(decoded), type=MarketListed) == decoded
 
 
 def test_a_look_alike_is_nothing() -> None:

@@ -135,6 +135,29 @@ def test_a_signature_is_granted_once(bench: Bench) -> None:
     assert bench.only(ApprovalGranted)
 
 
+def test_a_signature_is_not_granted_again_through_a_session(bench: Bench) -> None:
+    """Found by attack: a session asked for the very message that its owner had signed, without the signature."""
+    until = bench.at // 1000 + 3_000
+    bench.approve(ALICE, 50, signature="0x01", deadline=until, nonce=7, destination=BOB)
+    assert bench.only(ApprovalGranted)
+    bench.approve(ALICE, 50, deadline=until, nonce=7, destination=BOB)
+    assert bench.only(CommandRejected).reason == RejectReason.DEAD_NONCE, "while the promise stands"
+    bench.block(bench.at // 1000 + 500)
+    bench.approve(ALICE, 50, deadline=until, nonce=7, destination=BOB)
+    assert bench.only(CommandRejected).reason == RejectReason.DEAD_NONCE, "and when it has lapsed"
+    bench.approve(ALICE, 50, deadline=until, nonce=8, destination=BOB)
+    assert bench.only(ApprovalGranted)
+    bench.approve(BOB, 50, deadline=until, nonce=7)
+    assert bench.only(ApprovalGranted), "the nonce of another account"
+
+
+def test_sessions_of_older_journals_name_no_deadline_and_are_granted_as_before(bench: Bench) -> None:
+    bench.approve(ALICE, 50, signature="0x01", deadline=bench.at // 1000 + 1_000, nonce=0)
+    for _ in range(2):
+        bench.approve(ALICE, 50, nonce=0, deadline=0)
+        assert bench.only(ApprovalGranted)
+
+
 def test_a_signature_has_a_deadline_within_a_day(bench: Bench) -> None:
     far = bench.at // 1000 + WITHDRAWAL_DEADLINE_SECONDS_MAX + 10
     bench.approve(ALICE, 50, signature="0x01", deadline=far)

@@ -1,14 +1,18 @@
 """Frames: any commands in any pieces come out as they went in; anything else is refused."""
 
+import struct
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from venue_samples import KEY, VENUE, flow
 
-from offchain.domain.command import CloseEpoch, RequestApproval, encode
+from offchain.domain.chainlog import AgentRegistered
+from offchain.domain.command import CloseEpoch, ObserveLog, RequestApproval, bytes_max, encode
 from offchain.domain.eip712 import Withdrawal, approval_digest, domain_separator, withdraw_hash
 from offchain.domain.errors import InvalidInput
 from offchain.domain.event import ApprovalGranted, BalanceChanged
+from offchain.domain.limits import RECORD_BYTES_MAX
 from offchain.domain.units import Address, Digest
 from offchain.security.signatures import sign
 from offchain.sequencer import protocol
@@ -63,6 +67,20 @@ def test_too_large_a_command_is_refused_by_the_sender() -> None:
     assert len(encode(long)[2]) > 65_536
     with pytest.raises(InvalidInput, match="bytes"):
         protocol.submit_frame(1, [long])
+
+
+def test_nothing_as_long_as_a_log_comes_over_the_socket() -> None:
+    """The journal takes long logs; who connects may not fill it with them."""
+    where = {"event_sequence": 1, "block_number": 7, "block_time": 100, "transaction": "0x01"}
+    terms = {"account": ADDRESS, "agent": ADDRESS, "expiry": 1, "notional": 1, "markets": (2**32 - 1,) * 6_100}
+    command = ObserveLog(log=AgentRegistered(**where, **terms))  # type: ignore[arg-type]
+    kind, version, payload = encode(command)
+    assert RECORD_BYTES_MAX < len(payload) <= bytes_max(kind, payload)
+    with pytest.raises(InvalidInput, match="bytes"):
+        protocol.submit_frame(1, [command])
+    raw = struct.pack(">QI", 1, 1) + struct.pack(">IBB", len(payload), kind, version) + payload
+    with pytest.raises(InvalidInput, match=f"command of {len(payload)} bytes"):
+        protocol.read_submit(raw)
 
 
 def test_unknown_frames_are_refused() -> None:

@@ -12,9 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from journal_samples import CHAIN, FaultyDisk, LazyDisk, read, record, records, write
+from journal_samples import ACCOUNT, CHAIN, FaultyDisk, LazyDisk, read, record, records, write
 
+from offchain.domain.chainlog import MarketListed
+from offchain.domain.command import ObserveLog, SetVenueState, encode
 from offchain.domain.errors import DiskFailure, JournalCorrupt, JournalLocked
+from offchain.domain.limits import LOG_RECORD_BYTES_MAX, RECORD_BYTES_MAX
+from offchain.domain.market import MarketState
 from offchain.storage import frames, scan
 from offchain.storage.journal import DURABLE_NAME, Journal, Record, durable_sequence
 from offchain.storage.reader import JournalReader
@@ -38,6 +42,38 @@ def test_what_is_appended_is_read_back(tmp_path: Path) -> None:
         assert (journal.last_sequence, journal.last_at, journal.torn_bytes) == (6, written[-1].at, 0)
         journal.append(records(7, 7))
     assert read(tmp_path) == [*written, record(7)]
+
+
+def listing(symbol: str, sequence: int = 1) -> Record:
+    """What the journal keeps of a market's listing."""
+    where = {"event_sequence": 1, "block_number": 7, "block_time": 100, "transaction": "0x01"}
+    terms = {"market": 7, "base_token": ACCOUNT, "base_decimals": 18, "quote_decimals": 6}
+    lots = {"base_atoms_per_lot": 10**12, "quote_atoms_per_tick_lot": 1}
+    kind, version, payload = encode(ObserveLog(log=MarketListed(**where, **terms, **lots, symbol=symbol)))  # type: ignore[arg-type]
+    return Record(kind, version, sequence, 1, payload)
+
+
+def test_whatever_a_block_can_log_is_taken(tmp_path: Path) -> None:
+    """Found by attack: a log is final and cannot be left out, so that one too long for the journal ended the node.
+
+    60,000 words are what 30M gas pay for: 8 gas a byte, and twice the memory. No character is longer in JSON.
+    """
+    longest = listing("\x01" * 60_000 * 32)
+    with Journal.open(tmp_path, chain_id=CHAIN) as journal:
+        journal.append([longest])
+        journal.append([record(2)])
+    assert read(tmp_path) == [longest, record(2)]
+    with Journal.open(tmp_path, chain_id=CHAIN) as journal:
+        assert journal.last_sequence == 2
+
+
+def test_nothing_but_a_log_may_be_as_long(tmp_path: Path) -> None:
+    kind, version, payload = encode(SetVenueState(state=MarketState.PAUSED, reason="x" * RECORD_BYTES_MAX))
+    with Journal.open(tmp_path, chain_id=CHAIN) as journal, pytest.raises(AssertionError):
+        journal.append([Record(kind, version, 1, 1, payload)])
+    with Journal.open(tmp_path, chain_id=CHAIN) as journal, pytest.raises(AssertionError):
+        journal.append([listing("x" * LOG_RECORD_BYTES_MAX)])
+    assert read(tmp_path) == []
 
 
 def test_an_empty_folder_is_an_empty_journal(tmp_path: Path) -> None:

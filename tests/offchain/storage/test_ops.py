@@ -55,6 +55,15 @@ def test_a_block_is_only_named_with_all_its_logs(ops: Ops) -> None:
     assert ops.poll_inbox(3, 3) == ([deposit(4), deposit(5)], (7, 100))
 
 
+def test_a_poll_of_long_logs_is_cut_and_goes_on(ops: Ops, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The chain decides how long a log is; a group of the journal has to hold what one poll brings."""
+    ops.append_inbox([deposit(sequence) for sequence in range(1, 6)], 7, 100)
+    monkeypatch.setattr("offchain.storage.ops.POLL_LENGTH_MAX", 1)
+    for sequence in range(1, 6):
+        assert ops.poll_inbox(sequence - 1, 3) == ([deposit(sequence)], (0, 0))
+    assert ops.poll_inbox(5, 3) == ([], (7, 100))
+
+
 def test_outbox_rows_are_inserted_once(ops: Ops) -> None:
     ops.put_outbox([batch(1, "one", 10), OutboxRow("epoch", 1, "header", 11)], 12)
     ops.put_outbox([batch(1, "another", 10), batch(2, "two", 20)], 20)
