@@ -1,8 +1,9 @@
 """The state machine: `Engine.apply(sequence, at, command) -> events`, and read views of its state.
 
-Invariant: nothing but `apply` changes state, and nothing but its arguments decides a result: the same commands give the
-same events and the byte-identical state hash. Due timers fire before the command, in (deadline, id) order. It asserts
-what the sequencer promises (numbers without gaps, time that never runs back) and refuses, as values, what users send.
+Invariant: nothing but `apply` and `apply_rows` changes state, and nothing but their arguments decides a result: the
+same commands give the same events and the byte-identical state hash, by whichever of the two, however grouped. Due
+timers fire before the command, in (deadline, id) order. It asserts what the sequencer promises (numbers without gaps,
+time that never runs back) and refuses, as values, what users send.
 """
 
 from __future__ import annotations
@@ -94,8 +95,10 @@ class Engine:
         return state.take_events()
 
     def apply_rows(self, first: int, at: int, rows: Iterable[OrderRow]) -> list[Outcome]:
-        """Applies orders and cancels, numbered from `first`, that were signed by their accounts: each as `apply` would,
-        at a twentieth of the cost. No events are made before `take_events`, which tells of all of them together.
+        """Applies orders and cancels, numbered from `first`, that were signed by their accounts: each as `apply` would.
+
+        No events are made before `take_events`, which the caller asks for all of them together: levels and balances
+        that they changed are told once, as they are in the end.
         """
         state, outcomes = self._state, list[Outcome]()
         assert first == state.sequence + 1 and at >= state.at and state.venue is not None

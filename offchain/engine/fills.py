@@ -207,21 +207,19 @@ class Backlog:
 
         As `add_together`, of one: most fills come this way, so nothing is counted anew that is known.
         """
-        number, orders, gas = fill.number, self.load.orders, self.gas + self.gas_per_fill
-        if number > self.number_max or self.is_itemized:
+        if self.is_itemized:
             self._add_one(fill, note)
             return
-        is_new = maker.sequence not in orders
-        if is_new:
+        number, orders, gas = fill.number, self.load.orders, self.gas + self.gas_per_fill
+        if maker.sequence not in orders:
+            orders[maker.sequence] = maker.is_fresh
             gas += self.gas_per_fresh_order if maker.is_fresh else self.gas_per_order
         if taker.sequence not in orders:
+            orders[taker.sequence] = taker.is_fresh
             gas += self.gas_per_fresh_order if taker.is_fresh else self.gas_per_order
-        if gas > self.gas_max:
+        if gas > self.gas_max or number > self.number_max:
             self._add_one(fill, note)
             return
-        if is_new:
-            orders[maker.sequence] = maker.is_fresh
-        orders[taker.sequence] = taker.is_fresh
         self.gas = gas
         self.last_fill = number
         self.unsettled[number] = fill

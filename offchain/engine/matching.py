@@ -68,29 +68,34 @@ def cross(state: State, lane: Lane, taker: Ticket) -> None:
     """Matches the order with the best opposite ones until nothing of it is left, or its limit or its room is over."""
     if lane.is_fok and not is_fillable(lane, taker, _room(state, taker)):
         return
-    room = _room(state, taker) if lane.is_immediate else Room(FILLS_PER_RESTING_ORDER_MAX)
+    room = _room(state, taker) if lane.is_immediate else None
+    most = FILLS_PER_RESTING_ORDER_MAX if room is None else room.makers
     opposite, price, is_buy, group = lane.opposite, taker.price, lane.is_buy, list[Fill]()
-    while taker.remaining and room.makers:
+    last = state.backlog.last_fill + most
+    while taker.remaining:
         best = opposite.best
         if best > price if is_buy else best < price:
             break
-        _sweep(state, lane, taker, opposite.levels[best], room, group)
+        if not _sweep(state, lane, taker, opposite.levels[best], (last, room, group)):
+            break
     if group:
         state.effects.extend(state.backlog.add_together(group))
 
 
-def _sweep(state: State, lane: Lane, taker: Ticket, level: PriceLevel, room: Room, group: list[Fill]) -> None:
-    """Matches with the orders of a level; the fills of an immediate order are left in `group`, to share a batch.
+def _sweep(
+    state: State, lane: Lane, taker: Ticket, level: PriceLevel, bounds: tuple[int, Room | None, list[Fill]]
+) -> bool:
+    """Matches with the orders of a level; whether there is room for more. `bounds` are the number of the last fill that
+    there may be, and of an immediate order its room, and the fills that have to share a batch.
 
     One loop without calls for what every match does, because a call costs a tenth of a match. Therefore a match changes
     the balances of the maker only, but for what the taker owes: the taker's and the fees' get their sums at the end.
     """
     backlog, note, touched, moment = state.backlog, state.effects.append, state.touched_balances, taker.moment
-    is_buy, is_immediate, trader, ppm = lane.is_buy, lane.is_immediate, taker.trader, moment.taker_ppm
+    is_buy, trader, ppm, (last, room, group) = lane.is_buy, taker.trader, moment.taker_ppm, bounds
     base_per_lot, quote_per_lot = lane.base_atoms_per_lot, level.price * lane.quote_atoms_per_tick_lot
     remaining, rows, maker = taker.remaining, tuple[Row, ...](), level.head
     number = backlog.last_fill + len(group)
-    last = number + room.makers
     volume = taker_fees = maker_fees = 0
     while maker is not None and remaining and number < last:
         their = maker.trader
@@ -98,7 +103,7 @@ def _sweep(state: State, lane: Lane, taker: Ticket, level: PriceLevel, room: Roo
             close(state, maker, SELF_TRADE)
             maker = level.head
             continue
-        if is_immediate and not room.admit(maker):
+        if room is not None and not room.admit(maker):
             last = number
             break
         number += 1
@@ -110,9 +115,7 @@ def _sweep(state: State, lane: Lane, taker: Ticket, level: PriceLevel, room: Roo
         if maker_ppm < -ppm:
             maker_ppm = -ppm
         maker_fee, taker_fee = (notional * maker_ppm + UP) // PPM, (notional * ppm + UP) // PPM
-        volume += notional
-        maker_fees += maker_fee
-        taker_fees += taker_fee
+        volume, maker_fees, taker_fees = volume + notional, maker_fees + maker_fee, taker_fees + taker_fee
         quote, base = their.quote, their.base
         if backlog.is_itemized:
             rows = _rows(state, _balances(trader, their, is_buy))
@@ -136,22 +139,29 @@ def _sweep(state: State, lane: Lane, taker: Ticket, level: PriceLevel, room: Roo
             touched.append(base)
         fill = Fill(number, moment.at, maker, taker, lots, maker_ppm, ppm, notional, maker_fee, taker_fee, rows)
         note(fill)
-        if is_immediate:
-            group.append(fill)
-        else:
+        if room is None:
             backlog.add(fill, maker, taker, note)
+        else:
+            group.append(fill)
         level.size -= lots
         maker.remaining = left - lots
         if lots == left:
+            newer = level.head = maker.newer
+            if newer is None:
+                level.tail = None
+                level.ladder.drop_level(level)
+            else:
+                newer.older = None
+            maker.newer = None
             retire(state, maker, FILLED)
-            maker = level.pop()
-    room.makers = last - number
+            maker = newer
     if volume:
         _settle_up(state, taker, taker.remaining - remaining, (volume, maker_fees, taker_fees))
         taker.remaining = remaining
         if not level.is_touched:
             level.is_touched = True
             state.touched_levels.append(level)
+    return number < last
 
 
 def _balances(taker: Trader, maker: Trader, is_buy: bool) -> tuple[Balance, ...]:

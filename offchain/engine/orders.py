@@ -200,19 +200,6 @@ class PriceLevel:
         self.tail: Ticket | None = None
         self.is_touched = False
 
-    def pop(self) -> Ticket | None:
-        """Takes the oldest order out; returns the one behind it."""
-        assert self.head is not None
-        newer = self.head.newer
-        self.head.newer = None
-        self.head = newer
-        if newer is None:
-            self.tail = None
-            self.ladder.drop_level(self)
-        else:
-            newer.older = None
-        return newer
-
 
 class Ladder:
     """The price levels of one side. `keys` are signed so that the best price is at the end."""

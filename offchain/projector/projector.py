@@ -27,7 +27,7 @@ from offchain.domain.event import (
     MarketWithdrawn,
 )
 from offchain.domain.keccak import keccak
-from offchain.domain.units import Digest
+from offchain.domain.units import Digest, from_hex
 from offchain.engine.engine import Engine
 from offchain.projector.epochs import NO_PARENT, build_epoch, write_epoch
 from offchain.projector.recorder import Recorder
@@ -135,13 +135,13 @@ class Projector:
         """One command; its rows are kept until `flush`."""
         sequence, at = record.sequence, record.at
         command = decode(record.kind, record.version, record.payload)
-        events = self.engine.apply(sequence, at, command)
+        digest = self._digest(command) if isinstance(command, PlaceOrder) else Digest("")
+        events = self.engine.apply(sequence, at, command, from_hex(digest) or None)
         self._record = record_bytes(*record)
         is_new = sequence > self._cursor.sequence
         if not is_new and sequence <= self._outbox_sequence:
             return
         if is_new:
-            digest = self._digest(command) if isinstance(command, PlaceOrder) else Digest("")
             self._recorder.note(sequence, at, command, events, digest)
         for event in events:
             self._note(sequence, at, event, is_new)

@@ -10,7 +10,7 @@ from offchain.domain.command import CloseEpoch, Command, OpenVenue, PlaceOrder, 
 from offchain.domain.eip712 import domain_separator, order_digest
 from offchain.domain.errors import ConfigurationError
 from offchain.domain.event import AnyEvent, ApprovalGranted, CommandRejected, EpochClosed
-from offchain.domain.units import Digest
+from offchain.domain.units import Digest, from_hex
 from offchain.engine.engine import Engine
 from offchain.sequencer.protocol import FeedMessage
 from offchain.sequencer.results import FirstResults, Result
@@ -65,10 +65,12 @@ class Memory:
 
     def apply(self, sequence: int, at: int, command: Command, digest: Digest | None = None) -> tuple[AnyEvent, ...]:
         """`digest`: of a PlaceOrder, if it is known already."""
-        events = self.engine.apply(sequence, at, command)
-        self.epoch.note(at, command, events)
         if isinstance(command, PlaceOrder):
             digest = digest or self.digest(command)
+        events = self.engine.apply(sequence, at, command, None if digest is None else from_hex(digest))
+        self.epoch.note(at, command, events)
+        if isinstance(command, PlaceOrder):
+            assert digest is not None
             self.results.record(command, Result(digest, sequence, at, events))
         elif isinstance(command, RequestApproval):
             grants = [event for event in events if isinstance(event, ApprovalGranted) and event.owner_signature]
