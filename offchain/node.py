@@ -19,7 +19,7 @@ from pathlib import Path
 import msgspec
 
 from offchain.chain.registry import Registry
-from offchain.domain.batch import ITEMIZED_RULES, batch_gas_max
+from offchain.domain.batch import batch_gas_max, batch_rules
 from offchain.domain.command import OpenVenue
 from offchain.domain.limits import BLOCK_GAS_LIMIT, FILLS_PER_IMMEDIATE_ORDER_MAX
 from offchain.domain.market import MarketState
@@ -94,7 +94,7 @@ class NodeSettings:
             fills_per_immediate_order_max=FILLS_PER_IMMEDIATE_ORDER_MAX,
             operators=self.operators,
             listed_state=self.listed_state,
-            batch_rules=ITEMIZED_RULES,
+            batch_rules=batch_rules(self.block_gas_limit),
         )
 
     def sequencer(self) -> SequencerSettings:

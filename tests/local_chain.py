@@ -119,6 +119,21 @@ class LocalChain:
             raise RuntimeError(f"{method}: {answer['error']}")
         return answer["result"]
 
+    def send_many(self, sends: Sequence[tuple[str, str, bytes]]) -> None:
+        """(sender, to, calldata) of accounts that it impersonates already, in one request; not mined yet."""
+        fees = {"gas": hex(300_000), "maxFeePerGas": hex(10 * BASE_FEE), "maxPriorityFeePerGas": "0x0"}
+        bodies = [
+            {
+                "jsonrpc": "2.0",
+                "id": number,
+                "method": "eth_sendTransaction",
+                "params": [{"from": sender, "to": to, "data": "0x" + calldata.hex()} | fees],
+            }
+            for number, (sender, to, calldata) in enumerate(sends)
+        ]
+        for answer in self._client.post(self.url, json=bodies).json():
+            assert "error" not in answer, answer
+
     def mine(self, blocks: int = 1) -> None:
         for _ in range(blocks):
             self.rpc("evm_mine")

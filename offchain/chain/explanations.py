@@ -18,7 +18,7 @@ SENTENCES: dict[str, str] = {
     "MalformedMarket": "the market's units are not possible, or its symbol is longer than 31 bytes",
     "BrokenPromise": "the AMM pair gave less than was promised in the same transaction",
     "ForeignAmmFactory": "the AMM factory belongs to another Vault",
-    "MalformedAgent": "an agent needs a key that is not the account's own, an expiry in the future, and 64 markets at most",
+    "MalformedAgent": "an agent needs a key of its own, an expiry in the future, and no more than 64 markets",
     "AgentStillBinds": "this key is the account's agent still; revoke it and wait five minutes, or wait for its expiry",
     "NoAgent": "this key is no agent of the account, or was revoked already",
     "NotYours": "only the account and the agent itself can revoke an agent",

@@ -9,7 +9,13 @@ import msgspec
 
 from offchain.domain.eip712 import BulkProof
 from offchain.domain.keccak import keccak
-from offchain.domain.limits import BATCH_BLOCK_PERCENT, BATCH_GAS_MAX, FILLS_PER_BATCH_MAX, SETTLEMENT_MILLIS_PER_FILL
+from offchain.domain.limits import (
+    BATCH_BLOCK_PERCENT,
+    BATCH_GAS_MAX,
+    FILLS_PER_BATCH_MAX,
+    SETTLEMENT_MILLIS_PER_FILL,
+    TURNED_BLOCK_PERCENT,
+)
 from offchain.domain.order import Order
 
 
@@ -63,12 +69,22 @@ class BatchRules(msgspec.Struct, frozen=True, kw_only=True):
     gas_per_market: int = 0
     gas_per_agent: int = 0
     gas_per_proof: int = 0
+    gas_per_order_turned: int = 0
+    """What its account can make an order cost on top, between match and settlement."""
+    gas_per_row_turned: int = 0
+    gas_turned_max: int = 0
+    """What a batch may need if every account turns on it so. 0: not looked at."""
     settlement_millis_per_fill: int = SETTLEMENT_MILLIS_PER_FILL
     """How long settling a fill takes, estimated: a backlog that takes too long closes the venue to takers."""
 
     @property
     def is_itemized(self) -> bool:
         return self.gas_per_row > 0
+
+    @property
+    def is_additive(self) -> bool:
+        """Whether a batch fits is decided by a sum over its orders and fills, and by nothing else."""
+        return not (self.is_itemized or self.gas_turned_max)
 
     def gas(
         self, orders: int, fills: int, amm_fills: int = 0, fresh_slots: int = 0, items: BatchItems = NO_ITEMS
@@ -77,6 +93,17 @@ class BatchRules(msgspec.Struct, frozen=True, kw_only=True):
         per_order = self.gas_per_order * orders + self.gas_per_fresh_slot * fresh_slots
         total = self.gas_base + per_order + self.gas_per_fill * fills + self.gas_per_amm_fill * amm_fills
         return total + self._gas_of(items) if self.is_itemized else total
+
+    def fits(self, gas: int, gas_max: int, orders: int, rows: int) -> bool:
+        """Whether a batch of that bound may be, also with the worst that its accounts can do to it."""
+        turned = gas + orders * self.gas_per_order_turned + rows * self.gas_per_row_turned
+        return gas <= gas_max and (turned <= self.gas_turned_max or not self.gas_turned_max)
+
+    def fits_one(self, gas_max: int, *, is_amm: bool = False) -> bool:
+        """Whether a single fill does, whatever it is: with an AMM pair, or of two orders."""
+        orders = 1 if is_amm else 2
+        gas = self.gas(orders, 1, int(is_amm), orders, ONE_FILL)
+        return self.fits(gas, gas_max, orders, ONE_FILL.rows)
 
     def _gas_of(self, items: BatchItems) -> int:
         resting, rows, fresh_rows, requests, looks, markets, agents, proofs = items
@@ -116,6 +143,8 @@ ITEMIZED_RULES = BatchRules(
     gas_per_market=14_400,
     gas_per_agent=16_000,
     gas_per_proof=4_800,
+    gas_per_order_turned=70_000,
+    gas_per_row_turned=1_250,
 )
 """Of new venues, by what costs gas on chain: tests/parity/test_batch_gas.py holds them against random batches."""
 
@@ -126,6 +155,11 @@ ONE_FILL = BatchItems(resting=2, rows=5, fresh_rows=5, requests=5, looks=32, mar
 def batch_gas_max(block_gas_limit: int) -> int:
     """What a batch may need on a chain with such blocks."""
     return min(BATCH_GAS_MAX, block_gas_limit * BATCH_BLOCK_PERCENT // 100)
+
+
+def batch_rules(block_gas_limit: int) -> BatchRules:
+    """Of a new venue on a chain with such blocks: one takes a batch whatever its accounts do after the match."""
+    return msgspec.structs.replace(ITEMIZED_RULES, gas_turned_max=block_gas_limit * TURNED_BLOCK_PERCENT // 100)
 
 
 AMM_MAKER = 2**16 - 1

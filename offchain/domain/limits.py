@@ -48,6 +48,8 @@ BLOCK_GAS_LIMIT: Final = 3_000_000
 """Of HyperEVM's small blocks."""
 BATCH_BLOCK_PERCENT: Final = 60
 """Of a smaller block a batch takes no more than this, so that it need not wait for an empty one."""
+TURNED_BLOCK_PERCENT: Final = 95
+"""Of a block, what a batch may need that all of its accounts turn on: below the settle keeper's limit."""
 BULK_DEPTH: Final = 5
 """Twin of BulkTree.DEPTH: 32 orders under one signature."""
 BATCHES_IN_FLIGHT_MAX: Final = 8

@@ -5,7 +5,6 @@ id, and leaves the order that it would have replaced in place. `trading.place` a
 an order finds anything unusual: whatever that lets pass has no reason here.
 """
 
-from offchain.domain.batch import ONE_FILL
 from offchain.domain.event import RejectReason, VenueState
 from offchain.domain.limits import (
     CLIENT_ORDER_ID_BYTES_MAX,
@@ -142,8 +141,7 @@ def _pool_for(state: State, market: Market) -> RejectReason | None:
         return RejectReason.NO_POOL
     if market.base_token in state.backlog.pools:
         return RejectReason.POOL_BUSY
-    is_too_much = state.backlog.rules.gas(1, 1, amm_fills=1, fresh_slots=1, items=ONE_FILL) > state.backlog.gas_max
-    return RejectReason.UNSUPPORTED if is_too_much else None
+    return None if state.backlog.rules.fits_one(state.backlog.gas_max, is_amm=True) else RejectReason.UNSUPPORTED
 
 
 def _standing(order: Order, account: Account, client_order_id: str, replaced: Ticket | None) -> RejectReason | None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import assert_never
 
-from offchain.domain.batch import ONE_FILL, BatchRules, SettlementBatch
+from offchain.domain.batch import BatchRules, SettlementBatch
 from offchain.domain.command import (
     AdvanceTime,
     CancelAll,
@@ -402,7 +402,7 @@ def _is_sane(venue: OpenVenue) -> bool:
         and venue.batch_interval_millis >= 0
         and _are_rules(rules)
         and 1 <= fills <= rules.fills_max
-        and rules.gas(2, 1, fresh_slots=2, items=ONE_FILL) <= gas_max
+        and rules.fits_one(gas_max)
         and are_operators(venue.operators)
         and venue.listed_state is not MarketState.DELISTED
     )

@@ -138,6 +138,7 @@ class Backlog:
         "gas_per_fresh_order",
         "gas_per_order",
         "interval",
+        "is_additive",
         "is_itemized",
         "last_batch",
         "last_fill",
@@ -156,6 +157,7 @@ class Backlog:
         self.gas_max = gas_max
         self.rules = rules
         self.millis_per_fill = rules.settlement_millis_per_fill
+        self.is_additive = rules.is_additive
         self.is_itemized = rules.is_itemized
         """Balances count, too; and an immediate order has no slot of its own."""
         self.tells_fresh_slots = rules.gas_per_fresh_slot > 0
@@ -207,7 +209,7 @@ class Backlog:
 
         As `add_together`, of one: most fills come this way, so nothing is counted anew that is known.
         """
-        if self.is_itemized:
+        if not self.is_additive:
             self._add_one(fill, note)
             return
         number, orders, gas = fill.number, self.load.orders, self.gas + self.gas_per_fill
@@ -275,8 +277,7 @@ class Backlog:
 
     def _fits(self, load: Load, more: int = 0) -> bool:
         """`more` fills of what is counted already."""
-        gas = load.gas + more * self.gas_per_fill
-        return load.fills + more <= self.rules.fills_max and gas <= self.gas_max
+        return load.fills + more <= self.rules.fills_max and load.fits(self.gas_max, more)
 
     def close(self, last: int) -> BatchClosed:
         """Closes the open batch with fill `last`."""

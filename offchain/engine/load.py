@@ -73,6 +73,11 @@ class Load:
         items = BatchItems(self.resting, len(self.rows), self.fresh_rows, self.requests, self.looks, len(self.markets))
         return self.rules.gas(len(self.orders), self.fills, self.amm_fills, sum(self.orders.values()), items)
 
+    def fits(self, gas_max: int, more: int = 0) -> bool:
+        """`more` fills of what is counted already."""
+        gas = self.gas + more * self.rules.gas_per_fill
+        return self.rules.fits(gas, gas_max, len(self.orders), len(self.rows))
+
     def copy(self) -> "Load":
         made = Load(self.rules)
         made.orders, made.rows, made.markets = self.orders.copy(), self.rows.copy(), self.markets.copy()

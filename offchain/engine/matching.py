@@ -45,15 +45,16 @@ class Room:
             return False
         if self._load is not None:
             load = self._load
-            if load.rules.is_itemized:
+            if load.rules.is_additive:
+                self._gas += load.rules.gas(1, 1, fresh_slots=maker.is_fresh) - load.rules.gas_base
+                is_over = self._gas > self._gas_max
+            else:
                 load = load.copy()
                 load.add((maker,), self._rows(maker) if self._rows is not None else (), is_amm=False)
-                gas = load.gas
-            else:
-                gas = self._gas + load.rules.gas(1, 1, fresh_slots=maker.is_fresh) - load.rules.gas_base
-            if gas > self._gas_max:
+                is_over = not load.fits(self._gas_max)
+            if is_over:
                 return False
-            self._load, self._gas = load, gas
+            self._load = load
         self.makers -= 1
         return True
 

@@ -94,6 +94,7 @@ _ITEMIZED = [
     "gas_per_agent",
     "gas_per_proof",
 ]
+_TURNED = ["gas_per_order_turned", "gas_per_row_turned", "gas_turned_max"]
 _LOAD = ["fresh_rows", "requests", "looks"]
 _LOSS = ["index", "new_index", "shortfall"]
 _FLOW = ["deposits", "withdrawals", "minted", "burned", "locked"]
@@ -229,6 +230,9 @@ def _later(state: State) -> dict[str, Any]:
         found["settled_slots"] = [(address, sorted(slots)) for address, slots in settled if slots]
     if rules.settlement_millis_per_fill != BatchRules().settlement_millis_per_fill:
         found["settlement_millis_per_fill"] = rules.settlement_millis_per_fill
+    turned = [getattr(rules, name) for name in _TURNED]
+    if any(turned):
+        found["turned_rules"] = turned
     venue = state.venue
     if venue is not None and (venue.operators or venue.listed_state is not MarketState.ACTIVE):
         found["venue"] = (venue.operators, venue.listed_state)
@@ -276,6 +280,7 @@ def _read_later(state: State, later: dict[str, Any]) -> None:
 def _read_rules(later: dict[str, Any]) -> BatchRules:
     values = dict(zip(_RULES, later["batch_rules"], strict=True)) if "batch_rules" in later else {}
     values |= zip(_ITEMIZED, later.get("itemized_rules", ()), strict=False)
+    values |= zip(_TURNED, later.get("turned_rules", ()), strict=False)
     if "settlement_millis_per_fill" in later:
         values["settlement_millis_per_fill"] = later["settlement_millis_per_fill"]
     return BatchRules(**values)

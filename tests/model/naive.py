@@ -360,7 +360,7 @@ class Naive:
         makers = self.crossing(order)
         strangers = [maker for maker in makers if maker.order.account != order.account]
         if immediate:
-            while most and self.gas_of_sweep([taker, *strangers[:most]]) > self.venue.batch_gas_max:
+            while most and not self.fits_sweep([taker, *strangers[:most]]):
                 most -= 1
         if order.time_in_force == 2 and sum(maker.left for maker in strangers[:most]) < order.size_lots:
             return
@@ -433,15 +433,23 @@ class Naive:
         for fill in fills:
             rows, cancels = fill.rows | rows, fill.cancels | cancels
         gas = self.gas(orders, count, pools) + self.gas_of_items(orders, rows, cancels)
-        return count <= self.venue.batch_rules.fills_max and gas <= self.venue.batch_gas_max
+        return count <= self.venue.batch_rules.fills_max and self.fits_block(gas, len(orders), len(rows))
 
-    def gas_of_sweep(self, orders: list[Placed]) -> int:
+    def fits_block(self, gas: int, orders: int, rows: int) -> bool:
+        rules = self.venue.batch_rules
+        worst = gas + rules.gas_per_order_turned * orders + rules.gas_per_row_turned * rows
+        if rules.gas_turned_max and worst > rules.gas_turned_max:
+            return False
+        return gas <= self.venue.batch_gas_max
+
+    def fits_sweep(self, orders: list[Placed]) -> bool:
         """One taker against these makers."""
         quote, base = self.venue.quote_token, self.markets[orders[0].order.market].base_token
         keys = [(placed.order.account, token) for placed in orders for token in (quote, base)]
         rows = self.rows([*keys, (self.venue.fee_account, quote)])
         cancels = {placed.number: self.cancels.count(placed.order.account) for placed in orders}
-        return self.gas(orders, len(orders) - 1) + self.gas_of_items(orders, rows, cancels)
+        gas = self.gas(orders, len(orders) - 1) + self.gas_of_items(orders, rows, cancels)
+        return self.fits_block(gas, len(orders), len(rows))
 
     def gas(self, orders: list[Placed], fills: int, pools: int = 0) -> int:
         rules = self.venue.batch_rules

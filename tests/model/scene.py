@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from offchain.domain.batch import ITEMIZED_RULES, PACKED_RULES
+from offchain.domain.batch import PACKED_RULES, batch_rules
 from offchain.domain.chainlog import AnyChainLog, BatchSettled, Deposited, MarketListed, SynthRegistered
 from offchain.domain.command import (
     AdvanceTime,
@@ -18,7 +18,7 @@ from offchain.domain.command import (
     RequestApproval,
 )
 from offchain.domain.event import AnyEvent, OrderAccepted, OrderRejected
-from offchain.domain.limits import FILLS_PER_IMMEDIATE_ORDER_MAX
+from offchain.domain.limits import BLOCK_GAS_LIMIT, FILLS_PER_IMMEDIATE_ORDER_MAX
 from offchain.domain.order import Kind, Order, Side, TimeInForce, make_nonce
 from offchain.domain.units import Address, Lots, Ticks
 from offchain.engine.engine import Engine
@@ -64,7 +64,7 @@ PACKED_VENUE = msgspec.structs.replace(
     VENUE, batch_rules=PACKED_RULES, fills_per_immediate_order_max=FILLS_PER_IMMEDIATE_ORDER_MAX
 )
 """As the first nodes with packed batches opened it: VENUE has the rules of old journals."""
-ITEMIZED_VENUE = msgspec.structs.replace(PACKED_VENUE, batch_rules=ITEMIZED_RULES)
+ITEMIZED_VENUE = msgspec.structs.replace(PACKED_VENUE, batch_rules=batch_rules(BLOCK_GAS_LIMIT))
 """As a node opens it."""
 
 

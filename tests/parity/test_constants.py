@@ -47,15 +47,6 @@ def test_flags_and_windows() -> None:
     assert TYPES["MAX_PRICE_AGE"] == limits.PRICE_AGE_SECONDS_MAX
 
 
-def test_the_pages_say_the_longest_way_out() -> None:
-    """From the last post of a price to the last withdrawal; the seconds in between are left out."""
-    delays = ("MAX_PRICE_AGE", "SHUTDOWN_DELAY", "SHUTDOWN_GRACE", "EXIT_DELAY")
-    minutes = sum(TYPES[name] for name in delays) // 60
-    said = f"{minutes // 60} h {minutes % 60} min"
-    for page in ("README.md", "SECURITY.md", "ARCHITECTURE.md", "docs/journeys/trader.md", "docs/journeys/verifier.md"):
-        assert set(re.findall(r"\d+ h \d+ min", (ROOT / page).read_text())) == {said}, page
-
-
 def test_reasons_of_a_refusal() -> None:
     reasons = {name.removeprefix("REASON_"): value for name, value in TYPES.items() if name.startswith("REASON_")}
     assert reasons.pop("TAKER") == 0x80

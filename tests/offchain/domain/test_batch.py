@@ -15,6 +15,7 @@ from offchain.domain.batch import (
     EpochHeader,
     SettlementBatch,
     batch_gas_max,
+    batch_rules,
 )
 from offchain.domain.keccak import keccak
 from offchain.domain.limits import BATCH_GAS_MAX
@@ -72,6 +73,26 @@ def test_itemized_rules_leave_room_for_what_is_promised() -> None:
     pairs = BatchItems(resting=48, rows=2 * 48 + 1, markets=1)
     assert rules.gas(48, 24, items=pairs) <= BATCH_GAS_MAX
     assert rules.gas(2, 1, 1, 2, ONE_FILL) <= BATCH_GAS_MAX
+
+
+@pytest.mark.parametrize(("block", "makers", "pairs"), [(3_000_000, 26, 13), (2_000_000, 17, 9)])
+def test_what_fits_a_block_whatever_accounts_do_after_the_match(block: int, makers: int, pairs: int) -> None:
+    rules, gas_max = batch_rules(block), batch_gas_max(block)
+
+    def fits(orders: int, fills: int, resting: int) -> bool:
+        items = BatchItems(resting=resting, rows=2 * orders + 1, markets=1)
+        return rules.fits(rules.gas(orders, fills, items=items), gas_max, orders, items.rows)
+
+    assert fits(makers + 1, makers, makers) and not fits(makers + 2, makers + 1, makers + 1)
+    assert fits(2 * pairs, pairs, 2 * pairs) and not fits(2 * pairs + 2, pairs + 1, 2 * pairs + 2)
+    assert rules.fits_one(gas_max) and rules.fits_one(gas_max, is_amm=True)
+
+
+def test_old_venues_do_not_look_at_what_comes_after_the_match() -> None:
+    for rules in (BatchRules(), PACKED_RULES, ITEMIZED_RULES):
+        assert rules.gas_turned_max == 0 and rules.fits(100, 100, 10**9, 10**9) and not rules.fits(101, 100, 0, 0)
+    turned = BatchRules(gas_per_order_turned=10, gas_per_row_turned=3, gas_turned_max=200)
+    assert turned.fits(100, 100, 7, 10) and not turned.fits(101, 101, 7, 10)
 
 
 def test_every_item_is_counted_once() -> None:
