@@ -161,7 +161,7 @@ def test_changes_are_told_once_with_the_size_at_the_end() -> None:
 
 
 def test_a_match_keeps_every_hold_covered_and_sums_to_nothing() -> None:
-    """Whoever takes, and also when the fee account itself trades."""
+    """Whoever takes."""
     for side in Side:
         scene = Scene()
         state = scene.state
