@@ -25,7 +25,7 @@ from bench.engines import HOOATS
 from bench.workloads import stored
 
 SNAPSHOT = machine.ROOT / "bench" / "instructions.json"
-TOLERANCE = 0.05
+TOLERANCE_PERCENT = 5
 BUDGET = 18_000
 """Of an order with accounts, fees and all, whatever the snapshot says."""
 OPERATIONS, PRELOAD = 10_000, 1_000
@@ -68,9 +68,9 @@ def verdict(count: int, snapshot: dict[str, int], key: str) -> tuple[bool, str]:
         return True, f"{count:,} instructions per operation; no snapshot for {key}: write one with --update"
     change = count / known - 1
     told = f"{count:,} instructions per operation, {change:+.2%} on the snapshot's {known:,}"
-    if change > TOLERANCE:
-        return False, f"{told}: more than {TOLERANCE:.0%} above the snapshot"
-    if change < -TOLERANCE:
+    if 100 * count > (100 + TOLERANCE_PERCENT) * known:
+        return False, f"{told}: more than {TOLERANCE_PERCENT} % above the snapshot"
+    if 100 * count < (100 - TOLERANCE_PERCENT) * known:
         return True, f"{told}: keep the gain with --update"
     return True, told
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from offchain.domain.batch import PACKED_RULES, BatchRules
+from offchain.domain.batch import PACKED_RULES
 from offchain.domain.chainlog import AnyChainLog, BatchSettled, Deposited, MarketListed, SynthRegistered
 from offchain.domain.command import AdvanceTime, Command, ObserveLog, OpenVenue
 from offchain.domain.event import AnyEvent
@@ -25,10 +25,6 @@ VAULT, SETTLEMENT, COMMITMENT, QUOTE, FEES, TREASURY, INSURANCE = (
     Address(f"0x{number:040x}") for number in range(0xC0, 0xC7)
 )
 
-RULES: dict[str, Any] = {name: getattr(PACKED_RULES, name) for name in BatchRules.__struct_fields__}
-if "settlement_millis_per_fill" in RULES:  # otherwise a backlog of a thousand fills closes the venue
-    RULES["settlement_millis_per_fill"] = 0
-
 OPENING = OpenVenue(
     chain_id=998,
     vault=VAULT,
@@ -44,9 +40,9 @@ OPENING = OpenVenue(
     batch_interval_millis=50,
     batch_gas_max=10**9,
     fills_per_immediate_order_max=FILLS_PER_IMMEDIATE_ORDER_MAX,
-    batch_rules=BatchRules(**RULES),
+    batch_rules=PACKED_RULES,
 )
-"""As a node opens it, but that a batch may hold the fills of any one order, and that settling takes no time."""
+"""As the first nodes with packed batches opened it, but that a batch may hold the fills of any one order."""
 
 
 def base_token(market: int) -> Address:

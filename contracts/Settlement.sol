@@ -13,9 +13,8 @@ import {BulkTree} from "./libraries/BulkTree.sol";
 import {Cells, Column} from "./libraries/Columns.sol";
 import {Domain} from "./libraries/Domain.sol";
 import {OrderHash} from "./libraries/OrderHash.sol";
-import {Orders, USED_UP} from "./libraries/Orders.sol";
+import {Orders, OUT_OF_PLACE, PERHAPS_CANCELLED, SIGNED_IN_BULK, UNSOUND, USED_UP} from "./libraries/Orders.sol";
 import {PauseRules} from "./libraries/PauseRules.sol";
-import {Signatures} from "./libraries/Signatures.sol";
 import {Terms, Ticket, Tickets} from "./libraries/Tickets.sol";
 import {VaultCalls} from "./libraries/VaultCalls.sol";
 
@@ -36,6 +35,7 @@ contract Settlement is SettlementFills {
 
     /// @inheritdoc ISettlement
     function settle(bytes calldata batch) external onlyRole(SETTLER_ROLE) {
+        OrderHash.reserveDesk();
         PauseRules.requireRunning(_pausedUntil);
         Frame memory frame = BatchCodec.open(batch);
         uint256 count = frame.fills;
@@ -61,7 +61,7 @@ contract Settlement is SettlementFills {
             slotsAt := _slots.slot
         }
         sheet.slotsAt = slotsAt;
-        sheet.typed = Signatures.reserveTyped(Domain.separator());
+        OrderHash.setDomain(Domain.separator());
         sheet.columns = new Column[](frame.markets + 1);
         sheet.legs = new Leg[](frame.quotes);
         assert(sheet.columnOf(QUOTE_TOKEN) == QUOTE_COLUMN);
@@ -84,7 +84,7 @@ contract Settlement is SettlementFills {
         }
 
         _requireBatch(frame.readAccounts(column.accounts));
-        sheet.quoteStride = column.stride;
+        sheet.stride = column.stride;
         sheet.quoteAt = column.accounts + column.stride + 32;
         sheet.feeBalance = sheet.quoteAt + frame.feeIndex * 32;
         _requireBatch(frame.feeIndex < count && Cells.account(sheet.feeBalance, column.stride) == FEE_ACCOUNT);
@@ -104,67 +104,56 @@ contract Settlement is SettlementFills {
             MarketRow memory row = sheet.markets[i];
             row.number = number;
             row.column = sheet.columnOf(market.baseToken);
-            row.base = sheet.columns[row.column];
             row.baseAtomsPerLot = market.baseAtomsPerLot;
             row.quoteAtomsPerTickLot = market.quoteAtomsPerTickLot;
         }
 
-        // One row for a pair.
-        uint256 capacity = frame.accounts + (frame.quotes == 0 ? 0 : 1);
+        // One row for a pair would do; but all columns have the stride of the first.
         for (uint256 i = QUOTE_COLUMN + 1; i < sheet.columnCount; ++i) {
-            sheet.columns[i].reserve(capacity);
+            sheet.columns[i].reserve(frame.accounts + frame.quotes);
+        }
+        for (uint256 i; i < frame.markets; ++i) {
+            MarketRow memory row = sheet.markets[i];
+            row.accounts = sheet.columns[row.column].accounts;
         }
     }
 
     function _openOrders(Sheet memory sheet, Frame memory frame) private view {
-        uint256 count = frame.orders;
-        sheet.orders = count;
+        sheet.orders = frame.orders;
         sheet.reserveTickets();
-        uint256 order = OrderHash.reserve();
-        uint256 beyond;
-        for (uint256 i; i < count;) {
+        Ticket ticket = sheet.ticket(0);
+        (uint256 at, uint256 end, uint256 beyond) = (frame.ordersAt, frame.proofsAt, 0);
+        while (at != end) {
+            (uint256 place, uint256 doubt) = Orders.open(at, ticket, beyond, sheet);
+            bytes32 hash = OrderHash.write(at);
+            if (doubt != 0) hash = _examine(sheet, frame, ticket, doubt, uint64(place), hash);
             unchecked {
-                // No overflow: a place has 72 bits.
-                beyond = _openOrder(sheet, frame, i, order, beyond) + 1;
-                ++i;
+                // No overflow: positions, and a place has 72 bits.
+                doubt |= OrderHash.recover(hash, at + BatchCodec.ORDER_SIGNATURE);
+                if (doubt != 0) _openAgent(sheet, ticket, OrderHash.signer());
+                beyond = place + 1;
+                at += BatchCodec.ORDER_BYTES;
+                ticket = Ticket.wrap(Ticket.unwrap(ticket) + Tickets.BYTES);
             }
         }
         _requireBatch(sheet.proofs == frame.proofs);
     }
 
-    /// @param order Where the words that are hashed are written.
-    /// @param beyond What the order's place must not be less than.
-    /// @return place See Orders.
-    function _openOrder(Sheet memory sheet, Frame memory frame, uint256 index, uint256 order, uint256 beyond)
+    /// @dev Whatever else is to be said of the order, a cancel is why it is refused.
+    /// @param hash Of the order.
+    /// @return What was signed.
+    function _examine(Sheet memory sheet, Frame memory frame, Ticket ticket, uint256 doubt, uint64 nonce, bytes32 hash)
         private
         view
-        returns (uint256 place)
+        returns (bytes32)
     {
-        uint256 at = frame.orderAt(index);
-        Ticket ticket = sheet.ticket(index);
-        bool isSound;
-        (place, isSound) = Orders.read(at, order, ticket);
-        if (!isSound) revert MalformedOrder(index);
-        Terms terms = ticket.terms();
-        if (terms.account() >= frame.accounts || terms.market() >= frame.markets || place < beyond) {
-            revert MalformedBatch();
-        }
-        uint256 doubt = Orders.locate(place, beyond, order, ticket, sheet);
-        if (doubt != 0) _examine(ticket, index, doubt, uint64(place));
-
-        bytes32 hash = OrderHash.hashAt(order);
-        if (terms.isBulk()) hash = _bulkHash(sheet, frame, index, hash);
-        address signer = Signatures.recoverTyped(sheet.typed, hash, at + BatchCodec.ORDER_SIGNATURE);
-        if (terms.isBulk() || signer != ticket.places().account()) _openAgent(sheet, index, ticket, signer);
-    }
-
-    /// @dev Whatever else is to be said of the order, a cancel is why it is refused.
-    function _examine(Ticket ticket, uint256 index, uint256 doubt, uint64 nonce) private view {
-        if (doubt == USED_UP) revert MalformedOrder(index);
+        if (doubt & (UNSOUND | USED_UP) != 0) revert MalformedOrder(sheet.indexOf(ticket));
+        _requireBatch(doubt & OUT_OF_PLACE == 0);
         // At worst a look for nothing.
-        if (_isCancelled(_slotKey(ticket.places().account(), nonce), uint48(nonce))) {
+        if (doubt & PERHAPS_CANCELLED != 0 && _isCancelled(_slotKey(ticket.places().account(), nonce), uint48(nonce))) {
             ticket.setTerms(ticket.terms().withRefusal(REASON_CANCELLED));
         }
+        return doubt & SIGNED_IN_BULK != 0 ? _bulkHash(sheet, frame, sheet.indexOf(ticket), hash) : hash;
     }
 
     /// @param hash Of the order, which is the next of those that were signed in bulk.
@@ -180,13 +169,16 @@ contract Settlement is SettlementFills {
         return BulkTree.structHash(hash, position, siblingsAt);
     }
 
-    /// @dev Somebody else than the account signed, or in bulk.
-    function _openAgent(Sheet memory sheet, uint256 index, Ticket ticket, address signer) private view {
-        if (signer == address(0)) revert InvalidSigner(index, signer);
-        Terms terms = ticket.terms();
+    /// @dev Perhaps somebody else than the account signed; an agent must have, if in bulk.
+    function _openAgent(Sheet memory sheet, Ticket ticket, address signer) private view {
+        (Terms terms, address account) = (ticket.terms(), ticket.places().account());
+        if (signer == account && !terms.isBulk()) return;
+
         (uint256 location, uint256 word, bool isEntitled) =
-            _agentWord(_agentKey(ticket.places().account(), signer), sheet.markets[terms.market()].number);
-        if (AgentWords.registration(word) == 0) revert InvalidSigner(index, signer);
+            _agentWord(_agentKey(account, signer), sheet.markets[terms.market()].number);
+        if (signer == address(0) || AgentWords.registration(word) == 0) {
+            revert InvalidSigner(sheet.indexOf(ticket), signer);
+        }
         if (!isEntitled && terms.refusal() == 0) ticket.setTerms(terms.withRefusal(REASON_AGENT));
         if (AgentWords.notional(word) == UNLIMITED) return;
 
@@ -226,12 +218,13 @@ contract Settlement is SettlementFills {
     }
 
     function _writeSlots(Sheet memory sheet) private {
-        (uint256 ticket, uint256 size) = (sheet.tickets, Tickets.BYTES);
-        uint256 end = ticket + sheet.orders * size;
+        // Of the first ticket, the word that says where.
+        (uint256 at, uint256 size) = (sheet.tickets + 0x60, Tickets.BYTES);
+        uint256 end = at + sheet.orders * size;
         assembly ("memory-safe") {
-            for {} lt(ticket, end) { ticket := add(ticket, size) } {
-                let location := mload(add(ticket, 0x60))
-                if location { sstore(location, mload(add(ticket, 0x40))) }
+            for {} lt(at, end) { at := add(at, size) } {
+                let location := mload(at)
+                if location { sstore(location, mload(sub(at, 0x20))) }
             }
         }
     }

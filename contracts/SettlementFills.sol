@@ -5,7 +5,7 @@ import {SettlementBase} from "./SettlementBase.sol";
 import {AMM_MAKER, REASON_AMM, REASON_GROUP, REASON_OPERATOR, REASON_TAKER} from "./interfaces/Types.sol";
 import {AmmLegs, Leg} from "./libraries/AmmLegs.sol";
 import {BatchCodec, Frame, PackedFill} from "./libraries/BatchCodec.sol";
-import {BatchSheet, MarketRow, Sheet} from "./libraries/BatchSheet.sol";
+import {BatchSheet, Sheet} from "./libraries/BatchSheet.sol";
 import {Cells} from "./libraries/Columns.sol";
 import {FeeMath} from "./libraries/FeeMath.sol";
 import {SlotWords, Terms, TermsOfOrders, Ticket} from "./libraries/Tickets.sol";
@@ -21,20 +21,17 @@ abstract contract SettlementFills is SettlementBase {
 
     /// @return refusals As `BatchSettled` has them.
     function _evaluateAll(Sheet memory sheet, Frame memory frame) internal view returns (bytes memory refusals) {
-        (uint256 count, uint256 orders, uint256 tickets) = (frame.fills, sheet.orders, sheet.tickets);
-        (MarketRow[] memory markets, uint256 feeBalance) = (sheet.markets, sheet.feeBalance);
         uint256 at = frame.fillsAt;
-        for (uint256 i; i < count;) {
-            uint256 reason =
-                Trades.settle(BatchCodec.fillAt(at), tickets, orders, markets, feeBalance, TermsOfOrders.FILL_OR_KILL);
-            if (reason != 0) {
-                (i, refusals) = _evaluateOther(sheet, frame, i, refusals, reason);
-                at = frame.fillsAt + i * BatchCodec.FILL_BYTES;
-                continue;
-            }
+        while (at != frame.quotesAt) {
+            uint256 reason = Trades.settle(BatchCodec.fillAt(at), sheet, TermsOfOrders.FILL_OR_KILL);
             unchecked {
-                ++i;
-                at += BatchCodec.FILL_BYTES;
+                if (reason == 0) {
+                    at += BatchCodec.FILL_BYTES;
+                } else {
+                    uint256 end = (at - frame.fillsAt) / BatchCodec.FILL_BYTES;
+                    (end, refusals) = _evaluateOther(sheet, frame, end, refusals, reason);
+                    at = frame.fillsAt + end * BatchCodec.FILL_BYTES;
+                }
             }
         }
         _requireBatch(sheet.legCount == frame.quotes);
@@ -108,7 +105,7 @@ abstract contract SettlementFills is SettlementBase {
         for (uint256 i = start; i < end; ++i) {
             PackedFill fill = frame.fill(i);
             slots[i - start] = sheet.ticket(fill.maker()).slot();
-            uint256 reason = Trades.settle(fill, sheet.tickets, sheet.orders, sheet.markets, sheet.feeBalance, 0);
+            uint256 reason = Trades.settle(fill, sheet, 0);
             if (reason == 0) continue;
 
             _requireNoFault(reason, i, fill);

@@ -119,15 +119,13 @@ abstract contract VaultBase is IVault {
                     let word := sload(slot)
                     let delta := sar(48, value)
                     // Without a maturity, the balance and the two sequences are all there is.
-                    let after_ := add(shr(96, word), delta)
-                    if or(shr(224, word), shr(128, after_)) { break }
+                    if or(shr(224, word), shr(128, add(shr(96, word), delta))) { break }
 
                     sum := add(sum, delta)
-                    word := shr(160, shl(160, word))
-                    if and(value, sequenceMask) {
-                        word := or(shl(48, and(value, sequenceMask)), shr(208, shl(208, word)))
-                    }
-                    sstore(slot, or(shl(96, after_), word))
+                    word := add(word, shl(96, delta))
+                    value := and(value, sequenceMask)
+                    if value { word := or(shl(48, value), and(word, not(shl(48, sequenceMask)))) }
+                    sstore(slot, word)
                 }
                 i := shr(5, sub(account, accounts.offset))
             }
@@ -304,24 +302,22 @@ abstract contract VaultBase is IVault {
         uint256 words;
         assembly ("memory-safe") {
             // offset | length | standings
-            let to := mload(0x40)
-            mstore(to, 0x20)
-            standings := add(to, 0x20)
+            mstore(mload(0x40), 0x20)
+            standings := add(mload(0x40), 0x20)
             mstore(standings, accounts.length)
-            to := add(standings, 0x20)
             let account := accounts.offset
+            let end := add(account, shl(5, accounts.length))
+            let toStanding := sub(add(standings, 0x20), account)
             mstore(0x20, entries.slot)
-            for { let end := add(account, shl(5, accounts.length)) } lt(account, end) { account := add(account, 0x20) }
-            {
+            for {} lt(account, end) { account := add(account, 0x20) } {
                 // entries[account].word; an address with dirty high bits is another key, which nobody has.
                 mstore(0x00, calldataload(account))
                 let word := sload(keccak256(0x00, 0x40))
                 words := or(words, word)
                 // Without a request the word is the standing: the same bits say the same.
-                mstore(to, word)
-                to := add(to, 0x20)
+                mstore(add(account, toStanding), word)
             }
-            mstore(0x40, to)
+            mstore(0x40, add(end, toStanding))
         }
         for (uint256 i; words >> 224 != 0 && i < accounts.length; ++i) {
             AccountWord word = AccountWord.wrap(Standing.unwrap(standings[i]));

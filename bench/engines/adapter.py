@@ -6,6 +6,7 @@ both are timed, apart. `take` looks at the answers, and is not: a benchmark coun
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -18,9 +19,8 @@ class Absent(Exception):
     """What the adapter needs is not on this machine; the message says what."""
 
 
-class Adapter:
-    """Base of all engines that answer one call at a time. Prices and sizes reach them as integers where they take
-    them."""
+class Adapter(ABC):
+    """Base of all engines. Prices and sizes reach them as integers where they take them."""
 
     checked = "trades, quantity, notional, resting"
     """Which fields of the digest the engine can tell."""
@@ -34,25 +34,19 @@ class Adapter:
         """How many operations are given to `make` and `play` at once."""
         return 500
 
+    @abstractmethod
     def make(self, operations: Sequence[Operation]) -> Any:
-        """The calls for these operations, in order."""
-        calls: list[Call] = []
-        for operation in operations:
-            if operation.kind == CANCEL:
-                self.cancel(calls, operation)
-            elif operation.kind == MOVE:
-                self.move(calls, operation)
-            elif operation.kind == ADD:
-                self.add(calls, operation)
-            else:
-                self.take_now(calls, operation)
-        return calls
+        """What `play` takes for these operations, in order."""
 
-    def play(self, calls: Sequence[Call]) -> Sequence[Any]:
+    @abstractmethod
+    def play(self, calls: Any) -> Sequence[Any]:
         """The engine's answers."""
-        return [function(*arguments) for function, arguments in calls]
 
-    def take(self, answers: Sequence[Any]) -> None:
+    @abstractmethod
+    def resting(self) -> int:
+        """How many orders rest."""
+
+    def take(self, answers: Sequence[Any]) -> None:  # noqa: B027 - bourse is counted at the end
         """Counts what the answers say; may also do what must be done between two chunks."""
 
     def digest(self) -> Digest:
@@ -69,20 +63,36 @@ class Adapter:
         """Seconds on the processor that another process has spent for this engine so far."""
         return 0.0
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 - most have nothing to let go of
         """Lets go of what outlives the process."""
 
-    # --- what an engine must say ---
 
+class ByCalls(Adapter):
+    """Base of those that answer one call at a time."""
+
+    def make(self, operations: Sequence[Operation]) -> list[Call]:
+        calls: list[Call] = []
+        for operation in operations:
+            if operation.kind == CANCEL:
+                self.cancel(calls, operation)
+            elif operation.kind == MOVE:
+                self.move(calls, operation)
+            elif operation.kind == ADD:
+                self.add(calls, operation)
+            else:
+                self.take_now(calls, operation)
+        return calls
+
+    def play(self, calls: Sequence[Call]) -> Sequence[Any]:
+        return [function(*arguments) for function, arguments in calls]
+
+    @abstractmethod
     def add(self, calls: list[Call], operation: Operation) -> None:
-        raise NotImplementedError
+        """Appends the calls of an ADD."""
 
+    @abstractmethod
     def cancel(self, calls: list[Call], operation: Operation) -> None:
-        raise NotImplementedError
-
-    def resting(self) -> int:
-        """How many orders rest."""
-        raise NotImplementedError
+        """Appends the calls of a CANCEL."""
 
     def move(self, calls: list[Call], operation: Operation) -> None:
         """Where nothing else is offered: a cancel and a new order."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from bourse.core import OrderBook  # type: ignore[import-not-found]
 
-from bench.engines.adapter import Adapter, Call
+from bench.engines.adapter import ByCalls, Call
 from bench.operations import Operation, Workload
 
 ACTIVE = 1
 
 
-class Engine(Adapter):
+class Engine(ByCalls):
     """It numbers orders itself, from 0 in every book, and has a modification of its own. Orders of one price and one
     instant displace each other, so its clock is set before each of them."""
 

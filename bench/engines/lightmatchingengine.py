@@ -7,11 +7,11 @@ from typing import Any
 
 from lightmatchingengine.lightmatchingengine import LightMatchingEngine  # type: ignore[import-not-found]
 
-from bench.engines.adapter import Adapter, Call
+from bench.engines.adapter import ByCalls, Call
 from bench.operations import Operation, Workload
 
 
-class Engine(Adapter):
+class Engine(ByCalls):
     """It numbers orders itself, from 1, so a cancel's number is known before the order is in. Filled orders stay in its
     map of orders, which is why what rests is counted in the levels."""
 

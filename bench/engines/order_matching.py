@@ -13,7 +13,7 @@ from order_matching.matching_engine import MatchingEngine  # type: ignore[import
 from order_matching.order import LimitOrder  # type: ignore[import-not-found]
 from order_matching.orders import Orders  # type: ignore[import-not-found]
 
-from bench.engines.adapter import Absent, Adapter, Call
+from bench.engines.adapter import Absent, ByCalls, Call
 from bench.operations import Operation, Workload
 
 SIDES = (Side.BUY, Side.SELL)
@@ -21,7 +21,7 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 
 
-class Engine(Adapter):
+class Engine(ByCalls):
     """Every order gets a microsecond of its own. Its log of every step, which goes to the screen as it comes, is off.
     It rounds prices to one decimal, and knows one market only."""
 

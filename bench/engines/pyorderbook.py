@@ -7,13 +7,13 @@ from typing import Any
 
 from pyorderbook import Book, Order, Side, TradeBlotter  # type: ignore[import-not-found]
 
-from bench.engines.adapter import Adapter, Call
+from bench.engines.adapter import ByCalls, Call
 from bench.operations import Operation, Workload
 
 SIDES = (Side.BID, Side.ASK)
 
 
-class Engine(Adapter):
+class Engine(ByCalls):
     """A level that is emptied by cancels stays in its heap, once for every time; it heals when matching comes there."""
 
     def __init__(self, workload: Workload) -> None:

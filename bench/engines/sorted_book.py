@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any
 
-from bench.engines.adapter import Adapter, Call
+from bench.engines.adapter import ByCalls, Call
 from bench.operations import Operation, Workload
 
 
-class Sorted(Adapter):
+class Sorted(ByCalls):
     """Of both books with this interface. They keep their trades in a list of their own; what it holds is counted, and
     dropped, between two chunks."""
 
@@ -18,8 +19,9 @@ class Sorted(Adapter):
         self.books = [book() for _ in range(workload.markets)]
         self.numbers: dict[int, str] = {}
 
+    @abstractmethod
     def order(self, side: int, price: int, size: int) -> Any:
-        raise NotImplementedError
+        """An order object of the engine's."""
 
     def add(self, calls: list[Call], operation: Operation) -> None:
         _, number, market, side, price, size = operation

@@ -136,13 +136,6 @@ library BatchCodec {
         }
     }
 
-    /// @return at Where the order's record is in calldata.
-    function orderAt(Frame memory frame, uint256 index) internal pure returns (uint256 at) {
-        unchecked {
-            return frame.ordersAt + index * ORDER_BYTES;
-        }
-    }
-
     /// @return position Of the leaf in the tree.
     /// @return siblingsAt Where the siblings are in calldata, from the leaf's up.
     function proof(Frame memory frame, uint256 index) internal pure returns (uint256 position, uint256 siblingsAt) {

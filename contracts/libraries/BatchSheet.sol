@@ -8,11 +8,11 @@ import {Places, Ticket, Tickets} from "./Tickets.sol";
 
 /// @dev One market of a batch, read once.
 /// @param column Where its base token is among the columns.
-/// @param base That column.
+/// @param accounts Where the accounts of that column begin.
 struct MarketRow {
     uint32 number;
     uint256 column;
-    Column base;
+    uint256 accounts;
     uint256 baseAtomsPerLot;
     uint256 quoteAtomsPerTickLot;
 }
@@ -20,12 +20,11 @@ struct MarketRow {
 /// @dev Where the quote column is among the columns.
 uint256 constant QUOTE_COLUMN = 0;
 
-/// @dev A batch under evaluation. Orders reads the first five by their positions.
+/// @dev A batch under evaluation. Orders and Trades read it by the positions of its words.
 /// @param accounts How many there are.
 /// @param quoteAt Where the running change of the first account's quote balance is.
-/// @param quoteStride That of the quote column.
+/// @param stride That of all columns.
 /// @param slotsAt Where the mapping of slots is in storage.
-/// @param typed Where messages are hashed; see Signatures.
 /// @param tickets Where the orders' tickets are, one behind the other.
 /// @param feeBalance Where the running change of the fee account's balance is.
 /// @param quote The column of the settlement token, which is the first of `columns`.
@@ -39,10 +38,9 @@ struct Sheet {
     uint256 accounts;
     MarketRow[] markets;
     uint256 quoteAt;
-    uint256 quoteStride;
+    uint256 stride;
     uint256 slotsAt;
     uint64 first;
-    uint256 typed;
     uint256 orders;
     uint256 tickets;
     uint256 feeBalance;
@@ -86,6 +84,10 @@ library BatchSheet {
         unchecked {
             return Ticket.wrap(sheet.tickets + index * Tickets.BYTES);
         }
+    }
+
+    function indexOf(Sheet memory sheet, Ticket ticket_) internal pure returns (uint256) {
+        return (Ticket.unwrap(ticket_) - sheet.tickets) / Tickets.BYTES;
     }
 
     /// @dev Orders of an account follow each other, and so do its agents.

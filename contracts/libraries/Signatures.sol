@@ -52,34 +52,4 @@ library Signatures {
     {
         return recover(MessageHashUtils.toTypedDataHash(domain, structHash), signature);
     }
-
-    /// @param domain Domain separator.
-    /// @return typed Room for `recoverTyped`: 0x1901 | domain | message | what the precompile asks for.
-    function reserveTyped(bytes32 domain) internal pure returns (uint256 typed) {
-        assembly ("memory-safe") {
-            typed := mload(0x40)
-            mstore(typed, 0x1901)
-            mstore(add(typed, 0x20), domain)
-            mstore(0x40, add(typed, 0xe0))
-        }
-    }
-
-    /// @dev The same of a typed message and a signature in the form of EIP-2098, for the hot path.
-    /// @param at Where the signature is in calldata.
-    function recoverTyped(uint256 typed, bytes32 structHash, uint256 at) internal view returns (address signer) {
-        assembly ("memory-safe") {
-            mstore(add(typed, 0x40), structHash)
-            let input := add(typed, 0x60)
-            mstore(input, keccak256(add(typed, 0x1e), 66))
-            let vs := calldataload(add(at, 0x20))
-            let s := shr(1, shl(1, vs))
-            mstore(add(input, 0x20), add(27, shr(255, vs)))
-            mstore(add(input, 0x40), calldataload(at))
-            mstore(add(input, 0x60), s)
-            // The precompile says nothing if it recovers nobody.
-            mstore(0, 0)
-            if iszero(gt(s, HALF_ORDER)) { pop(staticcall(gas(), 1, input, 0x80, 0, 0x20)) }
-            signer := mload(0)
-        }
-    }
 }

@@ -6,7 +6,7 @@ import {AgentRow} from "./AgentRows.sol";
 
 /// @dev Where the ticket of an order is in memory: four words.
 ///     terms     see Terms
-///     places    agent u32 | quoteStride u32 | baseStride u32 | slot u32 | base u32 | quote u32 | sequence u48
+///     places    nothing u16 | agent u32 | nothing u32 | stride u32 | slot u32 | base u32 | quote u32 | sequence u48
 ///     slot      as it is stored, see SlotWords; of the ticket that keeps its slot's state
 ///     location  of that word in storage, where it is written in the end; 0 if it is not
 type Ticket is uint256;
@@ -145,7 +145,7 @@ library PlacesOfTickets {
     /// @dev Whose order it is.
     function account(Places places) internal pure returns (address word) {
         assembly ("memory-safe") {
-            word := mload(sub(shr(224, shl(176, places)), shr(224, shl(48, places))))
+            word := mload(sub(shr(224, shl(176, places)), shr(224, shl(80, places))))
         }
     }
 

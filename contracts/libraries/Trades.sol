@@ -4,7 +4,7 @@ pragma solidity ^0.8.30;
 import {REASON_AGENT, REASON_BALANCE, REASON_DEAD, REASON_TAKER} from "../interfaces/Types.sol";
 import {AgentRow} from "./AgentRows.sol";
 import {PackedFill} from "./BatchCodec.sol";
-import {MarketRow} from "./BatchSheet.sol";
+import {MarketRow, Sheet} from "./BatchSheet.sol";
 import {Cells} from "./Columns.sol";
 import {Places, Terms, Ticket} from "./Tickets.sol";
 
@@ -34,79 +34,60 @@ library Trades {
     uint256 private constant AGENT = REASON_AGENT;
     uint256 private constant BALANCE = REASON_BALANCE;
 
-    /// @param tickets Where those of the batch's orders are.
     /// @param groups FILL_OR_KILL if fills of such orders are to be left alone, which are evaluated as a group.
     /// @return reason 0 if the fill is settled, why it is refused (REASON_*), or why it is neither (see above; a FAULT_SIZE
     /// of the taker's with REASON_TAKER).
-    function settle(
-        PackedFill fill,
-        uint256 tickets,
-        uint256 orders,
-        MarketRow[] memory markets,
-        uint256 feeBalance,
-        uint256 groups
-    ) internal pure returns (uint256 reason) {
-        Ticket maker;
-        Ticket taker;
+    function settle(PackedFill fill, Sheet memory sheet, uint256 groups) internal pure returns (uint256 reason) {
+        (Ticket maker, Ticket taker) = (Ticket.wrap(0), Ticket.wrap(0));
         assembly ("memory-safe") {
-            // FAULT_* if an order, or a limit of this venue, does not agree to the fill, or 0: these are two accounts'
-            // orders on two sides of one market, of kinds that may meet, at a price within both limits, with fees within
-            // both caps. Rates that do not sum below zero make fees that do not sum below zero.
-            function _faultOf(fill_, made, taken, groups_) -> fault {
-                if and(taken, groups_) {
-                    fault := OF_A_GROUP
-                    leave
-                }
+            // maker u8 | taker u8 | sizeLots u64
+            maker := byte(0, fill)
+            taker := byte(1, fill)
+            // Of the sheet: orders | tickets.
+            let orders := mload(add(sheet, 0xc0))
+            reason := NOT_OF_BOOK
+            // Whether two orders, and the limits of this venue, agree to the fill: these are two accounts' orders on two
+            // sides of one market, of kinds that may meet, at a price within both limits, with fees within both caps.
+            // Rates that do not sum below zero make fees that do not sum below zero. Once, left by the first fault.
+            for {} and(and(lt(maker, orders), lt(taker, orders)), gt(shl(16, fill), NO_LOTS)) {} {
+                orders := mload(add(sheet, 0xe0))
+                maker := add(orders, shl(7, maker))
+                taker := add(orders, shl(7, taker))
+                let made := mload(maker)
+                let taken := mload(taker)
+                reason := OF_A_GROUP
+                if and(taken, groups) { break }
+                reason := FAULT_MATCH
                 let differ := xor(made, taken)
                 // The market (byte 1) does not, the side (bit 0 of byte 3) and the account (byte 0) do.
                 if or(
                     or(and(made, NO_MAKER), and(taken, NO_TAKER)),
                     or(xor(and(shr(224, differ), 0xff0001), 1), iszero(byte(0, differ)))
-                ) {
-                    fault := FAULT_MATCH
-                    leave
-                }
+                ) { break }
                 // A buyer pays no more than its limit; of a seller it is the other way round.
+                reason := FAULT_LIMIT
                 differ := sub(shr(192, shl(48, made)), shr(192, shl(48, taken)))
-                if differ {
-                    if xor(sgt(differ, 0), and(byte(3, taken), 1)) {
-                        fault := FAULT_LIMIT
-                        leave
-                    }
-                }
-                let makers := signextend(2, shr(152, fill_))
-                let takers := signextend(2, shr(128, fill_))
-                if or(
-                    slt(add(makers, takers), 0),
-                    or(sgt(makers, signextend(3, shr(48, made))), sgt(takers, signextend(3, shr(48, taken))))
-                ) { fault := FAULT_FEE }
-            }
-
-            // maker u8 | taker u8 | sizeLots u64
-            maker := byte(0, fill)
-            taker := byte(1, fill)
-            reason := NOT_OF_BOOK
-            if and(and(lt(maker, orders), lt(taker, orders)), gt(shl(16, fill), NO_LOTS)) {
-                maker := add(tickets, shl(7, maker))
-                taker := add(tickets, shl(7, taker))
-                reason := _faultOf(fill, mload(maker), mload(taker), groups)
+                if differ { if xor(sgt(differ, 0), and(byte(3, taken), 1)) { break } }
+                let makers := signextend(2, shr(152, fill))
+                let takers := signextend(2, shr(128, fill))
+                reason := mul(
+                    FAULT_FEE,
+                    or(
+                        slt(add(makers, takers), 0),
+                        or(sgt(makers, signextend(3, shr(48, made))), sgt(takers, signextend(3, shr(48, taken))))
+                    )
+                )
+                break
             }
         }
         if (reason != 0) return reason;
-        return _settle(fill, maker, taker, markets, feeBalance);
-    }
 
-    function _settle(PackedFill fill, Ticket maker, Ticket taker, MarketRow[] memory markets, uint256 feeBalance)
-        private
-        pure
-        returns (uint256 reason)
-    {
         (uint256 lots, int256 base, int256 notional, int256 fee, uint256 slot) = (0, 0, 0, 0, 0);
         assembly ("memory-safe") {
             let terms := mload(maker)
             // As `amountsOf`.
             lots := shr(192, shl(16, fill))
-            let market := mload(add(add(markets, 0x20), shl(5, byte(1, terms))))
+            let market := mload(add(add(mload(add(sheet, 0x20)), 0x20), shl(5, byte(1, terms))))
             base := mul(lots, mload(add(market, 0x60)))
             notional := mul(mul(lots, shr(192, shl(48, terms))), mload(add(market, 0x80)))
             // As FeeMath.feeUp.
@@ -129,7 +110,8 @@ library Trades {
             return reason | REASON_TAKER;
         }
         assembly ("memory-safe") {
-            mstore(feeBalance, add(mload(feeBalance), shl(48, add(fee, takerFee))))
+            let fees := mload(add(sheet, 0x100))
+            mstore(fees, add(mload(fees), shl(48, add(fee, takerFee))))
         }
     }
 
@@ -157,31 +139,47 @@ library Trades {
         returns (uint256 reason)
     {
         assembly ("memory-safe") {
+            function giveBack(places_, amount) {
+                if shr(208, places_) {
+                    let left := add(shr(208, places_), 0x20)
+                    mstore(left, add(mload(left), amount))
+                }
+            }
+
             let terms := mload(ticket)
             reason := and(terms, 0xff)
             // Once, left by the first reason.
             for {} iszero(reason) {} {
                 let places := mload(add(ticket, 0x20))
-                let slot := mload(shr(224, shl(112, places)))
+                let slotAt := shr(224, shl(112, places))
+                let slot := mload(slotAt)
                 switch shl(208, xor(places, slot))
                 case 0 {
                     // This order is the newest of its slot, and more of it is filled.
-                    if gt(add(lots, shr(192, shl(144, slot))), shr(192, shl(112, terms))) { reason := FAULT_SIZE }
+                    if gt(add(lots, shr(192, shl(144, slot))), shr(192, shl(112, terms))) {
+                        reason := FAULT_SIZE
+                        break
+                    }
                     slot := add(slot, shl(48, lots))
                 }
                 default {
-                    if gt(lots, shr(192, shl(112, terms))) { reason := FAULT_SIZE }
-                    if lt(shl(208, places), shl(208, slot)) { reason := DEAD }
+                    let isDead := lt(shl(208, places), shl(208, slot))
+                    if or(isDead, gt(lots, shr(192, shl(112, terms)))) {
+                        reason := FAULT_SIZE
+                        if isDead { reason := DEAD }
+                        break
+                    }
                     // It takes the place of an older one. What was cancelled stays.
                     slot := or(shl(112, shr(112, slot)), or(shl(48, lots), shr(208, shl(208, places))))
                 }
-                if reason { break }
                 // An agent whose budget counts.
                 if shr(208, places) {
-                    if sgt(notional, mload(add(shr(208, places), 0x20))) {
+                    let left := add(shr(208, places), 0x20)
+                    if sgt(notional, mload(left)) {
                         reason := AGENT
                         break
                     }
+                    mstore(left, sub(mload(left), notional))
                 }
                 let quoteAt := shr(224, shl(176, places))
                 let baseAt := shr(224, shl(144, places))
@@ -190,8 +188,9 @@ library Trades {
                     let cost := add(notional, fee)
                     let change := mload(quoteAt)
                     // The account's standing, and what the batch has changed.
-                    if slt(add(sar(96, mload(add(quoteAt, shr(224, shl(48, places))))), sar(48, change)), cost) {
+                    if slt(add(sar(96, mload(add(quoteAt, shr(224, shl(80, places))))), sar(48, change)), cost) {
                         reason := BALANCE
+                        giveBack(places, notional)
                         break
                     }
                     mstore(quoteAt, sub(change, shl(48, cost)))
@@ -202,16 +201,13 @@ library Trades {
                     // Its quote balance never falls: no fee exceeds its notional.
                     if slt(add(sar(96, mload(add(baseAt, shr(224, shl(80, places))))), sar(48, change)), base) {
                         reason := BALANCE
+                        giveBack(places, notional)
                         break
                     }
                     mstore(baseAt, sub(change, shl(48, base)))
                     mstore(quoteAt, add(mload(quoteAt), shl(48, sub(notional, fee))))
                 }
-                if shr(208, places) {
-                    let left := add(shr(208, places), 0x20)
-                    mstore(left, sub(mload(left), notional))
-                }
-                mstore(shr(224, shl(112, places)), slot)
+                mstore(slotAt, slot)
                 break
             }
         }

@@ -329,7 +329,10 @@ def _too_deep(file: Path) -> ConfigurationError:
 
 
 def _bytes_of(file: Path) -> bytes:
-    """Never waits, and never reads more than a configuration can be: a device or a pipe is no file."""
+    """Never waits, and never reads more than a configuration can be: a device or a pipe is no file. But for the empty
+    one, which says that there is to be no configuration."""
+    if file == Path(os.devnull):
+        return b""
     descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb") as opened:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):

@@ -9,7 +9,7 @@ relay keeper has it anyway).
 from collections import OrderedDict
 from typing import Any
 
-from offchain.domain.eip712 import Withdrawal
+from offchain.domain.eip712 import Withdrawal, withdrawal_of
 from offchain.domain.event import ApprovalGranted
 from offchain.domain.market import format_atoms
 from offchain.gateway.present import Token
@@ -37,7 +37,7 @@ class Approvals:
     def find(self, wanted: Withdrawal) -> ApprovalGranted | None:
         """The outstanding approval of a withdrawal that was asked for before."""
         for granted in self._model.account_approvals(wanted.account):
-            if granted.owner_signature and wanted == _withdrawal_of(granted):
+            if granted.owner_signature and wanted == withdrawal_of(granted):
                 return granted
         return None
 
@@ -63,16 +63,3 @@ class Approvals:
             "seq": granted.nonce,
             "replayed": replayed,
         }
-
-
-def _withdrawal_of(granted: ApprovalGranted) -> Withdrawal:
-    """What its owner signed."""
-    return Withdrawal(
-        account=granted.account,
-        token=granted.token,
-        amount=granted.amount,
-        destination=granted.destination,
-        as_cxpt=granted.as_cxpt,
-        nonce=granted.owner_nonce,
-        deadline=granted.owner_deadline,
-    )

@@ -13,7 +13,7 @@ def test_five_percent_more_fails() -> None:
     assert instructions.verdict(1_050, {KEY: 1_000}, KEY)[0]
     fits, told = instructions.verdict(1_051, {KEY: 1_000}, KEY)
     assert not fits
-    assert "more than 5% above" in told
+    assert "more than 5 % above" in told
 
 
 def test_five_percent_less_asks_for_a_snapshot() -> None:

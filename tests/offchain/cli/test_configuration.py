@@ -146,6 +146,11 @@ def test_check_lists_every_mistake_and_others_the_first(tmp_path: Path) -> None:
         assert "prot" in str(done.exception) and "and 4 more: `hooats config check` lists all" in str(done.exception)
 
 
+def test_the_null_device_is_no_configuration() -> None:
+    """Whoever wants none names it, so that a file that lies about is not taken."""
+    assert load_configuration(Path(os.devnull), hooats).values == 0
+
+
 @pytest.mark.parametrize("kind", ["device", "folder", "pipe", "large", "deep", "deep table"])
 def test_what_is_no_configuration_is_refused_at_once(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "hooats.toml"
