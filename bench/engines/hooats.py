@@ -22,7 +22,7 @@ from offchain.domain.order import CANCEL_TERMS, SIGNED_FRAME, Kind, Order, Side,
 from offchain.domain.units import Address, Lots, Ticks, from_hex
 
 SIGNATURE = bytes(64) + b"\x1b"
-NO_DIGEST = bytes(32)
+NO_SIGNER, NO_DIGEST = bytes(20), bytes(32)
 FILLS_BETWEEN_SETTLEMENTS = 500
 """A venue with twice as many unsettled fills takes no more orders that trade."""
 MAX_FEE_PPM = 10_000
@@ -57,14 +57,15 @@ class Engine(Adapter):
         slot = 0 if kind == TAKE else number // self.workload.users + 1
         if kind == CANCEL:
             nonce = make_nonce(slot, self.reached[number])
-            return SIGNED_FRAME.pack(from_hex(account), CANCEL_TERMS, 0, 0, 0, 0, nonce, 0, NO_SIGNATURE, NO_DIGEST)
+            nothing = NO_SIGNATURE, NO_SIGNER, NO_DIGEST
+            return SIGNED_FRAME.pack(from_hex(account), CANCEL_TERMS, 0, 0, 0, 0, nonce, 0, *nothing)
         if kind != TAKE:
             self.reached[number] = START + self.sequence
         nonce = make_nonce(slot, START + self.sequence)
         force = TimeInForce.IOC if kind == TAKE else TimeInForce.GTC
         limits = Ticks(price), Lots(size), Ticks(0)
         order = Order(account, 0, market + 1, Side(side), Kind.LIMIT, force, 0, *limits, MAX_FEE_PPM, nonce, 0)
-        return order.to_frame() + SIGNATURE + order_digest(self.venue.engine.separator, order)
+        return order.to_frame() + SIGNATURE + from_hex(account) + order_digest(self.venue.engine.separator, order)
 
     def play(self, calls: Any) -> Sequence[Any]:
         engine = self.venue.engine

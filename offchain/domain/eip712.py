@@ -14,7 +14,7 @@ from offchain.domain.errors import InvalidInput
 from offchain.domain.event import ApprovalGranted
 from offchain.domain.keccak import keccak
 from offchain.domain.limits import BULK_DEPTH
-from offchain.domain.order import Order
+from offchain.domain.order import BULK_SIGNATURE_BYTES, SIGNATURE_BYTES, Order
 from offchain.domain.units import Address, Digest, from_hex
 
 ORDER_TYPE = (
@@ -177,6 +177,20 @@ def bulk_root_of(order: Order, proof: BulkProof) -> bytes:
         other = from_hex(sibling)
         found = _bulk_node(other, found) if proof.position >> level & 1 else _bulk_node(found, other)
     return found
+
+
+def join_signature(signature: bytes, proof: BulkProof) -> bytes:
+    """A bulk order's signature as it is kept: with its proof behind it."""
+    return b"".join((signature, bytes((proof.position,)), *map(from_hex, proof.siblings)))
+
+
+def split_signature(kept: bytes) -> tuple[bytes, BulkProof | None]:
+    """Inverse of `join_signature`; a signature of an order alone has no proof."""
+    if len(kept) != BULK_SIGNATURE_BYTES:
+        return kept, None
+    path = kept[SIGNATURE_BYTES + 1 :]
+    siblings = tuple(Digest("0x" + path[start : start + 32].hex()) for start in range(0, len(path), 32))
+    return kept[:SIGNATURE_BYTES], BulkProof(kept[SIGNATURE_BYTES], siblings)
 
 
 def bulk_digest(separator: bytes, root: bytes) -> bytes:

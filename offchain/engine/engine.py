@@ -60,7 +60,7 @@ from offchain.engine.pools import Pool
 from offchain.engine.promising import request_approval
 from offchain.engine.settling import refuse_fill
 from offchain.engine.state import State
-from offchain.engine.trading import Outcome, cancel, cancel_all, place, reject
+from offchain.engine.trading import Outcome, cancel, cancel_all, place
 
 
 class Engine:
@@ -95,7 +95,7 @@ class Engine:
         return state.take_events()
 
     def apply_rows(self, first: int, at: int, rows: Iterable[OrderRow]) -> list[Outcome]:
-        """Applies orders and cancels, numbered from `first`, that were signed by their accounts: each as `apply` would.
+        """Applies orders and cancels, numbered from `first`, each as `apply` would.
 
         No events are made before `take_events`, which the caller asks for all of them together: levels and balances
         that they changed are told once, as they are in the end.
@@ -134,11 +134,9 @@ class Engine:
     def _place(self, command: PlaceOrder, digest: bytes | None) -> None:
         state, order = self._state, command.order
         state.epoch_count += 1
-        row = to_row(order, command.signature, digest or order_digest(state.separator, order))
-        if command.signer == order.account:
-            place(state, row, command.client_order_id, state.sequence)
-        else:
-            reject(state, row, command.client_order_id, RejectReason.WRONG_SIGNER)
+        digest = digest or order_digest(state.separator, order)
+        row = to_row(order, command.signature, from_hex(command.signer), digest)
+        place(state, row, command.client_order_id, state.sequence)
 
     def _cancel(self, command: CancelOrder) -> None:
         if command.signer == command.account:

@@ -30,6 +30,7 @@ from offchain.domain.market import Market, MarketState
 from offchain.domain.order import Order, OrderStatus, make_nonce, pack_terms, unpack_terms
 from offchain.domain.units import Address, Ticks, fee_up, from_hex
 from offchain.engine.admission import open_lane
+from offchain.engine.agents import Agent
 from offchain.engine.approvals import Spent
 from offchain.engine.book import Book
 from offchain.engine.fills import Backlog, Batch, Fill, FillState
@@ -178,6 +179,7 @@ def _read(
     by_sequence = {}
     for row in balances:
         _read_balance(state, row)
+    _read_agents(state, later)
     for row in tickets:
         ticket = _read_ticket(state, row)
         by_sequence[ticket.sequence] = ticket
@@ -209,6 +211,9 @@ def _later(state: State) -> dict[str, Any]:
     rules = BatchRules() if state.venue is None else state.venue.batch_rules
     if any(getattr(rules, name) != getattr(BatchRules(), name) for name in _RULES):
         found["batch_rules"] = [getattr(rules, name) for name in _RULES]
+    budgets = _budget_rows(state)
+    if budgets:
+        found["budgets"] = budgets
     cancels = [(address, state.accounts[address].cancels) for address in sorted(state.accounts)]
     if any(count for _, count in cancels):
         found["cancels"] = [(address, count) for address, count in cancels if count]
@@ -241,10 +246,23 @@ def _later(state: State) -> dict[str, Any]:
     return found
 
 
-def _read_later(state: State, later: dict[str, Any]) -> None:
-    state.operators = tuple(later.get("operators", ()))
+def _budget_rows(state: State) -> list[Row]:
+    """Of the agents whose budget is not whole, or who have undecided fills of an earlier registration."""
+    unsettled = state.backlog.unsettled.values()
+    tickets = ((fill.number, ticket.agent) for fill in unsettled for ticket in fill.tickets)
+    earlier = {agent for number, agent in tickets if agent is not None and number <= agent.since}
+    return [
+        (address, key, str(agent.left), agent.since if agent in earlier else 0)
+        for address in sorted(state.accounts)
+        for key, agent in sorted(state.accounts[address].agents.items())
+        if agent.left is not None and (agent.left != agent.notional or agent in earlier)
+    ]
+
+
+def _read_agents(state: State, later: dict[str, Any]) -> None:
+    """Before the orders that they signed."""
     for account, agent, expiry, notional, markets, is_revoked in later.get("agents", ()):
-        state.agents[account, agent] = AgentChanged(
+        changed = AgentChanged(
             account=account,
             agent=agent,
             expiry=expiry,
@@ -252,6 +270,15 @@ def _read_later(state: State, later: dict[str, Any]) -> None:
             markets=tuple(markets),
             is_revoked=is_revoked,
         )
+        state.agents[account, agent] = changed
+        state.account(account).agents[from_hex(agent)] = Agent(changed, 0)
+    for account, key, left, since in later.get("budgets", ()):
+        agent = state.account(account).agents[key]
+        agent.left, agent.since = int(left), since
+
+
+def _read_later(state: State, later: dict[str, Any]) -> None:
+    state.operators = tuple(later.get("operators", ()))
     for address, count in later.get("cancels", ()):
         state.account(address).cancels = count
     if "load" in later:
@@ -429,7 +456,7 @@ def _read_accepted(state: State, fields: Row) -> Ticket:
     ticket.lane = open_lane(state, pack_terms(*terms))
     ticket.key, ticket.sequence, ticket.moment = digest, sequence, Moment(at, maker, taker)
     ticket.price, ticket.size, ticket.nonce, ticket.expiry = price, size, nonce, expiry
-    ticket.signature, ticket.max_fee_ppm = b"", 0
+    ticket.signature, ticket.agent, ticket.max_fee_ppm = b"", None, 0
     ticket.hold_per_lot, ticket.remaining, ticket.reason, ticket.is_fresh = 0, size, None, False
     ticket.level = None
     return ticket
@@ -459,7 +486,7 @@ _CLOSED_AS = {
 
 
 def _ticket_row(ticket: Ticket) -> Row:
-    """One more element says that its slot is fresh."""
+    """One more element says whether its slot is fresh, and another one which agent signed it."""
     row = (
         ticket.order.to_frame(),
         ticket.signature,
@@ -468,14 +495,17 @@ def _ticket_row(ticket: Ticket) -> Row:
         ticket.remaining,
         ticket.status,
     )
+    if ticket.agent is not None:
+        return (*row, ticket.is_fresh, ticket.agent.key)
     return (*row, True) if ticket.is_fresh else row
 
 
 def _read_ticket(state: State, row: Row) -> Ticket:
-    frame, signature, accepted, per_lot, remaining, status, *fresh = row
+    frame, signature, accepted, per_lot, remaining, status, *more = row
     ticket = _read_accepted(state, accepted)
     ticket.signature, ticket.max_fee_ppm = signature, Order.from_frame(frame).max_fee_ppm
-    ticket.hold_per_lot, ticket.remaining, ticket.is_fresh = int(per_lot), remaining, bool(fresh)
+    ticket.hold_per_lot, ticket.remaining, ticket.is_fresh = int(per_lot), remaining, bool(more and more[0])
+    ticket.agent = ticket.account.agents[more[1]] if len(more) > 1 else None
     ticket.reason = _CLOSED_AS[OrderStatus(status)]
     if ticket.reason is None:
         state.memory.remember(ticket, _name(accepted))

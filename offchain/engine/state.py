@@ -182,7 +182,9 @@ class State:
     # --- expiry of resting orders ---
 
     def expire_at(self, ticket: Ticket) -> None:
-        deadline = ticket.expiry * 1000
+        deadline, agent = ticket.expiry * 1000, ticket.agent
+        if agent is not None and (agent.ends_at < deadline or not deadline):
+            deadline = agent.ends_at
         self.expiries.set(ticket.sequence, deadline)
         self.expiring[ticket.sequence] = ticket
         if deadline < self.deadline:

@@ -74,7 +74,7 @@ class _Position:
         """Some records (a few megabytes at most), [] at the end; `durable` None: up to the last complete group."""
         if durable is not None and durable < self.wanted:
             return []
-        if self.path is None and not self._find_segment():
+        if self.path is None and not self._find_segment(durable):
             return []
         while True:
             before = self.path, self.offset
@@ -84,9 +84,16 @@ class _Position:
             if before == (self.path, self.offset) and not self._enter(self.expected):
                 return []
 
-    def _find_segment(self) -> bool:
-        starts = [first for first, _ in scan.segments(self.folder) if first <= self.wanted]
-        return bool(starts) and self._enter(starts[-1], known=False)
+    def _find_segment(self, durable: int | None) -> bool:
+        found = [(first, path) for first, path in scan.segments(self.folder) if first <= self.wanted]
+        if not found:
+            return False
+        first, path = found[-1]
+        if self._enter(first, known=False):
+            return True
+        if durable is not None:
+            raise scan.corrupt(path, 0, f"sequence {self.wanted} was durable and is missing")
+        return False
 
     def _enter(self, first: int, known: bool = True) -> bool:
         """Moves to the segment that starts at `first`, if it exists."""
