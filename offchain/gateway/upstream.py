@@ -16,7 +16,9 @@ from offchain.domain.command import Command
 from offchain.domain.errors import HooatsError, InvalidInput, SequencerUnavailable
 from offchain.gateway.readmodel import Changes, ReadModel
 from offchain.sequencer.link import SequencerLink
-from offchain.sequencer.protocol import Ack, FeedMessage
+from offchain.sequencer.protocol import Ack
+from offchain.storage.frames import Group
+from offchain.storage.replica import FeedMessage, Replica
 
 RECONNECT_SECONDS = (0.02, 1.0)
 SUBMIT_SECONDS = 10.0
@@ -43,6 +45,7 @@ class Upstream:
         self._path = path
         self._chain_id = chain_id
         self._model = model
+        self._replica = Replica()
         self._on_changes = on_changes
         self._link: SequencerLink | None = None
         self._receipts: OrderedDict[int, str] = OrderedDict()
@@ -107,8 +110,8 @@ class Upstream:
                 if self._is_connected or not attempts:
                     _log.warning("feed lost: %s", error)
             except Exception:
-                _log.exception("feed broke; starting again from a snapshot")
-                self._model.is_loaded = False
+                _log.exception("feed broke; starting again")
+                self._replica = Replica()
             attempts = 0 if self._is_connected else attempts + 1
             self._is_connected = False
             await self._drop_link()
@@ -121,21 +124,29 @@ class Upstream:
         assert hello is not None
         if hello.chain_id not in (0, self._chain_id):
             raise SequencerUnavailable(f"the sequencer is of chain {hello.chain_id}, not {self._chain_id}")
-        model = self._model
-        if hello.sequence < model.sequence:  # another journal, or an older one
-            model.is_loaded = False
+        if hello.sequence < self._replica.sequence:  # another journal, or an older one
+            self._replica = Replica()
+        if self._replica.sequence < self._model.sequence:
+            self._model.is_loaded = False
         self._target = hello.sequence
-        feed = self._link.feed(model.sequence + 1 if model.is_loaded else 0)
+        feed = self._link.feed(self._replica.sequence + 1)
         self._is_connected = True
-        count = 0
         async with contextlib.aclosing(feed):
-            async for message in feed:
-                self._take(message)
-                count += 1
-                if count % YIELD_MESSAGES == 0:
-                    await asyncio.sleep(0)
+            async for group in feed:
+                await self._take(group)
 
-    def _take(self, message: FeedMessage) -> None:
+    async def _take(self, group: Group) -> None:
+        messages = self._replica.apply(group)
+        if not self._model.is_loaded:
+            if group.last >= self._target:
+                self._show(self._replica.describe())
+            messages = []
+        for count, message in enumerate(messages, start=1):
+            self._show(message)
+            if count % YIELD_MESSAGES == 0:
+                await asyncio.sleep(0)
+
+    def _show(self, message: FeedMessage) -> None:
         changes = self._model.apply(message)
         self._on_changes(None if message.snapshot else changes)
 

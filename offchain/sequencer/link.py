@@ -14,11 +14,11 @@ import msgspec
 
 from offchain.domain.command import Command
 from offchain.domain.errors import InvalidInput, SequencerUnavailable
-from offchain.domain.event import AnyEvent
 from offchain.sequencer import protocol
-from offchain.sequencer.protocol import Ack, FeedMessage, FrameReader, FrameType, Hello
+from offchain.sequencer.protocol import Ack, FrameReader, FrameType, Hello
+from offchain.storage.frames import Group
 
-__all__ = ["Ack", "FeedMessage", "SequencerLink"]
+__all__ = ["Ack", "SequencerLink"]
 
 CONNECT_SECONDS = 5.0
 READ_BYTES = 1 << 18
@@ -59,10 +59,10 @@ class SequencerLink:
         """The attestation key's receipt of the order at `sequence`, again. InvalidInput if no order is there."""
         return await (await self._connected()).receipt(sequence)
 
-    async def feed(self, from_sequence: int) -> AsyncGenerator[FeedMessage, None]:
-        """Every command's events from `from_sequence` on, without gap; 0, or one too old, gives a snapshot first.
+    async def feed(self, from_sequence: int) -> AsyncGenerator[Group, None]:
+        """The durable groups from the one that holds `from_sequence` on, without gap.
 
-        Ends with SequencerUnavailable when the connection is lost, also because the consumer was too slow; resume with
+        Ends with SequencerUnavailable when the connection is lost, or if the journal does not reach so far; resume with
         the last sequence + 1.
         """
         try:
@@ -72,8 +72,8 @@ class SequencerLink:
             raise SequencerUnavailable(f"no sequencer at {self.path}: {error!r}") from error
         try:
             writer.write(protocol.feed_frame(from_sequence))
-            async for message in _messages(reader, from_sequence):
-                yield message
+            async for group in _groups(reader):
+                yield group
         except (OSError, msgspec.MsgspecError, InvalidInput) as error:
             raise SequencerUnavailable(f"the feed broke: {error}") from error
         finally:
@@ -102,25 +102,15 @@ class SequencerLink:
             return connection
 
 
-async def _messages(reader: asyncio.StreamReader, wanted: int) -> AsyncIterator[FeedMessage]:
-    """Feed messages from frames; those before `wanted` share a frame with it and are dropped."""
+async def _groups(reader: asyncio.StreamReader) -> AsyncIterator[Group]:
     frames = _frames(reader)
     _check_hello(await anext(frames))
-    parts: list[AnyEvent] = []
     async for frame_type, body in frames:
-        if frame_type is FrameType.EVENTS:
-            for message in protocol.read_events(body):
-                if message.sequence >= wanted:
-                    yield message
-        elif frame_type is FrameType.SNAPSHOT:
-            parts.extend(protocol.read_snapshot(body))
-        elif frame_type is FrameType.SNAPSHOT_END:
-            sequence, at = protocol.read_snapshot_end(body)
-            wanted = sequence + 1
-            yield FeedMessage(sequence, at, True, tuple(parts))
-            parts = []
-        else:
+        if frame_type is FrameType.ERROR:
+            raise InvalidInput(protocol.read_error(body).message)
+        if frame_type is not FrameType.RECORDS:
             raise InvalidInput(f"unexpected {frame_type.name} in a feed")
+        yield protocol.read_records(body)
 
 
 class _Connection(asyncio.Protocol):

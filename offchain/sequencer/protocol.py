@@ -1,12 +1,12 @@
 """The message protocol between gateways and the sequencer, without a socket: frames in, frames out.
 
 A frame is length (u32, of what follows), type (u8) and body. Commands travel in their canonical payloads, so that what
-is journaled is what was sent; everything else is JSON, because amounts do not fit 64 bits.
+is journaled is what was sent, and the feed sends what was journaled; the rest is JSON: amounts do not fit 64 bits.
 
     client                      server
                                 HELLO      on connection: protocol version, chain id, last durable sequence
     SUBMIT(id, commands)        ACKS(id, acks), after the fsync | ERROR(id, message): nothing was sequenced
-    FEED(from_sequence)         SNAPSHOT* and SNAPSHOT_END if the ring does not reach back so far, then EVENTS for ever
+    FEED(from_sequence)         RECORDS for ever: a durable group each, as it is in the journal | ERROR(0, message)
     RECEIPT(id, sequence)       RECEIPT_IS(id, signature) | ERROR(id, message)
 
 Invariant: every frame that leaves the server speaks of durable commands only.
@@ -22,12 +22,13 @@ from offchain.domain.command import Command, decode, encode
 from offchain.domain.errors import InvalidInput
 from offchain.domain.event import AnyEvent
 from offchain.domain.limits import RECORD_BYTES_MAX
+from offchain.storage.frames import Damaged, Group, decode_group
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 SUBMISSION_COMMANDS_MAX = 1_024
 """A submission never spans groups, so it is well below RECORDS_PER_GROUP_MAX."""
 FRAME_BYTES_MAX = 512 * 1024 * 1024
-"""Far above the events of any group; a longer one is a broken peer."""
+"""Far above any group; a longer one is a broken peer."""
 
 _FRAME_HEAD = struct.Struct(">IB")
 _REQUEST_HEAD = struct.Struct(">QI")
@@ -42,11 +43,9 @@ class FrameType(IntEnum):
     ACKS = 3
     ERROR = 4
     FEED = 5
-    SNAPSHOT = 6
-    SNAPSHOT_END = 7
-    EVENTS = 8
-    RECEIPT = 9
-    RECEIPT_IS = 10
+    RECORDS = 6
+    RECEIPT = 7
+    RECEIPT_IS = 8
 
 
 class Hello(msgspec.Struct, frozen=True):
@@ -72,15 +71,6 @@ class Ack(msgspec.Struct, frozen=True):
     replayed: bool = False
 
 
-class FeedMessage(msgspec.Struct, frozen=True):
-    """All events of one command; or, if `snapshot`, events that rebuild a read model as of `sequence`."""
-
-    sequence: int
-    at: int
-    snapshot: bool
-    events: tuple[AnyEvent, ...]
-
-
 class Failure(msgspec.Struct, frozen=True):
     request: int
     message: str
@@ -92,8 +82,6 @@ _encode_json = msgspec.json.Encoder().encode
 _decode_hello = msgspec.json.Decoder(Hello).decode
 _decode_failure = msgspec.json.Decoder(Failure).decode
 _decode_acks = msgspec.json.Decoder(list[Ack]).decode
-_decode_events = msgspec.json.Decoder(tuple[AnyEvent, ...]).decode
-_decode_feed = msgspec.json.Decoder(list[FeedMessage]).decode
 
 
 def frame(frame_type: FrameType, *parts: bytes) -> bytes:
@@ -203,31 +191,17 @@ def read_feed(body: bytes) -> int:
     return request_of(body)
 
 
-def snapshot_frame(events: Sequence[AnyEvent]) -> bytes:
-    """One part of a snapshot."""
-    return frame(FrameType.SNAPSHOT, _encode_json(events))
+def records_frame(group: bytes) -> bytes:
+    """A group as `Journal.append` wrote it."""
+    return frame(FrameType.RECORDS, group)
 
 
-def read_snapshot(body: bytes) -> tuple[AnyEvent, ...]:
-    return _decode_events(body)
-
-
-def snapshot_end_frame(sequence: int, at: int) -> bytes:
-    """The parts before it are the state after the command `sequence`."""
-    return frame(FrameType.SNAPSHOT_END, _PAIR.pack(sequence, at))
-
-
-def read_snapshot_end(body: bytes) -> tuple[int, int]:
-    sequence, at = _PAIR.unpack(body)
-    return sequence, at
-
-
-def events_frame(messages: Sequence[FeedMessage]) -> bytes:
-    return frame(FrameType.EVENTS, _encode_json(messages))
-
-
-def read_events(body: bytes) -> list[FeedMessage]:
-    return _decode_feed(body)
+def read_records(body: bytes) -> Group:
+    """InvalidInput if it is not what its hash says."""
+    try:
+        return decode_group(body)
+    except Damaged as damage:
+        raise InvalidInput(f"a group of the feed does not read: {damage.what}") from damage
 
 
 def receipt_frame(request: int, sequence: int) -> bytes:

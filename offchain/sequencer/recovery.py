@@ -4,15 +4,12 @@ Invariant: everything here is a function of the journal alone. The configuration
 otherwise name the same contracts.
 """
 
-from collections import deque
-
 from offchain.domain.command import CloseEpoch, Command, OpenVenue, PlaceOrder, RequestApproval, decode, encode
 from offchain.domain.eip712 import domain_separator, order_digest
 from offchain.domain.errors import ConfigurationError
 from offchain.domain.event import AnyEvent, ApprovalGranted, CommandRejected, EpochClosed
 from offchain.domain.units import Digest, from_hex
 from offchain.engine.engine import Engine
-from offchain.sequencer.protocol import FeedMessage
 from offchain.sequencer.results import FirstResults, Result
 from offchain.sequencer.settings import FIRST_RESULTS_MAX, Clock
 from offchain.storage.journal import Journal, Record
@@ -82,32 +79,29 @@ class Memory:
         return Digest("0x" + order_digest(self._settlement, command.order).hex())
 
 
-def recover(journal: Journal, venue: OpenVenue, clock: Clock, recent_commands: int) -> tuple[Memory, list[FeedMessage]]:
-    """Replays the journal, or opens the venue in an empty one. Also the events of the most recent commands.
+def recover(journal: Journal, venue: OpenVenue, clock: Clock) -> Memory:
+    """Replays the journal, or opens the venue in an empty one.
 
     ConfigurationError if the journal is another exchange's.
     """
     memory = Memory()
-    recent: deque[FeedMessage] = deque(maxlen=recent_commands)
     if journal.last_sequence == 0:
         at = clock()
         kind, version, payload = encode(venue)
-        events = memory.apply(1, at, venue)
+        memory.apply(1, at, venue)
         if memory.engine.venue is None:
             raise ConfigurationError(
                 f"the engine does not open this venue: {venue}", remedy="Check fees and batch size"
             )
         journal.append([Record(kind, version, 1, at, payload)])
-        recent.append(FeedMessage(1, at, False, events))
-        return memory, list(recent)
+        return memory
     for record in JournalReader(journal.folder).read():
         command = decode(record.kind, record.version, record.payload)
         if record.sequence == 1:
             _check_identity(command, venue)
-        events = memory.apply(record.sequence, record.at, command)
-        recent.append(FeedMessage(record.sequence, record.at, False, events))
+        memory.apply(record.sequence, record.at, command)
     assert memory.engine.sequence == journal.last_sequence
-    return memory, list(recent)
+    return memory
 
 
 def _check_identity(first: Command, venue: OpenVenue) -> None:

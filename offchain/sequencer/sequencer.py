@@ -2,6 +2,7 @@
 
     waiting submissions -> group: stamp, apply, encode -> append (thread: write, fdatasync, sign) -> acks, feed
 
+The feed is the groups as they stand in the journal: whoever wants events makes them, elsewhere (`storage.replica`).
 Two groups are under way at most: while one is in the disk's hands the next is applied. Invariant: nothing about a
 command leaves this object before the fsync of its group has returned; groups become durable in their order; a
 DiskFailure ends `run`, and no later answer is given. The clock never runs back. What may not be known here: sockets,
@@ -22,7 +23,7 @@ from offchain.domain.errors import SequencerUnavailable
 from offchain.domain.event import AnyEvent, ApprovalGranted
 from offchain.domain.units import Digest
 from offchain.sequencer.attestation import Attestor
-from offchain.sequencer.protocol import Ack, FeedMessage, events_frame
+from offchain.sequencer.protocol import Ack, records_frame
 from offchain.sequencer.recovery import Memory
 from offchain.sequencer.results import Result
 from offchain.sequencer.ring import Ring, RingFrame
@@ -38,7 +39,6 @@ from offchain.storage.journal import Journal, Record
 GROUPS_UNDER_WAY = 2
 TIMER_RETRY_MILLIS = 1_000
 """A timer that is still due after AdvanceTime is asked for again only after this."""
-RECENT_PER_FRAME = 64
 
 log = structlog.get_logger("sequencer")
 Deliver = Callable[[list[Ack]], None]
@@ -61,27 +61,19 @@ class Draft(NamedTuple):
     replayed: bool = False
 
 
-class Snapshot(NamedTuple):
-    sequence: int
-    at: int
-    events: list[AnyEvent]
-
-
 class Group:
     """What one fsync makes durable, and what may leave after it."""
 
     def __init__(self) -> None:
         self.records: list[Record] = []
-        self.messages: list[FeedMessage] = []
         self.answers: list[tuple[Deliver, list[Draft]]] = []
-        self.snapshots: list[tuple[asyncio.Future[Snapshot], Snapshot]] = []
         self.bytes = 0
         self.acks: list[list[Ack]] = []
         self.frame = b""
 
     @property
     def is_empty(self) -> bool:
-        return not (self.records or self.answers or self.snapshots)
+        return not (self.records or self.answers)
 
 
 class Sequencer:
@@ -91,7 +83,6 @@ class Sequencer:
         self,
         journal: Journal,
         memory: Memory,
-        recent: Sequence[FeedMessage],
         settings: SequencerSettings,
         clock: Clock,
     ) -> None:
@@ -100,16 +91,13 @@ class Sequencer:
         self.chain_id = journal.chain_id
         self.attestor = Attestor(settings.attestation_key, memory.venue)
         self.durable_sequence = journal.last_sequence
-        self.ring = Ring(settings.ring_commands, settings.ring_bytes, _before(recent, journal.last_sequence))
-        for start in range(0, len(recent), RECENT_PER_FRAME):
-            self.ring.append(_ring_frame(recent[start : start + RECENT_PER_FRAME]))
+        self.ring = Ring(settings.ring_commands, settings.ring_bytes, journal.last_sequence)
         self._journal = journal
         self._settings = settings
         self._clock = clock
         self._waiting: deque[Submission] = deque()
         self.waiting_commands = 0
         """Commands that no group has taken yet."""
-        self._wanted_snapshots: list[asyncio.Future[Snapshot]] = []
         self._promises: set[asyncio.Future[Any]] = set()
         self._wake = asyncio.Event()
         self._stopping = False
@@ -147,13 +135,6 @@ class Sequencer:
         answer: asyncio.Future[list[Ack]] = self._promise()
         self.enqueue(Submission(commands, lambda acks: None if answer.done() else answer.set_result(acks)))
         return await answer
-
-    async def snapshot(self) -> Snapshot:
-        """The events that rebuild a read model, once the state they show is durable."""
-        wanted: asyncio.Future[Snapshot] = self._promise()
-        self._wanted_snapshots.append(wanted)
-        self._wake.set()
-        return await wanted
 
     def stop(self) -> None:
         """Takes no more commands; `run` returns when the waiting ones are durable and answered."""
@@ -193,7 +174,7 @@ class Sequencer:
 
     async def _apply_groups(self, applied: "asyncio.Queue[Group | None]", slots: asyncio.Semaphore) -> None:
         while True:
-            if not self._waiting and not self._wanted_snapshots:
+            if not self._waiting:
                 if self._stopping:
                     applied.put_nowait(None)
                     return
@@ -218,10 +199,6 @@ class Sequencer:
             group.answers.append((submission.deliver, drafts))
         if self._is_epoch_due(now):
             self._sequence(group, CloseEpoch(), now)
-        if self._wanted_snapshots:
-            taken = Snapshot(self.engine.sequence, self.engine.at, list(self.engine.describe()))
-            group.snapshots = [(wanted, taken) for wanted in self._wanted_snapshots]
-            self._wanted_snapshots = []
         if not self.is_full:
             for listener in self.on_space:
                 listener()
@@ -241,7 +218,6 @@ class Sequencer:
         kind, version, payload = encode(command)
         events = self.memory.apply(sequence, at, command, digest)
         group.records.append(Record(kind, version, sequence, at, payload))
-        group.messages.append(FeedMessage(sequence, at, False, events))
         group.bytes += len(payload)
         return Draft(sequence, at, events, digest)
 
@@ -289,9 +265,9 @@ class Sequencer:
         """In the journal's thread: fsync, and only then signatures and frames."""
         if group.records:
             began = time.perf_counter()
-            self._journal.append(group.records)
+            content = self._journal.append(group.records)
             self.on_synced(time.perf_counter() - began)
-            group.frame = events_frame(group.messages)
+            group.frame = records_frame(content)
         group.acks = [[self._ack(draft) for draft in drafts] for _, drafts in group.answers]
 
     def _ack(self, draft: Draft) -> Ack:
@@ -312,18 +288,7 @@ class Sequencer:
             deliver(acks)
         if group.records:
             self.ring.append(RingFrame(group.records[0].sequence, self.durable_sequence, group.frame))
-        for wanted, taken in group.snapshots:
-            if not wanted.done():
-                wanted.set_result(taken)
 
 
 def _unobserved(_: float) -> None:
     """Nobody measures."""
-
-
-def _before(recent: Sequence[FeedMessage], last_sequence: int) -> int:
-    return recent[0].sequence - 1 if recent else last_sequence
-
-
-def _ring_frame(messages: Sequence[FeedMessage]) -> RingFrame:
-    return RingFrame(messages[0].sequence, messages[-1].sequence, events_frame(messages))
