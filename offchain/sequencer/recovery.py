@@ -29,12 +29,16 @@ class OpenEpoch:
 
     def note(self, at: int, command: Command, events: tuple[AnyEvent, ...]) -> None:
         if isinstance(command, PlaceOrder):
-            self._since = self._since if self.orders else at
-            self.orders += 1
+            self.note_orders(at, 1)
         elif isinstance(command, CloseEpoch) and any(isinstance(event, CommandRejected) for event in events):
             self._refused_at = at
         elif any(isinstance(event, EpochClosed) for event in events):
             self.orders, self._refused_at = 0, None
+
+    def note_orders(self, at: int, count: int) -> None:
+        if count:
+            self._since = self._since if self.orders else at
+            self.orders += count
 
     def due_at(self, millis: int, orders: int) -> int | None:
         """Unix milliseconds at which to close it; None while it is empty. A refusal is not repeated at once."""
