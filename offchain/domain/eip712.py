@@ -62,6 +62,12 @@ _DOMAIN_TYPE_HASH = keccak(DOMAIN_TYPE.encode())
 _RECEIPT_LEAF = struct.Struct(">BQQ32s")
 # 14 words of 32 bytes; the type hash first, then each field right-aligned.
 _ORDER_WORDS = struct.Struct(">32s12x20s31xB28xI31xB31xB31xB30xH24xQ24xQ24xQ28s4s24xQ24xQ")
+_FRAME_WORDS = struct.Struct(">32s12x20s192s24x8s24x8s24x8s28s4s24x8s24x8s")
+_ORDER_FRAME = struct.Struct(">20s10s8s8s8s4s8s8s")
+_TERMS = struct.Struct(">BIBBBH")
+_TERMS_WORDS = struct.Struct(">31xB28xI31xB31xB31xB30xH")
+TERMS_KEPT_MAX = 10_000
+"""More than a venue's markets have; strangers cannot make it grow beyond that."""
 _POSITIVE, _NEGATIVE = bytes(28), b"\xff" * 28
 
 
@@ -107,6 +113,31 @@ def order_struct_hash(order: Order) -> bytes:
 def order_digest(separator: bytes, order: Order) -> bytes:
     """The order's natural key; `separator` is that of Settlement."""
     return digest(separator, order_struct_hash(order))
+
+
+class FrameHasher:
+    """Struct hashes of orders from their fixed frames, as the wire has them; no order is made.
+
+    The terms are the same in thousands of orders: their six words are kept.
+    """
+
+    def __init__(self) -> None:
+        self._words: dict[bytes, bytes] = {}
+
+    def struct_hash(self, frame: bytes) -> bytes:
+        """Of ORDER_FRAME_BYTES; `order_struct_hash` of the order in it. Never raises for any bytes of that length."""
+        account, terms, price, size, trigger, fee, nonce, expiry = _ORDER_FRAME.unpack(frame)
+        words = self._words.get(terms) or self._expand(terms)
+        sign = _NEGATIVE if fee[0] >> 7 else _POSITIVE
+        return keccak(
+            _FRAME_WORDS.pack(_ORDER_TYPE_HASH, account, words, price, size, trigger, sign, fee, nonce, expiry)
+        )
+
+    def _expand(self, terms: bytes) -> bytes:
+        if len(self._words) >= TERMS_KEPT_MAX:
+            self._words.clear()
+        words = self._words[terms] = _TERMS_WORDS.pack(*_TERMS.unpack(terms))
+        return words
 
 
 def cancel_digest(separator: bytes, account: Address, nonce: int) -> bytes:
@@ -156,13 +187,13 @@ class BulkProof(msgspec.Struct, frozen=True):
 
 def bulk_root(orders: Sequence[Order]) -> bytes:
     """Root of the tree of these orders; `InvalidInput` for none of them or too many."""
-    return _bulk_levels(orders)[-1][0]
+    return bulk_levels([order_struct_hash(order) for order in orders])[-1][0]
 
 
 def bulk_proof(orders: Sequence[Order], position: int) -> BulkProof:
     """Of the order at `position`."""
     assert 0 <= position < len(orders)
-    levels = _bulk_levels(orders)
+    levels = bulk_levels([order_struct_hash(order) for order in orders])
     siblings = tuple(Digest("0x" + levels[level][position >> level ^ 1].hex()) for level in range(BULK_DEPTH))
     return BulkProof(position, siblings)
 
@@ -175,7 +206,7 @@ def bulk_root_of(order: Order, proof: BulkProof) -> bytes:
             field="proof",
             remedy=f"A position below {1 << BULK_DEPTH} and {BULK_DEPTH} siblings",
         )
-    found = _bulk_leaf(order)
+    found = _bulk_leaf(order_struct_hash(order))
     for level, sibling in enumerate(proof.siblings):
         other = from_hex(sibling)
         found = _bulk_node(other, found) if proof.position >> level & 1 else _bulk_node(found, other)
@@ -201,13 +232,13 @@ def bulk_digest(separator: bytes, root: bytes) -> bytes:
     return digest(separator, keccak(_BULK_ORDER_TYPE_HASH + root))
 
 
-def _bulk_levels(orders: Sequence[Order]) -> list[list[bytes]]:
-    """From the leaves to the root."""
-    if not 0 < len(orders) <= 1 << BULK_DEPTH:
+def bulk_levels(struct_hashes: Sequence[bytes]) -> list[list[bytes]]:
+    """The tree of orders with these struct hashes, from the leaves to the root; `InvalidInput` as `bulk_root`."""
+    if not 0 < len(struct_hashes) <= 1 << BULK_DEPTH:
         raise InvalidInput(
-            f"{len(orders)} orders under one signature", field="orders", remedy=f"From 1 to {1 << BULK_DEPTH}"
+            f"{len(struct_hashes)} orders under one signature", field="orders", remedy=f"From 1 to {1 << BULK_DEPTH}"
         )
-    level = [_bulk_leaf(order) for order in orders]
+    level = [_bulk_leaf(struct_hash) for struct_hash in struct_hashes]
     levels = [level + [bytes(32)] * ((1 << BULK_DEPTH) - len(level))]
     while len(levels[-1]) > 1:
         below = levels[-1]
@@ -215,8 +246,14 @@ def _bulk_levels(orders: Sequence[Order]) -> list[list[bytes]]:
     return levels
 
 
-def _bulk_leaf(order: Order) -> bytes:
-    return keccak(b"\x00" + order_struct_hash(order))
+def join_levels(signature: bytes, levels: Sequence[Sequence[bytes]], position: int) -> bytes:
+    """`join_signature` of the order at `position` of `bulk_levels`."""
+    siblings = [levels[level][position >> level ^ 1] for level in range(BULK_DEPTH)]
+    return b"".join((signature, bytes((position,)), *siblings))
+
+
+def _bulk_leaf(struct_hash: bytes) -> bytes:
+    return keccak(b"\x00" + struct_hash)
 
 
 def _bulk_node(left: bytes, right: bytes) -> bytes:

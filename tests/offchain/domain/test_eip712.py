@@ -31,6 +31,24 @@ def test_orders(order: Order) -> None:
     assert eip712.order_digest(SEPARATOR, order) == public_digest(eip712.ORDER_TYPE, eip712.order_message(order))
 
 
+HASHER = eip712.FrameHasher()
+
+
+@given(ORDERS)
+def test_frames_hash_like_their_orders(order: Order) -> None:
+    frame = order.to_frame()
+    assert HASHER.struct_hash(frame) == HASHER.struct_hash(frame) == eip712.order_struct_hash(order)
+
+
+def test_a_hasher_keeps_a_bounded_number_of_terms(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(eip712, "TERMS_KEPT_MAX", 8)
+    hasher = eip712.FrameHasher()
+    for number in range(100):
+        frame = bytes(20) + number.to_bytes(10) + bytes(44)
+        assert hasher.struct_hash(frame) == eip712.FrameHasher().struct_hash(frame)
+        assert len(hasher._words) <= 8
+
+
 @given(ADDRESS, st.integers(0, 2**64 - 1), st.integers(0, 2**48 - 1))
 def test_cancels(account: Address, nonce: int, floor: int) -> None:
     expected = public_digest(eip712.CANCEL_TYPE, {"account": account, "nonce": nonce})
