@@ -14,7 +14,7 @@ from offchain.domain.errors import InvalidInput
 from offchain.domain.event import ApprovalGranted
 from offchain.domain.keccak import keccak
 from offchain.domain.limits import BULK_DEPTH
-from offchain.domain.order import BULK_SIGNATURE_BYTES, SIGNATURE_BYTES, Order
+from offchain.domain.order import BULK_SIGNATURE_BYTES, ORDER_FRAME, SIGNATURE_BYTES, Order
 from offchain.domain.units import Address, Digest, from_hex
 
 ORDER_TYPE = (
@@ -104,6 +104,14 @@ def order_struct_hash(order: Order) -> bytes:
 def order_digest(separator: bytes, order: Order) -> bytes:
     """The order's natural key; `separator` is that of Settlement."""
     return digest(separator, order_struct_hash(order))
+
+
+def frame_digest(separator: bytes, frame: bytes) -> bytes:
+    """`order_digest` of the order that begins there, packed as in the journal."""
+    fields = ORDER_FRAME.unpack_from(frame)
+    fee = _NEGATIVE if fields[10] < 0 else _POSITIVE
+    words = _ORDER_WORDS.pack(_ORDER_TYPE_HASH, *fields[:10], fee, frame[54:58], fields[11], fields[12])
+    return keccak(b"\x19\x01" + separator + keccak(words))
 
 
 def cancel_digest(separator: bytes, account: Address, nonce: int) -> bytes:

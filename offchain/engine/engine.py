@@ -36,6 +36,7 @@ from offchain.domain.eip712 import domain_separator, order_digest
 from offchain.domain.event import (
     AgentChanged,
     AnyEvent,
+    ApprovalGranted,
     CloseReason,
     EpochClosed,
     FeesChanged,
@@ -130,6 +131,10 @@ class Engine:
     def take_events(self) -> tuple[AnyEvent, ...]:
         """What happened since events were taken last, levels and balances as they are now."""
         return self._state.take_events()
+
+    def skip_events(self) -> None:
+        """`take_events`, where nobody wants them: none is made."""
+        self._state.skip_events()
 
     def _place(self, command: PlaceOrder, digest: bytes | None) -> None:
         state, order = self._state, command.order
@@ -269,6 +274,11 @@ class Engine:
         return self._state.venue
 
     @property
+    def epoch_orders(self) -> int:
+        """Orders of the epoch that is not closed yet."""
+        return self._state.epoch_count
+
+    @property
     def operators(self) -> tuple[Address, ...]:
         """Who may open and close markets."""
         return self._state.operators
@@ -320,6 +330,11 @@ class Engine:
         return self._state.gate
 
     @property
+    def open_approvals(self) -> list[ApprovalGranted]:
+        """Countersignatures that were neither used nor released, in the order of their nonces."""
+        return [approval for _, approval in sorted(self._state.approvals.open.items())]
+
+    @property
     def agents(self) -> Mapping[tuple[Address, Address], AgentChanged]:
         """By account and agent, revoked and expired ones among them."""
         return self._state.agents
@@ -365,7 +380,12 @@ class Engine:
 
     def state_hash(self) -> bytes:
         """keccak256 of `snapshot()`."""
-        return keccak(self.snapshot())
+        return self.hash_of(self.snapshot())
+
+    @staticmethod
+    def hash_of(snapshot: bytes) -> bytes:
+        """The state hash of whoever gave these bytes."""
+        return keccak(snapshot)
 
     def snapshot(self) -> bytes:
         """The whole state as canonical bytes: equal states give equal bytes, however they were reached."""
