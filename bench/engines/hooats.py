@@ -22,7 +22,7 @@ from offchain.domain.order import CANCEL_TERMS, SIGNED_FRAME, Kind, Order, Side,
 from offchain.domain.units import Address, Lots, Ticks, from_hex
 
 SIGNATURE = bytes(64) + b"\x1b"
-NO_SIGNER, NO_DIGEST = bytes(20), bytes(32)
+NO_DIGEST = bytes(32)
 FILLS_BETWEEN_SETTLEMENTS = 500
 """A venue with twice as many unsettled fills takes no more orders that trade."""
 MAX_FEE_PPM = 10_000
@@ -57,8 +57,8 @@ class Engine(Adapter):
         slot = 0 if kind == TAKE else number // self.workload.users + 1
         if kind == CANCEL:
             nonce = make_nonce(slot, self.reached[number])
-            nothing = NO_SIGNATURE, NO_SIGNER, NO_DIGEST
-            return SIGNED_FRAME.pack(from_hex(account), CANCEL_TERMS, 0, 0, 0, 0, nonce, 0, *nothing)
+            owner = from_hex(account)
+            return SIGNED_FRAME.pack(owner, CANCEL_TERMS, 0, 0, 0, 0, nonce, 0, NO_SIGNATURE, owner, NO_DIGEST)
         if kind != TAKE:
             self.reached[number] = START + self.sequence
         nonce = make_nonce(slot, START + self.sequence)

@@ -253,18 +253,18 @@ def encode(command: Command) -> tuple[int, int, bytes]:
         tail = _PLACE_TAILS[kind].pack(command.signature, from_hex(command.signer))
         return kind, 1, command.order.to_frame() + tail + command.client_order_id.encode()
     if isinstance(command, CancelOrder):
-        parts = (
-            from_hex(command.account),
-            command.nonce,
-            from_hex(command.signer),
-            command.signature,
-        )
-        return Codec.KIND_CANCEL, 1, _CANCEL.pack(*parts)
+        account, signer = from_hex(command.account), from_hex(command.signer)
+        return Codec.KIND_CANCEL, 1, pack_cancel(account, command.nonce, signer, command.signature)
     if isinstance(command, CancelAll):
         account, signer = from_hex(command.account), from_hex(command.signer)
         payload = _CANCEL_ALL.pack(account, command.market, command.floor, signer, command.signature)
         return Codec.KIND_CANCEL_ALL, 1, payload
     return Codec.KIND_JSON, 1, _JSON_ENCODER.encode(command)
+
+
+def pack_cancel(account: bytes, nonce: int, signer: bytes, signature: bytes) -> bytes:
+    """The payload of a CancelOrder."""
+    return _CANCEL.pack(account, nonce, signer, signature)
 
 
 def bytes_max(kind: int, payload: bytes) -> int:

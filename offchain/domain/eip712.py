@@ -34,6 +34,7 @@ WITHDRAW_TYPE = (
 )
 APPROVAL_TYPE = "Approval(address account,address token,uint256 amount,bytes32 purpose,uint256 nonce,uint256 deadline)"
 RECEIPT_TYPE = "Receipt(uint64 sequence,uint64 at,bytes32 orderHash)"
+RECEIPTS_TYPE = "Receipts(uint64 first,uint64 last,uint32 orders,bytes32 root)"
 SESSION_TYPE = "Session(address account,uint64 issuedAt,uint64 expiry)"
 DOMAIN_TYPE = "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
 
@@ -54,9 +55,11 @@ _BULK_ORDER_TYPE_HASH = keccak(BULK_ORDER_TYPE.encode())
 _WITHDRAW_TYPE_HASH = keccak(WITHDRAW_TYPE.encode())
 _APPROVAL_TYPE_HASH = keccak(APPROVAL_TYPE.encode())
 _RECEIPT_TYPE_HASH = keccak(RECEIPT_TYPE.encode())
+_RECEIPTS_TYPE_HASH = keccak(RECEIPTS_TYPE.encode())
 _SESSION_TYPE_HASH = keccak(SESSION_TYPE.encode())
 _DOMAIN_TYPE_HASH = keccak(DOMAIN_TYPE.encode())
 
+_RECEIPT_LEAF = struct.Struct(">BQQ32s")
 # 14 words of 32 bytes; the type hash first, then each field right-aligned.
 _ORDER_WORDS = struct.Struct(">32s12x20s31xB28xI31xB31xB31xB30xH24xQ24xQ24xQ28s4s24xQ24xQ")
 _POSITIVE, _NEGATIVE = bytes(28), b"\xff" * 28
@@ -294,6 +297,17 @@ def approval_digest(
 def receipt_digest(separator: bytes, sequence: int, at: int, order_hash: bytes) -> bytes:
     """What the attestation key signs for every sequenced order; `separator` is that of OrderbookCommitment."""
     return digest(separator, keccak(_RECEIPT_TYPE_HASH + _uint(sequence) + _uint(at) + order_hash))
+
+
+def receipt_leaf(sequence: int, at: int, order_hash: bytes) -> bytes:
+    """Of one order in the tree of a group's receipts, whose shape is that of `commandsRoot`'s (`engine.merkle`)."""
+    return keccak(_RECEIPT_LEAF.pack(0, sequence, at, order_hash))
+
+
+def receipts_digest(separator: bytes, first: int, last: int, orders: int, root: bytes) -> bytes:
+    """What the attestation key signs for all orders of a group at once; `separator` is that of OrderbookCommitment."""
+    words = _uint(first) + _uint(last) + _uint(orders) + root
+    return digest(separator, keccak(_RECEIPTS_TYPE_HASH + words))
 
 
 def compact(signature: bytes) -> bytes:

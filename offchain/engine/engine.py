@@ -8,7 +8,7 @@ time that never runs back) and refuses, as values, what users send.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from typing import assert_never
 
 from offchain.domain.batch import BatchRules, SettlementBatch
@@ -114,7 +114,7 @@ class Engine:
                 self._catch_up()
             if not row[2] and row[1] == CANCEL_TERMS:
                 cancels += 1
-                outcomes.append(cancel(state, row[0], row[6]))
+                outcomes.append(cancel(state, row[0], row[6], row[9]))
             else:
                 outcomes.append(place(state, row, "", sequence))
         state.sequence += len(outcomes)
@@ -144,10 +144,7 @@ class Engine:
         place(state, row, command.client_order_id, state.sequence)
 
     def _cancel(self, command: CancelOrder) -> None:
-        if command.signer == command.account:
-            cancel(self._state, from_hex(command.account), command.nonce)
-        else:
-            self._state.reject(RejectReason.WRONG_SIGNER)
+        cancel(self._state, from_hex(command.account), command.nonce, from_hex(command.signer))
 
     def _dispatch(self, command: Command) -> None:
         state = self._state
@@ -338,6 +335,11 @@ class Engine:
     def agents(self) -> Mapping[tuple[Address, Address], AgentChanged]:
         """By account and agent, revoked and expired ones among them."""
         return self._state.agents
+
+    @property
+    def known(self) -> Container[bytes]:
+        """Digests of orders that are open, or were closed or rejected not long ago."""
+        return self._state.memory.known
 
     @property
     def flows(self) -> dict[Address, int]:

@@ -206,8 +206,10 @@ def rest(state: State, ladder: Ladder, ticket: Ticket) -> None:
         state.expire_at(ticket)
 
 
-def cancel(state: State, owner: bytes, nonce: int) -> Outcome:
+def cancel(state: State, owner: bytes, nonce: int, signer: bytes) -> Outcome:
     """Closes the slot's order if the nonce reaches it, and kills the slot up to the nonce."""
+    if signer != owner:
+        return _refuse(state, RejectReason.WRONG_SIGNER)
     account = state.owners.get(owner)
     if account is None:
         return _refuse(state, RejectReason.ORDER_NOT_OPEN)

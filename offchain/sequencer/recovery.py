@@ -53,6 +53,11 @@ class OpenEpoch:
         elif any(isinstance(event, EpochClosed) for event in events):
             self.orders, self._refused_at = 0, None
 
+    def note_orders(self, at: int, count: int) -> None:
+        if count:
+            self._since = self._since if self.orders else at
+            self.orders += count
+
     def due_at(self, millis: int, orders: int) -> int | None:
         """Unix milliseconds at which to close it; None while it is empty. A refusal is not repeated at once."""
         if not self.orders:

@@ -21,12 +21,14 @@ import structlog
 from offchain.domain.command import AdvanceTime, CloseEpoch, Command, PlaceOrder, encode
 from offchain.domain.errors import SequencerUnavailable
 from offchain.domain.event import AnyEvent, ApprovalGranted
-from offchain.domain.units import Digest
+from offchain.domain.units import Digest, from_hex
 from offchain.sequencer.attestation import Attestor
 from offchain.sequencer.protocol import Ack, records_frame
+from offchain.sequencer.receipts import attest
 from offchain.sequencer.recovery import Memory
 from offchain.sequencer.results import Result
 from offchain.sequencer.ring import Ring, RingFrame
+from offchain.sequencer.rows import RowSubmission, apply_rows
 from offchain.sequencer.settings import (
     GROUP_BYTES_MAX,
     GROUP_COMMANDS_MAX,
@@ -42,6 +44,7 @@ TIMER_RETRY_MILLIS = 1_000
 
 log = structlog.get_logger("sequencer")
 Deliver = Callable[[list[Ack]], None]
+DeliverRows = Callable[[bytes, bytes], None]
 
 
 class Submission(NamedTuple):
@@ -49,6 +52,11 @@ class Submission(NamedTuple):
 
     commands: Sequence[Command]
     deliver: Deliver
+
+    @property
+    def size(self) -> int:
+        """How many commands."""
+        return len(self.commands)
 
 
 class Draft(NamedTuple):
@@ -67,13 +75,17 @@ class Group:
     def __init__(self) -> None:
         self.records: list[Record] = []
         self.answers: list[tuple[Deliver, list[Draft]]] = []
+        self.row_answers: list[tuple[DeliverRows, bytes]] = []
+        self.leaves: list[tuple[int, bytes]] = []
+        """Sequence and digest of every order."""
+        self.attestation = b""
         self.bytes = 0
         self.acks: list[list[Ack]] = []
         self.frame = b""
 
     @property
     def is_empty(self) -> bool:
-        return not (self.records or self.answers)
+        return not (self.records or self.answers or self.row_answers)
 
 
 class Sequencer:
@@ -95,7 +107,7 @@ class Sequencer:
         self._journal = journal
         self._settings = settings
         self._clock = clock
-        self._waiting: deque[Submission] = deque()
+        self._waiting: deque[Submission | RowSubmission] = deque()
         self.waiting_commands = 0
         """Commands that no group has taken yet."""
         self._promises: set[asyncio.Future[Any]] = set()
@@ -111,11 +123,11 @@ class Sequencer:
 
     # --- what others call, on the loop ---
 
-    def enqueue(self, submission: Submission) -> None:
+    def enqueue(self, submission: Submission | RowSubmission) -> None:
         if self._stopping:
             return
         self._waiting.append(submission)
-        self.waiting_commands += len(submission.commands)
+        self.waiting_commands += submission.size
         self._wake.set()
 
     @property
@@ -194,9 +206,12 @@ class Sequencer:
             self._sequence(group, AdvanceTime(), now)
         while self._waiting and len(group.records) < GROUP_COMMANDS_MAX and group.bytes < GROUP_BYTES_MAX:
             submission = self._waiting.popleft()
-            self.waiting_commands -= len(submission.commands)
-            drafts = [self._answer(group, command, now) for command in submission.commands]
-            group.answers.append((submission.deliver, drafts))
+            self.waiting_commands -= submission.size
+            if isinstance(submission, RowSubmission):
+                self._answer_rows(group, submission, now)
+            else:
+                drafts = [self._answer(group, command, now) for command in submission.commands]
+                group.answers.append((submission.deliver, drafts))
         if self._is_epoch_due(now):
             self._sequence(group, CloseEpoch(), now)
         if not self.is_full:
@@ -213,12 +228,21 @@ class Sequencer:
             return Draft(first.sequence, first.at, first.events, first.digest, replayed=True)
         return self._sequence(group, command, now, digest)
 
+    def _answer_rows(self, group: Group, submission: RowSubmission, now: int) -> None:
+        answers = apply_rows(self.memory, submission, now)
+        group.records += answers.records
+        group.leaves += answers.leaves
+        group.row_answers.append((submission.deliver, answers.results))
+        group.bytes += len(submission.content)
+
     def _sequence(self, group: Group, command: Command, at: int, digest: Digest | None = None) -> Draft:
         sequence = self.engine.sequence + 1
         kind, version, payload = encode(command)
         events = self.memory.apply(sequence, at, command, digest)
         group.records.append(Record(kind, version, sequence, at, payload))
         group.bytes += len(payload)
+        if digest is not None:
+            group.leaves.append((sequence, from_hex(digest)))
         return Draft(sequence, at, events, digest)
 
     # --- timers ---
@@ -268,6 +292,9 @@ class Sequencer:
             content = self._journal.append(group.records)
             self.on_synced(time.perf_counter() - began)
             group.frame = records_frame(content)
+        if group.row_answers and group.leaves:
+            first, last = group.records[0].sequence, group.records[-1].sequence
+            group.attestation = attest(self.attestor, first, last, group.records[0].at, group.leaves)
         group.acks = [[self._ack(draft) for draft in drafts] for _, drafts in group.answers]
 
     def _ack(self, draft: Draft) -> Ack:
@@ -286,6 +313,8 @@ class Sequencer:
             self.durable_sequence = group.records[-1].sequence
         for (deliver, _), acks in zip(group.answers, group.acks, strict=True):
             deliver(acks)
+        for deliver_rows, results in group.row_answers:
+            deliver_rows(results, group.attestation)
         if group.records:
             self.ring.append(RingFrame(group.records[0].sequence, self.durable_sequence, group.frame))
 

@@ -7,8 +7,9 @@ peer's; what the writer cannot take yet stays in the peers' sockets.
 import asyncio
 import contextlib
 import os
+from collections.abc import Coroutine
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import structlog
 
@@ -16,6 +17,8 @@ from offchain.domain.command import AdvanceTime, Command, ObserveBlock, ObserveL
 from offchain.domain.errors import HooatsError, InvalidInput
 from offchain.sequencer import protocol
 from offchain.sequencer.protocol import Ack, Failure, FrameReader, FrameType, Hello
+from offchain.sequencer.receipts import GroupReceipt, group_receipt
+from offchain.sequencer.rows import RowSubmission, read_rows
 from offchain.sequencer.sequencer import Sequencer, Submission
 from offchain.sequencer.settings import CONNECTION_BUFFER_BYTES_MAX
 from offchain.storage.reader import JournalReader
@@ -163,13 +166,14 @@ class Connection(asyncio.Protocol):
             return
         if frame_type is FrameType.SUBMIT:
             self._submit(body)
+        elif frame_type is FrameType.ROWS:
+            self._submit_rows(body)
         elif frame_type is FrameType.FEED and self._feed is None:
             self._feed = asyncio.get_running_loop().create_task(self._run_feed(protocol.read_feed(body)))
         elif frame_type is FrameType.RECEIPT:
-            request, sequence = protocol.read_receipt(body)
-            answer = asyncio.get_running_loop().create_task(self._send_receipt(request, sequence))
-            self._answers.add(answer)
-            answer.add_done_callback(self._answers.discard)
+            self._answer_later(self._send_receipt(*protocol.read_receipt(body)))
+        elif frame_type is FrameType.GROUP_RECEIPT:
+            self._answer_later(self._send_group_receipt(*protocol.read_receipt(body)))
         else:
             raise InvalidInput(f"unexpected {frame_type.name}")
 
@@ -181,6 +185,24 @@ class Connection(asyncio.Protocol):
             self._refuse(protocol.request_of(body), error)
             return
         self._sequencer.enqueue(Submission(commands, lambda acks: self._acknowledge(request, acks)))
+
+    def _submit_rows(self, body: bytes) -> None:
+        try:
+            request, is_bulk, content = protocol.split_rows(body)
+            count = read_rows(content, is_bulk, protocol.SUBMISSION_COMMANDS_MAX)
+        except InvalidInput as error:
+            self._refuse(protocol.request_of(body), error)
+            return
+
+        def deliver(results: bytes, attestation: bytes) -> None:
+            self._write(protocol.results_frame(request, attestation, results))
+
+        self._sequencer.enqueue(RowSubmission(content, is_bulk, count, deliver))
+
+    def _answer_later(self, answer: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(answer)
+        self._answers.add(task)
+        task.add_done_callback(self._answers.discard)
 
     def _acknowledge(self, request: int, acks: list[Ack]) -> None:
         self._write(protocol.acks_frame(request, acks))
@@ -197,6 +219,24 @@ class Connection(asyncio.Protocol):
             self._refuse(request, error)
         else:
             self._write(protocol.receipt_is_frame(request, receipt))
+
+    async def _send_group_receipt(self, request: int, sequence: int) -> None:
+        """From the journal, too."""
+        try:
+            receipt = await asyncio.to_thread(self._find_group_receipt, sequence)
+        except HooatsError as error:
+            self._refuse(request, error)
+        else:
+            self._write(protocol.group_receipt_is_frame(request, receipt))
+
+    def _find_group_receipt(self, sequence: int) -> GroupReceipt:
+        known = 0 < sequence <= self._sequencer.durable_sequence
+        group = next(self._server.reader.groups(sequence), None) if known else None
+        digest_of, attestor = self._sequencer.memory.digest, self._sequencer.attestor
+        receipt = None if group is None else group_receipt(attestor, group, sequence, digest_of)
+        if receipt is None:
+            raise InvalidInput(f"no order was sequenced at {sequence}", field="sequence")
+        return receipt
 
     def _find_receipt(self, sequence: int) -> str:
         known = 0 < sequence <= self._sequencer.durable_sequence

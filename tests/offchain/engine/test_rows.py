@@ -47,7 +47,19 @@ def row_of(engine: Engine, command: Command) -> OrderRow | None:
         signer = from_hex(command.signer)
         return to_row(command.order, command.signature, signer, order_digest(engine.separator, command.order))
     if isinstance(command, CancelOrder) and command.signer == command.account:
-        return from_hex(command.account), CANCEL_TERMS, 0, 0, 0, 0, command.nonce, 0, bytes(65), bytes(20), bytes(32)
+        return (
+            from_hex(command.account),
+            CANCEL_TERMS,
+            0,
+            0,
+            0,
+            0,
+            command.nonce,
+            0,
+            bytes(65),
+            from_hex(command.account),
+            bytes(32),
+        )
     return None
 
 
@@ -213,7 +225,7 @@ def test_a_million_operations_leave_nothing_to_collect() -> None:
             nonce = make_nonce(1 + (number >> 1) % 400, START + number)
             if draw < 0.3:
                 nonce -= 200
-                yield owners[who], CANCEL_TERMS, 0, 0, 0, 0, nonce, 0, b"", b"", b""
+                yield owners[who], CANCEL_TERMS, 0, 0, 0, 0, nonce, 0, b"", owners[who], b""
                 continue
             price = 1_000 + (side or -1) * int(40 * draw) if draw < 0.85 else 1_000
             yield owners[who], terms[side], price, 5, 0, 10_000, nonce, 0, b"", owners[who], number.to_bytes(32, "big")
