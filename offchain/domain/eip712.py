@@ -14,7 +14,7 @@ from offchain.domain.errors import InvalidInput
 from offchain.domain.event import ApprovalGranted
 from offchain.domain.keccak import keccak
 from offchain.domain.limits import BULK_DEPTH
-from offchain.domain.order import BULK_SIGNATURE_BYTES, SIGNATURE_BYTES, Order
+from offchain.domain.order import BULK_SIGNATURE_BYTES, ORDER_FRAME, SIGNATURE_BYTES, Order
 from offchain.domain.units import Address, Digest, from_hex
 
 ORDER_TYPE = (
@@ -62,12 +62,6 @@ _DOMAIN_TYPE_HASH = keccak(DOMAIN_TYPE.encode())
 _RECEIPT_LEAF = struct.Struct(">BQQ32s")
 # 14 words of 32 bytes; the type hash first, then each field right-aligned.
 _ORDER_WORDS = struct.Struct(">32s12x20s31xB28xI31xB31xB31xB30xH24xQ24xQ24xQ28s4s24xQ24xQ")
-_FRAME_WORDS = struct.Struct(">32s12x20s192s24x8s24x8s24x8s28s4s24x8s24x8s")
-_ORDER_FRAME = struct.Struct(">20s10s8s8s8s4s8s8s")
-_TERMS = struct.Struct(">BIBBBH")
-_TERMS_WORDS = struct.Struct(">31xB28xI31xB31xB31xB30xH")
-TERMS_KEPT_MAX = 10_000
-"""More than a venue's markets have; strangers cannot make it grow beyond that."""
 _POSITIVE, _NEGATIVE = bytes(28), b"\xff" * 28
 
 
@@ -115,29 +109,16 @@ def order_digest(separator: bytes, order: Order) -> bytes:
     return digest(separator, order_struct_hash(order))
 
 
-class FrameHasher:
-    """Struct hashes of orders from their fixed frames, as the wire has them; no order is made.
+def frame_struct_hash(frame: bytes) -> bytes:
+    """`order_struct_hash` of the order that begins there, packed as in the journal: no order is made."""
+    fields = ORDER_FRAME.unpack_from(frame)
+    fee = _NEGATIVE if fields[10] < 0 else _POSITIVE
+    return keccak(_ORDER_WORDS.pack(_ORDER_TYPE_HASH, *fields[:10], fee, frame[54:58], fields[11], fields[12]))
 
-    The terms are the same in thousands of orders: their six words are kept.
-    """
 
-    def __init__(self) -> None:
-        self._words: dict[bytes, bytes] = {}
-
-    def struct_hash(self, frame: bytes) -> bytes:
-        """Of ORDER_FRAME_BYTES; `order_struct_hash` of the order in it. Never raises for any bytes of that length."""
-        account, terms, price, size, trigger, fee, nonce, expiry = _ORDER_FRAME.unpack(frame)
-        words = self._words.get(terms) or self._expand(terms)
-        sign = _NEGATIVE if fee[0] >> 7 else _POSITIVE
-        return keccak(
-            _FRAME_WORDS.pack(_ORDER_TYPE_HASH, account, words, price, size, trigger, sign, fee, nonce, expiry)
-        )
-
-    def _expand(self, terms: bytes) -> bytes:
-        if len(self._words) >= TERMS_KEPT_MAX:
-            self._words.clear()
-        words = self._words[terms] = _TERMS_WORDS.pack(*_TERMS.unpack(terms))
-        return words
+def frame_digest(separator: bytes, frame: bytes) -> bytes:
+    """`order_digest` of the order that begins there."""
+    return keccak(b"\x19\x01" + separator + frame_struct_hash(frame))
 
 
 def cancel_digest(separator: bytes, account: Address, nonce: int) -> bytes:

@@ -12,8 +12,8 @@ import msgspec
 from offchain.domain.limits import BULK_DEPTH, SEQUENCE_MAX
 from offchain.domain.units import Address, Lots, Ticks, from_hex, to_address
 
-_FRAME = struct.Struct(">20sBIBBBHQQQiQQ")
-ORDER_FRAME_BYTES = _FRAME.size
+ORDER_FRAME = struct.Struct(">20sBIBBBHQQQiQQ")
+ORDER_FRAME_BYTES = ORDER_FRAME.size
 _TERMS = struct.Struct(">BIBBBH")
 SIGNATURE_BYTES = 65
 BULK_SIGNATURE_BYTES = SIGNATURE_BYTES + 1 + BULK_DEPTH * 32
@@ -109,7 +109,7 @@ class Order(msgspec.Struct, frozen=True):
 
     def to_frame(self) -> bytes:
         """Fixed frame of ORDER_FRAME_BYTES; fields must be in range (see `engine` for the checks of meaning)."""
-        return _FRAME.pack(
+        return ORDER_FRAME.pack(
             from_hex(self.account),
             self.subaccount,
             self.market,
@@ -142,7 +142,7 @@ class Order(msgspec.Struct, frozen=True):
             fee,
             nonce,
             expiry,
-        ) = _FRAME.unpack(frame)
+        ) = ORDER_FRAME.unpack(frame)
         return cls(
             to_address(account),
             sub,

@@ -36,6 +36,7 @@ from offchain.domain.eip712 import domain_separator, order_digest
 from offchain.domain.event import (
     AgentChanged,
     AnyEvent,
+    ApprovalGranted,
     CloseReason,
     EpochClosed,
     FeesChanged,
@@ -270,6 +271,11 @@ class Engine:
         return self._state.venue
 
     @property
+    def epoch_orders(self) -> int:
+        """Orders of the epoch that is not closed yet."""
+        return self._state.epoch_count
+
+    @property
     def operators(self) -> tuple[Address, ...]:
         """Who may open and close markets."""
         return self._state.operators
@@ -319,6 +325,11 @@ class Engine:
     @property
     def gate(self) -> Gate:
         return self._state.gate
+
+    @property
+    def open_approvals(self) -> list[ApprovalGranted]:
+        """Countersignatures that were neither used nor released, in the order of their nonces."""
+        return [approval for _, approval in sorted(self._state.approvals.open.items())]
 
     @property
     def agents(self) -> Mapping[tuple[Address, Address], AgentChanged]:
@@ -371,7 +382,12 @@ class Engine:
 
     def state_hash(self) -> bytes:
         """keccak256 of `snapshot()`."""
-        return keccak(self.snapshot())
+        return self.hash_of(self.snapshot())
+
+    @staticmethod
+    def hash_of(snapshot: bytes) -> bytes:
+        """The state hash of whoever gave these bytes."""
+        return keccak(snapshot)
 
     def snapshot(self) -> bytes:
         """The whole state as canonical bytes: equal states give equal bytes, however they were reached."""

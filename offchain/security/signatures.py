@@ -6,7 +6,7 @@ bytes. It does not know what was signed: digests come from `domain.eip712`. What
 """
 
 from coincurve import PrivateKey, PublicKey
-from coincurve._libsecp256k1 import ffi, lib
+from coincurve._libsecp256k1 import ffi, lib  # type: ignore[import-not-found,import-untyped,unused-ignore]
 from coincurve.context import GLOBAL_CONTEXT
 
 from offchain.domain.eip712 import LOW_S_MAX

@@ -85,7 +85,7 @@ async def serve(
     try:
         with Journal.open(folder, chain_id=settings.venue.chain_id, disk=disk) as journal:
             _report_tail(journal)
-            memory = recover(journal, settings.venue, clock)
+            memory = recover(journal, settings.venue, clock, settings.snapshots_folder)
             sequencer = Sequencer(journal, memory, settings, clock)
             log.info("recovered", sequence=journal.last_sequence)
             _set_operators(sequencer, settings)

@@ -63,3 +63,8 @@ class SequencerSettings:
     @property
     def journal_folder(self) -> Path:
         return self.data / "journal"
+
+    @property
+    def snapshots_folder(self) -> Path:
+        """Written by the projector."""
+        return self.data / "snapshots"

@@ -11,6 +11,7 @@ from offchain.domain.errors import JournalCorrupt
 from offchain.domain.event import AnyEvent
 from offchain.engine.engine import Engine
 from offchain.storage.frames import NO_HASH, Group
+from offchain.storage.rows import Run, parts
 
 
 class FeedMessage(msgspec.Struct, frozen=True):
@@ -42,6 +43,18 @@ class Replica:
             messages.append(FeedMessage(sequence, at, False, events))
         self.group_hash = group.head.hash
         return messages
+
+    def advance(self, group: Group) -> None:
+        """`apply`, where nobody wants the events: the same state at a fifth of the cost."""
+        self._check(group)
+        engine = self.engine
+        for part in parts(group, engine):
+            if isinstance(part, Run):
+                engine.apply_rows(*part)
+                engine.skip_events()
+            else:
+                engine.apply(part.sequence, part.at, decode(part.kind, part.version, part.payload))
+        self.group_hash = group.head.hash
 
     def describe(self) -> FeedMessage:
         """The present state."""

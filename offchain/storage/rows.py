@@ -1,0 +1,62 @@
+"""The orders and cancels of journal records as the engine's rows, without a command for each.
+
+Invariant: applied in their parts, the records of a group lead to the same state as applied one by one
+(`Engine.apply_rows`). What is no order or cancel, or carries a client order id, stays a record.
+"""
+
+import struct
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from offchain.domain.command import Codec
+from offchain.domain.eip712 import frame_digest
+from offchain.domain.order import CANCEL_TERMS, OrderRow
+from offchain.engine.engine import Engine
+from offchain.storage.frames import Group, Record
+
+_PLACE = struct.Struct(">20s10sQQQiQQ65s20s")
+_CANCEL = struct.Struct(">20sQ20s65s")
+NO_DIGEST: Final = bytes(32)
+
+
+class Run(NamedTuple):
+    """Orders and cancels that follow each other at one time, numbered from `first`."""
+
+    first: int
+    at: int
+    rows: list[OrderRow]
+
+
+def parts(group: Group, engine: Engine) -> Iterator[Run | Record]:
+    """In order, from the first that `engine` does not have; each has to be applied before the next is asked for."""
+    run = Run(0, 0, [])
+    wanted = engine.sequence + 1
+    for record in group.records():
+        if record.sequence < wanted:
+            continue
+        row = row_of(record, engine.separator)
+        if run.rows and (row is None or record.at != run.at):
+            yield run
+            run = Run(0, 0, [])
+        if row is None:
+            yield record
+        elif run.rows:
+            run.rows.append(row)
+        else:
+            run = Run(record.sequence, record.at, [row])
+    if run.rows:
+        yield run
+
+
+def row_of(record: Record, separator: bytes) -> OrderRow | None:
+    """None if the record has to be applied as a command."""
+    kind, version, _, _, payload = record
+    if version != Codec.VERSION:
+        return None
+    if kind == Codec.KIND_PLACE and len(payload) == _PLACE.size:
+        return *_PLACE.unpack(payload), frame_digest(separator, payload)
+    if kind == Codec.KIND_CANCEL and len(payload) == _CANCEL.size:
+        account, nonce, signer, signature = _CANCEL.unpack(payload)
+        if signer == account:
+            return account, CANCEL_TERMS, 0, 0, 0, 0, nonce, 0, signature, signer, NO_DIGEST
+    return None
