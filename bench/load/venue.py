@@ -24,15 +24,18 @@ from websockets.sync.client import connect
 
 from bench import machine
 from bench.venue import BASE_ATOMS_PER_LOT, OPENING, QUOTE, QUOTE_ATOMS_PER_TICK_LOT, base_token
-from offchain.domain.chainlog import AnyChainLog, Deposited, MarketListed, SynthRegistered
+from offchain.domain.batch import ITEMIZED_RULES
+from offchain.domain.chainlog import AgentRegistered, AnyChainLog, Deposited, MarketListed, SynthRegistered
 from offchain.domain.command import Codec
 from offchain.domain.eip712 import domain_separator
+from offchain.domain.limits import AGENT_UNLIMITED
 from offchain.domain.market import Market
 from offchain.domain.order import ORDER_FRAME_BYTES, Order
 from offchain.domain.units import Address
 from offchain.gateway.settings import GatewaySettings, RateSettings
 from offchain.projector.projector import ProjectorSettings
 from offchain.security.limits import Rate
+from offchain.security.signatures import address_of
 from offchain.sequencer.serve import run_sequencer
 from offchain.sequencer.settings import SequencerSettings
 from offchain.storage.frames import GROUP_MAGIC
@@ -44,6 +47,10 @@ START_SECONDS = 60.0
 STOP_SECONDS = 20.0
 OPEN = Rate(10_000_000, 10_000_000)
 ATTESTATION_KEY = b"\x07" * 32
+AGENT_KEY = b"\x08" * 32
+"""Of the one agent of all accounts, who signs in bulk."""
+VENUE = msgspec.structs.replace(OPENING, batch_rules=ITEMIZED_RULES)
+"""Whose rules count agents, as those of new venues do."""
 DEPOSIT = 10**24
 """Atoms of either token, for everybody."""
 
@@ -124,7 +131,7 @@ class LoadedVenue:
         orders = [
             Order.from_frame(record.payload[:ORDER_FRAME_BYTES])
             for record in JournalReader(folder).read()
-            if record.kind == Codec.KIND_PLACE
+            if record.kind in (Codec.KIND_PLACE, Codec.KIND_PLACE_BULK)
         ]
         groups = sum(segment.read_bytes().count(GROUP_MAGIC) for segment in folder.glob(f"*{SUFFIX}"))
         return [(order.account, str(order.nonce)) for order in orders], groups
@@ -171,6 +178,8 @@ class LoadedVenue:
         for account in self._accounts:
             for token in (QUOTE, market.base_token):
                 logs.append(Deposited(**head(), account=account, token=token, amount=DEPOSIT, balance=DEPOSIT))
+            unlimited = {"notional": AGENT_UNLIMITED, "markets": (), "expiry": 2**40 - 1}
+            logs.append(AgentRegistered(**head(), account=account, agent=address_of(AGENT_KEY), **unlimited))
         ops = Ops(ops_url(self.folder))
         try:
             ops.append_inbox(logs, 1, now)
@@ -220,7 +229,7 @@ if __name__ == "__main__":
     sys.exit(
         run_sequencer(
             SequencerSettings(
-                data=data, socket=path, ops_url=ops_url(data), venue=OPENING, attestation_key=ATTESTATION_KEY
+                data=data, socket=path, ops_url=ops_url(data), venue=VENUE, attestation_key=ATTESTATION_KEY
             )
         )
     )

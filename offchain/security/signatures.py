@@ -51,6 +51,8 @@ class Signers:
     """
 
     def __init__(self, keys_max: int = KEYS_KEPT_MAX) -> None:
+        self.looked_at = 0
+        """How many recoveries there were."""
         self._addresses: dict[bytes, bytes] = {}
         self._keys_max = keys_max
         self._signature = ffi.new("secp256k1_ecdsa_recoverable_signature *")
@@ -66,6 +68,7 @@ class Signers:
             return None
         if not lib.secp256k1_ecdsa_recoverable_signature_parse_compact(_CONTEXT, self._signature, signature, parity):
             return None  # r or s is not below the curve's order
+        self.looked_at += 1
         if not lib.secp256k1_ecdsa_recover(_CONTEXT, self._point, self._signature, digest):
             return None
         raw = self._raw[:]
