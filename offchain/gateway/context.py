@@ -36,7 +36,7 @@ class Gateway:
         self.ingress = Ingress(settings.rates, self.metrics)
         self.sessions = Sessions(load_secret(settings.session_key_file), settings.settlement_separator)
         self.verifier = Verifier()
-        self.upstream = Upstream(settings.sequencer_socket, settings.chain_id, self.model, self._changed)
+        self.upstream = Upstream(settings, self.model, self._changed)
         self.trading = Trading(settings, self.model, self.upstream, self.verifier, self.ingress, self.metrics)
         self.administration = Administration(self.model, self.trading, settings.quote_decimals)
         self.past = Past(settings.history_url, settings.journal_folder)
