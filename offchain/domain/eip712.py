@@ -109,12 +109,16 @@ def order_digest(separator: bytes, order: Order) -> bytes:
     return digest(separator, order_struct_hash(order))
 
 
-def frame_digest(separator: bytes, frame: bytes) -> bytes:
-    """`order_digest` of the order that begins there, packed as in the journal."""
+def frame_struct_hash(frame: bytes) -> bytes:
+    """`order_struct_hash` of the order that begins there, packed as in the journal: no order is made."""
     fields = ORDER_FRAME.unpack_from(frame)
     fee = _NEGATIVE if fields[10] < 0 else _POSITIVE
-    words = _ORDER_WORDS.pack(_ORDER_TYPE_HASH, *fields[:10], fee, frame[54:58], fields[11], fields[12])
-    return keccak(b"\x19\x01" + separator + keccak(words))
+    return keccak(_ORDER_WORDS.pack(_ORDER_TYPE_HASH, *fields[:10], fee, frame[54:58], fields[11], fields[12]))
+
+
+def frame_digest(separator: bytes, frame: bytes) -> bytes:
+    """`order_digest` of the order that begins there."""
+    return keccak(b"\x19\x01" + separator + frame_struct_hash(frame))
 
 
 def cancel_digest(separator: bytes, account: Address, nonce: int) -> bytes:
@@ -164,13 +168,13 @@ class BulkProof(msgspec.Struct, frozen=True):
 
 def bulk_root(orders: Sequence[Order]) -> bytes:
     """Root of the tree of these orders; `InvalidInput` for none of them or too many."""
-    return _bulk_levels(orders)[-1][0]
+    return bulk_levels([order_struct_hash(order) for order in orders])[-1][0]
 
 
 def bulk_proof(orders: Sequence[Order], position: int) -> BulkProof:
     """Of the order at `position`."""
     assert 0 <= position < len(orders)
-    levels = _bulk_levels(orders)
+    levels = bulk_levels([order_struct_hash(order) for order in orders])
     siblings = tuple(Digest("0x" + levels[level][position >> level ^ 1].hex()) for level in range(BULK_DEPTH))
     return BulkProof(position, siblings)
 
@@ -183,7 +187,7 @@ def bulk_root_of(order: Order, proof: BulkProof) -> bytes:
             field="proof",
             remedy=f"A position below {1 << BULK_DEPTH} and {BULK_DEPTH} siblings",
         )
-    found = _bulk_leaf(order)
+    found = _bulk_leaf(order_struct_hash(order))
     for level, sibling in enumerate(proof.siblings):
         other = from_hex(sibling)
         found = _bulk_node(other, found) if proof.position >> level & 1 else _bulk_node(found, other)
@@ -209,13 +213,13 @@ def bulk_digest(separator: bytes, root: bytes) -> bytes:
     return digest(separator, keccak(_BULK_ORDER_TYPE_HASH + root))
 
 
-def _bulk_levels(orders: Sequence[Order]) -> list[list[bytes]]:
-    """From the leaves to the root."""
-    if not 0 < len(orders) <= 1 << BULK_DEPTH:
+def bulk_levels(struct_hashes: Sequence[bytes]) -> list[list[bytes]]:
+    """The tree of orders with these struct hashes, from the leaves to the root; `InvalidInput` as `bulk_root`."""
+    if not 0 < len(struct_hashes) <= 1 << BULK_DEPTH:
         raise InvalidInput(
-            f"{len(orders)} orders under one signature", field="orders", remedy=f"From 1 to {1 << BULK_DEPTH}"
+            f"{len(struct_hashes)} orders under one signature", field="orders", remedy=f"From 1 to {1 << BULK_DEPTH}"
         )
-    level = [_bulk_leaf(order) for order in orders]
+    level = [_bulk_leaf(struct_hash) for struct_hash in struct_hashes]
     levels = [level + [bytes(32)] * ((1 << BULK_DEPTH) - len(level))]
     while len(levels[-1]) > 1:
         below = levels[-1]
@@ -223,8 +227,14 @@ def _bulk_levels(orders: Sequence[Order]) -> list[list[bytes]]:
     return levels
 
 
-def _bulk_leaf(order: Order) -> bytes:
-    return keccak(b"\x00" + order_struct_hash(order))
+def join_levels(signature: bytes, levels: Sequence[Sequence[bytes]], position: int) -> bytes:
+    """`join_signature` of the order at `position` of `bulk_levels`."""
+    siblings = [levels[level][position >> level ^ 1] for level in range(BULK_DEPTH)]
+    return b"".join((signature, bytes((position,)), *siblings))
+
+
+def _bulk_leaf(struct_hash: bytes) -> bytes:
+    return keccak(b"\x00" + struct_hash)
 
 
 def _bulk_node(left: bytes, right: bytes) -> bytes:
