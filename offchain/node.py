@@ -124,6 +124,7 @@ class NodeSettings:
             sequencer_socket=self.socket,
             history_url=self.history_url,
             journal_folder=self.data / "journal",
+            snapshots_folder=self.data / "snapshots",
             session_key_file=self.data / "session.secret",
             chain_id=registry.chain_id,
             vault=registry.address("Vault"),

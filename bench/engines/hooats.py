@@ -31,11 +31,13 @@ MAX_FEE_PPM = 10_000
 class Engine(Adapter):
     """Through `Engine.apply_rows`, a chunk at a time, as the sequencer groups what arrives together."""
 
+    venue_type = Venue
+
     def __init__(self, workload: Workload) -> None:
         super().__init__(workload)
         users = range(workload.users)
         self.people = [[Address(f"0x{side + 1:08x}{user:032x}") for user in users] for side in (0, 1)]
-        self.venue = Venue(self.people[0], self.people[1], workload.markets)
+        self.venue = self.venue_type(self.people[0], self.people[1], workload.markets)
         self.sequence = 0
         self.settled = 0
         last = max((operation.order for operation in workload.preload + workload.operations), default=0)

@@ -267,6 +267,12 @@ def pack_cancel(account: bytes, nonce: int, signer: bytes, signature: bytes) -> 
     return _CANCEL.pack(account, nonce, signer, signature)
 
 
+def unpack_cancel(payload: bytes) -> tuple[bytes, int, bytes, bytes]:
+    """Account, nonce, signer and signature. `struct.error` for bytes that are none."""
+    account, nonce, signer, signature = _CANCEL.unpack(payload)
+    return account, nonce, signer, signature
+
+
 def bytes_max(kind: int, payload: bytes) -> int:
     """The most that the journal takes of a command like this one."""
     is_log = kind == Codec.KIND_JSON and payload.startswith(_LOG_HEAD)

@@ -38,7 +38,7 @@ class Gateway:
         spent = SpentMarks(settings.session_key_file.with_suffix(".spent"))
         self.sessions = Sessions(load_secret(settings.session_key_file), settings.settlement_separator, spent)
         self.signers = Signers()
-        self.upstream = Upstream(settings.sequencer_socket, settings.chain_id, self.model, self._changed)
+        self.upstream = Upstream(settings, self.model, self._changed)
         self.trading = Trading(settings, self.model, self.upstream, self.signers, self.ingress, self.metrics)
         self.entry = Entry(
             settings.settlement_separator,

@@ -34,6 +34,8 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True):
     history_url: str
     journal_folder: Path | None = None
     """Of the sequencer, for proofs; without it /v1/proofs refers to `hooats prove`."""
+    snapshots_folder: Path | None = None
+    """Of the projector; without it, or without the journal, a start applies all of the feed."""
     session_key_file: Path
     chain_id: int
     vault: Address

@@ -9,17 +9,19 @@ import contextlib
 import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
-from pathlib import Path
 from typing import TypeVar
 
 from offchain.domain.command import Command
 from offchain.domain.errors import HooatsError, InvalidInput, SequencerUnavailable
 from offchain.gateway.readmodel import Changes, ReadModel
+from offchain.gateway.settings import GatewaySettings
 from offchain.sequencer.link import DeliverRows, SequencerLink
 from offchain.sequencer.protocol import Ack
 from offchain.sequencer.receipts import GroupReceipt
 from offchain.storage.frames import Group
+from offchain.storage.reader import JournalReader
 from offchain.storage.replica import FeedMessage, Replica
+from offchain.storage.snapshots import read_snapshot
 
 RECONNECT_SECONDS = (0.02, 1.0)
 SUBMIT_SECONDS = 10.0
@@ -41,10 +43,9 @@ class Upstream:
     """`start`, then `submit`; `on_changes(None)` says that a snapshot replaced the model."""
 
     def __init__(
-        self, path: Path, chain_id: int, model: ReadModel, on_changes: Callable[[Changes | None], None]
+        self, settings: GatewaySettings, model: ReadModel, on_changes: Callable[[Changes | None], None]
     ) -> None:
-        self._path = path
-        self._chain_id = chain_id
+        self._settings = settings
         self._model = model
         self._replica = Replica()
         self._on_changes = on_changes
@@ -132,7 +133,7 @@ class Upstream:
                     _log.warning("feed lost: %s", error)
             except Exception:
                 _log.exception("feed broke; starting again")
-                self._replica = Replica()
+                self._forget()
             attempts = 0 if self._is_connected else attempts + 1
             self._is_connected = False
             await self._drop_link()
@@ -140,16 +141,18 @@ class Upstream:
             await asyncio.sleep(delay)
 
     async def _follow_once(self) -> None:
-        self._link = await SequencerLink.connect(self._path)
-        hello = self._link.hello
+        self._link = await SequencerLink.connect(self._settings.sequencer_socket)
+        hello, chain_id = self._link.hello, self._settings.chain_id
         assert hello is not None
-        if hello.chain_id not in (0, self._chain_id):
-            raise SequencerUnavailable(f"the sequencer is of chain {hello.chain_id}, not {self._chain_id}")
+        if hello.chain_id not in (0, chain_id):
+            raise SequencerUnavailable(f"the sequencer is of chain {hello.chain_id}, not {chain_id}")
         if hello.sequence < self._replica.sequence:  # another journal, or an older one
-            self._replica = Replica()
-        if self._replica.sequence < self._model.sequence:
-            self._model.is_loaded = False
+            self._forget()
+        if not self._replica.sequence:
+            self._replica = await asyncio.to_thread(self._begin, hello.sequence)
         self._target = hello.sequence
+        if not self._model.is_loaded:
+            self._show_state()
         feed = self._link.feed(self._replica.sequence + 1)
         self._is_connected = True
         async with contextlib.aclosing(feed):
@@ -157,15 +160,32 @@ class Upstream:
                 await self._take(group)
 
     async def _take(self, group: Group) -> None:
-        messages = self._replica.apply(group)
         if not self._model.is_loaded:
-            if group.last >= self._target:
-                self._show(self._replica.describe())
-            messages = []
-        for count, message in enumerate(messages, start=1):
+            self._replica.advance(group)
+            self._show_state()
+            await asyncio.sleep(0)
+            return
+        for count, message in enumerate(self._replica.apply(group), start=1):
             self._show(message)
             if count % YIELD_MESSAGES == 0:
                 await asyncio.sleep(0)
+
+    def _begin(self, sequence_max: int) -> Replica:
+        """From the newest snapshot, if there is one."""
+        journal, snapshots = self._settings.journal_folder, self._settings.snapshots_folder
+        if journal is None or snapshots is None:
+            return Replica()
+        found = read_snapshot(snapshots, JournalReader(journal), sequence_max)
+        return Replica() if found is None else Replica(found.engine, found.group_hash)
+
+    def _forget(self) -> None:
+        self._replica = Replica()
+        self._model.is_loaded = False
+
+    def _show_state(self) -> None:
+        """Once the replica is where the sequencer was on connection."""
+        if self._replica.sequence >= self._target:
+            self._show(self._replica.describe())
 
     def _show(self, message: FeedMessage) -> None:
         changes = self._model.apply(message)

@@ -4,6 +4,7 @@ Invariant: everything here is a function of the journal alone. The configuration
 otherwise name the same contracts.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import structlog
@@ -12,9 +13,11 @@ from offchain.domain.command import CloseEpoch, Command, OpenVenue, PlaceOrder, 
 from offchain.domain.eip712 import order_digest
 from offchain.domain.errors import ConfigurationError
 from offchain.domain.event import AnyEvent, ApprovalGranted, CommandRejected, EpochClosed
+from offchain.domain.order import CANCEL_TERMS
 from offchain.domain.units import Digest, from_hex
 from offchain.engine.engine import Engine
-from offchain.sequencer.results import FirstResults, Result
+from offchain.engine.trading import Outcome
+from offchain.sequencer.results import FirstResults, Result, packed
 from offchain.sequencer.settings import FIRST_RESULTS_MAX, Clock
 from offchain.storage.journal import Journal, Record
 from offchain.storage.reader import Group, JournalReader
@@ -94,15 +97,19 @@ class Memory:
         return events
 
     def advance(self, group: Group) -> None:
-        """All of a group, as `apply` of each of its commands, but without first results to the letter."""
+        """All of a group that the engine does not have, as when it came."""
         for part in parts(group, self.engine):
             if isinstance(part, Run):
-                before = self.engine.epoch_orders
-                self.engine.apply_rows(*part)
+                outcomes = self.engine.apply_rows(*part)
                 self.engine.skip_events()
-                self.epoch.note_orders(part.at, self.engine.epoch_orders - before)
+                self._note_rows(part, outcomes)
             else:
                 self.apply(part.sequence, part.at, decode(part.kind, part.version, part.payload))
+
+    def _note_rows(self, run: Run, outcomes: Sequence[Outcome]) -> None:
+        results = [packed(sequence, run.at, outcome) for sequence, outcome in enumerate(outcomes, run.first)]
+        self.results.record_rows(run.rows, outcomes, results)
+        self.epoch.note_orders(run.at, sum(row[1] != CANCEL_TERMS for row in run.rows))
 
     def digest(self, command: PlaceOrder) -> Digest:
         return Digest("0x" + order_digest(self.engine.separator, command.order).hex())
@@ -120,12 +127,7 @@ def recover(journal: Journal, venue: OpenVenue, clock: Clock, snapshots: Path) -
     memory = Memory(None if snapshot is None else snapshot.engine)
     log.info("replaying", from_sequence=memory.engine.sequence + 1, to_sequence=journal.last_sequence)
     for group in reader.groups(memory.engine.sequence + 1):
-        if group.last <= journal.last_sequence - FIRST_RESULTS_MAX:
-            memory.advance(group)
-            continue
-        for record in group.records():
-            if record.sequence > memory.engine.sequence:
-                memory.apply(record.sequence, record.at, decode(record.kind, record.version, record.payload))
+        memory.advance(group)
     assert memory.engine.sequence == journal.last_sequence
     _check_identity(memory.engine.venue, venue)
     return memory

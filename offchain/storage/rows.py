@@ -8,14 +8,17 @@ import struct
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from offchain.domain.command import Codec
+from offchain.domain.command import Codec, unpack_cancel
 from offchain.domain.eip712 import frame_digest
-from offchain.domain.order import CANCEL_TERMS, OrderRow
+from offchain.domain.order import BULK_FRAME, CANCEL_TERMS, SIGNED_FRAME, OrderRow
 from offchain.engine.engine import Engine
 from offchain.storage.frames import Group, Record
 
-_PLACE = struct.Struct(">20s10sQQQiQQ65s20s")
-_CANCEL = struct.Struct(">20sQ20s65s")
+_PLACES = {
+    Codec.KIND_PLACE: struct.Struct(SIGNED_FRAME.format.removesuffix("32s")),
+    Codec.KIND_PLACE_BULK: struct.Struct(BULK_FRAME.format.removesuffix("32s")),
+}
+"""The payload of an order without a client order id, by kind: a signed frame but for the digest."""
 NO_DIGEST: Final = bytes(32)
 
 
@@ -53,10 +56,10 @@ def row_of(record: Record, separator: bytes) -> OrderRow | None:
     kind, version, _, _, payload = record
     if version != Codec.VERSION:
         return None
-    if kind == Codec.KIND_PLACE and len(payload) == _PLACE.size:
-        return *_PLACE.unpack(payload), frame_digest(separator, payload)
-    if kind == Codec.KIND_CANCEL and len(payload) == _CANCEL.size:
-        account, nonce, signer, signature = _CANCEL.unpack(payload)
-        if signer == account:
-            return account, CANCEL_TERMS, 0, 0, 0, 0, nonce, 0, signature, signer, NO_DIGEST
+    place = _PLACES.get(kind)
+    if place is not None and len(payload) == place.size:
+        return *place.unpack(payload), frame_digest(separator, payload)
+    if kind == Codec.KIND_CANCEL:
+        account, nonce, signer, signature = unpack_cancel(payload)
+        return account, CANCEL_TERMS, 0, 0, 0, 0, nonce, 0, signature, signer, NO_DIGEST
     return None

@@ -2,16 +2,21 @@
 
 Invariant: a snapshot is taken after a whole group and names that group's hash, which stands for the whole journal up to
 there. It is used only if it is whole, if this journal has that very group there, and if it restores to the state hash
-that it names; anything else is passed over, with a line in the log, and the replay starts earlier.
+that it names; anything else is passed over, with a line in the log, and the replay starts earlier. Of a snapshot that
+this very code wrote, what it restores to is not hashed again: that costs as much as restoring it.
 """
 
 import hashlib
+import os
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 import structlog
 
+from offchain import domain
+from offchain import engine as engine_package
 from offchain.engine.engine import Engine
 from offchain.storage.disk import Disk
 from offchain.storage.reader import JournalReader
@@ -28,6 +33,8 @@ class SnapshotHeader(msgspec.Struct, frozen=True):
     group_hash: str
     state_hash: str
     sha256: str
+    code: str
+    """Of the code that wrote it: see `_code`."""
 
 
 class Snapshot(NamedTuple):
@@ -45,7 +52,7 @@ def write_snapshot(folder: Path, engine: Engine, group_hash: bytes) -> None:
     payload = engine.snapshot()
     digest = hashlib.sha256(payload).hexdigest()
     state_hash = Engine.hash_of(payload).hex()
-    header = msgspec.json.encode(SnapshotHeader(engine.sequence, group_hash.hex(), state_hash, digest))
+    header = msgspec.json.encode(SnapshotHeader(engine.sequence, group_hash.hex(), state_hash, digest, _code()))
     disk = Disk()
     disk.create(folder / f"{engine.sequence:020d}{SUFFIX}", _MAGIC + header + b"\n" + payload)
     for path in snapshot_files(folder)[KEPT:]:
@@ -83,6 +90,19 @@ def _restore(content: bytes, reader: JournalReader) -> Snapshot:
     if group is None or group.last != header.sequence or group.head.hash.hex() != header.group_hash:
         raise ValueError("taken from another journal")
     engine = Engine.restore(payload)
-    if engine.sequence != header.sequence or engine.state_hash().hex() != header.state_hash:
+    if engine.sequence != header.sequence:
+        raise ValueError("restores to another state")
+    if header.code != _code() and engine.state_hash().hex() != header.state_hash:
         raise ValueError("restores to another state")
     return Snapshot(engine, group.head.hash)
+
+
+@lru_cache(maxsize=1)
+def _code() -> str:
+    """A hash of all that decides what a snapshot is restored to."""
+    digest = hashlib.sha256()
+    for package in (domain, engine_package):
+        for path in sorted(Path(folder) / name for folder in package.__path__ for name in os.listdir(folder)):
+            if path.suffix == ".py":
+                digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()
