@@ -165,7 +165,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--via", nargs="*", default=["packed", "ws", "rest"], choices=WAYS)
     parser.add_argument("--per-frame", type=int, nargs="*", default=[1, 16])
     parser.add_argument("--connections", type=int, default=8)
-    parser.add_argument("--window", type=int, default=4, help="frames under way on a connection")
+    parser.add_argument("--window", type=int, default=16, help="frames under way on a connection")
     parser.add_argument("--accounts", type=int, default=200)
     parser.add_argument("--orders", type=int, default=20_000, help="of a closed loop")
     parser.add_argument("--alone", type=int, default=1_000, help="orders that are sent one at a time")
@@ -173,10 +173,12 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--shares", type=float, nargs="*", default=[0.1, 0.5], help="of capacity, open loop")
     parser.add_argument("--crossing", type=float, default=0.0, help="share of orders that trade")
     parser.add_argument("--spoil-every", type=int, default=1_000, help="every so many-th signature is none; 0: all are")
+    cores = len(os.sched_getaffinity(0))
+    parser.add_argument("--gateways", type=int, default=min(2, cores), help="processes that share the port")
     parser.add_argument("--projector", action="store_true", help="let the projector run as well")
     parser.add_argument("--seed", type=int, default=7)
     options = parser.parse_args(arguments)
-    with LoadedVenue(addresses(options.accounts), options.projector) as venue:
+    with LoadedVenue(addresses(options.accounts), options.projector, options.gateways) as venue:
         bench = Bench(venue, options)
         found = points(bench, options)
         venue.kill()
