@@ -53,8 +53,6 @@ UNANSWERED_MAX: Final = 16_384
 """Rows that the sequencer has not answered yet; more are refused."""
 FIRST_RESULTS_MAX: Final = 32_768
 """Orders whose result is kept here, so that sending one again costs no recovery; the sequencer knows more."""
-ROOTS_MAX: Final = 4_096
-"""Bulk signatures whose signer is kept."""
 
 TERMS_MAX: Final = 10_000
 """Kinds of orders that are known to make sense."""
@@ -130,7 +128,6 @@ class Entry:
         self._is_flush_due = False
         self._accounts: dict[bytes, Address] = {}
         self._terms: dict[bytes, str] = {}
-        self._roots: dict[bytes, bytes] = {}
         self._now = 0
         """Of the tick, monotonic nanoseconds."""
         self._charges: dict[Address, int] = {}
@@ -236,7 +233,7 @@ class Entry:
         frames = [content[at : at + ORDER_FRAME_BYTES] for at in range(start, len(content), ORDER_FRAME_BYTES)]
         hashes = [frame_struct_hash(frame) for frame in frames]
         levels = bulk_levels(hashes)
-        signer = self._bulk_signer(levels[-1][0], signature)
+        signer = self._signers.recover_root(bulk_digest(self._separator, levels[-1][0]), signature)
         for position, (frame, hashed) in enumerate(zip(frames, hashes, strict=True)):
             owner = frame[:20]
             reason = self._cheap_refusal(frame, now) or self._signer_refusal(owner, signer)
@@ -290,16 +287,6 @@ class Entry:
             return RejectReason.WRONG_SIGNER
         self._charges[account] = self._charges.get(account, 0) + 1
         return ""
-
-    def _bulk_signer(self, root: bytes, signature: bytes) -> bytes | None:
-        signer = self._roots.get(root + signature)
-        if signer is None:
-            signer = self._signers.recover(bulk_digest(self._separator, root), signature)
-            if signer is not None:
-                if len(self._roots) >= ROOTS_MAX:
-                    self._roots.clear()
-                self._roots[root + signature] = signer
-        return signer
 
     def _find_account(self, owner: bytes) -> Address | None:
         """Only accounts that have money here are kept, so that strangers cost nothing."""

@@ -17,7 +17,7 @@ from offchain.domain.command import CancelAll, CancelOrder, Command, PlaceOrder,
 from offchain.domain.errors import InvalidInput, SequencerUnavailable
 from offchain.domain.event import CloseReason, CommandRejected, OrderClosed, OrderRejected, RejectReason
 from offchain.domain.market import Market, format_atoms
-from offchain.domain.order import OrderStatus, Side
+from offchain.domain.order import Order, OrderStatus, Side
 from offchain.domain.units import ZERO_ADDRESS, Address, Digest, to_address
 from offchain.domain.wire import REASONS, RESULT, STATUSES, UNKNOWN, refused
 from offchain.gateway import present, schema
@@ -98,8 +98,7 @@ class Trading:
             if order.account not in self._model.balances:
                 message = "the account has no balance here"
                 raise ApiError(RejectReason.INSUFFICIENT_BALANCE, message, {"digest": name})
-            agents = self._model.agents.get(order.account, ())
-            signer = self.authenticate(order.account, digest, submission.signature, agents)
+            signer = self._signer_of(order, digest, submission.signature)
             self._ingress.take_account(order.account)
             return _Checked(
                 PlaceOrder(order, submission.signature, signer, submission.client_order_id),
@@ -108,6 +107,22 @@ class Trading:
             )
         except ApiError as error:
             return error
+
+    def _signer_of(self, order: Order, digest: bytes, kept: bytes) -> Address:
+        """The account or an agent of it; in bulk, where the proof leads to a root that was signed, an agent."""
+        agents = self._model.agents.get(order.account, ())
+        signature, proof = eip712.split_signature(kept)
+        if proof is None:
+            return self.authenticate(order.account, digest, signature, agents)
+        try:
+            root = eip712.bulk_root_of(order, proof)
+        except InvalidInput as error:
+            raise invalid(error, Code.INVALID_SIGNATURE) from None
+        signed = eip712.bulk_digest(self._settlement_separator, root)
+        signer = self.authenticate(order.account, signed, signature, agents)
+        if signer == order.account:
+            raise ApiError(RejectReason.WRONG_SIGNER, "only agents sign in bulk", {"digest": "0x" + digest.hex()})
+        return signer
 
     async def _submit_orders(self, checked: list[_Checked]) -> list[Outcome]:
         try:
@@ -345,7 +360,7 @@ class Trading:
     def authenticate(self, account: Address, digest: bytes, signature: bytes, also: Iterable[Address] = ()) -> Address:
         """`account` (or one of those who may `also` sign), if it signed; else the error says which digest was computed
         and who signed that. `signature` has 65 bytes, the form that is kept."""
-        found = self._signers.recover(digest, signature)
+        found = self._signers.recover_root(digest, signature)
         name = "0x" + digest.hex()
         if found is None:
             message = "the signature is malformed: v is 27 or 28, s is low"

@@ -16,11 +16,20 @@ from hypothesis import strategies as st
 from real_venue import BASE, CHAIN_ID, COMMITMENT, OPENED, QUOTE, SETTLEMENT
 from test_stream import open_socket
 
-from offchain.client import Ticket
+from offchain.client import Refused, Ticket
 from offchain.client.orders import Signer
 from offchain.domain import wire
 from offchain.domain.chainlog import AgentRegistered, AgentRevoked
-from offchain.domain.eip712 import bulk_digest, bulk_root, domain_separator, order_digest, receipts_digest
+from offchain.domain.eip712 import (
+    bulk_digest,
+    bulk_levels,
+    bulk_root,
+    domain_separator,
+    join_levels,
+    order_digest,
+    order_struct_hash,
+    receipts_digest,
+)
 from offchain.domain.limits import AGENT_UNLIMITED, FRAME_BYTES_MAX, ORDERS_PER_REQUEST_MAX
 from offchain.domain.order import Kind, Order, Side, TimeInForce, make_nonce
 from offchain.domain.units import Lots, Ticks
@@ -244,6 +253,20 @@ async def test_agents_sign_one_by_one_and_in_bulk(start_real_venue) -> None:
         body = request.body | {"signature": AGENT.sign(bytes.fromhex(request.digest[2:]))}
         answer = await client.place_signed(request._replace(body=body))
         assert answer.order.id == request.digest, "also over JSON"
+        single = await client.sign(ticket)
+        levels = bulk_levels([order_struct_hash(single.order), order_struct_hash(order())])
+        signature = bytes.fromhex(AGENT.sign(bulk_digest(SEPARATOR, levels[-1][0]))[2:])
+        for position, code in ((1, "WRONG_SIGNER"), (40, "INVALID_SIGNATURE"), (0, "")):
+            kept = bytearray(join_levels(signature, levels, 0))
+            kept[65] = position
+            body = single.body | {"signature": "0x" + kept.hex()}
+            if code:
+                with pytest.raises(Refused) as refused:
+                    await client.place_signed(single._replace(body=body))
+                assert refused.value.code == code
+            else:
+                answer = await client.place_signed(single._replace(body=body))
+                assert answer.order.id == single.digest, "signed in bulk, one by one, in JSON"
         processes.observe(AgentRevoked, account=ALICE.address, agent=AGENT.address, effective_at=1)
         await venue.wait(lambda: venue.gateway.model.agents[ALICE.address][AGENT.address].is_revoked)
         (over,) = await entry.ask(message(MessageKind.ORDERS, [signed(order(ALICE), AGENT)]))
