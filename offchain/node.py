@@ -27,9 +27,13 @@ from offchain.domain.units import QUOTE_DECIMALS, Address
 from offchain.gateway.serve import bind
 from offchain.gateway.settings import GatewaySettings
 from offchain.projector.projector import ProjectorSettings
+from offchain.sequencer.follower import FollowerSettings, run_follower
 from offchain.sequencer.serve import run_sequencer
 from offchain.sequencer.settings import SequencerSettings
+from offchain.storage.journal import locked
+from offchain.storage.standing import lead
 from offchain.telemetry.logs import configure_logs
+from offchain.telemetry.probes import OFF
 
 RESTART_SECONDS_MIN = 0.2
 RESTART_SECONDS_MAX = 10.0
@@ -65,6 +69,16 @@ class NodeSettings:
     metrics_port: int = 0
     """Of the sequencer's probes; the gateway answers them at `port`."""
     projector_metrics_port: int = 0
+    follow: str = ""
+    """Be the standby of the node at this HOST:PORT or socket, and nothing else."""
+    promote: bool = False
+    """Take over on a folder that followed, in the next term."""
+    sync_follower: bool = False
+    """Acknowledge only what a follower has on disk, too."""
+    follow_host: str = "127.0.0.1"
+    follow_port: int = OFF
+    """Where followers from elsewhere may connect."""
+    follow_secret: bytes = field(default=b"", repr=False)
     operators: tuple[Address, ...] = ()
     """Who may open and close markets; what the journal says is replaced by this at the start."""
 
@@ -100,7 +114,7 @@ class NodeSettings:
             batch_rules=batch_rules(self.block_gas_limit),
         )
 
-    def sequencer(self) -> SequencerSettings:
+    def sequencer(self, term: int = 1) -> SequencerSettings:
         return SequencerSettings(
             data=self.data,
             socket=self.socket,
@@ -110,6 +124,21 @@ class NodeSettings:
             epoch_millis=self.epoch_millis,
             epoch_orders=self.epoch_orders,
             accepts_loss=self.accepts_loss,
+            metrics_host=self.metrics_host,
+            metrics_port=self.metrics_port,
+            term=term,
+            sync_follower=self.sync_follower,
+            follow_host=self.follow_host,
+            follow_port=self.follow_port,
+            follow_secret=self.follow_secret,
+        )
+
+    def follower(self) -> FollowerSettings:
+        return FollowerSettings(
+            data=self.data,
+            leader=self.follow,
+            chain_id=self.registry.chain_id,
+            secret=self.follow_secret,
             metrics_host=self.metrics_host,
             metrics_port=self.metrics_port,
         )
@@ -150,8 +179,12 @@ def run_node(settings: NodeSettings) -> int:
     To stop, the gateway goes first: it answers what is in flight while the sequencer still does.
     """
     os.umask(0o077)  # nothing in the data folder is for anybody else, whoever creates it
-    configure_logs("sequencer", [settings.attestation_key])
+    configure_logs("follower" if settings.follow else "sequencer", [settings.attestation_key, settings.follow_secret])
     settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if settings.follow:
+        return run_follower(settings.follower())
+    with locked(settings.data / "journal"):
+        term = lead(settings.data, settings.promote).term
     children = Children(settings.data)
     children.add("projector", "offchain.projector", settings.projector())
     gateway, reserved = settings.gateway(), None
@@ -164,7 +197,7 @@ def run_node(settings: NodeSettings) -> int:
     try:
         # Only the owner of the folder has children: one that is refused must not touch those of the running node.
         return run_sequencer(
-            settings.sequencer(), ready=lambda _: children.start(), drain=lambda: children.drain(gateways)
+            settings.sequencer(term), ready=lambda _: children.start(), drain=lambda: children.drain(gateways)
         )
     finally:
         children.stop()

@@ -17,7 +17,7 @@ from offchain.domain.errors import ConfigurationError
 from offchain.domain.limits import BLOCK_GAS_LIMIT
 from offchain.domain.units import Address
 from offchain.node import NodeSettings, run_node
-from offchain.security.keys import load_key
+from offchain.security.keys import load_key, load_secret
 from offchain.telemetry.logs import configure_logs
 
 MAX_FEE_GWEI = 1_000_000
@@ -71,6 +71,21 @@ NAMES = ("node", "keeper")
 @options.flag("--epoch-millis", "Longest epoch, if it holds an order.", type=int, default=60_000)
 @options.flag("--epoch-orders", "Most orders of an epoch.", type=int, default=10_000)
 @options.operators
+@options.flag(
+    "--follow", "Be the standby of the node at HOST:PORT (its --follow-port) or at its sequencer.sock.", default=""
+)
+@click.option("--promote", is_flag=True, help="Take over on a folder that followed. The old leader must be stopped.")
+@click.option("--sync-follower", is_flag=True, help="Acknowledge only what a follower has on its disk, too.")
+@options.flag("--follow-host", "Address where followers from elsewhere may connect.", default="127.0.0.1")
+@options.flag(
+    "--follow-port",
+    "The port; 0 lets the system choose (see <data>/follow.port), -1 is none.",
+    type=click.IntRange(-1, 65535),
+    default=-1,
+)
+@options.flag(
+    "--follow-secret", "File with what leader and followers both know; made if it is not there.", type=options.FILE
+)
 @click.option(
     "--accept-loss",
     "accepts_loss",
@@ -90,9 +105,14 @@ def node(
     operators: tuple[Address, ...],
     metrics_host: str,
     accepts_loss: bool,
+    follow: str,
+    promote: bool,
+    sync_follower: bool,
+    follow_host: str,
+    follow_secret: Path | None,
     **parameters: int,
 ) -> None:
-    """Run a node: sequencer, gateway and projector.
+    """Run a node: sequencer, gateway and projector; or, with --follow, a standby that copies another one's journal.
 
     Stop it with SIGTERM; starting it again is recovery.
     """
@@ -107,9 +127,14 @@ def node(
         operators=operators,
         metrics_host=metrics_host,
         accepts_loss=accepts_loss,
+        follow=follow,
+        promote=promote,
+        sync_follower=sync_follower,
+        follow_host=follow_host,
+        follow_secret=load_secret(follow_secret) if follow_secret is not None else b"",
         **parameters,
     )
-    _begin("sequencer", settings.attestation_key, (attestation_key, password_file))
+    _begin("follower" if follow else "sequencer", settings.attestation_key, (attestation_key, password_file))
     sys.exit(run_node(settings))
 
 

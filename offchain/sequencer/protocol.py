@@ -7,6 +7,7 @@ is journaled is what was sent, and the feed sends what was journaled; the rest i
                                 HELLO      on connection: protocol version, chain id, last durable sequence
     SUBMIT(id, commands)        ACKS(id, acks), after the fsync | ERROR(id, message): nothing was sequenced
     FEED(from_sequence)         RECORDS for ever: a durable group each, as it is in the journal | ERROR(0, message)
+    FOLLOW(term, ..)            the same before it is acknowledged; the follower says DURABLE(sequence) of what it has
     ROWS(id, form, rows)        RESULTS(id, attestation, results), after the fsync | ERROR(id, message)
     RECEIPT(id, sequence)       RECEIPT_IS(id, signature) | ERROR(id, message)
     GROUP_RECEIPT(id, sequence) GROUP_RECEIPT_IS(id, receipt) | ERROR(id, message)
@@ -17,6 +18,7 @@ is made of either on the way. The attestation is empty if none of them was seque
 Invariant: every frame that leaves the server speaks of durable commands only.
 """
 
+import hmac
 import struct
 from collections.abc import Iterator, Sequence
 from enum import IntEnum
@@ -58,12 +60,26 @@ class FrameType(IntEnum):
     RESULTS = 10
     GROUP_RECEIPT = 11
     GROUP_RECEIPT_IS = 12
+    FOLLOW = 13
+    DURABLE = 14
 
 
 class Hello(msgspec.Struct, frozen=True):
+    """`nonce`: what a follower from elsewhere proves its secret over."""
+
     version: int
     chain_id: int
     sequence: int
+    term: int = 1
+    nonce: str = ""
+
+
+class Follow(msgspec.Struct, frozen=True):
+    """Of a standby in its own term; `proof` is 0x-hex of HMAC-SHA256 over the nonce, with the secret of both."""
+
+    from_sequence: int
+    term: int
+    proof: str = ""
 
 
 class Ack(msgspec.Struct, frozen=True):
@@ -92,6 +108,7 @@ class Failure(msgspec.Struct, frozen=True):
 
 _encode_json = msgspec.json.Encoder().encode
 _decode_hello = msgspec.json.Decoder(Hello).decode
+_decode_follow = msgspec.json.Decoder(Follow).decode
 _decode_failure = msgspec.json.Decoder(Failure).decode
 _decode_group_receipt = msgspec.json.Decoder(GroupReceipt).decode
 _decode_acks = msgspec.json.Decoder(list[Ack]).decode
@@ -106,8 +123,9 @@ def frame(frame_type: FrameType, *parts: bytes) -> bytes:
 class FrameReader:
     """Cuts a byte stream into (type, body). InvalidInput for a frame that no version of this code sends."""
 
-    def __init__(self) -> None:
+    def __init__(self, bytes_max: int = FRAME_BYTES_MAX) -> None:
         self._buffer = bytearray()
+        self._bytes_max = bytes_max
 
     def feed(self, received: bytes) -> Iterator[tuple[FrameType, bytes]]:
         buffer = self._buffer
@@ -115,7 +133,7 @@ class FrameReader:
         start, end = 0, len(buffer)
         while end - start >= _FRAME_HEAD.size:
             length, number = _FRAME_HEAD.unpack_from(buffer, start)
-            if not 1 <= length <= FRAME_BYTES_MAX:
+            if not 1 <= length <= self._bytes_max:
                 raise InvalidInput(f"frame of {length} bytes")
             stop = start + 4 + length
             if stop > end:
@@ -251,6 +269,31 @@ def group_receipt_is_frame(request: int, receipt: GroupReceipt) -> bytes:
 
 def read_group_receipt_is(body: bytes) -> tuple[int, GroupReceipt]:
     return request_of(body), _decode_group_receipt(body[_NUMBER.size :])
+
+
+def follow_frame(follow: Follow) -> bytes:
+    return frame(FrameType.FOLLOW, _encode_json(follow))
+
+
+def read_follow(body: bytes) -> Follow:
+    try:
+        return _decode_follow(body)
+    except msgspec.MsgspecError as error:
+        raise InvalidInput(f"FOLLOW does not decode: {error}") from None
+
+
+def prove(secret: bytes, nonce: str) -> str:
+    return hmac.digest(secret, b"follow" + nonce.encode(), "sha256").hex()
+
+
+def durable_frame(sequence: int) -> bytes:
+    return frame(FrameType.DURABLE, _NUMBER.pack(sequence))
+
+
+def read_durable(body: bytes) -> int:
+    if len(body) != _NUMBER.size:
+        raise InvalidInput("DURABLE has another length")
+    return request_of(body)
 
 
 def receipt_frame(request: int, sequence: int) -> bytes:

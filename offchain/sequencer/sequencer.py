@@ -23,6 +23,7 @@ from offchain.domain.errors import SequencerUnavailable
 from offchain.domain.event import AnyEvent, ApprovalGranted
 from offchain.domain.units import Digest, from_hex
 from offchain.sequencer.attestation import Attestor
+from offchain.sequencer.followers import Followers
 from offchain.sequencer.protocol import Ack, records_frame
 from offchain.sequencer.receipts import attest
 from offchain.sequencer.recovery import Memory
@@ -104,6 +105,7 @@ class Sequencer:
         self.attestor = Attestor(settings.attestation_key, memory.venue)
         self.durable_sequence = journal.last_sequence
         self.ring = Ring(settings.ring_commands, settings.ring_bytes, journal.last_sequence)
+        self.followers = Followers(settings, journal.last_sequence)
         self._journal = journal
         self._settings = settings
         self._clock = clock
@@ -151,6 +153,7 @@ class Sequencer:
     def stop(self) -> None:
         """Takes no more commands; `run` returns when the waiting ones are durable and answered."""
         self._stopping = True
+        self.followers.wake()
         self._wake.set()
 
     async def run(self) -> None:
@@ -280,10 +283,21 @@ class Sequencer:
 
     async def _commit_groups(self, applied: "asyncio.Queue[Group | None]", slots: asyncio.Semaphore) -> None:
         loop = asyncio.get_running_loop()
+        if self.followers.is_sync and await self.followers.have(self.durable_sequence, lambda: self._stopping):
+            self._journal.publish(self.durable_sequence)
         while (group := await applied.get()) is not None:
             await loop.run_in_executor(self._disk, self._commit, group)
-            self._release(group)
+            if await self._is_safe(group):
+                self._release(group)
             slots.release()
+
+    async def _is_safe(self, group: Group) -> bool:
+        """Followers get it; and have it on disk, where that is asked for. False: it stops, and nobody knows."""
+        if group.records:
+            first, last = group.records[0].sequence, group.records[-1].sequence
+            self.followers.ring.append(RingFrame(first, last, group.frame))
+            return await self.followers.have(last, lambda: self._stopping)
+        return True
 
     def _commit(self, group: Group) -> None:
         """In the journal's thread: fsync, and only then signatures and frames."""
@@ -311,6 +325,8 @@ class Sequencer:
     def _release(self, group: Group) -> None:
         if group.records:
             self.durable_sequence = group.records[-1].sequence
+            if self.followers.is_sync:
+                self._journal.publish(self.durable_sequence)
         for (deliver, _), acks in zip(group.answers, group.acks, strict=True):
             deliver(acks)
         for deliver_rows, results in group.row_answers:

@@ -6,27 +6,32 @@ peer's; what the writer cannot take yet stays in the peers' sockets.
 
 import asyncio
 import contextlib
+import hmac
 import os
-from collections.abc import Coroutine
-from pathlib import Path
+import secrets
+from collections.abc import Callable, Coroutine
 from typing import Any, cast
 
 import structlog
 
 from offchain.domain.command import AdvanceTime, Command, ObserveBlock, ObserveLog, OpenVenue, PlaceOrder, decode
-from offchain.domain.errors import HooatsError, InvalidInput
+from offchain.domain.errors import ConfigurationError, HooatsError, InvalidInput
 from offchain.sequencer import protocol
-from offchain.sequencer.protocol import Ack, Failure, FrameReader, FrameType, Hello
+from offchain.sequencer.protocol import Ack, Failure, Follow, FrameReader, FrameType, Hello
 from offchain.sequencer.receipts import GroupReceipt, group_receipt
+from offchain.sequencer.ring import Ring
 from offchain.sequencer.rows import RowSubmission, read_rows
 from offchain.sequencer.sequencer import Sequencer, Submission
-from offchain.sequencer.settings import CONNECTION_BUFFER_BYTES_MAX
+from offchain.sequencer.settings import CONNECTION_BUFFER_BYTES_MAX, SequencerSettings
 from offchain.storage.reader import JournalReader
+from offchain.telemetry.probes import OFF
 
 FEED_WRITE_BYTES = 1 << 18
 JOURNAL_PAUSE_SECONDS = 0.005
 """Until what became durable is in the ring."""
 FLUSH_SECONDS = 2.0
+FOLLOWER_FRAME_BYTES_MAX = 4_096
+"""Of what a follower says."""
 
 OWN_COMMANDS = (OpenVenue, AdvanceTime, ObserveLog, ObserveBlock)
 """Only the sequencer itself brings these in: time from its clock, the chain from the inbox."""
@@ -37,14 +42,17 @@ log = structlog.get_logger("sequencer")
 class Server:
     """Listens from `start` to `close`."""
 
-    def __init__(self, sequencer: Sequencer, path: Path, journal_folder: Path) -> None:
+    def __init__(self, sequencer: Sequencer, settings: SequencerSettings) -> None:
         self.sequencer = sequencer
-        self.reader = JournalReader(journal_folder)
+        self.reader = JournalReader(settings.journal_folder)
         self.connections: set[Connection] = set()
-        self._path = path
-        self._listening: asyncio.AbstractServer | None = None
+        self._path = settings.socket
+        self._settings = settings
+        self.on_deposed: Callable[[], None] = lambda: None
+        self._listening: list[asyncio.AbstractServer] = []
         sequencer.on_space.append(self._resume_reading)
-        sequencer.ring.listeners.append(self._feeds_have_news)
+        for ring in (sequencer.ring, sequencer.followers.ring):
+            ring.listeners.append(self._feeds_have_news)
 
     async def start(self) -> None:
         """The journal's lock is held, so a socket file that is there was left behind."""
@@ -52,14 +60,28 @@ class Server:
         loop = asyncio.get_running_loop()
         mask = os.umask(0o177)
         try:
-            self._listening = await loop.create_unix_server(lambda: Connection(self), str(self._path))
+            self._listening.append(await loop.create_unix_server(lambda: Connection(self), str(self._path)))
         finally:
             os.umask(mask)
+        if self._settings.follow_port != OFF:
+            await self._listen_for_followers()
+
+    async def _listen_for_followers(self) -> None:
+        host, port, secret = self._settings.follow_host, self._settings.follow_port, self._settings.follow_secret
+        loop = asyncio.get_running_loop()
+        try:
+            server = await loop.create_server(lambda: Connection(self, secret), host, port)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            message = f"cannot listen on {host}:{port} for followers: {reason}"
+            raise ConfigurationError(message, remedy="Choose another --follow-port") from None
+        self._listening.append(server)
+        (self._settings.data / "follow.port").write_text(f"{server.sockets[0].getsockname()[1]}\n")
 
     def stop_reading(self) -> None:
         """Nothing that arrives from now on is sequenced."""
-        if self._listening is not None:
-            self._listening.close()
+        for listening in self._listening:
+            listening.close()
         for connection in self.connections:
             connection.pause_for_good()
 
@@ -84,12 +106,15 @@ class Server:
 
 
 class Connection(asyncio.Protocol):
-    """One peer: a submitter, a feed, or both."""
+    """One peer: a submitter, a feed, or both; or a follower. `secret`: it is from elsewhere, and can only be one."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, secret: bytes = b"") -> None:
         self._server = server
         self._sequencer = server.sequencer
-        self._frames = FrameReader()
+        self._secret = secret
+        self._nonce = secrets.token_hex(16) if secret else ""
+        self._is_follower = False
+        self._frames = FrameReader(FOLLOWER_FRAME_BYTES_MAX) if secret else FrameReader()
         self._transport: asyncio.Transport | None = None
         self._writable = asyncio.Event()
         self._writable.set()
@@ -105,14 +130,14 @@ class Connection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
         self._server.connections.add(self)
         sequencer = self._sequencer
-        self._write(
-            protocol.hello_frame(Hello(protocol.PROTOCOL_VERSION, sequencer.chain_id, sequencer.durable_sequence))
-        )
+        known = sequencer.chain_id, sequencer.durable_sequence, sequencer.followers.term
+        self._write(protocol.hello_frame(Hello(protocol.PROTOCOL_VERSION, *known, self._nonce)))
 
     def connection_lost(self, error: Exception | None) -> None:
         self._closing = True
         self._transport = None
         self._server.connections.discard(self)
+        self._sequencer.followers.connected -= self._is_follower
         if self._feed is not None:
             self._feed.cancel()
 
@@ -142,6 +167,8 @@ class Connection(asyncio.Protocol):
             await self._writable.wait()
 
     def pause_for_good(self) -> None:
+        if self._is_follower:  # what is not acknowledged yet may wait for it
+            return
         self._closing = True
         if self._transport is not None and self._transport.is_reading():
             self._transport.pause_reading()
@@ -164,18 +191,40 @@ class Connection(asyncio.Protocol):
     def _receive(self, frame_type: FrameType, body: bytes) -> None:
         if self._closing:
             return
-        if frame_type is FrameType.SUBMIT:
+        if frame_type is FrameType.FOLLOW and self._feed is None:
+            self._follow(protocol.read_follow(body))
+        elif frame_type is FrameType.DURABLE and self._is_follower:
+            self._sequencer.followers.note_durable(protocol.read_durable(body))
+        elif self._secret:
+            raise InvalidInput(f"unexpected {frame_type.name} from elsewhere")
+        elif frame_type is FrameType.SUBMIT:
             self._submit(body)
         elif frame_type is FrameType.ROWS:
             self._submit_rows(body)
         elif frame_type is FrameType.FEED and self._feed is None:
-            self._feed = asyncio.get_running_loop().create_task(self._run_feed(protocol.read_feed(body)))
+            self._start_feed(self._sequencer.ring, protocol.read_feed(body))
         elif frame_type is FrameType.RECEIPT:
             self._answer_later(self._send_receipt(*protocol.read_receipt(body)))
         elif frame_type is FrameType.GROUP_RECEIPT:
             self._answer_later(self._send_group_receipt(*protocol.read_receipt(body)))
         else:
             raise InvalidInput(f"unexpected {frame_type.name}")
+
+    def _follow(self, follow: Follow) -> None:
+        followers = self._sequencer.followers
+        if self._secret and not hmac.compare_digest(follow.proof, protocol.prove(self._secret, self._nonce)):
+            raise InvalidInput("a follower that does not know the secret")
+        if not followers.note_term(follow.term):
+            self._refuse(0, InvalidInput(f"the leader of term {followers.term} is no leader in term {follow.term}"))
+            self._server.on_deposed()
+            return
+        self._is_follower = True
+        followers.connected += 1
+        followers.note_durable(follow.from_sequence - 1)
+        self._start_feed(followers.ring, follow.from_sequence)
+
+    def _start_feed(self, ring: Ring, from_sequence: int) -> None:
+        self._feed = asyncio.get_running_loop().create_task(self._run_feed(ring, from_sequence))
 
     def _submit(self, body: bytes) -> None:
         try:
@@ -257,15 +306,14 @@ class Connection(asyncio.Protocol):
             log.warning("peer does not read its answers: cut off")
             self.abort()
 
-    async def _run_feed(self, sequence: int) -> None:
-        ring = self._sequencer.ring
+    async def _run_feed(self, ring: Ring, sequence: int) -> None:
         try:
             if not 0 < sequence <= ring.last_sequence + 1:
                 self._refuse(0, InvalidInput(f"there is no sequence {sequence}", remedy="Another journal is read here"))
                 return
             while not self._closing:
                 if not ring.reaches(sequence):
-                    sequence = await self._send_past(sequence)
+                    sequence = await self._send_past(ring, sequence)
                 self._news.clear()
                 content, sequence = ring.read(sequence, FEED_WRITE_BYTES)
                 if content:
@@ -278,10 +326,10 @@ class Connection(asyncio.Protocol):
         finally:
             self._end_feed()
 
-    async def _send_past(self, sequence: int) -> int:
+    async def _send_past(self, ring: Ring, sequence: int) -> int:
         """What the ring does not reach, from the journal; the sequence after it."""
-        found = self._server.reader.follow_groups(sequence)
-        while not self._closing and not self._sequencer.ring.reaches(sequence):
+        found = self._server.reader.follow_groups(sequence, lambda: ring.last_sequence)
+        while not self._closing and not ring.reaches(sequence):
             groups = await asyncio.to_thread(next, found)
             for group in groups:
                 self._write(protocol.records_frame(group.content))

@@ -44,6 +44,15 @@ class SequencerSettings:
     inbox_poll_millis: int = 100
     accepts_loss: bool = False
     """Start although the chain settled fills that the journal does not have."""
+    term: int = 1
+    """Which leader of this venue this one is; see `storage.standing`."""
+    sync_follower: bool = False
+    """Acknowledge only what a follower has on disk, too."""
+    follow_host: str = "127.0.0.1"
+    follow_port: int = OFF
+    """Where followers from elsewhere may connect; 0 lets the system choose and writes it to `data/follow.port`."""
+    follow_secret: bytes = field(default=b"", repr=False)
+    """What they have to know."""
     metrics_host: str = "127.0.0.1"
     metrics_port: int = OFF
     """Of /livez, /readyz and /metrics; 0 lets the system choose and writes it to `data/sequencer.port`."""
@@ -57,6 +66,8 @@ class SequencerSettings:
             raise ConfigurationError(
                 f"the socket path {self.socket} is too long", remedy=f"At most {SOCKET_PATH_BYTES_MAX} bytes"
             )
+        if self.follow_port != OFF and not self.follow_secret:
+            raise ConfigurationError("followers need a secret", remedy="Name its file with --follow-secret")
         if self.epoch_millis < 1 or self.epoch_orders < 1:
             raise ConfigurationError("an epoch has at least one millisecond and one order")
 

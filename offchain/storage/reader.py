@@ -5,7 +5,7 @@ yields durable groups only. JournalCorrupt names the file and byte of anything e
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from offchain.storage import frames, scan
@@ -41,11 +41,17 @@ class JournalReader:
         for groups in self.follow_groups(from_sequence):
             yield [r for group in groups for r in group.records() if r.sequence >= from_sequence]
 
-    def follow_groups(self, from_sequence: int = 1) -> Iterator[list[Group]]:
-        """The same as whole groups; the first is the one that holds `from_sequence`."""
+    def follow_groups(
+        self, from_sequence: int = 1, durable_sequence_now: Callable[[], int | None] | None = None
+    ) -> Iterator[list[Group]]:
+        """The same as whole groups; the first is the one that holds `from_sequence`.
+
+        `durable_sequence_now`: of somebody who knows better than the folder.
+        """
         position = _Position(self.folder, from_sequence)
+        known = durable_sequence_now or (lambda: durable_sequence(self.folder))
         while True:
-            durable = durable_sequence(self.folder)
+            durable = known()
             yield [] if durable is None else position.next_groups(durable)
 
     def record(self, sequence: int) -> Record | None:

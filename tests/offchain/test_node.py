@@ -21,9 +21,9 @@ CONTRACTS = ("Vault", "Settlement", "OrderbookCommitment", "SynthIssuer", "CXPT"
 class Node:
     """`hooats node` on a folder of the test, without a chain: none is needed to take orders."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, name: str = "data") -> None:
         self.folder = folder
-        self.data = folder / "data"
+        self.data = folder / name
         addresses = {name: {"address": "0x" + f"{number + 1:02x}" * 20} for number, name in enumerate(CONTRACTS)}
         accounts = dict.fromkeys(("feeAccount", "treasuryAccount", "insuranceAccount"), "0x" + "fe" * 20)
         registry = {"chainId": 998, "quoteToken": "0x" + "cc" * 20, "contracts": addresses, "accounts": accounts}
@@ -34,9 +34,9 @@ class Node:
             self.port: int = probe.getsockname()[1]
 
     def start(self, *more: object) -> "subprocess.Popen[str]":
-        flags = ["--data", self.data, "--registry", self.folder / "998.json", "--port", self.port, *more]
+        flags = ["--data", self.data, "--registry", self.folder / "998.json", "--port", self.port]
         flags += ["--attestation-key", self.folder / "cosigner.key"]
-        command = [sys.executable, "-m", "offchain.cli", "node", *map(str, flags)]
+        command = [sys.executable, "-m", "offchain.cli", "node", *map(str, (*flags, *more))]
         return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
     def wait_ready(self) -> None:
@@ -218,3 +218,32 @@ def test_gateways_share_a_port_and_one_may_die(node: Node) -> None:
     finally:
         process.kill()
         process.communicate()
+
+
+def test_a_standby_takes_over(node: Node, tmp_path: Path) -> None:
+    """The node follows, refuses to lead by mistake, and leads when told to: what was acknowledged is there."""
+    secret = ["--follow-secret", str(tmp_path / "follow.secret")]
+    leader = node.start("--sync-follower", "--follow-port", "0", *secret)
+    standby = Node(tmp_path, "standby")
+    while not (node.data / "follow.port").exists():
+        time.sleep(0.02)
+    port = (node.data / "follow.port").read_text().strip()
+    follower = standby.start("--follow", f"127.0.0.1:{port}", *secret)
+    node.wait_ready()
+    leader.send_signal(signal.SIGKILL)
+    leader.wait(10)
+    early, _ = standby.start("--promote").communicate(timeout=30)
+    assert f"belongs to the running process {follower.pid}" in early
+    follower.send_signal(signal.SIGTERM)
+    assert follower.wait(20) == 0
+    refused = standby.start()
+    output, _ = refused.communicate(timeout=30)
+    assert refused.returncode != 0
+    assert "--promote" in output
+    promoted = standby.start("--promote")
+    standby.wait_ready()
+    assert json.loads((standby.data / "standing.json").read_text()) == {"term": 2, "is_follower": False}
+    promoted.send_signal(signal.SIGTERM)
+    assert promoted.wait(20) == 0
+    copied = (standby.data / "journal" / f"{1:020d}.journal").read_bytes()
+    assert copied.startswith((node.data / "journal" / f"{1:020d}.journal").read_bytes()[:200])
