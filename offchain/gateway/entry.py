@@ -100,6 +100,27 @@ class Request:
         """How many rows it gave."""
 
 
+class Queue:
+    """Messages that wait for a tick. Cancels have one of their own, which is looked at first: whoever wants out waits
+    for nobody's signatures, and not for room either."""
+
+    def __init__(self, unanswered_max: int) -> None:
+        self.items = 0
+        self.unanswered_max = unanswered_max
+        self._requests: deque[Request] = deque()
+
+    def add(self, request: Request) -> None:
+        self._requests.append(request)
+        self.items += request.count
+
+    def next(self) -> Request | None:
+        if not self._requests:
+            return None
+        request = self._requests.popleft()
+        self.items -= request.count
+        return request
+
+
 class Entry:
     """Shared by all connections of one gateway."""
 
@@ -122,8 +143,7 @@ class Entry:
         self._metrics = metrics
         self._signers = signers
         self._cancel_all = cancel_all
-        self._waiting: deque[Request] = deque()
-        self._waiting_items = 0
+        self._orders, self._cancels = Queue(UNANSWERED_MAX), Queue(2 * UNANSWERED_MAX)
         self._unanswered = 0
         self._is_flush_due = False
         self._accounts: dict[bytes, Address] = {}
@@ -151,23 +171,23 @@ class Entry:
                 raise ApiError(Code.TOO_MANY_ORDERS, f"{count} items in one message")
             self._ingress.take_message(peer.limit)
             self._ingress.take_address(peer.address, count)
-            self._admit(count)
+            self._require_live()
             request = Request(peer, kind, count, number, content)
             if kind == MessageKind.CANCEL_ALL:
                 self._start_cancel_all(request)
                 return
-            self._waiting.append(request)
-            self._waiting_items += count
+            waiting = self._cancels if kind == MessageKind.CANCELS else self._orders
+            if waiting.items + count > WAITING_MAX or self._unanswered + count > waiting.unanswered_max:
+                self._metrics.limited.labels("entry").inc()
+                raise ApiError(Code.RATE_LIMITED, "the venue is busy; nothing was executed")
+            waiting.add(request)
             self._schedule()
         except ApiError as error:
             peer.reply(fault(number, error))
 
-    def _admit(self, count: int) -> None:
+    def _require_live(self) -> None:
         if not self._upstream.is_live:
             raise ApiError(Code.UNAVAILABLE, "the sequencer is away; nothing was executed")
-        if self._waiting_items + count > WAITING_MAX or self._unanswered + count > UNANSWERED_MAX:
-            self._metrics.limited.labels("entry").inc()
-            raise ApiError(Code.RATE_LIMITED, "the venue is busy; nothing was executed")
 
     def _schedule(self) -> None:
         if not self._is_flush_due:
@@ -181,9 +201,7 @@ class Entry:
         self._is_flush_due = False
         now, self._now = time.time_ns() // 1_000_000, time.monotonic_ns()
         rows, requests = list[bytes](), list[Request]()
-        while self._waiting and len(rows) < ROWS_PER_SUBMISSION:
-            request = self._waiting.popleft()
-            self._waiting_items -= request.count
+        while len(rows) < ROWS_PER_SUBMISSION and (request := self._cancels.next() or self._orders.next()):
             if request.kind == MessageKind.BULK:
                 bulk = list[bytes]()
                 self._look_at_bulk(request, now, bulk)
@@ -199,7 +217,7 @@ class Entry:
         self._charges.clear()
         if requests:
             self._submit(requests, rows, is_bulk=False)
-        if self._waiting:
+        if self._cancels.items or self._orders.items:
             self._schedule()
 
     def _look_at_orders(self, request: Request, now: int, rows: list[bytes]) -> None:

@@ -446,6 +446,24 @@ async def test_what_waits_is_bounded(real, monkeypatch: pytest.MonkeyPatch) -> N
         assert sorted(map(str, outcomes)) == sorted(map(str, ["open", busy, busy]))
 
 
+async def test_cancels_wait_for_nobodys_signatures(real) -> None:
+    """Sent behind 300 orders, a cancel is answered before them; and it has room where orders have none."""
+    _, venue = real
+    async with open_entry(venue) as entry, venue.client() as client:
+        await entry.json.login(client)
+        (mine,) = [order(ALICE)]
+        await entry.ask(orders(mine))
+        many = [orders(*(order(BOB) for _ in range(100)), number=number) for number in range(1, 4)]
+        cancel = message(MessageKind.CANCELS, [wire.CANCEL.pack(mine.nonce)], 99)
+        frames = [b"\x82\xfe" + struct.pack(">H", len(one)) + bytes(4) + one for one in many]
+        frames.append(bytes((0x82, 0x80 | len(cancel))) + bytes(4) + cancel)
+        entry.json.socket.transport.write(b"".join(frames))
+        answers = [await entry.next() for _ in frames]
+        places = {number: results[0].sequence for number, results, _ in answers}
+        assert places[99] < min(places[number] for number in (2, 3)), places
+        assert {number: results[0].status for number, results, _ in answers}[99] == "canceled"
+
+
 async def test_the_outcome_is_unknown_when_the_sequencer_dies(start_real_venue) -> None:
     """And the same orders again tell; an order is placed once."""
     async with start_real_venue() as (processes, venue), open_entry(venue) as entry:
