@@ -13,7 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from offchain.domain.command import CancelAll
 from offchain.domain.eip712 import bulk_digest, bulk_levels, frame_struct_hash, join_levels
@@ -45,7 +45,7 @@ from offchain.security.limits import Gcra
 from offchain.security.signatures import Signers
 from offchain.sequencer.rows import cancel_row
 
-ROWS_PER_SUBMISSION: Final = 64
+ITEMS_PER_TICK: Final = 64
 """About 2 ms of recoveries: so long the loop does nothing else, and so soon the sequencer can begin."""
 WAITING_MAX: Final = 8_192
 """Orders and cancels that wait for their signatures to be looked at, a quarter of a second's; more are refused."""
@@ -98,6 +98,13 @@ class Request:
         self.local: dict[int, bytes] = {}
         self.fresh = 0
         """How many rows it gave."""
+
+
+class Submission(NamedTuple):
+    """What one tick sends to the sequencer at once: messages, and the rows that they gave, in the same order."""
+
+    requests: list[Request]
+    rows: list[bytes]
 
 
 class Queue:
@@ -165,7 +172,7 @@ class Entry:
             version, kind, count, number = _head(content)
             size = ITEM_BYTES.get(kind, 0)
             body = len(content) - HEAD.size - (SIGNATURE_BYTES if kind == MessageKind.BULK else 0)
-            if version != VERSION or not size or not count > 0 or body != count * size:
+            if version != VERSION or not size or count < 1 or body != count * size:
                 raise ApiError("MALFORMED", f"version {version}, kind {kind}: {len(content)} bytes for {count} items")
             if count > (1 << BULK_DEPTH if kind == MessageKind.BULK else ORDERS_PER_REQUEST_MAX):
                 raise ApiError(Code.TOO_MANY_ORDERS, f"{count} items in one message")
@@ -197,32 +204,33 @@ class Entry:
     # --- one tick ---
 
     def _flush(self) -> None:
-        """What came in this tick, up to a submission's worth; the rest after a look at the sockets."""
+        """What came in this tick, up to ITEMS_PER_TICK; the rest after a look at the sockets."""
         self._is_flush_due = False
         now, self._now = time.time_ns() // 1_000_000, time.monotonic_ns()
-        rows, requests = list[bytes](), list[Request]()
-        while len(rows) < ROWS_PER_SUBMISSION and (request := self._cancels.next() or self._orders.next()):
+        looked_at, plain, bulk = 0, Submission([], []), Submission([], [])
+        while looked_at < ITEMS_PER_TICK and (request := self._cancels.next() or self._orders.next()):
+            looked_at += request.count
+            into = bulk if request.kind == MessageKind.BULK else plain
+            before = len(into.rows)
             if request.kind == MessageKind.BULK:
-                bulk = list[bytes]()
-                self._look_at_bulk(request, now, bulk)
-                self._submit([request], bulk, is_bulk=True)
+                self._look_at_bulk(request, now, into.rows)
+            elif request.kind == MessageKind.CANCELS:
+                self._look_at_cancels(request, into.rows)
             else:
-                requests.append(request)
-                if request.kind == MessageKind.CANCELS:
-                    self._look_at_cancels(request, rows)
-                else:
-                    self._look_at_orders(request, now, rows)
+                self._look_at_orders(request, now, into.rows)
+            request.fresh = len(into.rows) - before
+            into.requests.append(request)
         for account, count in self._charges.items():
             self._ingress.charge_account(account, count, self._now)
         self._charges.clear()
-        if requests:
-            self._submit(requests, rows, is_bulk=False)
+        self._submit(plain, is_bulk=False)
+        self._submit(bulk, is_bulk=True)
         if self._cancels.items or self._orders.items:
             self._schedule()
 
     def _look_at_orders(self, request: Request, now: int, rows: list[bytes]) -> None:
         """Adds a row for every order that its account, or an agent of it, signed."""
-        content, recover, before = request.content, self._signers.recover, len(rows)
+        content, recover = request.content, self._signers.recover
         prefix, start, results = self._prefix, HEAD.size, self._results
         for position in range(request.count):
             frame = content[start : start + ORDER_FRAME_BYTES]
@@ -242,7 +250,6 @@ class Entry:
                 request.local[position] = refused(reason)
                 continue
             rows.append(b"".join((frame, signature, signer, hashed)))
-        request.fresh = len(rows) - before
 
     def _look_at_bulk(self, request: Request, now: int, rows: list[bytes]) -> None:
         """One signature for all; a root that was seen with it costs no recovery."""
@@ -260,7 +267,6 @@ class Entry:
                 continue
             kept = join_levels(signature, levels, position)
             rows.append(b"".join((frame, kept, signer, keccak(self._prefix + hashed))))
-        request.fresh = len(rows)
 
     def _look_at_cancels(self, request: Request, rows: list[bytes]) -> None:
         """By session: of its own account only."""
@@ -274,7 +280,6 @@ class Entry:
         except ApiError as error:
             del rows[before:]
             request.local = dict.fromkeys(range(request.count), refused(error.code))
-        request.fresh = len(rows) - before
 
     def _cheap_refusal(self, frame: bytes, now: int) -> str:
         """What needs no cryptography; "" if there is nothing against the order."""
@@ -328,7 +333,8 @@ class Entry:
 
     # --- to the sequencer, and back ---
 
-    def _submit(self, requests: list[Request], rows: list[bytes], *, is_bulk: bool) -> None:
+    def _submit(self, submission: Submission, *, is_bulk: bool) -> None:
+        requests, rows = submission
         if not rows:
             self._answer(requests, b"", b"")
             return
