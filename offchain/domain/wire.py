@@ -128,6 +128,10 @@ def unpack_result(content: bytes) -> Result:
     return Result(sequence, at, *words, bool(replayed), filled, fills)
 
 
+UNKNOWN: Final = RESULT.pack(0, 0, STATUSES["unknown"], REASONS["UNAVAILABLE"], 0, 0, 0)
+"""The result of what was sent to the sequencer and not answered."""
+
+
 def refused(reason: str) -> bytes:
     """The result of what was not sequenced."""
     return RESULT.pack(0, 0, STATUSES[OrderStatus.REJECTED], REASONS[reason], 0, 0, 0)

@@ -28,6 +28,8 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True):
     host: str = "127.0.0.1"
     port: int = 8080
     port_file: Path | None = None
+    shares_port: bool = False
+    """Other gateways listen at the same port: the kernel gives each connection to one of them."""
     sequencer_socket: Path
     history_url: str
     journal_folder: Path | None = None

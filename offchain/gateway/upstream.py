@@ -15,8 +15,9 @@ from offchain.domain.command import Command
 from offchain.domain.errors import HooatsError, InvalidInput, SequencerUnavailable
 from offchain.gateway.readmodel import Changes, ReadModel
 from offchain.gateway.settings import GatewaySettings
-from offchain.sequencer.link import SequencerLink
+from offchain.sequencer.link import DeliverRows, SequencerLink
 from offchain.sequencer.protocol import Ack
+from offchain.sequencer.receipts import GroupReceipt
 from offchain.storage.frames import Group
 from offchain.storage.reader import JournalReader
 from offchain.storage.replica import FeedMessage, Replica
@@ -81,6 +82,16 @@ class Upstream:
             self._receipts.popitem(last=False)
         return acks
 
+    def submit_rows(self, rows: bytes, deliver: DeliverRows, *, is_bulk: bool) -> None:
+        """Signed frames, answered by `deliver`: see `SequencerLink.submit_rows`."""
+        link = self._link
+        if link is None or not self.is_live:
+            raise NotSubmitted("the sequencer is away", remedy="Nothing was sent; try again")
+        try:
+            link.submit_rows(rows, deliver, is_bulk=is_bulk)
+        except SequencerUnavailable as error:
+            raise NotSubmitted(str(error)) from None
+
     async def receipt(self, sequence: int) -> str:
         """The receipt of a sequenced order again, "" if it cannot be had now."""
         link = self._link
@@ -92,6 +103,16 @@ class Upstream:
             return await self._bounded(link.receipt(sequence))
         except (SequencerUnavailable, InvalidInput):
             return ""
+
+    async def group_receipt(self, sequence: int) -> GroupReceipt | None:
+        """The receipt of the whole group in which an order was sequenced; None if there is none, or none now."""
+        link = self._link
+        if link is None or not self.is_live:
+            return None
+        try:
+            return await self._bounded(link.group_receipt(sequence))
+        except (SequencerUnavailable, InvalidInput):
+            return None
 
     async def _bounded(self, answer: Awaitable[T]) -> T:
         try:

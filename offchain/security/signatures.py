@@ -17,6 +17,8 @@ CURVE_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 SIGNATURE_BYTES = 65
 KEYS_KEPT_MAX = 100_000
 """200 bytes each."""
+ROOTS_KEPT_MAX = 4_096
+"""Bulk signatures whose signer is kept."""
 COMPACT_BYTES = 64
 _LOW_S_MAX, _ZERO = LOW_S_MAX.to_bytes(32), bytes(32)
 _CONTEXT = GLOBAL_CONTEXT.ctx
@@ -51,7 +53,10 @@ class Signers:
     """
 
     def __init__(self, keys_max: int = KEYS_KEPT_MAX) -> None:
+        self.looked_at = 0
+        """How many recoveries there were."""
         self._addresses: dict[bytes, bytes] = {}
+        self._roots: dict[bytes, bytes] = {}
         self._keys_max = keys_max
         self._signature = ffi.new("secp256k1_ecdsa_recoverable_signature *")
         self._point = ffi.new("secp256k1_pubkey *")
@@ -66,10 +71,22 @@ class Signers:
             return None
         if not lib.secp256k1_ecdsa_recoverable_signature_parse_compact(_CONTEXT, self._signature, signature, parity):
             return None  # r or s is not below the curve's order
+        self.looked_at += 1
         if not lib.secp256k1_ecdsa_recover(_CONTEXT, self._point, self._signature, digest):
             return None
         raw = self._raw[:]
         return self._addresses.get(raw) or self._learn(raw)
+
+    def recover_root(self, digest: bytes, signature: bytes) -> bytes | None:
+        """The same of a signature that may well come again, as that over many orders does with each of them."""
+        signer = self._roots.get(digest + signature)
+        if signer is None:
+            signer = self.recover(digest, signature)
+            if signer is not None:
+                if len(self._roots) >= ROOTS_KEPT_MAX:
+                    self._roots.clear()
+                self._roots[digest + signature] = signer
+        return signer
 
     def _learn(self, raw: bytes) -> bytes:
         if len(self._addresses) >= self._keys_max:

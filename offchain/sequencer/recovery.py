@@ -107,12 +107,9 @@ class Memory:
                 self.apply(part.sequence, part.at, decode(part.kind, part.version, part.payload))
 
     def _note_rows(self, run: Run, outcomes: Sequence[Outcome]) -> None:
-        orders = 0
-        for sequence, (row, outcome) in enumerate(zip(run.rows, outcomes, strict=True), run.first):
-            if row[1] != CANCEL_TERMS:
-                orders += 1
-                self.results.record_row(row, outcome, packed(sequence, run.at, outcome))
-        self.epoch.note_orders(run.at, orders)
+        results = [packed(sequence, run.at, outcome) for sequence, outcome in enumerate(outcomes, run.first)]
+        self.results.record_rows(run.rows, outcomes, results)
+        self.epoch.note_orders(run.at, sum(row[1] != CANCEL_TERMS for row in run.rows))
 
     def digest(self, command: PlaceOrder) -> Digest:
         return Digest("0x" + order_digest(self.engine.separator, command.order).hex())

@@ -7,6 +7,7 @@ the packed result, of one that came as a command the events: either is told in t
 
 import struct
 from collections import deque
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from offchain.domain.command import PlaceOrder
@@ -19,7 +20,7 @@ from offchain.domain.event import (
     OrderClosed,
     OrderRejected,
 )
-from offchain.domain.order import OrderRow, OrderStatus
+from offchain.domain.order import CANCEL_TERMS, OrderRow, OrderStatus
 from offchain.domain.units import Address, Digest, from_hex
 from offchain.domain.wire import REASONS, RESULT, STATUSES
 from offchain.engine.engine import Engine
@@ -51,10 +52,18 @@ class FirstResults:
         if not _is_strangers(result):
             self._keep(from_hex(result.digest), from_hex(command.signer), result)
 
-    def record_row(self, row: OrderRow, outcome: Outcome, result: bytes) -> None:
-        """The same of an order that came as a row."""
-        if outcome.reason not in STRANGERS:
-            self._keep(row[-1], row[-2], result)
+    def record_rows(self, rows: Sequence[OrderRow], outcomes: Sequence[Outcome], results: Sequence[bytes]) -> None:
+        """The same of orders that came as rows; cancels among them have no result to keep."""
+        kept, oldest = self._results, self._oldest
+        for row, outcome, result in zip(rows, outcomes, results, strict=True):
+            if row[1] == CANCEL_TERMS or (outcome is not RESTS and outcome.reason in STRANGERS):
+                continue
+            key = row[-1]
+            if key not in kept:
+                oldest.append(key)
+            kept[key] = row[-2], result
+        while len(oldest) > self._capacity:
+            del kept[oldest.popleft()]
 
     def _keep(self, key: bytes, signer: bytes, result: Result | bytes) -> None:
         if key not in self._results:

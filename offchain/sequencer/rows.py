@@ -108,13 +108,9 @@ def apply_rows(memory: Memory, submission: RowSubmission, at: int) -> RowAnswers
 
     outcomes = engine.apply_rows(first, at, fresh())
     engine.skip_events()
-    results, leaves = list[bytes](), list[tuple[int, bytes]]()
-    for sequence, (row, outcome) in enumerate(zip(rows, outcomes, strict=True), first):
-        result = packed(sequence, at, outcome)
-        results.append(result)
-        if row[1] != CANCEL_TERMS:
-            leaves.append((sequence, row[-1]))
-            first_results.record_row(row, outcome, result)
+    results = [packed(sequence, at, outcome) for sequence, outcome in enumerate(outcomes, first)]
+    leaves = [(sequence, row[-1]) for sequence, row in enumerate(rows, first) if row[1] != CANCEL_TERMS]
+    first_results.record_rows(rows, outcomes, results)
     memory.epoch.note_orders(at, len(leaves))
     answers = results.copy() if repeated else results
     for position, found in repeated:

@@ -260,12 +260,6 @@ async def test_bad_frames_are_answered(shared_venue, frame, code) -> None:
         assert (await socket.ask(op="ping", id=1))["ok"], "the connection lives on"
 
 
-async def test_binary_frames_are_reserved(venue) -> None:
-    async with open_socket(venue) as socket:
-        await socket.socket.send(b"{}")
-        assert (await socket.next())["error"]["code"] == "UNSUPPORTED_MEDIA_TYPE"
-
-
 async def test_a_frame_over_the_limit_ends_the_connection(venue) -> None:
     async with open_socket(venue) as socket:
         await socket.socket.send("x" * (FRAME_BYTES_MAX + 1))

@@ -289,32 +289,6 @@ async def test_an_order_signed_by_ethers_from_the_served_template(real) -> None:
         assert answer.status_code == 201
 
 
-async def test_the_verifier_is_killed_in_the_flow(real) -> None:
-    """No order is lost: all are answered, all are open."""
-    import os
-    import signal
-
-    _, venue = real
-    async with venue.client() as client:
-        await client.markets()
-        tickets = [Ticket(symbol="BTC-USDC", side="buy", price=str(1 + n), size="0.001") for n in range(150)]
-        signed = [await client.sign(ticket) for ticket in tickets]
-        flow = asyncio.gather(*(client.place_all_signed(signed[n : n + 10]) for n in range(0, 150, 10)))
-        verifier = venue.gateway.verifier
-        before = verifier.restarts
-        for kill in (1, 2):
-            await asyncio.sleep(0.01)
-            # Only the process that runs now: until the gateway has noticed a death, the id is that of a dead one.
-            while verifier.restarts < before + kill - 1 or verifier.process_id <= 1:
-                await asyncio.sleep(0.002)
-            os.kill(verifier.process_id, signal.SIGKILL)
-        answers = [answer for part in await flow for answer in part]
-        assert [answer.order.id for answer in answers] == [order.digest for order in signed]
-        assert {order.id for order in await client.orders(limit=1000)} >= {order.digest for order in signed}
-        assert venue.gateway.verifier.restarts >= 2
-        assert len(await client.cancel_all()) >= 150
-
-
 async def test_the_sequencer_is_killed_in_the_flow(start_real_venue) -> None:
     """SIGKILL under load: the client's retries leave every order placed exactly once."""
     async with start_real_venue() as (processes, venue), venue.client(retry_seconds=30) as client:
