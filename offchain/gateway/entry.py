@@ -338,12 +338,13 @@ class Entry:
             stop = start + request.fresh * RESULT_BYTES
             own = results[start:stop]
             start = stop
+            is_attested = request.kind != MessageKind.CANCELS and 0 in own[_REPLAYED_AT::RESULT_BYTES]
             if request.local:
                 for local in request.local.values():
                     self._count(local)
                 own = _woven(own, request.local, request.count)
             head = HEAD.pack(VERSION, MessageKind.RESULTS, request.count, request.number)
-            request.peer.reply(b"".join((head, own, attestation if request.fresh else b"")))
+            request.peer.reply(b"".join((head, own, attestation if is_attested else b"")))
 
     def _remember(self, rows: list[bytes], results: bytes) -> None:
         """First results of orders that were signed one by one."""

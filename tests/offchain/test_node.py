@@ -34,9 +34,9 @@ class Node:
             self.port: int = probe.getsockname()[1]
 
     def start(self, *more: object) -> "subprocess.Popen[str]":
-        flags = ["--data", self.data, "--registry", self.folder / "998.json", "--port", self.port, *more]
+        flags = ["--data", self.data, "--registry", self.folder / "998.json", "--port", self.port]
         flags += ["--attestation-key", self.folder / "cosigner.key"]
-        command = [sys.executable, "-m", "offchain.cli", "node", *map(str, flags)]
+        command = [sys.executable, "-m", "offchain.cli", "node", *map(str, (*flags, *more))]
         return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
     def wait_ready(self) -> None:

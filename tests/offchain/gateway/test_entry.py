@@ -180,6 +180,10 @@ async def test_an_order_again_gets_its_first_result_and_costs_no_recovery(real) 
         )
         venue.gateway.entry._results.clear()
         assert await entry.ask(mine) == [one._replace(replayed=True) for one in first], "the sequencer knows it, too"
+        venue.gateway.entry._results.clear()
+        await asyncio.gather(*(entry.json.socket.send(content) for content in (mine, orders(order(), number=8))))
+        answers = {number: attestation for number, _, attestation in [await entry.next(), await entry.next()]}
+        assert answers[7] == b"" and len(answers[8]) == wire.ATTESTATION.size, "only what was sequenced now is attested"
 
 
 async def test_what_is_refused_cheaply_costs_no_recovery_and_no_sequence(real) -> None:
