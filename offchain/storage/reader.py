@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from offchain.domain.errors import InvalidInput
 from offchain.storage import frames, scan
 from offchain.storage.frames import GROUP_HEAD_BYTES, Damaged, Group, GroupHead, Record
 from offchain.storage.journal import durable_sequence
@@ -116,7 +117,10 @@ class _Position:
     def _enter(self, first: int, known: bool = True) -> bool:
         """Moves to the segment that starts at `first`, if it exists."""
         path = scan.segment_path(self.folder, first)
-        if path == self.path or not path.exists():
+        if path == self.path:
+            return False
+        if not path.exists():
+            self._check_not_archived(first)
             return False
         with path.open("rb") as segment:
             start = segment.read(frames.SEGMENT_HEADER_BYTES_MAX)
@@ -129,6 +133,13 @@ class _Position:
         scan.check_header(header, path, first, self.previous if known else None, 0)
         self.path, self.expected, self.previous = path, first, bytes.fromhex(header.previous_hash)
         return True
+
+    def _check_not_archived(self, sequence: int) -> None:
+        gone = scan.archived(self.folder)
+        if gone is not None and gone.first <= sequence <= gone.last:
+            raise InvalidInput(
+                f"sequences {gone.first} to {gone.last} are archived", remedy="Bring them back: hooats journal restore"
+            )
 
     def _read_groups(self, durable: int | None) -> list[Group]:
         """The groups at the present offset; moves it. [] while skipping, and at the end."""

