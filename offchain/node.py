@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,11 +32,16 @@ from offchain.domain.limits import (
 from offchain.domain.market import MarketState
 from offchain.domain.units import QUOTE_DECIMALS, Address
 from offchain.engine.engine import flaw_of_venue
+from offchain.gateway.serve import bind
 from offchain.gateway.settings import GatewaySettings
 from offchain.projector.projector import ProjectorSettings
+from offchain.sequencer.follower import FollowerSettings, run_follower
 from offchain.sequencer.serve import run_sequencer
 from offchain.sequencer.settings import SequencerSettings
+from offchain.storage.journal import locked
+from offchain.storage.standing import lead
 from offchain.telemetry.logs import configure_logs
+from offchain.telemetry.probes import OFF
 
 RESTART_SECONDS_MIN = 0.2
 RESTART_SECONDS_MAX = 10.0
@@ -60,6 +65,8 @@ class NodeSettings:
     attestation_key: bytes = field(repr=False)
     host: str = "127.0.0.1"
     port: int = 8080
+    gateways: int = 1
+    """Processes that listen at `port`; each looks at the signatures of what comes to it."""
     maker_fee_ppm: int = 2_500
     taker_fee_ppm: int = 2_500
     batch_interval_millis: int = 1_000
@@ -73,6 +80,16 @@ class NodeSettings:
     metrics_port: int = 0
     """Of the sequencer's probes; the gateway answers them at `port`."""
     projector_metrics_port: int = 0
+    follow: str = ""
+    """Be the standby of the node at this HOST:PORT or socket, and nothing else."""
+    promote: bool = False
+    """Take over on a folder that followed, in the next term."""
+    sync_follower: bool = False
+    """Acknowledge only what a follower has on disk, too."""
+    follow_host: str = "127.0.0.1"
+    follow_port: int = OFF
+    """Where followers from elsewhere may connect."""
+    follow_secret: bytes = field(default=b"", repr=False)
     operators: tuple[Address, ...] = ()
     """Who may open and close markets; what the journal says is replaced by this at the start."""
 
@@ -132,7 +149,7 @@ class NodeSettings:
             batch_rules=batch_rules(self.block_gas_limit),
         )
 
-    def sequencer(self) -> SequencerSettings:
+    def sequencer(self, term: int = 1) -> SequencerSettings:
         return SequencerSettings(
             data=self.data,
             socket=self.socket,
@@ -144,6 +161,21 @@ class NodeSettings:
             accepts_loss=self.accepts_loss,
             metrics_host=self.metrics_host,
             metrics_port=self.metrics_port,
+            term=term,
+            sync_follower=self.sync_follower,
+            follow_host=self.follow_host,
+            follow_port=self.follow_port,
+            follow_secret=self.follow_secret,
+        )
+
+    def follower(self) -> FollowerSettings:
+        return FollowerSettings(
+            data=self.data,
+            leader=self.follow,
+            chain_id=self.registry.chain_id,
+            secret=self.follow_secret,
+            metrics_host=self.metrics_host,
+            metrics_port=self.metrics_port,
         )
 
     def gateway(self) -> GatewaySettings:
@@ -151,10 +183,12 @@ class NodeSettings:
         return GatewaySettings(
             host=self.host,
             port=self.port,
+            shares_port=self.gateways > 1,
             port_file=self.data / "gateway.port",
             sequencer_socket=self.socket,
             history_url=self.history_url,
             journal_folder=self.data / "journal",
+            snapshots_folder=self.data / "snapshots",
             session_key_file=self.data / "session.secret",
             chain_id=registry.chain_id,
             vault=registry.address("Vault"),
@@ -180,18 +214,30 @@ def run_node(settings: NodeSettings) -> int:
     To stop, the gateway goes first: it answers what is in flight while the sequencer still does.
     """
     os.umask(0o077)  # nothing in the data folder is for anybody else, whoever creates it
-    configure_logs("sequencer", [settings.attestation_key])
+    configure_logs("follower" if settings.follow else "sequencer", [settings.attestation_key, settings.follow_secret])
     settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if settings.follow:
+        return run_follower(settings.follower())
+    with locked(settings.data / "journal"):
+        term = lead(settings.data, settings.promote).term
     children = Children(settings.data)
     children.add("projector", "offchain.projector", settings.projector())
-    children.add("gateway", "offchain.gateway.serve", settings.gateway())
+    gateway, reserved = settings.gateway(), None
+    if gateway.shares_port and not gateway.port:
+        reserved = bind(gateway.host, 0, shared=True)  # never listens, so that no connection comes to it
+        gateway = msgspec.structs.replace(gateway, port=reserved.getsockname()[1])
+    gateways = ["gateway", *(f"gateway-{number}" for number in range(2, settings.gateways + 1))]
+    for name in gateways:
+        children.add(name, "offchain.gateway.serve", gateway)
     try:
         # Only the owner of the folder has children: one that is refused must not touch those of the running node.
         return run_sequencer(
-            settings.sequencer(), ready=lambda _: children.start(), drain=lambda: children.drain("gateway")
+            settings.sequencer(term), ready=lambda _: children.start(), drain=lambda: children.drain(gateways)
         )
     finally:
         children.stop()
+        if reserved is not None:
+            reserved.close()
 
 
 class Child:
@@ -238,14 +284,17 @@ class Children:
     def start(self) -> None:
         self._thread.start()
 
-    def drain(self, name: str) -> None:
-        """Ends one child, which is not restarted: SIGTERM, and SIGKILL after STOP_SECONDS."""
-        for child in self._children:
-            if child.name == name:
-                child.is_wanted = False
-                if child.process is not None:
-                    child.process.terminate()
-                    _wait_or_kill(child.process, time.monotonic() + STOP_SECONDS)
+    def drain(self, names: Collection[str]) -> None:
+        """Ends these children, which are not restarted: SIGTERM, and SIGKILL after STOP_SECONDS."""
+        drained = [child for child in self._children if child.name in names]
+        for child in drained:
+            child.is_wanted = False
+            if child.process is not None:
+                child.process.terminate()
+        deadline = time.monotonic() + STOP_SECONDS
+        for child in drained:
+            if child.process is not None:
+                _wait_or_kill(child.process, deadline)
 
     def stop(self) -> None:
         """SIGTERM, then SIGKILL."""

@@ -21,6 +21,7 @@ from offchain.domain.units import Address
 from offchain.engine.engine import Engine
 from offchain.gateway.metrics import Metrics
 from offchain.projector.metrics import ProjectorMetrics
+from offchain.sequencer.follower import FollowerMetrics
 from offchain.sequencer.metrics import SequencerMetrics
 from offchain.storage.ops import Ops
 from offchain.telemetry.probes import Progress
@@ -39,6 +40,7 @@ Every daemon answers three paths over HTTP:
 | gateway | `--host`, `--port` of `hooats node` | `<data>/gateway.port` |
 | sequencer | `--metrics-host`, `--metrics-port` of `hooats node` | `<data>/sequencer.port` |
 | projector | `--metrics-host`, `--projector-metrics-port` of `hooats node` | `<data>/projector.port` |
+| a standby (`hooats node --follow`) | `--metrics-host`, `--metrics-port` | `<data>/follower.port` |
 | a keeper | `--metrics-host`, `--metrics-port` of `hooats keeper` | `metricsPort` in `<data>/keepers/<name>.json` |
 
 They listen on 127.0.0.1 unless told otherwise, change nothing, and hold nothing secret. A keeper that halts (exit code
@@ -53,7 +55,7 @@ class _Anything:
 
     durable_sequence = waiting_commands = lag = sequence = outbox_sequence = epoch = 0
     failure = ""
-    is_stopping = is_full = False
+    is_stopping = is_full = is_connected = False
 
     def __init__(self) -> None:
         self.engine, self.progress = Engine(), Progress(1)
@@ -67,6 +69,7 @@ def reference() -> str:
         INTRODUCTION,
         _section("Keepers", asyncio.run(_keeper_metrics())),
         _section("Sequencer", SequencerMetrics(anything, anything).registry.collect()),
+        _section("Standby", FollowerMetrics(anything).registry.collect()),
         _section("Projector", ProjectorMetrics(anything).collect()),
         _section("Gateway", Metrics().registry.collect()),
     ]

@@ -18,7 +18,7 @@ from offchain.domain.errors import ConfigurationError
 from offchain.domain.limits import BLOCK_GAS_LIMIT, FEE_PPM_MAX
 from offchain.domain.units import ZERO_ADDRESS
 from offchain.node import NodeSettings, run_node
-from offchain.security.keys import load_key
+from offchain.security.keys import load_key, load_secret
 from offchain.telemetry.logs import configure_logs
 
 MAX_FEE_GWEI = 1_000_000
@@ -52,6 +52,12 @@ NOWHERE = Registry(
     "Port of the gateway; 0 lets the system choose (see <data>/gateway.port).",
     type=click.IntRange(0, 65535),
     default=8080,
+)
+@options.flag(
+    "--gateways",
+    "Gateway processes that share the port; what one has answered another may show a moment later.",
+    type=click.IntRange(1, 64),
+    default=1,
 )
 @options.metrics_host
 @options.metrics_port
@@ -87,6 +93,21 @@ NOWHERE = Registry(
 @options.flag("--epoch-millis", "Longest epoch, if it holds an order.", type=click.IntRange(min=1), default=60_000)
 @options.flag("--epoch-orders", "Most orders of an epoch.", type=click.IntRange(min=1), default=10_000)
 @options.operators
+@options.flag(
+    "--follow", "Be the standby of the node at HOST:PORT (its --follow-port) or at its sequencer.sock.", default=""
+)
+@click.option("--promote", is_flag=True, help="Take over on a folder that followed. The old leader must be stopped.")
+@click.option("--sync-follower", is_flag=True, help="Acknowledge only what a follower has on its disk, too.")
+@options.flag("--follow-host", "Address where followers from elsewhere may connect.", default="127.0.0.1")
+@options.flag(
+    "--follow-port",
+    "The port; 0 lets the system choose (see <data>/follow.port), -1 is none.",
+    type=click.IntRange(-1, 65535),
+    default=-1,
+)
+@options.flag(
+    "--follow-secret", "File with what leader and followers both know; made if it is not there.", type=options.FILE
+)
 @click.option(
     "--accept-loss",
     "accepts_loss",
@@ -94,18 +115,25 @@ NOWHERE = Registry(
     help="Start on an old copy of the journal although the chain settled more; the venue halts, and can be wound up.",
 )
 def node(attestation_key: Path, password_file: Path | None, registry: Path, chain_id: int, **values: Any) -> None:
-    """Run a node: sequencer, gateway and projector.
+    """Run a node: sequencer, gateway and projector; or, with --follow, a standby that copies another one's journal.
 
     Stop it with SIGTERM; starting it again is recovery.
     """
     book, secret = load_registry(registry, chain_id), load_key(attestation_key, password_file).secret
     settings = node_settings(book, secret, **values)
-    _begin("sequencer", settings.attestation_key, (attestation_key, password_file))
+    _begin("follower" if settings.follow else "sequencer", settings.attestation_key, (attestation_key, password_file))
     sys.exit(run_node(settings))
 
 
 def node_settings(
-    registry: Registry, attestation_key: bytes, *, data: Path, ops_url: str, history_url: str, **chosen: Any
+    registry: Registry,
+    attestation_key: bytes,
+    *,
+    data: Path,
+    ops_url: str,
+    history_url: str,
+    follow_secret: Path | None = None,
+    **chosen: Any,
 ) -> NodeSettings:
     """Of the flags, by parameter; `chosen` are those that NodeSettings calls the same. `ConfigurationError` for what a
     node would not start with."""
@@ -115,6 +143,7 @@ def node_settings(
         ops_url=options.ops_url(data, ops_url),
         history_url=options.history_url(data, history_url),
         attestation_key=attestation_key,
+        follow_secret=b"" if follow_secret is None else load_secret(follow_secret),
         **chosen,
     )
 

@@ -9,7 +9,13 @@ import msgspec
 
 from offchain.domain.eip712 import BulkProof
 from offchain.domain.keccak import keccak
-from offchain.domain.limits import BATCH_BLOCK_PERCENT, BATCH_GAS_MAX, FILLS_PER_BATCH_MAX, TURNED_BLOCK_PERCENT
+from offchain.domain.limits import (
+    BATCH_BLOCK_PERCENT,
+    BATCH_GAS_MAX,
+    FILLS_PER_BATCH_MAX,
+    SETTLEMENT_MILLIS_PER_FILL,
+    TURNED_BLOCK_PERCENT,
+)
 from offchain.domain.order import Order
 
 
@@ -68,10 +74,17 @@ class BatchRules(msgspec.Struct, frozen=True, kw_only=True):
     gas_per_row_turned: int = 0
     gas_turned_max: int = 0
     """What a batch may need if every account turns on it so. 0: not looked at."""
+    settlement_millis_per_fill: int = SETTLEMENT_MILLIS_PER_FILL
+    """How long settling a fill takes, estimated: a backlog that takes too long closes the venue to takers."""
 
     @property
     def is_itemized(self) -> bool:
         return self.gas_per_row > 0
+
+    @property
+    def is_additive(self) -> bool:
+        """Whether a batch fits is decided by a sum over its orders and fills, and by nothing else."""
+        return not (self.is_itemized or self.gas_turned_max)
 
     def gas(
         self, orders: int, fills: int, amm_fills: int = 0, fresh_slots: int = 0, items: BatchItems = NO_ITEMS

@@ -50,6 +50,8 @@ BATCH_BLOCK_PERCENT: Final = 60
 """Of a smaller block a batch takes no more than this, so that it need not wait for an empty one."""
 TURNED_BLOCK_PERCENT: Final = 95
 """Of a block, what a batch may need that all of its accounts turn on: below the settle keeper's limit."""
+AGENT_UNLIMITED: Final = 2**128 - 1
+"""Twin of Settlement's UNLIMITED: the notional of an agent whose trades are not counted."""
 BULK_DEPTH: Final = 5
 """Twin of BulkTree.DEPTH: 32 orders under one signature."""
 BATCHES_IN_FLIGHT_MAX: Final = 8
@@ -57,7 +59,8 @@ BATCHES_IN_FLIGHT_MAX: Final = 8
 FILLS_PER_RESTING_ORDER_MAX: Final = 100
 """What one order that may rest can match at once; the rest of it is cancelled. Bounds the work of one command."""
 SETTLEMENT_MILLIS_PER_FILL: Final = 60
-"""Two batches of BATCH_GAS_MAX a second, eight fills between strangers each: how long a backlog takes to settle."""
+"""Two batches of BATCH_GAS_MAX a second, eight fills between strangers each: how long a backlog takes to settle, unless
+the venue's `BatchRules` say otherwise."""
 BACKLOG_POST_ONLY_MILLIS: Final = 60_000
 """Older unsettled fills than this: no new order may take liquidity."""
 BACKLOG_CANCEL_ONLY_MILLIS: Final = SETTLEMENT_WINDOW_SECONDS * 1000 // 2

@@ -1,10 +1,9 @@
 """Whether an order may enter: every reason to reject one, in the order in which they are checked.
 
-Invariant: pure; a rejected order consumes nothing, neither its nonce nor its client order id, and leaves the order that
-it would have replaced in place.
+Invariant: pure but for the lanes it opens; a rejected order consumes nothing, neither its nonce nor its client order
+id, and leaves the order that it would have replaced in place. `trading.place` asks here only if its own quick look at
+an order finds anything unusual: whatever that lets pass has no reason here.
 """
-
-from typing import NamedTuple
 
 from offchain.domain.event import RejectReason, VenueState
 from offchain.domain.limits import (
@@ -17,38 +16,37 @@ from offchain.domain.limits import (
     SIZE_LOTS_MAX,
 )
 from offchain.domain.market import Market, MarketState
-from offchain.domain.order import Flags, Kind, Order, Side, TimeInForce
+from offchain.domain.order import Kind, Order, Side, TimeInForce, unpack_terms
 from offchain.domain.units import PPM, ceil_div
-from offchain.engine.book import Book
-from offchain.engine.orders import Account, Ticket
+from offchain.engine.agents import Agent
+from offchain.engine.book import AMM, POST_ONLY
+from offchain.engine.orders import Account, Lane, Moment, Ticket
 from offchain.engine.state import State
 
 EXPIRY_MAX = 2**40 - 1
 """An order's expiry is a uint40 on chain."""
 
 
-POST_ONLY, AMM = int(Flags.POST_ONLY), int(Flags.AMM)
-"""As plain integers: bit operations on enumerations are slow."""
+def open_lane(state: State, terms: bytes) -> Lane:
+    """The lane of terms that an order without a reason to reject it has."""
+    lane = state.lanes.get(terms)
+    if lane is None:
+        _, number, side, _, _, _ = unpack_terms(terms)
+        book = state.books[number]
+        lane = state.lanes[terms] = Lane(terms, book.market, book.ladder(side), book.opposite(side), book.traders)
+        state.restrict_lanes()
+    return lane
 
 
-class Admission(NamedTuple):
-    """An order that may enter: the order it replaces, if any, and what it holds per lot."""
-
-    account: Account
-    book: Book
-    replaced: Ticket | None
-    hold_per_lot: int
-
-
-def admit(state: State, order: Order, client_order_id: str) -> Admission | RejectReason:
-    """Checks everything but the signer."""
+def refusal(state: State, order: Order, client_order_id: str) -> RejectReason | None:
+    """Checks everything but the signer; None if the order may enter."""
     book = state.books.get(order.market)
     if book is None:
         return RejectReason.UNKNOWN_MARKET
     reason = _shape(order, client_order_id) or _bounds(order, book.market) or _times(order, state.at)
     if reason is not None:
         return reason
-    if order.max_fee_ppm < state.maker_fee_ppm or order.max_fee_ppm < state.taker_fee_ppm:
+    if order.max_fee_ppm < state.moment.cap:
         return RejectReason.FEE_CAP_TOO_LOW
     reason = _open_for(order, state.gate.state, book.state)
     if reason is None and order.flags & AMM:
@@ -58,29 +56,42 @@ def admit(state: State, order: Order, client_order_id: str) -> Admission | Rejec
     account = state.accounts.get(order.account)
     if account is None:
         return RejectReason.INSUFFICIENT_BALANCE
-    slot = order.nonce >> 48
-    replaced = account.slots.get(slot)
+    replaced = account.find(order.slot)
     reason = _standing(order, account, client_order_id, replaced)
     if reason is not None:
         return reason
     if order.flags & POST_ONLY and book.is_crossed_by(order.side, order.price_ticks, replaced):
         return RejectReason.POST_ONLY_WOULD_CROSS
-    per_lot = hold_per_lot(order, book.market, state.maker_fee_ppm, state.taker_fee_ppm)
     balance = state.ledger.find(order.account, book.market.base_token if order.side else state.quote_token)
     cover = 0 if balance is None else balance.cover
     if replaced is not None and replaced.balance is balance:
         cover += replaced.hold_per_lot * replaced.remaining
-    if cover < per_lot * order.size_lots:
-        return RejectReason.INSUFFICIENT_BALANCE
-    return Admission(account, book, replaced, per_lot)
+    is_covered = hold_per_lot(order, book.market, state.moment) * order.size_lots <= cover
+    return None if is_covered else RejectReason.INSUFFICIENT_BALANCE
 
 
-def hold_per_lot(order: Order, market: Market, maker_fee_ppm: int, taker_fee_ppm: int) -> int:
+def agent_refusal(
+    state: State, lane: Lane, agent: Agent | None, price: int, size: int, replaced: Ticket | None
+) -> RejectReason | None:
+    """Whether somebody else than the account may have signed this order. A seller may get more than his price: at most
+    the best bid."""
+    if agent is None or not state.backlog.rules.gas_per_agent:
+        return RejectReason.WRONG_SIGNER
+    highest = price if lane.is_buy else max(price, lane.opposite.best)
+    area = highest * size
+    if replaced is not None and replaced.agent is agent:
+        area -= replaced.price * replaced.remaining
+    if lane.needs_pool and agent.left is not None:
+        return RejectReason.AGENT_LIMIT
+    return agent.refusal(state.at, lane.market.market, area * lane.quote_atoms_per_tick_lot)
+
+
+def hold_per_lot(order: Order, market: Market, moment: Moment) -> int:
     """Atoms held per remaining lot. Rounded up per lot, so that partial fills never cost more than was held."""
     if order.side == Side.SELL:
         return market.base_atoms_per_lot
     notional = order.price_ticks * market.quote_atoms_per_tick_lot
-    return notional + ceil_div(notional * max(maker_fee_ppm, taker_fee_ppm, 0), PPM)
+    return ceil_div(notional * moment.hold_factor, PPM)
 
 
 def _shape(order: Order, client_order_id: str) -> RejectReason | None:
@@ -152,7 +163,7 @@ def _pool_for(state: State, market: Market) -> RejectReason | None:
 
 def _standing(order: Order, account: Account, client_order_id: str, replaced: Ticket | None) -> RejectReason | None:
     """What the account's other orders and balances say."""
-    if account.nonces.is_dead(order.nonce >> 48, order.sequence):
+    if account.nonces.is_dead(order.nonce):
         return RejectReason.DEAD_NONCE
     if account.uncovered:
         return RejectReason.CANCEL_ONLY_ACCOUNT

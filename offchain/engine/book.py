@@ -4,116 +4,35 @@ Invariant: at rest the best bid is below the best ask; a price level holds its o
 sum; no level is empty. It knows prices, sizes and order of arrival, no accounts' money.
 """
 
-from bisect import bisect_left, insort
-from collections.abc import Iterator
+from collections.abc import Iterable
 
 from offchain.domain.event import LevelChanged
 from offchain.domain.market import Market, MarketState
-from offchain.domain.order import Side
-from offchain.engine.orders import PriceLevel, Ticket
+from offchain.domain.order import Flags, Side
+from offchain.engine.orders import Ladder, PriceLevel, Ticket, Trader
 
-
-class Ladder:
-    """The price levels of one side. `keys` are signed so that the best price is at the end."""
-
-    __slots__ = ("keys", "levels", "sign", "touched")
-
-    def __init__(self, sign: int) -> None:
-        self.sign = sign
-        self.keys: list[int] = []
-        self.levels: dict[int, PriceLevel] = {}
-        self.touched: list[PriceLevel] = []
-
-    def best(self) -> PriceLevel | None:
-        return self.levels[self.sign * self.keys[-1]] if self.keys else None
-
-    def best_first(self) -> Iterator[PriceLevel]:
-        sign, levels = self.sign, self.levels
-        return (levels[sign * key] for key in reversed(self.keys))
-
-    def touch(self, level: PriceLevel) -> None:
-        if not level.is_touched:
-            level.is_touched = True
-            self.touched.append(level)
-
-    def append(self, ticket: Ticket) -> None:
-        """Adds an order behind those at its price."""
-        price = ticket.order.price_ticks
-        level = self.levels.get(price)
-        if level is None:
-            level = self.levels[price] = PriceLevel(price)
-            insort(self.keys, self.sign * price)
-            level.head = ticket
-        else:
-            tail = level.tail
-            assert tail is not None
-            tail.newer = ticket
-            ticket.older = tail
-        level.tail = ticket
-        level.size += ticket.remaining
-        ticket.level = level
-        self.touch(level)
-
-    def remove(self, ticket: Ticket) -> None:
-        """Takes an order out, whatever is left of it."""
-        level, older, newer = ticket.level, ticket.older, ticket.newer
-        assert level is not None
-        level.size -= ticket.remaining
-        if older is None:
-            level.head = newer
-        else:
-            older.newer = newer
-        if newer is None:
-            level.tail = older
-        else:
-            newer.older = older
-        ticket.level = ticket.older = ticket.newer = None
-        self.touch(level)
-        if level.head is None:
-            self._drop(level)
-
-    def take(self, ticket: Ticket, lots: int) -> None:
-        """Reduces an order by what it filled; one that is filled leaves."""
-        level = ticket.level
-        assert level is not None
-        ticket.remaining -= lots
-        level.size -= lots
-        if ticket.remaining:
-            self.touch(level)
-        else:
-            self.remove(ticket)
-
-    def _drop(self, level: PriceLevel) -> None:
-        del self.levels[level.price]
-        key = self.sign * level.price
-        if self.keys[-1] == key:
-            self.keys.pop()
-        else:
-            del self.keys[bisect_left(self.keys, key)]
+POST_ONLY, AMM = int(Flags.POST_ONLY), int(Flags.AMM)
+"""As plain integers: bit operations on enumerations are slow."""
 
 
 class Book:
-    """A market, its state, and both sides of its book."""
+    """A market, its state, both sides of its book, and who trades in it."""
 
-    __slots__ = ("asks", "bids", "market", "state")
+    __slots__ = ("asks", "bids", "market", "state", "traders")
 
-    def __init__(self, market: Market) -> None:
+    def __init__(self, market: Market, touched: list[PriceLevel]) -> None:
         self.market = market
         self.state = MarketState.ACTIVE
-        self.bids = Ladder(1)
-        self.asks = Ladder(-1)
+        self.bids = Ladder(market.market, Side.BUY, touched)
+        self.asks = Ladder(market.market, Side.SELL, touched)
+        self.traders: dict[bytes, Trader] = {}
+        """Accounts that ever had an order accepted here, by the bytes of their address."""
 
     def ladder(self, side: int) -> Ladder:
         return self.asks if side else self.bids
 
     def opposite(self, side: int) -> Ladder:
         return self.bids if side else self.asks
-
-    def add(self, ticket: Ticket) -> None:
-        self.ladder(ticket.order.side).append(ticket)
-
-    def remove(self, ticket: Ticket) -> None:
-        self.ladder(ticket.order.side).remove(ticket)
 
     def is_crossed_by(self, side: int, price: int, without: Ticket | None = None) -> bool:
         """Would an order at this price meet a resting one, if `without` were gone?"""
@@ -124,18 +43,17 @@ class Book:
                 return True
         return False
 
-    def take_changes(self) -> list[LevelChanged]:
-        """The levels touched since the last call, with their sizes now."""
-        changes = []
-        for side, ladder in ((Side.BUY, self.bids), (Side.SELL, self.asks)):
-            if not ladder.touched:
-                continue
-            for level in ladder.touched:
-                level.is_touched = False
-                if level.head is None and level.price in ladder.levels:
-                    continue  # Emptied, and opened anew since: that one is in the list too.
-                changes.append(
-                    LevelChanged(market=self.market.market, side=side, price_ticks=level.price, size_lots=level.size)
-                )
-            ladder.touched.clear()
-        return changes
+
+def level_changes(touched: Iterable[PriceLevel]) -> list[LevelChanged]:
+    """The touched levels with their sizes now: by book, in the order in which the books were touched first, bids before
+    asks. They may be touched again."""
+    sides: dict[int, tuple[list[LevelChanged], list[LevelChanged]]] = {}
+    for level in touched:
+        level.is_touched = False
+        ladder = level.ladder
+        of_book = sides.setdefault(ladder.market, ([], []))
+        if level.head is None and level.price in ladder.levels:
+            continue  # Emptied, and opened anew since: that one is in the list too.
+        change = LevelChanged(market=ladder.market, side=ladder.side, price_ticks=level.price, size_lots=level.size)
+        of_book[ladder.side].append(change)
+    return [change for of_book in sides.values() for side in of_book for change in side]

@@ -20,19 +20,18 @@ from offchain.domain.event import (
     VenueStateChanged,
 )
 from offchain.domain.market import Market
-from offchain.domain.order import OrderStatus, Side
+from offchain.domain.order import Side
 from offchain.engine.book import Book
-from offchain.engine.orders import ClosedOrder, Ticket
+from offchain.engine.orders import Ticket
 from offchain.engine.state import State, balance_event
 
 
-def order_events(known: Ticket | ClosedOrder | OrderRejected) -> tuple[AnyEvent, ...]:
+def order_events(known: Ticket | OrderRejected) -> tuple[AnyEvent, ...]:
     """OrderAccepted with what has filled, then OrderClosed if it is no longer open; or OrderRejected."""
     if isinstance(known, OrderRejected):
         return (known,)
     accepted = msgspec.structs.replace(known.accepted, filled_lots=known.filled)
-    if isinstance(known, Ticket):
-        assert known.status is OrderStatus.OPEN
+    if known.reason is None:
         return (accepted,)
     closed = OrderClosed(
         digest=accepted.digest,
@@ -60,7 +59,7 @@ def describe(state: State) -> Iterator[AnyEvent]:
         yield MarketStateChanged(market=book.market.market, state=book.state)
     for number in sorted(state.pools):
         yield state.pools[number].as_event(number)
-    yield FeesChanged(maker_fee_ppm=state.maker_fee_ppm, taker_fee_ppm=state.taker_fee_ppm)
+    yield FeesChanged(maker_fee_ppm=state.moment.maker_ppm, taker_fee_ppm=state.moment.taker_ppm)
     yield VenueStateChanged(state=state.gate.state, reason=state.gate.reason)
     accounts = [state.accounts[address] for address in sorted(state.accounts)]
     tickets = [ticket for account in accounts for ticket in account.open.values()]

@@ -1,13 +1,14 @@
 """The state machine: `Engine.apply(sequence, at, command) -> events`, and read views of its state.
 
-Invariant: nothing but `apply` changes state, and nothing but its arguments decides a result: the same commands give the
-same events and the byte-identical state hash. Due timers fire before the command, in (deadline, id) order. It asserts
-what the sequencer promises (numbers without gaps, time that never runs back) and refuses, as values, what users send.
+Invariant: nothing but `apply` and `apply_rows` changes state, and nothing but their arguments decides a result: the
+same commands give the same events and the byte-identical state hash, by whichever of the two, however grouped. Due
+timers fire before the command, in (deadline, id) order. It asserts what the sequencer promises (numbers without gaps,
+time that never runs back) and refuses, as values, what users send.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from typing import assert_never
 
 from offchain.domain.batch import BatchRules, SettlementBatch
@@ -31,10 +32,11 @@ from offchain.domain.command import (
     SetVenueState,
     WithdrawMarket,
 )
-from offchain.domain.eip712 import domain_separator
+from offchain.domain.eip712 import domain_separator, order_digest
 from offchain.domain.event import (
     AgentChanged,
     AnyEvent,
+    ApprovalGranted,
     CloseReason,
     EpochClosed,
     FeesChanged,
@@ -44,9 +46,11 @@ from offchain.domain.event import (
 from offchain.domain.keccak import keccak
 from offchain.domain.limits import FEE_PPM_MAX, FILLS_PER_BATCH_MAX
 from offchain.domain.market import MarketState
-from offchain.domain.units import Address, Digest
+from offchain.domain.order import CANCEL_TERMS, OrderRow, to_row
+from offchain.domain.units import Address, Digest, from_hex
 from offchain.engine import description, snapshot
 from offchain.engine.book import Book
+from offchain.engine.closing import close
 from offchain.engine.fills import NEVER, Backlog
 from offchain.engine.gate import Gate
 from offchain.engine.ledger import Ledger
@@ -57,7 +61,7 @@ from offchain.engine.pools import Pool
 from offchain.engine.promising import request_approval
 from offchain.engine.settling import refuse_fill
 from offchain.engine.state import State
-from offchain.engine.trading import cancel, cancel_all, close, place
+from offchain.engine.trading import Outcome, cancel, cancel_all, place
 
 
 class Engine:
@@ -70,32 +74,85 @@ class Engine:
 
     # --- the machine ---
 
-    def apply(self, sequence: int, at: int, command: Command) -> tuple[AnyEvent, ...]:
-        """Applies command `sequence` at `at` (unix millis). Never raises for what a user may send."""
+    def apply(self, sequence: int, at: int, command: Command, digest: bytes | None = None) -> tuple[AnyEvent, ...]:
+        """Applies command `sequence` at `at` (unix millis). Never raises for what a user may send.
+
+        `digest`: of an order, by whoever has computed it already.
+        """
         state = self._state
         assert sequence == state.sequence + 1, f"command {sequence} after {state.sequence}"
         assert at >= state.at, f"time runs back from {state.at} to {at}"
         state.sequence = sequence
-        if self._next_deadline() <= at:
+        if state.deadline <= at:
             self._fire_timers(at)
-        state.at = at
+        state.pass_time(at)
         if state.venue is None:
             self._open_venue(command)
+        elif isinstance(command, PlaceOrder):
+            self._place(command, digest)
         else:
             self._dispatch(command)
-        oldest_at, estimate = state.backlog.oldest_at, state.backlog.estimate
-        if oldest_at != state.gate.oldest_at or estimate != state.gate.estimate:
-            state.gate.watch(oldest_at, at, estimate)
-        state.refresh_gate()
+        state.watch_backlog()
         return state.take_events()
+
+    def apply_rows(self, first: int, at: int, rows: Iterable[OrderRow]) -> list[Outcome]:
+        """Applies orders and cancels, numbered from `first`, each as `apply` would.
+
+        No events are made before `take_events`, which the caller asks for all of them together: levels and balances
+        that they changed are told once, as they are in the end.
+        """
+        state, outcomes = self._state, list[Outcome]()
+        assert first == state.sequence + 1 and at >= state.at and state.venue is not None
+        if state.deadline <= at:
+            self._fire_timers(at)
+        state.pass_time(at)
+        # Within one instant a timer can only fall due, and an account be covered again, in such a venue.
+        is_unusual = state.uncovered > 0 or state.venue.batch_interval_millis == 0
+        cancels = 0
+        for sequence, row in enumerate(rows, first):
+            if is_unusual:
+                self._catch_up()
+            if not row[2] and row[1] == CANCEL_TERMS:
+                cancels += 1
+                outcomes.append(cancel(state, row[0], row[6], row[9]))
+            else:
+                outcomes.append(place(state, row, "", sequence))
+        state.sequence += len(outcomes)
+        state.epoch_count += len(outcomes) - cancels
+        return outcomes
+
+    def _catch_up(self) -> None:
+        """What `apply` does between two commands of the same instant."""
+        state = self._state
+        state.restrict_accounts()
+        if state.deadline <= state.at:
+            self._fire_timers(state.at)
+
+    def take_events(self) -> tuple[AnyEvent, ...]:
+        """What happened since events were taken last, levels and balances as they are now."""
+        return self._state.take_events()
+
+    def skip_events(self) -> None:
+        """`take_events`, where nobody wants them: none is made."""
+        self._state.skip_events()
+
+    def _place(self, command: PlaceOrder, digest: bytes | None) -> None:
+        state, order = self._state, command.order
+        state.epoch_count += 1
+        digest = digest or order_digest(state.separator, order)
+        row = to_row(order, command.signature, from_hex(command.signer), digest)
+        place(state, row, command.client_order_id, state.sequence)
+
+    def _cancel(self, command: CancelOrder) -> None:
+        cancel(self._state, from_hex(command.account), command.nonce, from_hex(command.signer))
 
     def _dispatch(self, command: Command) -> None:
         state = self._state
         match command:
             case PlaceOrder():
-                place(state, command)
+                raise AssertionError("placed already")
             case CancelOrder():
-                cancel(state, command)
+                self._cancel(command)
             case CancelAll():
                 cancel_all(state, command)
             case AdvanceTime():
@@ -131,29 +188,22 @@ class Engine:
 
     def next_deadline(self) -> int | None:
         """Millis of the earliest timer, None if nothing is due ever."""
-        deadline = self._next_deadline()
+        deadline = self._state.next_deadline()
         return None if deadline == NEVER else deadline
-
-    def _next_deadline(self) -> int:
-        state = self._state
-        deadline = state.backlog.deadline
-        if state.gate.deadline < deadline:
-            deadline = state.gate.deadline
-        earliest = state.expiries.earliest()
-        return earliest[0] if earliest is not None and earliest[0] < deadline else deadline
 
     def _fire_timers(self, now: int) -> None:
         """Orders expire before the batch closes before the gate tightens, if all are due at one instant."""
         state = self._state
-        while (deadline := self._next_deadline()) <= now:
+        while (deadline := state.next_deadline()) <= now:
             earliest = state.expiries.earliest()
             if earliest is not None and earliest[0] == deadline:
                 close(state, state.expiring[earliest[1]], CloseReason.EXPIRED)
             elif state.backlog.deadline == deadline:
-                state.events.append(state.backlog.close(state.backlog.last_fill))
+                state.effects.append(state.backlog.close(state.backlog.last_fill))
             else:
-                state.gate.watch(state.gate.oldest_at, deadline, state.gate.estimate)
+                state.gate.watch(state.gate.oldest_at, deadline, state.backlog.estimate)
                 state.refresh_gate()
+        state.deadline = deadline
 
     # --- the operator's commands ---
 
@@ -167,10 +217,10 @@ class Engine:
         state.tokens[command.quote_token] = None
         for account in (command.fee_account, command.treasury_account, command.insurance_account):
             state.account(account)
-        state.maker_fee_ppm, state.taker_fee_ppm = command.maker_fee_ppm, command.taker_fee_ppm
+        state.set_fees(command.maker_fee_ppm, command.taker_fee_ppm)
         state.backlog = Backlog(command.batch_interval_millis, command.batch_gas_max, command.batch_rules)
-        state.events.append(FeesChanged(maker_fee_ppm=state.maker_fee_ppm, taker_fee_ppm=state.taker_fee_ppm))
-        state.events.append(VenueStateChanged(state=state.gate.state, reason=state.gate.reason))
+        state.effects.append(FeesChanged(maker_fee_ppm=command.maker_fee_ppm, taker_fee_ppm=command.taker_fee_ppm))
+        state.effects.append(VenueStateChanged(state=state.gate.state, reason=state.gate.reason))
         if command.operators:
             set_operators(state, command.operators)
 
@@ -179,8 +229,8 @@ class Engine:
         if not _is_schedule(command.maker_fee_ppm, command.taker_fee_ppm):
             state.reject(RejectReason.INVALID_PARAMETER)
             return
-        state.maker_fee_ppm, state.taker_fee_ppm = command.maker_fee_ppm, command.taker_fee_ppm
-        state.events.append(FeesChanged(maker_fee_ppm=command.maker_fee_ppm, taker_fee_ppm=command.taker_fee_ppm))
+        state.set_fees(command.maker_fee_ppm, command.taker_fee_ppm)
+        state.effects.append(FeesChanged(maker_fee_ppm=command.maker_fee_ppm, taker_fee_ppm=command.taker_fee_ppm))
 
     def _set_venue_state(self, command: SetVenueState) -> None:
         if command.state is MarketState.DELISTED:
@@ -202,7 +252,7 @@ class Engine:
         )
         state.epoch, state.epoch_first = state.epoch + 1, state.sequence + 1
         state.epoch_volume = state.epoch_count = 0
-        state.events.append(closed)
+        state.effects.append(closed)
 
     # --- views ---
 
@@ -219,6 +269,11 @@ class Engine:
     @property
     def venue(self) -> OpenVenue | None:
         return self._state.venue
+
+    @property
+    def epoch_orders(self) -> int:
+        """Orders of the epoch that is not closed yet."""
+        return self._state.epoch_count
 
     @property
     def operators(self) -> tuple[Address, ...]:
@@ -272,9 +327,19 @@ class Engine:
         return self._state.gate
 
     @property
+    def open_approvals(self) -> list[ApprovalGranted]:
+        """Countersignatures that were neither used nor released, in the order of their nonces."""
+        return [approval for _, approval in sorted(self._state.approvals.open.items())]
+
+    @property
     def agents(self) -> Mapping[tuple[Address, Address], AgentChanged]:
         """By account and agent, revoked and expired ones among them."""
         return self._state.agents
+
+    @property
+    def known(self) -> Container[bytes]:
+        """Digests of orders that are open, or were closed or rejected not long ago."""
+        return self._state.memory.known
 
     @property
     def flows(self) -> dict[Address, int]:
@@ -300,13 +365,14 @@ class Engine:
 
     def find_order(self, digest: Digest) -> tuple[AnyEvent, ...] | None:
         """First result of a known order: OrderAccepted with what has filled, then OrderClosed; or OrderRejected."""
-        known = self._state.orders.known.get(digest)
+        known = self._state.memory.known.get(from_hex(digest))
         return None if known is None else description.order_events(known)
 
     def find_client_order(self, account: Address, client_order_id: str) -> Digest | None:
         """The open or recently closed order with this client order id."""
         owner = self._state.accounts.get(account)
-        return None if owner is None else owner.client_ids.get(client_order_id)
+        found = None if owner is None else owner.client_ids.get(client_order_id)
+        return None if found is None else Digest("0x" + found.hex())
 
     def describe(self) -> Iterator[AnyEvent]:
         """Events that rebuild a read model."""
@@ -316,7 +382,12 @@ class Engine:
 
     def state_hash(self) -> bytes:
         """keccak256 of `snapshot()`."""
-        return keccak(self.snapshot())
+        return self.hash_of(self.snapshot())
+
+    @staticmethod
+    def hash_of(snapshot: bytes) -> bytes:
+        """The state hash of whoever gave these bytes."""
+        return keccak(snapshot)
 
     def snapshot(self) -> bytes:
         """The whole state as canonical bytes: equal states give equal bytes, however they were reached."""
@@ -338,7 +409,8 @@ def _is_schedule(maker_fee_ppm: int, taker_fee_ppm: int) -> bool:
 def _are_rules(rules: BatchRules) -> bool:
     """Nothing costs less than nothing, and no batch is longer than the packed form takes."""
     gas = [getattr(rules, name) for name in rules.__struct_fields__ if name.startswith("gas_")]
-    return rules.fills_max <= FILLS_PER_BATCH_MAX and all(0 <= figure < 2**63 for figure in gas)
+    figures = (*gas, rules.settlement_millis_per_fill)
+    return rules.fills_max <= FILLS_PER_BATCH_MAX and all(0 <= figure < 2**63 for figure in figures)
 
 
 def flaw_of_venue(venue: OpenVenue) -> str:

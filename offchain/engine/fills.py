@@ -6,13 +6,15 @@ with its batch; a pair has one undecided fill at most, because the price of a se
 moves no money.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
 from typing import Final, NamedTuple
 
+import msgspec
+
 from offchain.domain.batch import AMM_MAKER, BatchFill, BatchRules, SettlementBatch, SignedOrder
+from offchain.domain.eip712 import split_signature
 from offchain.domain.event import BatchClosed
-from offchain.domain.limits import SETTLEMENT_MILLIS_PER_FILL
 from offchain.domain.order import TimeInForce
 from offchain.domain.units import Address
 from offchain.engine.ledger import AmmLegs, Legs
@@ -47,39 +49,31 @@ FILL_TRANSITIONS: Final[dict[tuple[FillState, FillTrigger], FillState]] = {
 """(state, trigger) -> state; every other pair is a bug. Taking back marks a fill; only the chain ends its life."""
 
 
-class Terms(NamedTuple):
-    """What two orders agreed on."""
+BATCHED: Final = FILL_TRANSITIONS[FillState.MATCHED, FillTrigger.BATCH_CLOSES]
 
+
+class Fill(msgspec.Struct, eq=False):
+    """A match that the chain has not decided yet: of two orders, or (no maker) of one and a market's AMM pair.
+
+    Nothing but `state` and `is_taken_back` ever changes. A Struct, because one is made per match, and its constructor
+    takes less than half of the time of a Python class's.
+    """
+
+    number: int
+    at: int
+    maker: Ticket | None
+    taker: Ticket
     size_lots: int
     maker_fee_ppm: int
     taker_fee_ppm: int
-
-
-class Fill:
-    """A match that the chain has not decided yet: of two orders (`Legs`), or one and a pair (`AmmLegs`, no maker)."""
-
-    __slots__ = ("at", "is_taken_back", "legs", "maker", "number", "rows", "state", "taker", "terms")
-
-    def __init__(
-        self,
-        number: int,
-        at: int,
-        maker: Ticket | None,
-        taker: Ticket,
-        terms: Terms,
-        legs: Legs | AmmLegs,
-        rows: Sequence[Row] = (),
-    ) -> None:
-        self.number = number
-        self.at = at
-        self.maker = maker
-        self.taker = taker
-        self.terms = terms
-        self.legs = legs
-        self.rows = rows
-        """The balances of the legs as they were before the match; empty unless the venue's rules ask."""
-        self.state = FillState.MATCHED
-        self.is_taken_back = False
+    notional: int
+    """Before fees, in quote atoms; with a pair: what was promised."""
+    maker_fee: int
+    taker_fee: int
+    rows: Sequence[Row] = ()
+    """Its balances as they were before the match; empty unless the venue's rules ask."""
+    state: FillState = FillState.MATCHED
+    is_taken_back: bool = False
 
     def trigger(self, trigger: FillTrigger) -> None:
         self.state = FILL_TRANSITIONS[self.state, trigger]
@@ -90,6 +84,38 @@ class Fill:
     def tickets(self) -> tuple[Ticket, ...]:
         """The orders that it names, the maker's first."""
         return (self.taker,) if self.maker is None else (self.maker, self.taker)
+
+    @property
+    def terms(self) -> tuple[int, int, int]:
+        """Size, maker's and taker's rate: what the chain is told."""
+        return self.size_lots, self.maker_fee_ppm, self.taker_fee_ppm
+
+    @property
+    def pool(self) -> Address | None:
+        """The base token of the pair that is its maker."""
+        return self.taker.trader.base.token if self.maker is None else None
+
+    @property
+    def legs(self) -> Legs | AmmLegs:
+        """Its money."""
+        taker = self.taker.trader
+        base_atoms = self.size_lots * taker.market.base_atoms_per_lot
+        if self.maker is None:
+            is_buy, quote = self.taker.lane.is_buy, self.notional
+            return AmmLegs(taker.quote, taker.base, taker.fees, is_buy, base_atoms, quote, self.taker_fee)
+        maker, fees = self.maker.trader, (self.maker_fee, self.taker_fee)
+        is_sold = self.maker.lane.is_buy
+        (buyer, seller), (buyer_fee, seller_fee) = ((maker, taker), fees) if is_sold else ((taker, maker), fees[::-1])
+        return Legs(
+            buyer_quote=buyer.quote,
+            buyer_base=buyer.base,
+            seller_quote=seller.quote,
+            seller_base=seller.base,
+            fees=taker.fees,
+            base_atoms=base_atoms,
+            paid=self.notional + buyer_fee,
+            received=self.notional - seller_fee,
+        )
 
 
 class Batch(NamedTuple):
@@ -106,14 +132,24 @@ class Backlog:
         "deadline",
         "decided_batch",
         "decided_fill",
+        "gas",
         "gas_max",
+        "gas_of_full",
+        "gas_per_fill",
+        "gas_per_fresh_order",
+        "gas_per_order",
         "interval",
+        "is_additive",
+        "is_itemized",
         "last_batch",
         "last_fill",
         "load",
+        "millis_per_fill",
+        "number_max",
         "open_first",
         "pools",
         "rules",
+        "tells_fresh_slots",
         "unsettled",
     )
 
@@ -121,6 +157,12 @@ class Backlog:
         self.interval = interval_millis
         self.gas_max = gas_max
         self.rules = rules
+        self.millis_per_fill = rules.settlement_millis_per_fill
+        self.is_additive = rules.is_additive
+        self.is_itemized = rules.is_itemized
+        """Balances count, too; and an immediate order has no slot of its own."""
+        self.tells_fresh_slots = rules.gas_per_fresh_slot > 0
+        """Slots in which something settled are remembered, because others cost more."""
         self.unsettled: dict[int, Fill] = {}
         """Undecided ones."""
         self.batches: dict[int, Batch] = {}
@@ -135,6 +177,15 @@ class Backlog:
         """What the open batch holds."""
         self.pools: dict[Address, int] = {}
         """The undecided fill with the pair of a base token."""
+        self.number_max = 0
+        """The last fill that the open batch can take by their count; below the next one if it has none yet."""
+        self.gas = rules.gas(0, 0)
+        """Of the open batch."""
+        self.gas_per_fill = rules.gas(0, 1) - self.gas
+        self.gas_of_full = gas_max - self.gas_per_fill
+        """A batch with more takes not even one more fill of its own orders."""
+        self.gas_per_order = rules.gas(1, 0) - self.gas
+        self.gas_per_fresh_order = rules.gas(1, 0, fresh_slots=1) - self.gas
         self.deadline = NEVER
         """When the open batch closes at the latest."""
 
@@ -147,17 +198,47 @@ class Backlog:
     @property
     def estimate(self) -> int:
         """Millis that settling all undecided fills takes."""
-        return (self.last_fill - self.decided_fill) * SETTLEMENT_MILLIS_PER_FILL
+        return (self.last_fill - self.decided_fill) * self.millis_per_fill
 
     @property
     def next_batch(self) -> Batch | None:
         """The batch that the chain decides next."""
         return self.batches.get(self.decided_batch + 1)
 
-    def add(self, fills: Sequence[Fill]) -> list[BatchClosed]:
+    def add(self, fill: Fill, maker: Ticket, taker: Ticket, note: Callable[[BatchClosed], None]) -> None:
+        """Takes a fill of two orders; notes the batches that this closed.
+
+        As `add_together`, of one: most fills come this way, so nothing is counted anew that is known.
+        """
+        if not self.is_additive:
+            self._add_one(fill, note)
+            return
+        number, orders, gas = fill.number, self.load.orders, self.gas + self.gas_per_fill
+        if maker.sequence not in orders:
+            orders[maker.sequence] = maker.is_fresh
+            gas += self.gas_per_fresh_order if maker.is_fresh else self.gas_per_order
+        if taker.sequence not in orders:
+            orders[taker.sequence] = taker.is_fresh
+            gas += self.gas_per_fresh_order if taker.is_fresh else self.gas_per_order
+        if gas > self.gas_max or number > self.number_max:
+            self._add_one(fill, note)
+            return
+        self.gas = gas
+        self.last_fill = number
+        self.unsettled[number] = fill
+        if number == self.number_max or gas > self.gas_of_full:
+            note(self.close(number))
+
+    def _add_one(self, fill: Fill, note: Callable[[BatchClosed], None]) -> None:
+        for closed in self.add_together((fill,)):
+            note(closed)
+
+    def add_together(self, fills: Sequence[Fill]) -> list[BatchClosed]:
         """Takes fills that must share a batch, in match order; returns the batches that this closed."""
         closed = []
-        open_count, load = fills[0].number - self.open_first, self.load.copy()
+        open_count = fills[0].number - self.open_first
+        self.load.fills = open_count  # Not counted one by one.
+        load = self.load.copy()
         for fill in fills:
             load.add(fill.tickets, fill.rows, is_amm=fill.maker is None)
         if open_count and not self._fits(load):
@@ -165,11 +246,13 @@ class Backlog:
             open_count = 0
         if open_count == 0:
             self.deadline = fills[0].at + self.interval
+            self.number_max = self.open_first + self.rules.fills_max - 1
         for fill in fills:
             assert fill.number == self.last_fill + 1
             self.last_fill = fill.number
             self.unsettled[fill.number] = fill
             self.open_up(fill)
+        self.gas = self.load.gas
         if not self._fits(self.load, more=1):
             closed.append(self.close(self.last_fill))
         return closed
@@ -179,22 +262,36 @@ class Backlog:
         self.load.add(fill.tickets, fill.rows, is_amm=fill.maker is None)
         self.occupy(fill)
 
+    def resume(self) -> None:
+        """After its fields were read: what follows from them."""
+        if self.last_fill >= self.open_first:
+            self.gas, self.number_max = self.load.gas, self.open_first + self.rules.fills_max - 1
+        else:
+            self.number_max = self.last_fill
+
     def occupy(self, fill: Fill) -> None:
         """The pair of an undecided fill is busy."""
-        if isinstance(fill.legs, AmmLegs):
-            assert fill.legs.base.token not in self.pools
-            self.pools[fill.legs.base.token] = fill.number
+        token = fill.pool
+        if token is not None:
+            assert token not in self.pools
+            self.pools[token] = fill.number
+
+    def _fits(self, load: Load, more: int = 0) -> bool:
+        """`more` fills of what is counted already."""
+        return load.fills + more <= self.rules.fills_max and load.fits(self.gas_max, more)
 
     def close(self, last: int) -> BatchClosed:
         """Closes the open batch with fill `last`."""
         batch = Batch(self.last_batch + 1, self.open_first, last)
         assert batch.first <= batch.last
         for number in range(batch.first, batch.last + 1):
-            self.unsettled[number].trigger(FillTrigger.BATCH_CLOSES)
+            self.unsettled[number].state = BATCHED
         self.batches[batch.batch] = batch
         self.last_batch = batch.batch
         self.open_first = last + 1
+        self.number_max = last
         self.load = Load(self.rules)
+        self.gas = self.load.gas
         self.deadline = NEVER
         return BatchClosed(batch=batch.batch, first=batch.first, last=batch.last)
 
@@ -205,8 +302,9 @@ class Backlog:
         del self.batches[batch.batch]
         fills = [self.unsettled.pop(number) for number in range(batch.first, batch.last + 1)]
         for fill in fills:
-            if isinstance(fill.legs, AmmLegs):
-                del self.pools[fill.legs.base.token]
+            token = fill.pool
+            if token is not None:
+                del self.pools[token]
         return fills
 
     def settlement_batch(self, number: int) -> SettlementBatch:
@@ -221,21 +319,18 @@ class Backlog:
         for ticket in _tickets(fill for fill in fills if not fill.is_taken_back):
             if ticket.sequence not in places:
                 places[ticket.sequence] = len(orders)
-                orders.append(SignedOrder(ticket.order, "0x" + ticket.signature.hex()))
-        quotes = (fill.legs.quote_units for fill in fills if isinstance(fill.legs, AmmLegs) and not fill.is_taken_back)
+                signature, proof = split_signature(ticket.signature)
+                orders.append(SignedOrder(ticket.order, "0x" + signature.hex(), proof))
+        quotes = (fill.notional for fill in fills if fill.maker is None and not fill.is_taken_back)
         return SettlementBatch(
             batch.batch, batch.first, tuple(orders), tuple(_batch_fill(fill, places) for fill in fills), tuple(quotes)
         )
 
     def taken_back_with(self, fill: Fill) -> list[Fill]:
         """The undecided fills that cannot settle without this one: those of its fill-or-kill order."""
-        if not self.rules.is_fok_whole or fill.taker.order.time_in_force != TimeInForce.FOK:
+        if not self.rules.is_fok_whole or fill.taker.order.time_in_force is not TimeInForce.FOK:
             return [fill]
         return [other for other in self.unsettled.values() if other.taker.sequence == fill.taker.sequence]
-
-    def _fits(self, load: Load, more: int = 0) -> bool:
-        """`more` fills of what is counted already."""
-        return load.fills + more <= self.rules.fills_max and load.fits(self.gas_max, more)
 
 
 def _tickets(fills: Iterable[Fill]) -> Iterable[Ticket]:
@@ -244,9 +339,7 @@ def _tickets(fills: Iterable[Fill]) -> Iterable[Ticket]:
 
 
 def _batch_fill(fill: Fill, places: dict[int, int]) -> BatchFill:
-    size, maker_fee_ppm, taker_fee_ppm = fill.terms
-    if fill.is_taken_back:
-        size = 0
+    size = 0 if fill.is_taken_back else fill.size_lots
     maker = AMM_MAKER if fill.maker is None else places.get(fill.maker.sequence, 0)
     taker = places.get(fill.taker.sequence, 0)
-    return BatchFill(maker, taker, size, maker_fee_ppm, taker_fee_ppm)
+    return BatchFill(maker, taker, size, fill.maker_fee_ppm, fill.taker_fee_ppm)

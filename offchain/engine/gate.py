@@ -30,6 +30,7 @@ class Gate:
         "_backlog",
         "deadline",
         "estimate",
+        "estimate_max",
         "is_diverged",
         "is_stale",
         "oldest_at",
@@ -45,6 +46,8 @@ class Gate:
         self.is_diverged = False
         self.oldest_at = NEVER
         self.estimate = 0
+        self.estimate_max = BACKLOG_POST_ONLY_MILLIS
+        """As long as only the estimate grows, and not beyond this, nothing changes."""
         self._backlog = VenueState.ACTIVE
         self.deadline = NEVER
         """When the backlog tightens the gate, if it stays as it is."""
@@ -67,10 +70,13 @@ class Gate:
         else:
             self._backlog = VenueState.ACTIVE
             self.deadline = NEVER if oldest_at == NEVER else oldest_at + BACKLOG_POST_ONLY_MILLIS + 1
+        self.estimate_max = BACKLOG_POST_ONLY_MILLIS
         if estimate > BACKLOG_CANCEL_ONLY_MILLIS:
-            self._backlog = VenueState.CANCEL_ONLY
-        elif estimate > BACKLOG_POST_ONLY_MILLIS and self._backlog is VenueState.ACTIVE:
-            self._backlog = VenueState.POST_ONLY
+            self._backlog, self.estimate_max = VenueState.CANCEL_ONLY, NEVER
+        elif estimate > BACKLOG_POST_ONLY_MILLIS:
+            self.estimate_max = BACKLOG_CANCEL_ONLY_MILLIS
+            if self._backlog is VenueState.ACTIVE:
+                self._backlog = VenueState.POST_ONLY
 
     def set_operator(self, state: MarketState, reason: str) -> None:
         self.is_stale = True

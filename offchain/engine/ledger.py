@@ -11,18 +11,22 @@ from offchain.domain.units import Address
 
 
 class Balance:
-    """Atoms of one token of one account."""
+    """Atoms of one token of one account.
+
+    Kept are not `held` and `pending`, but sums that an order compares and a match changes least: an order may hold what
+    `funds` exceed `taken` by; a match turns held into owed, and adds what it brings to the other side's funds.
+    """
 
     __slots__ = (
         "account",
-        "held",
+        "funds",
         "is_touched",
         "is_uncovered",
         "leaving",
         "owed",
-        "pending",
         "requested",
         "settled",
+        "taken",
         "token",
     )
 
@@ -30,10 +34,12 @@ class Balance:
         self.account = account
         self.token = token
         self.settled = 0
-        self.pending = 0
+        self.funds = 0
+        """settled + what unsettled fills bring - leaving."""
+        self.taken = 0
+        """held + owed; above `funds` the balance is not covered."""
         self.owed = 0
-        """What unsettled fills take from this balance; `pending` is what they bring, less this."""
-        self.held = 0
+        """What unsettled fills take from this balance."""
         self.leaving = 0
         """Open withdrawal request plus countersignatures that are neither used nor lapsed."""
         self.requested = 0
@@ -43,13 +49,23 @@ class Balance:
         self.is_touched = False
 
     @property
+    def held(self) -> int:
+        """By open orders."""
+        return self.taken - self.owed
+
+    @property
+    def pending(self) -> int:
+        """What unsettled fills bring, less what they take."""
+        return self.funds + self.leaving - self.settled - self.owed
+
+    @property
     def free(self) -> int:
         return self.settled + self.pending - self.held
 
     @property
     def cover(self) -> int:
         """What new holds may take; negative: orders and promises exceed what is there."""
-        return self.settled + self.pending - self.held - self.leaving
+        return self.funds - self.taken
 
     @property
     def tradable(self) -> int:
@@ -62,7 +78,7 @@ class Balance:
         Not even against what is owed: fills settle in order, and an early one needs its money before a later one
         brings some. Netting the two would let a debit be hidden behind a later credit, and the fill fail.
         """
-        return max(0, self.settled - self.owed - self.held - self.leaving)
+        return max(0, self.settled - self.taken - self.leaving)
 
     def as_tuple(self) -> tuple[int, int, int, int]:
         """settled, pending, held, leaving."""
@@ -70,7 +86,7 @@ class Balance:
 
     @property
     def is_empty(self) -> bool:
-        return not (self.settled or self.pending or self.owed or self.held or self.leaving)
+        return not (self.settled or self.funds or self.owed or self.taken or self.leaving)
 
 
 class Flow:
@@ -217,73 +233,61 @@ class Ledger:
         balances = [balance for balance in self.balances.values() if balance.token == token]
         return sum(balance.settled for balance in balances), sum(balance.pending for balance in balances)
 
-    # --- orders ---
-
-    def hold(self, balance: Balance, atoms: int) -> None:
-        balance.held += atoms
-        self.touch(balance)
-
-    def release(self, balance: Balance, atoms: int) -> None:
-        balance.held -= atoms
-        assert balance.held >= 0
-        self.touch(balance)
-
-    # --- fills ---
-
-    def match(self, legs: Legs, released_quote: int) -> None:
-        """A match: the legs become pending, and the holds that covered them end."""
-        legs.buyer_quote.held -= released_quote
-        legs.seller_base.held -= legs.base_atoms
-        assert legs.buyer_quote.held >= 0 and legs.seller_base.held >= 0
-        self._pend(legs, 1)
+    # --- fills of two orders; `matching` moves their money from hold to pending ---
 
     def settle(self, legs: Legs) -> None:
         """The chain moved the legs: pending becomes settled."""
-        self._pend(legs, -1)
-        legs.buyer_quote.settled -= legs.paid
+        self._release(legs.buyer_quote, legs.paid)
+        self._release(legs.seller_base, legs.base_atoms)
+        self.debit(legs.buyer_quote, legs.paid)
         legs.buyer_base.settled += legs.base_atoms
         legs.seller_quote.settled += legs.received
-        legs.seller_base.settled -= legs.base_atoms
+        self.debit(legs.seller_base, legs.base_atoms)
         legs.fees.settled += legs.fee
+        for balance in legs.balances:
+            self.touch(balance)
 
     def reverse(self, legs: Legs) -> None:
         """The chain refused the fill: both legs are gone."""
-        self._pend(legs, -1)
+        self._release(legs.buyer_quote, legs.paid)
+        self._release(legs.seller_base, legs.base_atoms)
+        legs.buyer_base.funds -= legs.base_atoms
+        legs.seller_quote.funds -= legs.received
+        legs.fees.funds -= legs.fee
+        for balance in legs.balances:
+            self.touch(balance)
 
-    def _pend(self, legs: Legs, sign: int) -> None:
-        base_atoms = sign * legs.base_atoms
-        legs.buyer_quote.pending -= sign * legs.paid
-        legs.buyer_quote.owed += sign * legs.paid
-        legs.seller_base.owed += base_atoms
-        legs.buyer_base.pending += base_atoms
-        legs.seller_quote.pending += sign * legs.received
-        legs.seller_base.pending -= base_atoms
-        legs.fees.pending += sign * legs.fee
-        for balance in (legs.buyer_quote, legs.buyer_base, legs.seller_quote, legs.seller_base, legs.fees):
-            if not balance.is_touched:
-                balance.is_touched = True
-                self.touched.append(balance)
+    @staticmethod
+    def _release(balance: Balance, atoms: int) -> None:
+        """What a fill was to take is not owed any more."""
+        balance.owed -= atoms
+        balance.taken -= atoms
+        assert balance.owed >= 0
 
     # --- fills with an AMM pair ---
 
     def match_amm(self, legs: AmmLegs, released: int) -> None:
         """As `match`; `released` is the whole hold of the order."""
         paying = legs.quote if legs.is_buy else legs.base
-        paying.held -= released
-        assert paying.held >= 0
+        paying.taken -= released
+        assert paying.taken >= paying.owed
         self._pend_amm(legs, 1)
 
     def settle_amm(self, legs: AmmLegs, came: int) -> int:
         """The pair was given what was agreed and gave `came`; returns what it gave beyond the promise."""
         self._pend_amm(legs, -1)
         legs.quote.settled += legs.quote_change
+        legs.quote.funds += legs.quote_change
         legs.base.settled += legs.base_change
+        legs.base.funds += legs.base_change
         legs.fees.settled += legs.fee
+        legs.fees.funds += legs.fee
         for balance in (legs.quote, legs.base, legs.fees):
             self.touch(balance)
         surplus = came - legs.promised
         assert surplus >= 0
         legs.bought.settled += surplus
+        legs.bought.funds += surplus
         token, given = legs.given
         self.flow(token).withdrawals += given
         self.flow(legs.bought.token).deposits += came
@@ -296,7 +300,7 @@ class Ledger:
         """Only what the taker gives. What a pair is to bring covers nothing before it is there: anyone may move the
         pair, and whoever sold its promise on would choose afterwards whether his buyer gets anything."""
         paying, change = (legs.quote, legs.quote_change) if legs.is_buy else (legs.base, legs.base_change)
-        paying.pending += sign * change
+        paying.taken -= sign * change
         paying.owed -= sign * change
         self.touch(paying)
 
@@ -304,24 +308,29 @@ class Ledger:
 
     def credit(self, balance: Balance, atoms: int) -> None:
         balance.settled += atoms
+        balance.funds += atoms
         self.touch(balance)
 
     def debit(self, balance: Balance, atoms: int) -> None:
         balance.settled -= atoms
+        balance.funds -= atoms
         self.touch(balance)
 
     def request(self, balance: Balance, atoms: int) -> None:
         """Sets the open withdrawal request to `atoms`; 0 closes it."""
+        balance.funds -= atoms - balance.requested
         balance.leaving += atoms - balance.requested
         balance.requested = atoms
         self.touch(balance)
 
     def promise(self, balance: Balance, atoms: int) -> None:
         """A countersigned debit: out of reach for orders until it is used or lapses."""
+        balance.funds -= atoms
         balance.leaving += atoms
         self.touch(balance)
 
     def unpromise(self, balance: Balance, atoms: int) -> None:
+        balance.funds += atoms
         balance.leaving -= atoms
         assert balance.leaving >= balance.requested
         self.touch(balance)

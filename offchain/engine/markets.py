@@ -32,9 +32,9 @@ from offchain.domain.limits import (
 from offchain.domain.market import Market, MarketState
 from offchain.domain.units import PPM, SYNTH_DECIMALS, Address
 from offchain.engine.book import Book
+from offchain.engine.closing import close
 from offchain.engine.description import market_event
 from offchain.engine.state import State
-from offchain.engine.trading import close
 
 QUOTE_SYMBOL: Final = "USDC"
 """Until a market is listed, whose symbol says it."""
@@ -49,7 +49,7 @@ def set_operators(state: State, operators: Sequence[Address]) -> None:
         state.reject(RejectReason.INVALID_PARAMETER)
         return
     state.operators = tuple(operators)
-    state.events.append(OperatorsChanged(operators=state.operators))
+    state.effects.append(OperatorsChanged(operators=state.operators))
 
 
 def are_operators(operators: Sequence[Address]) -> bool:
@@ -70,7 +70,7 @@ def request_market(state: State, command: RequestMarket) -> None:
         fields = {name: getattr(command, name) for name in command.__struct_fields__}
         requested = MarketRequested(market=_free_number(state), **fields)
         state.requested[requested.market] = requested
-        state.events.append(requested)
+        state.effects.append(requested)
 
 
 def withdraw_market(state: State, command: WithdrawMarket) -> None:
@@ -85,7 +85,7 @@ def withdraw_market(state: State, command: WithdrawMarket) -> None:
     else:
         state.withdrawn[command.market] = None
         symbol = state.requested[command.market].symbol
-        state.events.append(MarketWithdrawn(market=command.market, symbol=symbol, by=command.by))
+        state.effects.append(MarketWithdrawn(market=command.market, symbol=symbol, by=command.by))
 
 
 def set_market_state(state: State, command: SetMarketState) -> None:
@@ -99,7 +99,8 @@ def set_market_state(state: State, command: SetMarketState) -> None:
         state.reject(RejectReason.MARKET_DELISTED)
     else:
         book.state = command.state
-        state.events.append(MarketStateChanged(market=command.market, state=command.state, by=command.by))
+        state.restrict_lanes()
+        state.effects.append(MarketStateChanged(market=command.market, state=command.state, by=command.by))
         if command.state is MarketState.DELISTED:
             _cancel_everything(state, command.market)
 
@@ -126,19 +127,16 @@ def list_market(state: State, log: MarketListed) -> None:
         base_decimals=log.base_decimals,
         quote_decimals=log.quote_decimals,
     )
-    book = state.books[log.market] = Book(market)
-    state.events.append(market_event(market))
+    book = state.books[log.market] = Book(market, state.touched_levels)
+    state.effects.append(market_event(market))
     if state.venue.listed_state is not MarketState.ACTIVE:
         book.state = state.venue.listed_state
-        state.events.append(MarketStateChanged(market=log.market, state=book.state))
+        state.effects.append(MarketStateChanged(market=log.market, state=book.state))
 
 
 def _cancel_everything(state: State, market: int) -> None:
     resting = [
-        ticket
-        for account in state.accounts.values()
-        for ticket in account.open.values()
-        if ticket.order.market == market
+        ticket for account in state.accounts.values() for ticket in account.open.values() if ticket.market == market
     ]
     for ticket in sorted(resting, key=lambda ticket: ticket.sequence):
         close(state, ticket, CloseReason.DELISTED)

@@ -4,28 +4,33 @@ Invariant: what is dead stays dead. Slots only rise, whether an order or a cance
 view, which is never behind the chain's: there a superseded sequence dies at settlement, here when it is superseded.
 """
 
+from offchain.domain.limits import SEQUENCE_MAX
+
 
 class Nonces:
-    """`slots` maps a slot to its highest dead or used sequence; slot 0 is that of the immediate orders."""
+    """`slots` maps a slot to its highest dead or used nonce, slot and all; slot 0 is that of the immediate orders."""
 
-    __slots__ = ("floor", "slots")
+    __slots__ = ("floor", "lowest", "slots")
 
     def __init__(self) -> None:
         self.floor = 0
+        self.lowest = 1
+        """The lowest sequence that no floor forbids: no order has sequence 0."""
         self.slots: dict[int, int] = {}
 
-    def is_dead(self, slot: int, sequence: int) -> bool:
-        return sequence < self.floor or sequence <= self.slots.get(slot, 0)
+    def is_dead(self, nonce: int) -> bool:
+        return nonce & SEQUENCE_MAX < self.lowest or nonce <= self.slots.get(nonce >> 48, 0)
 
-    def use(self, slot: int, sequence: int) -> None:
-        """An order was accepted: this sequence and those below it are used up."""
-        assert not self.is_dead(slot, sequence)
-        self.slots[slot] = sequence
+    def use(self, nonce: int) -> None:
+        """An order was accepted: this sequence and those below it in its slot are used up."""
+        assert not self.is_dead(nonce)
+        self.slots[nonce >> 48] = nonce
 
-    def kill(self, slot: int, sequence: int) -> None:
+    def kill(self, nonce: int) -> None:
         """A cancel: the slot's sequences up to this one are dead."""
-        if sequence > self.slots.get(slot, 0):
-            self.slots[slot] = sequence
+        if nonce & SEQUENCE_MAX and nonce > self.slots.get(nonce >> 48, 0):
+            self.slots[nonce >> 48] = nonce
 
     def raise_floor(self, floor: int) -> None:
         self.floor = max(self.floor, floor)
+        self.lowest = max(self.floor, 1)

@@ -1,19 +1,24 @@
-"""Accepted orders, open and recent: their life as a table, and who remembers them for how long.
+"""Accepted orders and where they are kept: tickets, the price levels they rest in, the accounts they belong to.
 
-Invariant: a digest is known while its order is open and for the last 10,000 closed and rejected ones of its account; a
-client order id while its order is open or among those closed. So the same request gets the first result. Only orders of
-accounts that the chain has named are remembered: memory costs somebody gas.
+Invariant: an order is open exactly as long as it rests in a level and is in its account's `open`; its links to other
+orders are cleared when it leaves the book, so that nothing here needs a collector. An account knows its last 10,000
+closed orders and its last 10,000 rejected ones (see `memory`).
+Only the types are here: who changes what is said by the modules that do it.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from bisect import bisect_left, insort
+from collections import OrderedDict, deque
+from collections.abc import Iterator
 from typing import Final
 
 from offchain.domain.event import CloseReason, OrderAccepted, OrderRejected
-from offchain.domain.limits import RECENT_ORDERS_PER_ACCOUNT
-from offchain.domain.order import Order, OrderStatus
-from offchain.domain.units import Address, Digest
+from offchain.domain.limits import NOTIONAL_ATOMS_MAX, PRICE_TICKS_MAX, SIZE_LOTS_MAX
+from offchain.domain.market import Market
+from offchain.domain.order import Flags, Kind, Order, OrderStatus, Side, TimeInForce, from_row, unpack_terms
+from offchain.domain.units import PPM, Address, Digest, from_hex
+from offchain.engine.agents import Agent
 from offchain.engine.ledger import Balance
 from offchain.engine.nonces import Nonces
 
@@ -31,13 +36,170 @@ ORDER_TRANSITIONS: Final[dict[tuple[OrderStatus, CloseReason], OrderStatus]] = {
 }
 """(state, trigger) -> state. An accepted order is OPEN; no other state is ever left."""
 
+NO_BID: Final = 0
+"""Below every price."""
+NO_ASK: Final = 2**64
+"""Above every price."""
+
+
+class Moment:
+    """When orders are accepted, and the fee schedule in force: one object for all orders of that instant."""
+
+    __slots__ = ("at", "cap", "hold_factor", "maker_ppm", "taker_ppm")
+
+    def __init__(self, at: int, maker_ppm: int, taker_ppm: int) -> None:
+        self.at = at
+        self.maker_ppm = maker_ppm
+        self.taker_ppm = taker_ppm
+        self.cap = max(maker_ppm, taker_ppm)
+        """An order has to allow this much."""
+        self.hold_factor = PPM + max(self.cap, 0)
+        """Millionths of the notional that a buyer holds."""
+
+
+class Trader:
+    """An account in one market: its two balances there, and the one that fees go to."""
+
+    __slots__ = ("account", "base", "fees", "market", "quote")
+
+    def __init__(self, account: Account, market: Market, quote: Balance, base: Balance, fees: Balance) -> None:
+        self.account = account
+        self.market = market
+        self.quote = quote
+        self.base = base
+        self.fees = fees
+
+
+class Ticket:
+    """An accepted order, what is left of it, and its place in the book. Links are cleared when it leaves the book.
+
+    It has no constructor: setting its fields one by one where it is made takes half of the time of calling one, in the
+    one object that every order costs. What many orders share is not kept again in each: most of what a venue remembers
+    is tickets. `older` and `newer` are set while it rests.
+    """
+
+    __slots__ = (
+        "agent",
+        "expiry",
+        "hold_per_lot",
+        "is_fresh",
+        "key",
+        "lane",
+        "level",
+        "max_fee_ppm",
+        "moment",
+        "newer",
+        "nonce",
+        "older",
+        "price",
+        "reason",
+        "remaining",
+        "sequence",
+        "signature",
+        "size",
+        "trader",
+    )
+
+    lane: Lane
+    trader: Trader
+    moment: Moment
+    """Of its acceptance."""
+    sequence: int
+    """That of its command: its time priority, and its id among timers."""
+    key: bytes
+    """Its digest."""
+    signature: bytes
+    """Of 65 bytes; signed in bulk, with its proof behind them."""
+    agent: Agent | None
+    """Who signed, if it was not the account itself."""
+    price: int
+    size: int
+    max_fee_ppm: int
+    nonce: int
+    expiry: int
+    hold_per_lot: int
+    """Atoms of `balance`."""
+    remaining: int
+    reason: CloseReason | None
+    """Why it is closed; None while it is open."""
+    is_fresh: bool
+    """Nothing of its slot had settled when it was accepted, and the venue's rules make a difference of that."""
+    level: PriceLevel | None
+    older: Ticket | None
+    newer: Ticket | None
+
+    @property
+    def account(self) -> Account:
+        return self.trader.account
+
+    @property
+    def market(self) -> int:
+        return self.trader.market.market
+
+    @property
+    def balance(self) -> Balance:
+        """Where its hold is."""
+        return self.trader.quote if self.lane.is_buy else self.trader.base
+
+    @property
+    def side(self) -> Side:
+        return Side.BUY if self.lane.is_buy else Side.SELL
+
+    @property
+    def digest(self) -> Digest:
+        return Digest("0x" + self.key.hex())
+
+    @property
+    def client_order_id(self) -> str:
+        return self.trader.account.names.get(self.key, "")
+
+    @property
+    def filled(self) -> int:
+        return self.size - self.remaining
+
+    @property
+    def status(self) -> OrderStatus:
+        return OrderStatus.OPEN if self.reason is None else ORDER_TRANSITIONS[OrderStatus.OPEN, self.reason]
+
+    @property
+    def order(self) -> Order:
+        """As it was signed."""
+        owner = self.trader.account.key
+        head = owner, self.lane.terms, self.price, self.size, 0, self.max_fee_ppm
+        return from_row((*head, self.nonce, self.expiry, self.signature, owner, self.key))
+
+    @property
+    def accepted(self) -> OrderAccepted:
+        """As it was announced."""
+        subaccount, market, side, kind, tif, flags = unpack_terms(self.lane.terms)
+        return OrderAccepted(
+            sequence=self.sequence,
+            at=self.moment.at,
+            digest=self.digest,
+            account=self.trader.account.address,
+            subaccount=subaccount,
+            market=market,
+            side=side,
+            kind=kind,
+            time_in_force=tif,
+            flags=flags,
+            price_ticks=self.price,
+            size_lots=self.size,
+            nonce=self.nonce,
+            expiry=self.expiry,
+            client_order_id=self.client_order_id,
+            maker_fee_ppm=self.moment.maker_ppm,
+            taker_fee_ppm=self.moment.taker_ppm,
+        )
+
 
 class PriceLevel:
     """Orders at one price, oldest first, as a linked list through the tickets."""
 
-    __slots__ = ("head", "is_touched", "price", "size", "tail")
+    __slots__ = ("head", "is_touched", "ladder", "price", "size", "tail")
 
-    def __init__(self, price: int) -> None:
+    def __init__(self, ladder: Ladder, price: int) -> None:
+        self.ladder = ladder
         self.price = price
         self.size = 0
         self.head: Ticket | None = None
@@ -45,64 +207,90 @@ class PriceLevel:
         self.is_touched = False
 
 
-class Ticket:
-    """An accepted order, what is left of it, and its place in the book. Links are cleared when it leaves the book."""
+class Ladder:
+    """The price levels of one side. `keys` are signed so that the best price is at the end."""
+
+    __slots__ = ("best", "empty", "keys", "levels", "market", "side", "sign", "touched")
+
+    def __init__(self, market: int, side: Side, touched: list[PriceLevel]) -> None:
+        self.market = market
+        self.side = side
+        self.sign = 1 if side is Side.BUY else -1
+        self.empty = NO_BID if side is Side.BUY else NO_ASK
+        self.best = self.empty
+        """The best price; of an empty side one that no order crosses."""
+        self.keys: list[int] = []
+        self.levels: dict[int, PriceLevel] = {}
+        self.touched = touched
+        """Where levels go when they change, once: the venue's list, or a test's."""
+
+    def best_first(self) -> Iterator[PriceLevel]:
+        sign, levels = self.sign, self.levels
+        return (levels[sign * key] for key in reversed(self.keys))
+
+    def open_level(self, price: int) -> PriceLevel:
+        """A new level, empty until the caller puts an order into it."""
+        level = self.levels[price] = PriceLevel(self, price)
+        insort(self.keys, self.sign * price)
+        self.best = self.sign * self.keys[-1]
+        return level
+
+    def drop_level(self, level: PriceLevel) -> None:
+        """Its last order left."""
+        del self.levels[level.price]
+        keys, key = self.keys, self.sign * level.price
+        if keys[-1] == key:
+            keys.pop()
+            self.best = self.sign * keys[-1] if keys else self.empty
+        else:
+            del keys[bisect_left(keys, key)]
+
+
+class Lane:
+    """What all orders with the same terms (market, side, kind, time in force, flags) have in common, looked up once.
+
+    Only of terms that make sense: how many lanes there are is bounded by how many markets there are.
+    """
 
     __slots__ = (
-        "accepted",
-        "account",
-        "balance",
-        "digest",
-        "hold_per_lot",
-        "is_fresh",
-        "level",
-        "newer",
-        "older",
-        "order",
-        "remaining",
-        "sequence",
-        "signature",
-        "status",
+        "area_max",
+        "base_atoms_per_lot",
+        "is_buy",
+        "is_fok",
+        "is_immediate",
+        "is_post_only",
+        "is_restricted",
+        "market",
+        "needs_expiry",
+        "needs_pool",
+        "opposite",
+        "own",
+        "quote_atoms_per_tick_lot",
+        "terms",
+        "traders",
     )
 
     def __init__(
-        self, order: Order, signature: bytes, accepted: OrderAccepted, account: Account, balance: Balance, per_lot: int
+        self, terms: bytes, market: Market, own: Ladder, opposite: Ladder, traders: dict[bytes, Trader]
     ) -> None:
-        self.order = order
-        self.signature = signature
-        self.accepted = accepted
-        self.digest = accepted.digest
-        self.sequence = accepted.sequence
-        """That of its command: its time priority, and its id among timers."""
-        self.account = account
-        self.balance = balance
-        """Where its hold is."""
-        self.hold_per_lot = per_lot
-        self.remaining: int = order.size_lots
-        self.status = OrderStatus.OPEN
-        self.is_fresh = False
-        """Nothing of its slot had settled when it was accepted, and the venue's rules make a difference of that."""
-        self.level: PriceLevel | None = None
-        self.older: Ticket | None = None
-        self.newer: Ticket | None = None
-
-    @property
-    def filled(self) -> int:
-        return self.order.size_lots - self.remaining
-
-    def close(self, reason: CloseReason) -> None:
-        self.status = ORDER_TRANSITIONS[self.status, reason]
-
-
-class ClosedOrder:
-    """What is remembered of an order that is no longer open."""
-
-    __slots__ = ("accepted", "filled", "reason")
-
-    def __init__(self, accepted: OrderAccepted, filled: int, reason: CloseReason) -> None:
-        self.accepted = accepted
-        self.filled = filled
-        self.reason = reason
+        _, _, _, kind, time_in_force, flags = unpack_terms(terms)
+        self.terms = terms
+        self.market = market
+        self.own, self.opposite = own, opposite
+        self.traders = traders
+        """Of its book, by the bytes of their accounts."""
+        self.is_restricted = False
+        """Market or venue are not ACTIVE: not every order may enter."""
+        self.is_buy = own.side is Side.BUY
+        self.is_immediate = kind is Kind.MARKET or time_in_force in (TimeInForce.IOC, TimeInForce.FOK)
+        self.is_fok = time_in_force is TimeInForce.FOK
+        self.needs_expiry = time_in_force is TimeInForce.GTD
+        self.is_post_only, self.needs_pool = flags == Flags.POST_ONLY, flags == Flags.AMM
+        self.base_atoms_per_lot = market.base_atoms_per_lot
+        self.quote_atoms_per_tick_lot = market.quote_atoms_per_tick_lot
+        most_lots = min(SIZE_LOTS_MAX, NOTIONAL_ATOMS_MAX // market.base_atoms_per_lot)
+        self.area_max = min(PRICE_TICKS_MAX, NOTIONAL_ATOMS_MAX // market.quote_atoms_per_tick_lot, most_lots)
+        """Price times size up to this: price, size and notional are none too large. Not the other way round."""
 
 
 class Account:
@@ -110,31 +298,40 @@ class Account:
 
     __slots__ = (
         "address",
+        "agents",
         "approvals",
         "cancels",
         "client_ids",
         "closed",
+        "key",
         "locked",
+        "names",
         "nonces",
         "open",
         "rejected",
         "settled_slots",
-        "slots",
         "uncovered",
     )
 
     def __init__(self, address: Address) -> None:
         self.address = address
+        self.key = from_hex(address)
+        """As in an order's frame."""
         self.nonces = Nonces()
-        self.open: dict[Digest, Ticket] = {}
-        """Oldest first."""
-        self.slots: dict[int, Ticket] = {}
-        """The open order of a slot."""
+        self.agents: dict[bytes, Agent] = {}
+        """By the bytes of their addresses, also those that are over."""
+        self.open: dict[int, Ticket] = {}
+        """By nonce, oldest first. The order of a slot is at the nonce that the slot has reached."""
         self.settled_slots: dict[int, None] = {}
         """Slots in which a fill settled: known only where the venue's rules make a difference of that."""
-        self.closed: OrderedDict[Digest, ClosedOrder] = OrderedDict()
-        self.rejected: OrderedDict[Digest, OrderRejected] = OrderedDict()
-        self.client_ids: dict[str, Digest] = {}
+        self.closed: deque[Ticket] = deque()
+        """The oldest first."""
+        self.rejected: OrderedDict[bytes, OrderRejected] = OrderedDict()
+        """By digest, the oldest first."""
+        self.client_ids: dict[str, bytes] = {}
+        """Digests by client order id."""
+        self.names: dict[bytes, str] = {}
+        """Client order ids by digest."""
         self.cancels = 0
         """How often it cancelled on chain: known only where the venue's rules make a difference of that."""
         self.approvals = 0
@@ -147,54 +344,6 @@ class Account:
         self.uncovered = 0
         """How many of its balances are not covered; above 0 it may only cancel."""
 
-
-class Orders:
-    """Which orders are known, and the first result of each."""
-
-    __slots__ = ("known", "limit")
-
-    def __init__(self, limit: int = RECENT_ORDERS_PER_ACCOUNT) -> None:
-        self.known: dict[Digest, Ticket | ClosedOrder | OrderRejected] = {}
-        self.limit = limit
-
-    def add(self, ticket: Ticket) -> None:
-        account, order = ticket.account, ticket.order
-        account.rejected.pop(ticket.digest, None)
-        self.known[ticket.digest] = ticket
-        account.open[ticket.digest] = ticket
-        slot = order.nonce >> 48
-        if slot:
-            account.slots[slot] = ticket
-        if ticket.accepted.client_order_id:
-            account.client_ids[ticket.accepted.client_order_id] = ticket.digest
-
-    def close(self, ticket: Ticket, reason: CloseReason) -> None:
-        """Moves an open order to the recent ones; the oldest of those may be forgotten."""
-        ticket.close(reason)
-        account = ticket.account
-        del account.open[ticket.digest]
-        slot = ticket.order.nonce >> 48
-        if slot:
-            del account.slots[slot]
-        self.remember_closed(account, ClosedOrder(ticket.accepted, ticket.filled, reason))
-
-    def remember_closed(self, account: Account, closed: ClosedOrder) -> None:
-        digest = closed.accepted.digest
-        self.known[digest] = closed
-        account.closed[digest] = closed
-        if len(account.closed) > self.limit:
-            old_digest, old = account.closed.popitem(last=False)
-            del self.known[old_digest]
-            if old.accepted.client_order_id:
-                del account.client_ids[old.accepted.client_order_id]
-
-    def remember_rejected(self, account: Account, rejected: OrderRejected) -> None:
-        """Keeps a first result; an order that is known already keeps the one it has."""
-        digest = rejected.digest
-        if digest in self.known:
-            return
-        self.known[digest] = rejected
-        account.rejected[digest] = rejected
-        if len(account.rejected) > self.limit:
-            old_digest, _ = account.rejected.popitem(last=False)
-            del self.known[old_digest]
+    def find(self, slot: int) -> Ticket | None:
+        """The open order of a slot."""
+        return self.open.get(self.nonces.slots.get(slot, 0))

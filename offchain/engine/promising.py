@@ -45,7 +45,7 @@ def request_approval(state: State, command: RequestApproval) -> None:
     state.approvals.add(granted)
     if command.signature:
         state.approvals.spend(granted.nonce, Spent(command.account, command.nonce, command.deadline))
-    state.events.append(granted)
+    state.effects.append(granted)
 
 
 def release(state: State, nonce: int, used: bool) -> None:
@@ -54,7 +54,7 @@ def release(state: State, nonce: int, used: bool) -> None:
     account = state.accounts[granted.account]
     account.approvals -= 1
     state.ledger.unpromise(state.ledger.of(granted.account, granted.token), granted.amount)
-    state.events.append(ApprovalReleased(nonce=nonce, account=granted.account, used=used))
+    state.effects.append(ApprovalReleased(nonce=nonce, account=granted.account, used=used))
 
 
 def _refusal(state: State, command: RequestApproval, deadline: int) -> RejectReason | None:

@@ -14,12 +14,11 @@ from offchain.domain.event import (
     FillTakenBack,
     RejectReason,
 )
-from offchain.domain.order import OrderStatus
 from offchain.domain.units import Address
+from offchain.engine.closing import close
 from offchain.engine.fills import Batch, Fill, FillTrigger
 from offchain.engine.ledger import AmmLegs
 from offchain.engine.state import State
-from offchain.engine.trading import close
 
 
 def refuse_fill(state: State, command: RefuseFill) -> None:
@@ -35,7 +34,7 @@ def refuse_fill(state: State, command: RefuseFill) -> None:
     else:
         for taken_back in state.backlog.taken_back_with(fill):
             taken_back.trigger(FillTrigger.OPERATOR_TAKES_BACK)
-            state.events.append(FillTakenBack(fill=taken_back.number, reason=command.reason))
+            state.effects.append(FillTakenBack(fill=taken_back.number, reason=command.reason))
 
 
 def settle_batch(state: State, log: BatchSettled) -> None:
@@ -53,7 +52,8 @@ def settle_batch(state: State, log: BatchSettled) -> None:
     if not _do_legs_fit(state, batch, reasons):
         return
     fills = state.backlog.decide(batch)
-    before = {(b.token, b.account): b.settled for fill in fills for b in fill.legs.balances}
+    balances = () if log.changes is None else (b for fill in fills for b in fill.legs.balances)
+    before = {(balance.token, balance.account): balance.settled for balance in balances}
     for offset, fill in enumerate(fills):
         reason = reasons.get(offset)
         if reason is None:
@@ -83,7 +83,7 @@ def _check_changes(
 def note_amm_leg(state: State, log: AmmLegSettled) -> None:
     """Keeps what the pair was given and gave, until the batch's own log, which follows it."""
     fill = state.backlog.unsettled.get(log.fill)
-    legs = fill.legs if fill is not None and fill.taker.order.market == log.market else None
+    legs = fill.legs if fill is not None and fill.taker.market == log.market else None
     expected = (legs.is_buy, legs.given[1]) if isinstance(legs, AmmLegs) else None
     if not isinstance(legs, AmmLegs) or expected != (log.is_buy, log.amount_in) or log.amount_out < legs.promised:
         state.diverge(f"AMM leg of fill {log.fill}", expected, (log.is_buy, log.amount_in, log.amount_out))
@@ -101,7 +101,7 @@ def _trade_in_pools(state: State, legs: AmmLegs, log: AmmLegSettled) -> None:
         base, quote = (-log.amount_out, log.amount_in) if log.is_buy else (log.amount_in, -log.amount_out)
         block = log.block_number, max(log.block_time, pool.block_time)
         state.pools[market] = pool.after(base, quote, block)
-        state.events.append(state.pools[market].as_event(market))
+        state.effects.append(state.pools[market].as_event(market))
 
 
 def _do_legs_fit(state: State, batch: Batch, reasons: dict[int, int]) -> bool:
@@ -115,10 +115,10 @@ def _do_legs_fit(state: State, batch: Batch, reasons: dict[int, int]) -> bool:
 
 
 def _settle(state: State, fill: Fill, transaction: str) -> None:
-    state.events.append(FillSettled(fill=fill.number, transaction=transaction))
+    state.effects.append(FillSettled(fill=fill.number, transaction=transaction))
     if state.backlog.rules.gas_per_fresh_slot:
         for ticket in fill.tickets:
-            ticket.account.settled_slots[ticket.order.slot] = None
+            ticket.account.settled_slots[ticket.nonce >> 48] = None
     legs = fill.legs
     if not isinstance(legs, AmmLegs):
         state.ledger.settle(legs)
@@ -127,17 +127,20 @@ def _settle(state: State, fill: Fill, transaction: str) -> None:
     if surplus:
         bought = legs.bought
         improved = AmmFillImproved(fill=fill.number, taker=bought.account, token=bought.token, amount=surplus)
-        state.events.append(improved)
+        state.effects.append(improved)
 
 
 def _refuse(state: State, fill: Fill, reason: int, transaction: str) -> None:
-    if isinstance(fill.legs, AmmLegs):
-        state.ledger.reverse_amm(fill.legs)
+    legs = fill.legs
+    if isinstance(legs, AmmLegs):
+        state.ledger.reverse_amm(legs)
     else:
-        state.ledger.reverse(fill.legs)
-    state.events.append(FillRefused(fill=fill.number, reason=reason, transaction=transaction))
+        state.ledger.reverse(legs)
+    state.effects.append(FillRefused(fill=fill.number, reason=reason, transaction=transaction))
     for ticket in fill.tickets:
-        if ticket.status is OrderStatus.OPEN:
+        if ticket.agent is not None and fill.number > ticket.agent.since:
+            ticket.agent.spend(-fill.notional)
+        if ticket.reason is None:
             close(state, ticket, CloseReason.FILL_REFUSED)
 
 

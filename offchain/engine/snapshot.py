@@ -21,25 +21,25 @@ from offchain.domain.event import (
     CloseReason,
     IndexLowered,
     MarketRequested,
-    OrderAccepted,
     OrderRejected,
     RejectReason,
     VenueState,
 )
+from offchain.domain.limits import SEQUENCE_MAX
 from offchain.domain.market import Market, MarketState
-from offchain.domain.order import Order, OrderStatus
-from offchain.domain.units import Address, fee_up, from_hex
+from offchain.domain.order import Order, OrderStatus, make_nonce
+from offchain.domain.units import Address, Ticks, fee_up, from_hex
+from offchain.engine.accepted import REASONS, Places, Row, accepted_row, name_of, read_accepted
+from offchain.engine.agents import Agent
 from offchain.engine.approvals import Spent
 from offchain.engine.book import Book
-from offchain.engine.fills import Backlog, Batch, Fill, FillState, Terms
-from offchain.engine.ledger import AmmLegs
-from offchain.engine.orders import Account, ClosedOrder, Ticket
+from offchain.engine.fills import Backlog, Batch, Fill, FillState
+from offchain.engine.orders import Account, Ticket
 from offchain.engine.pools import Pool
 from offchain.engine.state import State
-from offchain.engine.trading import amm_legs, fill_legs
+from offchain.engine.trading import rest
 
 VERSION = 1
-Row = tuple[Any, ...]
 
 _VENUE = [
     "chain_id",
@@ -56,24 +56,6 @@ _VENUE = [
     "batch_interval_millis",
     "batch_gas_max",
     "fills_per_immediate_order_max",
-]
-_ACCEPTED = [
-    "sequence",
-    "at",
-    "account",
-    "subaccount",
-    "market",
-    "side",
-    "kind",
-    "time_in_force",
-    "flags",
-    "price_ticks",
-    "size_lots",
-    "nonce",
-    "expiry",
-    "client_order_id",
-    "maker_fee_ppm",
-    "taker_fee_ppm",
 ]
 _APPROVAL = ["nonce", "purpose", "account", "token", "destination", "as_cxpt", "owner_signature", "deadline"]
 _APPROVAL_BIG = ["amount", "owner_nonce", "owner_deadline"]
@@ -196,11 +178,11 @@ def _read(
     by_sequence = {}
     for row in balances:
         _read_balance(state, row)
+    _read_agents(state, later)
     for row in tickets:
         ticket = _read_ticket(state, row)
         by_sequence[ticket.sequence] = ticket
-    for book in state.books.values():
-        book.take_changes()
+    state.take_events()  # Reading touched levels, of which nobody is told.
     _read_fills(state, fills, batches, by_sequence)
     for fields, amounts in approvals:
         values = dict(zip(_APPROVAL, fields, strict=True)) | dict(zip(_APPROVAL_BIG, map(int, amounts), strict=True))
@@ -209,6 +191,9 @@ def _read(
     for nonce, account, owner_nonce, owner_deadline in spent:
         state.approvals.spend(nonce, Spent(account, int(owner_nonce), owner_deadline))
     _read_later(state, later)
+    state.backlog.resume()
+    state.restrict_lanes()
+    state.deadline = state.next_deadline()
     return state
 
 
@@ -222,13 +207,17 @@ def _later(state: State) -> dict[str, Any]:
         found["agents"] = [_agent_row(state.agents[key]) for key in sorted(state.agents)]
     if state.amm_legs:
         found["amm_legs"] = [_leg_row(state.amm_legs[fill]) for fill in sorted(state.amm_legs)]
-    if state.venue is not None and state.venue.batch_rules != BatchRules():
-        found["batch_rules"] = [getattr(state.venue.batch_rules, name) for name in _RULES]
+    rules = BatchRules() if state.venue is None else state.venue.batch_rules
+    if any(getattr(rules, name) != getattr(BatchRules(), name) for name in _RULES):
+        found["batch_rules"] = [getattr(rules, name) for name in _RULES]
+    budgets = _budget_rows(state)
+    if budgets:
+        found["budgets"] = budgets
     cancels = [(address, state.accounts[address].cancels) for address in sorted(state.accounts)]
     if any(count for _, count in cancels):
         found["cancels"] = [(address, count) for address, count in cancels if count]
-    if state.backlog.rules.is_itemized:
-        found["itemized_rules"] = [getattr(state.backlog.rules, name) for name in _ITEMIZED]
+    if rules.is_itemized:
+        found["itemized_rules"] = [getattr(rules, name) for name in _ITEMIZED]
         if state.backlog.load.fills:
             load = state.backlog.load
             found["load"] = [getattr(load, name) for name in _LOAD], sorted(load.rows)
@@ -243,7 +232,9 @@ def _later(state: State) -> dict[str, Any]:
     settled = [(address, state.accounts[address].settled_slots) for address in sorted(state.accounts)]
     if any(slots for _, slots in settled):
         found["settled_slots"] = [(address, sorted(slots)) for address, slots in settled if slots]
-    turned = [getattr(state.backlog.rules, name) for name in _TURNED]
+    if rules.settlement_millis_per_fill != BatchRules().settlement_millis_per_fill:
+        found["settlement_millis_per_fill"] = rules.settlement_millis_per_fill
+    turned = [getattr(rules, name) for name in _TURNED]
     if any(turned):
         found["turned_rules"] = turned
     venue = state.venue
@@ -254,10 +245,23 @@ def _later(state: State) -> dict[str, Any]:
     return found
 
 
-def _read_later(state: State, later: dict[str, Any]) -> None:
-    state.operators = tuple(later.get("operators", ()))
+def _budget_rows(state: State) -> list[Row]:
+    """Of the agents whose budget is not whole, or who have undecided fills of an earlier registration."""
+    unsettled = state.backlog.unsettled.values()
+    tickets = ((fill.number, ticket.agent) for fill in unsettled for ticket in fill.tickets)
+    earlier = {agent for number, agent in tickets if agent is not None and number <= agent.since}
+    return [
+        (address, key, str(agent.left), agent.since if agent in earlier else 0)
+        for address in sorted(state.accounts)
+        for key, agent in sorted(state.accounts[address].agents.items())
+        if agent.left is not None and (agent.left != agent.notional or agent in earlier)
+    ]
+
+
+def _read_agents(state: State, later: dict[str, Any]) -> None:
+    """Before the orders that they signed."""
     for account, agent, expiry, notional, markets, is_revoked in later.get("agents", ()):
-        state.agents[account, agent] = AgentChanged(
+        changed = AgentChanged(
             account=account,
             agent=agent,
             expiry=expiry,
@@ -265,6 +269,15 @@ def _read_later(state: State, later: dict[str, Any]) -> None:
             markets=tuple(markets),
             is_revoked=is_revoked,
         )
+        state.agents[account, agent] = changed
+        state.account(account).agents[from_hex(agent)] = Agent(changed, 0)
+    for account, key, left, since in later.get("budgets", ()):
+        agent = state.account(account).agents[key]
+        agent.left, agent.since = int(left), since
+
+
+def _read_later(state: State, later: dict[str, Any]) -> None:
+    state.operators = tuple(later.get("operators", ()))
     for address, count in later.get("cancels", ()):
         state.account(address).cancels = count
     if "load" in later:
@@ -291,10 +304,12 @@ def _read_later(state: State, later: dict[str, Any]) -> None:
 
 
 def _read_rules(later: dict[str, Any]) -> BatchRules:
-    rules = dict(zip(_RULES, later["batch_rules"], strict=True)) if "batch_rules" in later else {}
-    itemized = dict(zip(_ITEMIZED, later.get("itemized_rules", ()), strict=False))
-    turned = dict(zip(_TURNED, later.get("turned_rules", ()), strict=False))
-    return BatchRules(**rules, **itemized, **turned)
+    values = dict(zip(_RULES, later["batch_rules"], strict=True)) if "batch_rules" in later else {}
+    values |= zip(_ITEMIZED, later.get("itemized_rules", ()), strict=False)
+    values |= zip(_TURNED, later.get("turned_rules", ()), strict=False)
+    if "settlement_millis_per_fill" in later:
+        values["settlement_millis_per_fill"] = later["settlement_millis_per_fill"]
+    return BatchRules(**values)
 
 
 def _agent_row(agent: AgentChanged) -> Row:
@@ -315,7 +330,7 @@ def _requested_row(requested: MarketRequested) -> Row:
 def _scalars(state: State) -> Row:
     gate, backlog = state.gate, state.backlog
     return (
-        (state.sequence, state.at, state.maker_fee_ppm, state.taker_fee_ppm),
+        (state.sequence, state.at, state.moment.maker_ppm, state.moment.taker_ppm),
         (state.epoch, state.epoch_first, str(state.epoch_volume), state.epoch_count),
         (state.event_sequence, state.block_number, state.block_time),
         (gate.operator, gate.operator_reason, gate.is_diverged, gate.oldest_at, gate.state, gate.reason),
@@ -326,7 +341,9 @@ def _scalars(state: State) -> Row:
 
 def _read_scalars(state: State, row: Row) -> None:
     commands, epoch, chain, gate, numbers, state.backlog.deadline = row
-    state.sequence, state.at, state.maker_fee_ppm, state.taker_fee_ppm = commands
+    state.sequence, at, *fees = commands
+    state.pass_time(at)
+    state.set_fees(*fees)
     state.epoch, state.epoch_first, volume, state.epoch_count = epoch
     state.epoch_volume = int(volume)
     state.event_sequence, state.block_number, state.block_time = chain
@@ -367,7 +384,8 @@ def _read_book(state: State, row: Row) -> None:
             quote_atoms_per_tick_lot=int(quote_atoms),
             base_decimals=base_decimals,
             quote_decimals=quote_decimals,
-        )
+        ),
+        state.touched_levels,
     )
     book.state = MarketState(market_state)
     state.books[number] = book
@@ -377,9 +395,9 @@ def _account_row(account: Account) -> Row:
     return (
         account.address,
         account.nonces.floor,
-        sorted(account.nonces.slots.items()),
+        sorted((slot, nonce & SEQUENCE_MAX) for slot, nonce in account.nonces.slots.items()),
         str(account.locked),
-        [(_accepted_row(closed.accepted), closed.filled, closed.reason) for closed in account.closed.values()],
+        [(accepted_row(ticket), ticket.filled, ticket.reason) for ticket in account.closed],
         [(from_hex(r.digest), r.market, r.client_order_id, r.reason) for r in account.rejected.values()],
     )
 
@@ -387,12 +405,20 @@ def _account_row(account: Account) -> Row:
 def _read_account(state: State, row: Row) -> None:
     address, floor, slots, locked, closed, rejected = row
     account = state.account(address)
-    account.nonces.floor, account.nonces.slots, account.locked = floor, dict(slots), int(locked)
+    account.nonces.raise_floor(floor)
+    account.nonces.slots = {slot: make_nonce(slot, sequence) for slot, sequence in slots}
+    account.locked = int(locked)
+    places = Places(state, account)
+    known, names = state.memory.known, state.memory.remember
     for fields, filled, reason in closed:
-        accepted = _read_accepted(fields)
-        state.orders.remember_closed(account, ClosedOrder(accepted, filled, CloseReason(reason)))
-        if accepted.client_order_id:
-            account.client_ids[accepted.client_order_id] = accepted.digest
+        ticket = places.read(fields)
+        ticket.remaining -= filled
+        ticket.reason = REASONS[reason]
+        if fields[-3]:
+            names(ticket, fields[-3])
+        else:
+            known[ticket.key] = ticket
+        account.closed.append(ticket)
     for digest, market, client_order_id, why in rejected:
         event = OrderRejected(
             digest=_hex(digest),
@@ -401,23 +427,16 @@ def _read_account(state: State, row: Row) -> None:
             client_order_id=client_order_id,
             reason=RejectReason(why),
         )
-        state.orders.remember_rejected(account, event)
+        state.memory.remember_rejected(account, event)
 
 
 def _read_balance(state: State, row: Row) -> None:
     address, token, *amounts = row
     balance = state.ledger.of(address, token)
-    _set_texts(balance, _BALANCE, amounts)
-    balance.is_uncovered = balance.cover < 0
-    state.accounts[address].uncovered += balance.is_uncovered
-
-
-def _accepted_row(accepted: OrderAccepted) -> list[Any]:
-    return [from_hex(accepted.digest), *(getattr(accepted, name) for name in _ACCEPTED)]
-
-
-def _read_accepted(fields: list[Any]) -> OrderAccepted:
-    return OrderAccepted(digest=_hex(fields[0]), **dict(zip(_ACCEPTED, fields[1:], strict=True)))
+    balance.settled, pending, balance.owed, held, balance.leaving, balance.requested = map(int, amounts)
+    balance.taken = held + balance.owed
+    balance.funds = balance.settled + pending + balance.owed - balance.leaving
+    state.ledger.touch(balance)
 
 
 def _hex(raw: bytes) -> Any:
@@ -434,50 +453,58 @@ def _tickets(state: State) -> dict[int, Ticket]:
     return tickets
 
 
+_CLOSED_AS = {
+    OrderStatus.OPEN: None,
+    OrderStatus.CLOSED: CloseReason.FILLED,
+    OrderStatus.CANCELED: CloseReason.CANCELED,
+    OrderStatus.EXPIRED: CloseReason.EXPIRED,
+}
+"""A reason that leads to this status: that of an order in an undecided fill is kept with its account's closed ones."""
+
+
 def _ticket_row(ticket: Ticket) -> Row:
-    """One more element says that its slot is fresh."""
+    """One more element says whether its slot is fresh, and another one which agent signed it."""
     row = (
         ticket.order.to_frame(),
         ticket.signature,
-        _accepted_row(ticket.accepted),
+        accepted_row(ticket),
         str(ticket.hold_per_lot),
         ticket.remaining,
         ticket.status,
     )
+    if ticket.agent is not None:
+        return (*row, ticket.is_fresh, ticket.agent.key)
     return (*row, True) if ticket.is_fresh else row
 
 
 def _read_ticket(state: State, row: Row) -> Ticket:
-    frame, signature, accepted, per_lot, remaining, status, *fresh = row
-    order = Order.from_frame(frame)
-    account = state.account(order.account)
-    book = state.books[order.market]
-    balance = state.ledger.of(order.account, book.market.base_token if order.side else state.quote_token)
-    ticket = Ticket(order, signature, _read_accepted(accepted), account, balance, int(per_lot))
-    ticket.remaining, ticket.status, ticket.is_fresh = remaining, OrderStatus(status), bool(fresh)
-    if ticket.status is OrderStatus.OPEN:
-        state.orders.add(ticket)
-        book.add(ticket)
-        if order.expiry:
-            state.expire_at(ticket)
+    frame, signature, accepted, per_lot, remaining, status, *more = row
+    ticket = read_accepted(state, accepted)
+    ticket.signature, ticket.max_fee_ppm = signature, Order.from_frame(frame).max_fee_ppm
+    ticket.hold_per_lot, ticket.remaining, ticket.is_fresh = int(per_lot), remaining, bool(more and more[0])
+    ticket.agent = ticket.account.agents[more[1]] if len(more) > 1 else None
+    ticket.reason = _CLOSED_AS[OrderStatus(status)]
+    if ticket.reason is None:
+        state.memory.remember(ticket, name_of(accepted))
+        rest(state, state.books[ticket.market].ladder(ticket.side), ticket)
     return ticket
 
 
 def _fill_row(fill: Fill) -> Row:
     """With a pair: no maker, and the quote that follows from no order."""
     maker = 0 if fill.maker is None else fill.maker.sequence
-    row = fill.number, fill.at, maker, fill.taker.sequence, tuple(fill.terms), fill.is_taken_back
-    return (*row, str(fill.legs.quote_units)) if isinstance(fill.legs, AmmLegs) else row
+    row = fill.number, fill.at, maker, fill.taker.sequence, fill.terms, fill.is_taken_back
+    return (*row, str(fill.notional)) if fill.maker is None else row
 
 
 def _read_fills(state: State, fills: list[Row], batches: list[Row], tickets: dict[int, Ticket]) -> None:
     backlog = state.backlog
     for number, at, maker_sequence, taker_sequence, terms, is_taken_back, *quote in fills:
-        taker, agreed = tickets[taker_sequence], Terms(*terms)
-        if quote:
-            fill = _read_amm_fill(state, (number, at), taker, agreed, int(quote[0]))
-        else:
-            fill = _read_book_fill(state, (number, at), tickets[maker_sequence], taker, agreed)
+        taker, maker = tickets[taker_sequence], None if quote else tickets[maker_sequence]
+        size, maker_ppm, taker_ppm = terms
+        notional = int(quote[0]) if maker is None else taker.trader.market.notional(Ticks(maker.price), size)
+        fees = fee_up(notional, maker_ppm), fee_up(notional, taker_ppm)
+        fill = Fill(number, at, maker, taker, size, maker_ppm, taker_ppm, notional, *fees)
         fill.is_taken_back = is_taken_back
         backlog.unsettled[number] = fill
         if number >= backlog.open_first:
@@ -486,17 +513,3 @@ def _read_fills(state: State, fills: list[Row], batches: list[Row], tickets: dic
             fill.state = FillState.BATCHED
             backlog.occupy(fill)
     backlog.batches = {batch: Batch(batch, first, last) for batch, first, last in batches}
-
-
-def _read_book_fill(state: State, place: tuple[int, int], maker: Ticket, taker: Ticket, agreed: Terms) -> Fill:
-    """`place` is number and time."""
-    book = state.books[maker.order.market]
-    notional = book.market.notional(maker.order.price_ticks, agreed.size_lots)  # type: ignore[arg-type]
-    money = notional, fee_up(notional, agreed.maker_fee_ppm), fee_up(notional, agreed.taker_fee_ppm)
-    return Fill(*place, maker, taker, agreed, fill_legs(state, book, maker, taker, agreed.size_lots, money))
-
-
-def _read_amm_fill(state: State, place: tuple[int, int], taker: Ticket, agreed: Terms, quote: int) -> Fill:
-    money = quote, fee_up(quote, agreed.taker_fee_ppm)
-    legs = amm_legs(state, state.books[taker.order.market], taker, agreed.size_lots, money)
-    return Fill(*place, None, taker, agreed, legs)

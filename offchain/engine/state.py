@@ -9,24 +9,37 @@ from offchain.domain.command import OpenVenue
 from offchain.domain.event import (
     AccountRestricted,
     AgentChanged,
+    AmmFillMatched,
     AnyEvent,
     BalanceChanged,
+    CloseReason,
     CommandRejected,
     Diverged,
+    FillMatched,
     IndexLowered,
     MarketRequested,
+    OrderClosed,
     RejectReason,
+    VenueState,
     VenueStateChanged,
 )
+from offchain.domain.limits import SEQUENCE_AHEAD_MILLIS_MAX
+from offchain.domain.market import MarketState
 from offchain.domain.units import Address
 from offchain.engine.approvals import Approvals
-from offchain.engine.book import Book
-from offchain.engine.fills import Backlog
+from offchain.engine.book import Book, level_changes
+from offchain.engine.fills import NEVER, Backlog, Fill
 from offchain.engine.gate import Gate
 from offchain.engine.ledger import Balance, Ledger
-from offchain.engine.orders import Account, Orders, Ticket
+from offchain.engine.memory import Memory
+from offchain.engine.orders import Account, Lane, Moment, PriceLevel, Ticket, Trader
 from offchain.engine.pools import Pool
 from offchain.engine.timers import Timers
+
+Closing = tuple[CloseReason, Ticket]
+Effect = AnyEvent | Ticket | Fill | Closing
+"""What happened, as the machine notes it: an accepted order, a match and a closing are the machine's own objects, of
+which events are made where somebody wants events."""
 
 
 class State:
@@ -40,27 +53,32 @@ class State:
         "block_number",
         "block_time",
         "books",
-        "changed_books",
+        "deadline",
+        "effects",
         "epoch",
         "epoch_count",
         "epoch_first",
         "epoch_volume",
         "event_sequence",
-        "events",
         "expiries",
         "expiring",
         "gate",
+        "lanes",
         "ledger",
         "loss",
-        "maker_fee_ppm",
+        "memory",
+        "moment",
+        "newest_sequence",
         "operators",
-        "orders",
+        "owners",
         "pools",
         "requested",
         "separator",
         "sequence",
-        "taker_fee_ppm",
         "tokens",
+        "touched_balances",
+        "touched_levels",
+        "uncovered",
         "venue",
         "withdrawn",
     )
@@ -68,14 +86,20 @@ class State:
     def __init__(self) -> None:
         self.sequence = 0
         self.at = 0
-        self.events: list[AnyEvent] = []
+        self.newest_sequence = SEQUENCE_AHEAD_MILLIS_MAX
+        """The highest sequence that an order may have now."""
+        self.effects: list[Effect] = []
         self.venue: OpenVenue | None = None
         self.separator = b""
         """EIP-712 domain separator of Settlement."""
-        self.maker_fee_ppm = 0
-        self.taker_fee_ppm = 0
+        self.moment = Moment(0, 0, 0)
+        """Now, and the fees of orders that are accepted now."""
         self.accounts: dict[Address, Account] = {}
         """Accounts that a chain log has named; nobody else can make the state grow."""
+        self.owners: dict[bytes, Account] = {}
+        """The same by the bytes of their addresses."""
+        self.uncovered = 0
+        """How many balances are announced as not covered."""
         self.tokens: dict[Address, None] = {}
         """The settlement token, and every token that a chain log has named."""
         self.operators: tuple[Address, ...] = ()
@@ -93,12 +117,19 @@ class State:
         self.withdrawn: dict[int, None] = {}
         """Those of them that nobody wants any more: only their numbers stay taken."""
         self.books: dict[int, Book] = {}
-        self.changed_books: list[Book] = []
+        self.lanes: dict[bytes, Lane] = {}
+        """What orders with the same terms have in common, as far as there were any."""
+        self.touched_levels: list[PriceLevel] = []
+        """Levels that changed since events were taken."""
         self.ledger = Ledger()
-        self.orders = Orders()
+        self.touched_balances = self.ledger.touched
+        """Balances that changed since events were taken: the ledger's own list."""
+        self.memory = Memory()
         self.expiries = Timers()
         """Expiry of resting orders, in millis, by sequence."""
         self.expiring: dict[int, Ticket] = {}
+        self.deadline = NEVER
+        """Nothing is due before."""
         self.backlog = Backlog(0, 0, BatchRules())
         self.approvals = Approvals()
         self.gate = Gate()
@@ -115,67 +146,192 @@ class State:
         assert self.venue is not None
         return self.venue.quote_token
 
+    def pass_time(self, at: int) -> None:
+        if at != self.at:
+            self.at = at
+            self.newest_sequence = at + SEQUENCE_AHEAD_MILLIS_MAX
+            self.set_fees(self.moment.maker_ppm, self.moment.taker_ppm)
+
+    def set_fees(self, maker_ppm: int, taker_ppm: int) -> None:
+        """For orders that are accepted from now on."""
+        self.moment = Moment(self.at, maker_ppm, taker_ppm)
+
     def account(self, address: Address) -> Account:
         """The account, opened if the chain has not named it before."""
         account = self.accounts.get(address)
         if account is None:
             account = self.accounts[address] = Account(address)
+            self.owners[account.key] = account
         return account
+
+    def trader(self, book: Book, account: Account) -> Trader:
+        """The account in this market, from its first accepted order there on."""
+        trader = book.traders.get(account.key)
+        if trader is None:
+            assert self.venue is not None
+            address, quote = account.address, self.venue.quote_token
+            trader = book.traders[account.key] = Trader(
+                account,
+                book.market,
+                quote=self.ledger.of(address, quote),
+                base=self.ledger.of(address, book.market.base_token),
+                fees=self.ledger.of(self.venue.fee_account, quote),
+            )
+        return trader
 
     # --- expiry of resting orders ---
 
     def expire_at(self, ticket: Ticket) -> None:
-        self.expiries.set(ticket.sequence, ticket.order.expiry * 1000)
+        deadline, agent = ticket.expiry * 1000, ticket.agent
+        if agent is not None and (agent.ends_at < deadline or not deadline):
+            deadline = agent.ends_at
+        self.expiries.set(ticket.sequence, deadline)
         self.expiring[ticket.sequence] = ticket
+        if deadline < self.deadline:
+            self.deadline = deadline
 
     def forget_expiry(self, ticket: Ticket) -> None:
         if self.expiring.pop(ticket.sequence, None) is not None:
             self.expiries.cancel(ticket.sequence)
 
+    def next_deadline(self) -> int:
+        """Of the earliest timer; NEVER if there is none."""
+        earliest = self.expiries.earliest()
+        deadline = min(self.backlog.deadline, self.gate.deadline)
+        return deadline if earliest is None else min(deadline, earliest[0])
+
     # --- what the running command says ---
 
     def reject(self, reason: RejectReason) -> None:
-        self.events.append(CommandRejected(reason=reason))
+        self.effects.append(CommandRejected(reason=reason))
 
     def diverge(self, what: str, expected: object, observed: object) -> None:
         """The chain says something else: announce it and halt for good."""
         self.gate.diverge()
-        self.events.append(Diverged(what=what, expected=str(expected), observed=str(observed)))
+        self.effects.append(Diverged(what=what, expected=str(expected), observed=str(observed)))
 
     def refresh_gate(self) -> None:
         if self.gate.is_stale and self.gate.refresh():
-            self.events.append(VenueStateChanged(state=self.gate.state, reason=self.gate.reason))
+            self.effects.append(VenueStateChanged(state=self.gate.state, reason=self.gate.reason))
+            self.restrict_lanes()
+
+    def watch_backlog(self) -> None:
+        """Something happened: the gate, and the next deadline."""
+        backlog, gate = self.backlog, self.gate
+        oldest_at, estimate = backlog.oldest_at, backlog.estimate
+        if oldest_at != gate.oldest_at or estimate != gate.estimate:
+            gate.watch(oldest_at, self.at, estimate)
+        self.refresh_gate()
+        self.deadline = self.next_deadline()
+
+    def watch_growing_backlog(self) -> None:
+        """The same where only fills came: nearly always there is nothing to do."""
+        backlog, gate = self.backlog, self.gate
+        if gate.oldest_at == NEVER or backlog.estimate > gate.estimate_max:
+            self.watch_backlog()
+        elif backlog.deadline < self.deadline:
+            self.deadline = backlog.deadline
+
+    def restrict_lanes(self) -> None:
+        """Market or venue changed their state, or there is a new lane."""
+        is_active = self.gate.state is VenueState.ACTIVE
+        for lane in self.lanes.values():
+            is_open = is_active and self.books[lane.market.market].state is MarketState.ACTIVE
+            lane.is_restricted = not is_open
 
     def take_events(self) -> tuple[AnyEvent, ...]:
         """Everything since the last call: what happened, then levels and balances as they are now."""
-        events = self.events
-        self._restrict()
-        for book in self.changed_books:
-            events.extend(book.take_changes())
-        self.changed_books.clear()
+        self.restrict_accounts()
+        events = [event_of(effect) for effect in self.effects]
+        self.effects.clear()
+        events.extend(level_changes(self.touched_levels))
+        self.touched_levels.clear()
         for balance in self.ledger.touched:
             balance.is_touched = False
             events.append(balance_event(balance))
         self.ledger.touched.clear()
-        taken = tuple(events)
-        events.clear()
-        return taken
+        return tuple(events)
 
-    def _restrict(self) -> None:
+    def skip_events(self) -> None:
+        """What `take_events` does, for whom nobody is to be told."""
+        self.restrict_accounts()
+        self.effects.clear()
+        for level in self.touched_levels:
+            level.is_touched = False
+        self.touched_levels.clear()
+        for balance in self.ledger.touched:
+            balance.is_touched = False
+        self.ledger.touched.clear()
+
+    def restrict_accounts(self) -> None:
         """An account is cancel-only while one of its balances is not covered; told once, as it is in the end."""
         were: dict[Address, bool] = {}
         for balance in self.ledger.touched:
-            is_uncovered = balance.settled + balance.pending < balance.held + balance.leaving
+            is_uncovered = balance.funds < balance.taken
             if is_uncovered == balance.is_uncovered:
                 continue
             balance.is_uncovered = is_uncovered
             account = self.accounts[balance.account]
             were.setdefault(account.address, account.uncovered > 0)
             account.uncovered += 1 if is_uncovered else -1
+            self.uncovered += 1 if is_uncovered else -1
         for address, was in were.items():
             is_restricted = self.accounts[address].uncovered > 0
             if is_restricted != was:
-                self.events.append(AccountRestricted(account=address, cancel_only=is_restricted))
+                self.effects.append(AccountRestricted(account=address, cancel_only=is_restricted))
+
+
+def event_of(effect: Effect) -> AnyEvent:
+    if isinstance(effect, Ticket):
+        return effect.accepted
+    if isinstance(effect, Fill):
+        return _amm_event(effect) if effect.maker is None else _fill_event(effect, effect.maker)
+    if not isinstance(effect, tuple):
+        return effect
+    reason, ticket = effect
+    return OrderClosed(
+        digest=ticket.digest,
+        account=ticket.trader.account.address,
+        market=ticket.market,
+        reason=reason,
+        filled_lots=ticket.filled,
+    )
+
+
+def _fill_event(fill: Fill, maker: Ticket) -> FillMatched:
+    taker = fill.taker
+    return FillMatched(
+        fill=fill.number,
+        market=taker.market,
+        at=fill.at,
+        maker_digest=maker.digest,
+        taker_digest=taker.digest,
+        maker=maker.trader.account.address,
+        taker=taker.trader.account.address,
+        taker_side=taker.side,
+        price_ticks=maker.price,
+        size_lots=fill.size_lots,
+        maker_fee_ppm=fill.maker_fee_ppm,
+        taker_fee_ppm=fill.taker_fee_ppm,
+        maker_fee=fill.maker_fee,
+        taker_fee=fill.taker_fee,
+    )
+
+
+def _amm_event(fill: Fill) -> AmmFillMatched:
+    taker = fill.taker
+    return AmmFillMatched(
+        fill=fill.number,
+        market=taker.market,
+        at=fill.at,
+        taker_digest=taker.digest,
+        taker=taker.trader.account.address,
+        taker_side=taker.side,
+        size_lots=fill.size_lots,
+        quote=fill.notional,
+        taker_fee_ppm=fill.taker_fee_ppm,
+        taker_fee=fill.taker_fee,
+    )
 
 
 def balance_event(balance: Balance) -> BalanceChanged:

@@ -1,74 +1,236 @@
-"""Orders in, orders out: accepting, crossing, cancelling, expiring.
+"""Orders in, orders out: accepting, resting, cancelling, expiring. The hot path of the venue.
 
-Invariant: the hold of an open order is `hold_per_lot * remaining`, in one balance, from acceptance to its last lot; a
-match moves the money of both sides from hold to pending at the maker's price, with the rates frozen at acceptance.
+Invariant: the hold of an open order is `hold_per_lot * remaining`, in one balance, from acceptance to its last lot.
+An order is a row of its signed frame (`domain.order`), its account the 20 bytes there; nothing here makes an event or a
+string: what happened is noted in `state.effects`.
 """
 
-from offchain.domain.command import NO_SIGNATURE, CancelAll, CancelOrder, PlaceOrder
-from offchain.domain.eip712 import order_digest
-from offchain.domain.event import (
-    AmmFillMatched,
-    CloseReason,
-    FillMatched,
-    OrderAccepted,
-    OrderClosed,
-    OrderRejected,
-    RejectReason,
-)
-from offchain.domain.limits import FILLS_PER_RESTING_ORDER_MAX, SEQUENCE_AHEAD_MILLIS_MAX
-from offchain.domain.order import Side, TimeInForce
-from offchain.domain.units import Digest, fee_up
-from offchain.engine.admission import AMM, Admission, admit
-from offchain.engine.book import Book
-from offchain.engine.fills import Fill, Terms
-from offchain.engine.ledger import AmmLegs, Balance, Legs
-from offchain.engine.load import Load, Row, rows_of
-from offchain.engine.matching import Room, cross, is_fillable
-from offchain.engine.orders import Account, Ticket
+from typing import Final
+
+import msgspec
+
+from offchain.domain.command import NO_SIGNATURE, CancelAll
+from offchain.domain.event import CloseReason, OrderRejected, RejectReason
+from offchain.domain.limits import OPEN_ORDERS_PER_ACCOUNT_MAX, SEQUENCE_MAX
+from offchain.domain.order import OrderRow, OrderStatus, from_row
+from offchain.domain.units import PPM, Digest
+from offchain.engine.admission import EXPIRY_MAX, agent_refusal, open_lane, refusal
+from offchain.engine.closing import close, kill_slot
+from offchain.engine.matching import UP, cross, trade_with_pool
+from offchain.engine.orders import Account, Ladder, Lane, Ticket
 from offchain.engine.state import State
 
 
-def place(state: State, command: PlaceOrder) -> None:
-    """One OrderAccepted or OrderRejected, then what came of it."""
-    order = command.order
-    state.epoch_count += 1
-    digest = Digest("0x" + order_digest(state.separator, order).hex())
-    if order.account == command.signer:
-        verdict = admit(state, order, command.client_order_id)
+class Outcome(msgspec.Struct, frozen=True):
+    """What one order or cancel came to: `filled_lots` in `fills` matches, which are the venue's last ones by then."""
+
+    status: OrderStatus
+    reason: CloseReason | RejectReason | None
+    filled_lots: int
+    fills: int
+
+
+EXPIRY_MILLIS_MAX: Final = EXPIRY_MAX * 1000
+OPEN, CLOSED, REMOVED = OrderStatus.OPEN, OrderStatus.CLOSED, OrderStatus.CANCELED
+REPLACED, FILLED, CANCELED = CloseReason.REPLACED, CloseReason.FILLED, CloseReason.CANCELED
+IMMEDIATE_REMAINDER = CloseReason.IMMEDIATE_REMAINDER
+"""Under names of this module: an enumeration looks its members up by a function."""
+STRANGERS: Final = (RejectReason.WRONG_SIGNER, RejectReason.AGENT_NOT_ENTITLED)
+"""Why an order is rejected whose signer may not act for its account."""
+RESTS = Outcome(OrderStatus.OPEN, None, 0, 0)
+NOTHING_FILLED = Outcome(OrderStatus.CANCELED, CloseReason.CANCELED, 0, 0)
+
+
+def place(state: State, row: OrderRow, client_order_id: str, sequence: int) -> Outcome:
+    """An order of whom the signer is known: accepted or rejected, then what came of it.
+
+    One look at what nearly every order passes decides that it may enter; `admission.refusal` is asked if it does not,
+    and says why not, or that it may. All in one function, because a call costs as much as ten of its lines.
+    """
+    owner, terms, price, size, trigger, max_fee, nonce, expiry, signature, signer, key = row
+    try:
+        lane = state.lanes[terms]
+        trader = lane.traders[owner]
+    except KeyError:
+        return _place_first(state, row, client_order_id, sequence)
+    account, moment, slot = trader.account, state.moment, nonce >> 48
+    reached = account.nonces.slots.get(slot, 0)
+    replaced = account.open.get(reached) if reached else None
+    if lane.is_buy:
+        balance, is_crossing = trader.quote, price >= lane.opposite.best
+        hold_per_lot = (price * lane.quote_atoms_per_tick_lot * moment.hold_factor + UP) // PPM
     else:
-        verdict = RejectReason.WRONG_SIGNER
-    if isinstance(verdict, Admission):
-        _accept(state, command, digest, verdict)
-        return
+        balance, hold_per_lot, is_crossing = trader.base, lane.base_atoms_per_lot, price <= lane.opposite.best
+    agent = None
+    if signer != owner:
+        agent = account.agents.get(signer)
+        if (reason := agent_refusal(state, lane, agent, price, size, replaced)) is not None:
+            return reject(state, row, client_order_id, reason)
+    taken = balance.taken + hold_per_lot * size
+    if replaced is not None and replaced.balance is balance:
+        taken -= replaced.hold_per_lot * replaced.remaining
+    if (
+        taken > balance.funds
+        or nonce <= reached
+        or not account.nonces.lowest <= nonce & SEQUENCE_MAX <= state.newest_sequence
+        or not 0 < price * size <= lane.area_max
+        or max_fee < moment.cap
+        or (not slot) is not lane.is_immediate
+        or (not moment.at < expiry * 1000 <= EXPIRY_MILLIS_MAX if expiry else lane.needs_expiry)
+        or len(account.open) >= OPEN_ORDERS_PER_ACCOUNT_MAX
+        or (is_crossing and lane.is_post_only)
+        or lane.is_restricted
+        or account.uncovered
+        or trigger
+        or client_order_id
+        or lane.needs_pool
+    ):
+        reason = refusal(state, from_row(row), client_order_id)
+        if reason is not None:
+            return reject(state, row, client_order_id, reason)
+    if replaced is not None:
+        close(state, replaced, REPLACED)
+    account.nonces.slots[slot] = nonce
+    ticket = Ticket()
+    ticket.lane, ticket.trader = lane, trader
+    ticket.moment = moment
+    ticket.sequence, ticket.key = sequence, key
+    ticket.signature, ticket.agent = signature, agent
+    ticket.price = price
+    ticket.size = ticket.remaining = size
+    ticket.max_fee_ppm = max_fee
+    ticket.nonce, ticket.expiry = nonce, expiry
+    ticket.hold_per_lot = hold_per_lot
+    ticket.reason = None
+    # A slot that was never used has settled nothing.
+    ticket.is_fresh = state.backlog.tells_fresh_slots and (not reached or slot not in account.settled_slots)
+    if not slot and state.backlog.is_itemized:
+        ticket.is_fresh = False  # Its word is the balance's.
+    if client_order_id or account.rejected:
+        state.memory.remember(ticket, client_order_id)
+    else:
+        state.memory.known[key] = ticket
+    state.effects.append(ticket)
+    balance.taken = taken
+    if not balance.is_touched:
+        balance.is_touched = True
+        state.touched_balances.append(balance)
+    if agent is not None:
+        agent.spend(price * size * lane.quote_atoms_per_tick_lot)
+    if is_crossing or lane.is_immediate:
+        return _trade(state, lane, ticket)
+    rest(state, lane.own, ticket)
+    return RESTS
+
+
+def _place_first(state: State, row: OrderRow, client_order_id: str, sequence: int) -> Outcome:
+    """The first order of an account in a market, or the first with these terms."""
+    order = from_row(row)
+    owner, signer = row[0], row[-2]
+    if signer != owner and not (owner in state.owners and signer in state.owners[owner].agents):
+        return reject(state, row, client_order_id, RejectReason.WRONG_SIGNER)
+    reason = refusal(state, order, client_order_id)
+    if reason is not None:
+        return reject(state, row, client_order_id, reason)
+    open_lane(state, row[1])
+    state.trader(state.books[order.market], state.accounts[order.account])
+    return place(state, row, client_order_id, sequence)
+
+
+def reject(state: State, row: OrderRow, client_order_id: str, reason: RejectReason) -> Outcome:
+    """Notes why; the first result of an order of a known account is remembered."""
+    order = from_row(row)
     rejected = OrderRejected(
-        digest=digest,
+        digest=Digest("0x" + row[-1].hex()),
         account=order.account,
         market=order.market,
-        client_order_id=command.client_order_id,
-        reason=verdict,
+        client_order_id=client_order_id,
+        reason=reason,
     )
-    state.events.append(rejected)
+    state.effects.append(rejected)
     account = state.accounts.get(order.account)
     # A stranger must not be able to decide the first result of somebody's order.
-    if account is not None and verdict is not RejectReason.WRONG_SIGNER:
-        state.orders.remember_rejected(account, rejected)
+    if account is not None and reason not in STRANGERS:
+        state.memory.remember_rejected(account, rejected)
+    return Outcome(OrderStatus.REJECTED, reason, 0, 0)
 
 
-def cancel(state: State, command: CancelOrder) -> None:
-    """Closes the slot's order if the nonce reaches it, and kills the slot up to the nonce."""
-    if command.account != command.signer:
-        state.reject(RejectReason.WRONG_SIGNER)
-        return
-    slot, sequence = command.nonce >> 48, command.nonce & (1 << 48) - 1
-    account = state.accounts.get(command.account)
-    ticket = account.slots.get(slot) if account is not None else None
-    is_reached = ticket is not None and ticket.order.sequence <= sequence
-    if account is None or (not is_reached and account.nonces.is_dead(slot, sequence)):
-        state.reject(RejectReason.ORDER_NOT_OPEN)
-    elif sequence > state.at + SEQUENCE_AHEAD_MILLIS_MAX:
-        state.reject(RejectReason.NONCE_TOO_FAR_AHEAD)
+def _trade(state: State, lane: Lane, ticket: Ticket) -> Outcome:
+    """Matches what can be matched; what is left leaves if it may not rest, or would still cross the book."""
+    backlog, opposite, price, size = state.backlog, lane.opposite, ticket.price, ticket.size
+    first, ticket.level = backlog.last_fill, None
+    if lane.needs_pool:
+        trade_with_pool(state, lane, ticket)
     else:
-        kill_slot(state, account, command.nonce, CloseReason.CANCELED)
+        cross(state, lane, ticket)
+    filled, fills = size - ticket.remaining, backlog.last_fill - first
+    if ticket.agent is not None:
+        at_limit = price * filled * lane.quote_atoms_per_tick_lot
+        traded = sum(backlog.unsettled[number].notional for number in range(first + 1, backlog.last_fill + 1))
+        ticket.agent.spend(traded - at_limit)
+    if not ticket.remaining:
+        close(state, ticket, FILLED)
+        outcome = Outcome(CLOSED, FILLED, filled, fills)
+    elif lane.is_immediate or (price >= opposite.best if lane.is_buy else price <= opposite.best):
+        close(state, ticket, IMMEDIATE_REMAINDER)
+        outcome = Outcome(REMOVED, IMMEDIATE_REMAINDER, filled, fills)
+    else:
+        rest(state, lane.own, ticket)
+        outcome = Outcome(OPEN, None, filled, fills)
+    if fills:
+        state.watch_growing_backlog()
+    return outcome
+
+
+def rest(state: State, ladder: Ladder, ticket: Ticket) -> None:
+    """Puts an order behind those at its price."""
+    price = ticket.price
+    level = ladder.levels.get(price)
+    if level is None:
+        level = ladder.open_level(price)
+        level.head = ticket
+        ticket.older = None
+    else:
+        tail = ticket.older = level.tail
+        assert tail is not None
+        tail.newer = ticket
+    level.tail = ticket
+    level.size += ticket.remaining
+    ticket.level = level
+    ticket.newer = None
+    if not level.is_touched:
+        level.is_touched = True
+        state.touched_levels.append(level)
+    ticket.trader.account.open[ticket.nonce] = ticket
+    if ticket.expiry or ticket.agent is not None:
+        state.expire_at(ticket)
+
+
+def cancel(state: State, owner: bytes, nonce: int, signer: bytes) -> Outcome:
+    """Closes the slot's order if the nonce reaches it, and kills the slot up to the nonce."""
+    if signer != owner:
+        return _refuse(state, RejectReason.WRONG_SIGNER)
+    account = state.owners.get(owner)
+    if account is None:
+        return _refuse(state, RejectReason.ORDER_NOT_OPEN)
+    ticket = account.open.get(nonce)
+    if ticket is None:
+        return _cancel_slot(state, account, nonce)
+    close(state, ticket, CANCELED)
+    filled = ticket.size - ticket.remaining
+    return Outcome(REMOVED, CANCELED, filled, 0) if filled else NOTHING_FILLED
+
+
+def _cancel_slot(state: State, account: Account, nonce: int) -> Outcome:
+    """The nonce is not that of an open order."""
+    ticket = account.find(nonce >> 48)
+    is_reached = ticket is not None and ticket.nonce <= nonce
+    if not is_reached and account.nonces.is_dead(nonce):
+        return _refuse(state, RejectReason.ORDER_NOT_OPEN)
+    if nonce & SEQUENCE_MAX > state.newest_sequence:
+        return _refuse(state, RejectReason.NONCE_TOO_FAR_AHEAD)
+    kill_slot(state, account, nonce, CANCELED)
+    return NOTHING_FILLED if ticket is None or not is_reached else Outcome(REMOVED, CANCELED, ticket.filled, 0)
 
 
 def cancel_all(state: State, command: CancelAll) -> None:
@@ -79,7 +241,7 @@ def cancel_all(state: State, command: CancelAll) -> None:
     """
     if command.account != command.signer:
         state.reject(RejectReason.WRONG_SIGNER)
-    elif command.floor > state.at + SEQUENCE_AHEAD_MILLIS_MAX:
+    elif command.floor > state.newest_sequence:
         state.reject(RejectReason.NONCE_TOO_FAR_AHEAD)
     elif command.market and command.market not in state.books:
         state.reject(RejectReason.UNKNOWN_MARKET)
@@ -90,241 +252,12 @@ def cancel_all(state: State, command: CancelAll) -> None:
         account.nonces.raise_floor(command.floor)
         is_signed = command.signature != NO_SIGNATURE
         for ticket in tuple(account.open.values()):
-            is_below = ticket.order.sequence < command.floor
-            if is_below or (not is_signed and command.market in (0, ticket.order.market)):
+            is_below = ticket.nonce & SEQUENCE_MAX < command.floor
+            if is_below or (not is_signed and command.market in (0, ticket.market)):
                 close(state, ticket, CloseReason.CANCELED)
 
 
-def kill_slot(state: State, account: Account, nonce: int, reason: CloseReason) -> None:
-    """The slot's sequences up to the nonce's are dead, and so is its open order if it is one of them."""
-    slot, sequence = nonce >> 48, nonce & (1 << 48) - 1
-    ticket = account.slots.get(slot)
-    if ticket is not None and ticket.order.sequence <= sequence:
-        close(state, ticket, reason)
-    account.nonces.kill(slot, sequence)
-
-
-def close(state: State, ticket: Ticket, reason: CloseReason) -> None:
-    """Takes an open order out of the book and everything else that knows it, and frees its hold."""
-    if ticket.level is not None:
-        book = state.books[ticket.order.market]
-        book.remove(ticket)
-        _mark(state, book)
-    if ticket.remaining:
-        state.ledger.release(ticket.balance, ticket.hold_per_lot * ticket.remaining)
-    if ticket.order.expiry:
-        state.forget_expiry(ticket)
-    state.orders.close(ticket, reason)
-    state.events.append(
-        OrderClosed(
-            digest=ticket.digest,
-            account=ticket.account.address,
-            market=ticket.order.market,
-            reason=reason,
-            filled_lots=ticket.filled,
-        )
-    )
-
-
-def _mark(state: State, book: Book) -> None:
-    if book not in state.changed_books:
-        state.changed_books.append(book)
-
-
-def _accept(state: State, command: PlaceOrder, digest: Digest, admission: Admission) -> None:
-    account, book, replaced, per_lot = admission
-    order = command.order
-    if replaced is not None:
-        close(state, replaced, CloseReason.REPLACED)
-    account.nonces.use(order.nonce >> 48, order.sequence)
-    accepted = OrderAccepted(
-        sequence=state.sequence,
-        at=state.at,
-        digest=digest,
-        account=account.address,
-        subaccount=order.subaccount,
-        market=order.market,
-        side=order.side,
-        kind=order.kind,
-        time_in_force=order.time_in_force,
-        flags=order.flags,
-        price_ticks=order.price_ticks,
-        size_lots=order.size_lots,
-        nonce=order.nonce,
-        expiry=order.expiry,
-        client_order_id=command.client_order_id,
-        maker_fee_ppm=state.maker_fee_ppm,
-        taker_fee_ppm=state.taker_fee_ppm,
-    )
-    balance = state.ledger.of(account.address, book.market.base_token if order.side else state.quote_token)
-    ticket = Ticket(order, command.signature, accepted, account, balance, per_lot)
-    ticket.is_fresh = _is_slot_fresh(state, ticket)
-    state.ledger.hold(balance, per_lot * order.size_lots)
-    state.orders.add(ticket)
-    state.events.append(accepted)
-    is_immediate = order.is_immediate
-    if order.flags & AMM:
-        _trade_with_pool(state, book, ticket)
-    elif book.is_crossed_by(order.side, order.price_ticks):
-        _cross(state, book, ticket, is_immediate)
-    if not ticket.remaining:
-        close(state, ticket, CloseReason.FILLED)
-    elif is_immediate or book.is_crossed_by(order.side, order.price_ticks):
-        close(state, ticket, CloseReason.IMMEDIATE_REMAINDER)
-    else:
-        book.add(ticket)
-        _mark(state, book)
-        if order.expiry:
-            state.expire_at(ticket)
-
-
-def _is_slot_fresh(state: State, ticket: Ticket) -> bool:
-    """An immediate order has no slot: where balances are told apart, its word is the balance's."""
-    rules, slot = state.backlog.rules, ticket.order.nonce >> 48
-    if not rules.gas_per_fresh_slot or (rules.is_itemized and not slot):
-        return False
-    return slot not in ticket.account.settled_slots
-
-
-def _rows(state: State, balances: tuple[Balance, ...]) -> tuple[Row, ...]:
-    """What is known of these balances before a match, if the venue's rules ask."""
-    return rows_of(balances, state.accounts, state.quote_token) if state.backlog.rules.is_itemized else ()
-
-
-def _cross(state: State, book: Book, taker: Ticket, is_immediate: bool) -> None:
-    if taker.order.time_in_force == TimeInForce.FOK and not is_fillable(book, taker, _room(state, book, taker)):
-        return
-    room = _room(state, book, taker) if is_immediate else Room(FILLS_PER_RESTING_ORDER_MAX)
-    _mark(state, book)
-    group: list[Fill] = []
-    for maker, lots in cross(book, taker, room):
-        if lots == 0:
-            close(state, maker, CloseReason.SELF_TRADE)
-            continue
-        fill = _match(state, book, maker, taker, lots, state.backlog.last_fill + len(group) + 1)
-        if is_immediate:
-            group.append(fill)
-        else:
-            state.events.extend(state.backlog.add((fill,)))
-        if not maker.remaining:
-            close(state, maker, CloseReason.FILLED)
-    if group:
-        state.events.extend(state.backlog.add(group))
-
-
-def _room(state: State, book: Book, taker: Ticket) -> Room:
-    """The fills of an immediate order share a batch: it takes no more than fits one."""
-    assert state.venue is not None
-    backlog, ledger = state.backlog, state.ledger
-    tokens = state.quote_token, book.market.base_token
-
-    def rows(ticket: Ticket) -> tuple[Row, ...]:
-        return _rows(state, tuple(ledger.of(ticket.account.address, token) for token in tokens))
-
-    load = Load(backlog.rules)
-    load.add_order(taker)
-    load.add_rows((*rows(taker), *_rows(state, (ledger.of(state.venue.fee_account, state.quote_token),))))
-    return Room(state.venue.fills_per_immediate_order_max, load, backlog.gas_max, rows)
-
-
-def _trade_with_pool(state: State, book: Book, taker: Ticket) -> None:
-    """Whole or not at all, at the price that the pair is held to."""
-    market, order = book.market, taker.order
-    pool = state.pools[market.market]
-    lots, ppm = taker.remaining, taker.accepted.taker_fee_ppm
-    limit = market.notional(order.price_ticks, order.size_lots)
-    promise = pool.promise_buy if order.side == Side.BUY else pool.promise_sale
-    quote = promise(market.base_atoms(order.size_lots), limit)
-    if quote is None:
-        return
-    legs = amm_legs(state, book, taker, lots, (quote, fee_up(quote, ppm)))
-    rows = _rows(state, legs.balances)
-    state.ledger.match_amm(legs, taker.hold_per_lot * lots)
-    taker.remaining = 0
-    state.epoch_volume += quote
-    number = state.backlog.last_fill + 1
-    state.events.append(
-        AmmFillMatched(
-            fill=number,
-            market=market.market,
-            at=state.at,
-            taker_digest=taker.digest,
-            taker=taker.account.address,
-            taker_side=order.side,
-            size_lots=lots,
-            quote=quote,
-            taker_fee_ppm=ppm,
-            taker_fee=legs.fee,
-        )
-    )
-    state.events.extend(state.backlog.add((Fill(number, state.at, None, taker, Terms(lots, 0, ppm), legs, rows),)))
-
-
-def _match(state: State, book: Book, maker: Ticket, taker: Ticket, lots: int, number: int) -> Fill:
-    """Moves the money of both sides from hold to pending, and says so."""
-    taker_ppm = taker.accepted.taker_fee_ppm
-    # A rebate that an earlier schedule promised is capped by what this taker pays: the chain refuses a negative sum.
-    maker_ppm = max(maker.accepted.maker_fee_ppm, -taker_ppm)
-    price = maker.order.price_ticks
-    notional = price * lots * book.market.quote_atoms_per_tick_lot
-    maker_fee, taker_fee = fee_up(notional, maker_ppm), fee_up(notional, taker_ppm)
-    legs = fill_legs(state, book, maker, taker, lots, (notional, maker_fee, taker_fee))
-    buyer = maker if maker.order.side == Side.BUY else taker
-    rows = _rows(state, legs.balances)
-    state.ledger.match(legs, buyer.hold_per_lot * lots)
-    state.epoch_volume += notional
-    state.events.append(
-        FillMatched(
-            fill=number,
-            market=book.market.market,
-            at=state.at,
-            maker_digest=maker.digest,
-            taker_digest=taker.digest,
-            maker=maker.account.address,
-            taker=taker.account.address,
-            taker_side=taker.order.side,
-            price_ticks=price,
-            size_lots=lots,
-            maker_fee_ppm=maker_ppm,
-            taker_fee_ppm=taker_ppm,
-            maker_fee=maker_fee,
-            taker_fee=taker_fee,
-        )
-    )
-    return Fill(number, state.at, maker, taker, Terms(lots, maker_ppm, taker_ppm), legs, rows)
-
-
-def fill_legs(state: State, book: Book, maker: Ticket, taker: Ticket, lots: int, money: tuple[int, int, int]) -> Legs:
-    """`money` is notional, maker's fee and taker's fee, in quote atoms."""
-    assert state.venue is not None
-    notional, maker_fee, taker_fee = money
-    if maker.order.side == Side.BUY:
-        buyer, seller, buyer_fee, seller_fee = maker.account, taker.account, maker_fee, taker_fee
-    else:
-        buyer, seller, buyer_fee, seller_fee = taker.account, maker.account, taker_fee, maker_fee
-    ledger, quote, base = state.ledger, state.venue.quote_token, book.market.base_token
-    return Legs(
-        buyer_quote=ledger.of(buyer.address, quote),
-        buyer_base=ledger.of(buyer.address, base),
-        seller_quote=ledger.of(seller.address, quote),
-        seller_base=ledger.of(seller.address, base),
-        fees=ledger.of(state.venue.fee_account, quote),
-        base_atoms=lots * book.market.base_atoms_per_lot,
-        paid=notional + buyer_fee,
-        received=notional - seller_fee,
-    )
-
-
-def amm_legs(state: State, book: Book, taker: Ticket, lots: int, money: tuple[int, int]) -> AmmLegs:
-    """`money` is the quote before the fee, and the fee, in quote atoms."""
-    assert state.venue is not None
-    ledger, account, quote = state.ledger, taker.account.address, state.venue.quote_token
-    return AmmLegs(
-        quote=ledger.of(account, quote),
-        base=ledger.of(account, book.market.base_token),
-        fees=ledger.of(state.venue.fee_account, quote),
-        is_buy=taker.order.side == Side.BUY,
-        base_atoms=lots * book.market.base_atoms_per_lot,
-        quote_units=money[0],
-        fee=money[1],
-    )
+def _refuse(state: State, reason: RejectReason) -> Outcome:
+    """A cancel that changes nothing."""
+    state.reject(reason)
+    return Outcome(OrderStatus.REJECTED, reason, 0, 0)

@@ -7,18 +7,19 @@ import sys
 
 from offchain.gateway.administration import Administration
 from offchain.gateway.channels import ChannelLog
+from offchain.gateway.entry import Entry
 from offchain.gateway.hub import Hub
 from offchain.gateway.ingress import Ingress
 from offchain.gateway.metrics import Metrics
 from offchain.gateway.past import Past
 from offchain.gateway.present import Tokens
 from offchain.gateway.readmodel import Changes, ReadModel
-from offchain.gateway.sessions import Sessions
+from offchain.gateway.sessions import Sessions, SpentMarks
 from offchain.gateway.settings import GatewaySettings
 from offchain.gateway.trading import Trading
 from offchain.gateway.upstream import Upstream
-from offchain.gateway.verifier import Verifier
 from offchain.security.keys import load_secret
+from offchain.security.signatures import Signers
 
 _log = logging.getLogger("hooats.gateway")
 
@@ -34,31 +35,38 @@ class Gateway:
         self.log = ChannelLog(self.model, self.tokens, settings.ring_commands)
         self.hub = Hub(self.log)
         self.ingress = Ingress(settings.rates, self.metrics)
-        self.sessions = Sessions(load_secret(settings.session_key_file), settings.settlement_separator)
-        self.verifier = Verifier()
-        self.upstream = Upstream(settings.sequencer_socket, settings.chain_id, self.model, self._changed)
-        self.trading = Trading(settings, self.model, self.upstream, self.verifier, self.ingress, self.metrics)
+        spent = SpentMarks(settings.session_key_file.with_suffix(".spent"))
+        self.sessions = Sessions(load_secret(settings.session_key_file), settings.settlement_separator, spent)
+        self.signers = Signers()
+        self.upstream = Upstream(settings, self.model, self._changed)
+        self.trading = Trading(settings, self.model, self.upstream, self.signers, self.ingress, self.metrics)
+        self.entry = Entry(
+            settings.settlement_separator,
+            self.model,
+            self.upstream,
+            self.ingress,
+            self.metrics,
+            self.signers,
+            self.trading.start_cancel_all,
+        )
         self.administration = Administration(self.model, self.trading, settings.quote_decimals)
         self.past = Past(settings.history_url, settings.journal_folder)
         self.connections: dict[str, int] = {}
         self.is_draining = False
 
     async def start(self) -> None:
-        await self.verifier.start()
         await self.upstream.start()
         gc.collect()
         gc.freeze()
 
     async def close(self) -> None:
         await self.upstream.close()
-        await self.verifier.close()
         await asyncio.to_thread(self.past.close)
 
     def checks(self) -> dict[str, bool]:
         """What /readyz reports; ready if all are true."""
         return {
             "feed": self.upstream.is_live,
-            "verifier": self.verifier.is_alive,
             "serving": not self.is_draining,
         }
 
@@ -69,8 +77,8 @@ class Gateway:
 
     def render_metrics(self) -> bytes:
         self.metrics.sequence.set(self.model.sequence)
+        self.metrics.signatures.set(self.signers.looked_at)
         self.metrics.live.set(self.upstream.is_live)
-        self.metrics.restarts.set(self.verifier.restarts)
         self.metrics.connections.set(sum(self.connections.values()))
         return self.metrics.render()
 

@@ -64,6 +64,8 @@ STATUS: dict[str, int] = {
     **{reason.value: 422 for reason in RejectReason},
     **{reason.value: 409 for reason in _CONFLICTS},
     RejectReason.WRONG_SIGNER.value: 401,
+    RejectReason.AGENT_NOT_ENTITLED.value: 403,
+    RejectReason.AGENT_LIMIT.value: 403,
     RejectReason.NOT_AN_OPERATOR.value: 403,
     RejectReason.UNKNOWN_MARKET.value: 404,
     RejectReason.UNKNOWN_TOKEN.value: 404,
@@ -100,6 +102,8 @@ STATUS: dict[str, int] = {
 
 CCXT: dict[str, str] = {
     "WRONG_SIGNER": "AuthenticationError",
+    "AGENT_NOT_ENTITLED": "PermissionDenied",
+    "AGENT_LIMIT": "PermissionDenied",
     "INVALID_SIGNATURE": "AuthenticationError",
     "UNAUTHENTICATED": "AuthenticationError",
     "SESSION_EXPIRED": "AuthenticationError",

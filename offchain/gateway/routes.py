@@ -71,6 +71,13 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/v1/capabilities", capabilities, "Features, limits, error codes"),
     Route("GET", "/v1/openapi.json", openapi, "This description", weight=5),
     Route("GET", "/v1/epochs/{number}", rest.epoch, "Header of a closed epoch", weight=5),
+    Route(
+        "GET",
+        "/v1/receipts/{sequence}",
+        rest.group_receipt,
+        "Receipt of an order under the one signature of all orders that became durable with it",
+        weight=20,
+    ),
     Route("GET", "/v1/proofs/{id}", rest.proof, "Proof file of a sequenced order", weight=20),
     Route("POST", "/v1/orders", rest.place, "Places one order or an array", Auth.SIGNATURE, schema.OrderRequest),
     Route("GET", "/v1/orders", rest.orders, "Own orders", Auth.SESSION, query=("status", *_PAGE), weight=5),

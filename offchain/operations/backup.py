@@ -100,6 +100,8 @@ def back_up(data: Path, to: Path, ops_url: str, *, with_secrets: bool = False, r
     """
     if not scan.segments(data / JOURNAL):
         raise InvalidInput(f"there is no journal in {data}", field="--data", remedy="Name the data folder of a node")
+    if scan.archived(data / JOURNAL) is not None:
+        raise InvalidInput("segments of the journal are archived", remedy="Bring them back: hooats journal restore")
     if to.exists():
         raise InvalidInput(f"{to} exists", field="--to", remedy="A backup never overwrites another: name a new one")
     to.parent.mkdir(parents=True, exist_ok=True)

@@ -23,6 +23,7 @@ from offchain.domain.units import Digest
 from offchain.engine.engine import Engine
 from offchain.projector.epochs import NO_PARENT, build_epoch
 from offchain.storage.reader import JournalReader
+from offchain.storage.replica import Replica
 
 
 class Replay(NamedTuple):
@@ -73,3 +74,19 @@ def replay_journal(folder: Path) -> Replay:
                 header, _ = build_epoch(reader, event, parent, engine.state_hash(), digest_of)
                 headers.append(header)
     return Replay(engine, headers, orders, happened)
+
+
+def state_after(folder: Path, sequence: int) -> bytes:
+    """The state hash after that command. `InvalidInput` if the journal does not have it."""
+    replica = Replica()
+    for group in JournalReader(folder).groups():
+        if group.last <= sequence:
+            replica.advance(group)
+        elif replica.sequence < sequence:
+            for record in group.records():
+                if record.sequence <= sequence:
+                    command = decode(record.kind, record.version, record.payload)
+                    replica.engine.apply(record.sequence, record.at, command)
+        if replica.sequence == sequence:
+            return replica.engine.state_hash()
+    raise InvalidInput(f"the journal has no sequence {sequence}", field="--data")

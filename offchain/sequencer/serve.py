@@ -31,6 +31,7 @@ from offchain.storage.disk import Disk
 from offchain.storage.journal import Journal
 from offchain.storage.ops import Ops
 from offchain.storage.reader import JournalReader
+from offchain.storage.standing import Standing, write_standing
 from offchain.telemetry.probes import Progress, listen
 from offchain.telemetry.supervisor import ALIVE, READY, STOPPING, tell
 
@@ -83,10 +84,11 @@ async def serve(
     folder = settings.journal_folder
     _check_chain(JournalReader(folder).chain_id(), settings)
     try:
-        with Journal.open(folder, chain_id=settings.venue.chain_id, disk=disk) as journal:
+        publishes = not settings.sync_follower
+        with Journal.open(folder, chain_id=settings.venue.chain_id, disk=disk, publishes=publishes) as journal:
             _report_tail(journal)
-            memory, recent = recover(journal, settings.venue, clock, settings.ring_commands)
-            sequencer = Sequencer(journal, memory, recent, settings, clock)
+            memory = recover(journal, settings.venue, clock, settings.snapshots_folder)
+            sequencer = Sequencer(journal, memory, settings, clock)
             log.info("recovered", sequence=journal.last_sequence)
             _set_operators(sequencer, settings)
             ops = Ops(settings.ops_url)
@@ -96,7 +98,7 @@ async def serve(
                 _bind(ops, folder)
                 if not settings.accepts_loss:
                     _check_not_older_than_chain(sequencer.engine, ops)
-                await _work(sequencer, Server(sequencer, settings.socket, folder), ops, settings, stop, ready, drain)
+                await _work(sequencer, Server(sequencer, settings), ops, settings, stop, ready, drain)
             finally:
                 ops.close()
     except DiskFailure as failure:
@@ -123,6 +125,12 @@ async def _work(
     inbox = asyncio.create_task(errands.run())
     alive = asyncio.create_task(_note_progress(metrics.progress))
     stopped = asyncio.create_task(stop.wait())
+
+    def on_deposed() -> None:
+        write_standing(settings.data, Standing(sequencer.followers.deposed_by, is_follower=True))
+        stop.set()
+
+    server.on_deposed = on_deposed
     try:
         await server.start()
         tell(READY)

@@ -6,23 +6,32 @@ peer's; what the writer cannot take yet stays in the peers' sockets.
 
 import asyncio
 import contextlib
+import hmac
 import os
-from pathlib import Path
-from typing import cast
+import secrets
+from collections.abc import Callable, Coroutine
+from typing import Any, cast
 
 import structlog
 
 from offchain.domain.command import AdvanceTime, Command, ObserveBlock, ObserveLog, OpenVenue, PlaceOrder, decode
-from offchain.domain.errors import HooatsError, InvalidInput, SequencerUnavailable
+from offchain.domain.errors import ConfigurationError, HooatsError, InvalidInput
 from offchain.sequencer import protocol
-from offchain.sequencer.protocol import Ack, Failure, FrameReader, FrameType, Hello
+from offchain.sequencer.protocol import Ack, Failure, Follow, FrameReader, FrameType, Hello
+from offchain.sequencer.receipts import GroupReceipt, group_receipt
+from offchain.sequencer.ring import Ring
+from offchain.sequencer.rows import RowSubmission, read_rows
 from offchain.sequencer.sequencer import Sequencer, Submission
-from offchain.sequencer.settings import CONNECTION_BUFFER_BYTES_MAX
+from offchain.sequencer.settings import CONNECTION_BUFFER_BYTES_MAX, SequencerSettings
 from offchain.storage.reader import JournalReader
+from offchain.telemetry.probes import OFF
 
 FEED_WRITE_BYTES = 1 << 18
-SNAPSHOT_EVENTS_PER_FRAME = 2_000
+JOURNAL_PAUSE_SECONDS = 0.005
+"""Until what became durable is in the ring."""
 FLUSH_SECONDS = 2.0
+FOLLOWER_FRAME_BYTES_MAX = 4_096
+"""Of what a follower says."""
 
 OWN_COMMANDS = (OpenVenue, AdvanceTime, ObserveLog, ObserveBlock)
 """Only the sequencer itself brings these in: time from its clock, the chain from the inbox."""
@@ -33,14 +42,17 @@ log = structlog.get_logger("sequencer")
 class Server:
     """Listens from `start` to `close`."""
 
-    def __init__(self, sequencer: Sequencer, path: Path, journal_folder: Path) -> None:
+    def __init__(self, sequencer: Sequencer, settings: SequencerSettings) -> None:
         self.sequencer = sequencer
-        self.reader = JournalReader(journal_folder)
+        self.reader = JournalReader(settings.journal_folder)
         self.connections: set[Connection] = set()
-        self._path = path
-        self._listening: asyncio.AbstractServer | None = None
+        self._path = settings.socket
+        self._settings = settings
+        self.on_deposed: Callable[[], None] = lambda: None
+        self._listening: list[asyncio.AbstractServer] = []
         sequencer.on_space.append(self._resume_reading)
-        sequencer.ring.listeners.append(self._feeds_have_news)
+        for ring in (sequencer.ring, sequencer.followers.ring):
+            ring.listeners.append(self._feeds_have_news)
 
     async def start(self) -> None:
         """The journal's lock is held, so a socket file that is there was left behind."""
@@ -48,14 +60,28 @@ class Server:
         loop = asyncio.get_running_loop()
         mask = os.umask(0o177)
         try:
-            self._listening = await loop.create_unix_server(lambda: Connection(self), str(self._path))
+            self._listening.append(await loop.create_unix_server(lambda: Connection(self), str(self._path)))
         finally:
             os.umask(mask)
+        if self._settings.follow_port != OFF:
+            await self._listen_for_followers()
+
+    async def _listen_for_followers(self) -> None:
+        host, port, secret = self._settings.follow_host, self._settings.follow_port, self._settings.follow_secret
+        loop = asyncio.get_running_loop()
+        try:
+            server = await loop.create_server(lambda: Connection(self, secret), host, port)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            message = f"cannot listen on {host}:{port} for followers: {reason}"
+            raise ConfigurationError(message, remedy="Choose another --follow-port") from None
+        self._listening.append(server)
+        (self._settings.data / "follow.port").write_text(f"{server.sockets[0].getsockname()[1]}\n")
 
     def stop_reading(self) -> None:
         """Nothing that arrives from now on is sequenced."""
-        if self._listening is not None:
-            self._listening.close()
+        for listening in self._listening:
+            listening.close()
         for connection in self.connections:
             connection.pause_for_good()
 
@@ -80,18 +106,20 @@ class Server:
 
 
 class Connection(asyncio.Protocol):
-    """One peer: a submitter, a feed, or both."""
+    """One peer: a submitter, a feed, or both; or a follower. `secret`: it is from elsewhere, and can only be one."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, secret: bytes = b"") -> None:
         self._server = server
         self._sequencer = server.sequencer
-        self._frames = FrameReader()
+        self._secret = secret
+        self._nonce = secrets.token_hex(16) if secret else ""
+        self._is_follower = False
+        self._frames = FrameReader(FOLLOWER_FRAME_BYTES_MAX) if secret else FrameReader()
         self._transport: asyncio.Transport | None = None
         self._writable = asyncio.Event()
         self._writable.set()
         self._news = asyncio.Event()
         self._feed: asyncio.Task[None] | None = None
-        self._feed_position: int | None = None
         self._answers: set[asyncio.Task[None]] = set()
         self._paused = False
         self._closing = False
@@ -102,14 +130,14 @@ class Connection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
         self._server.connections.add(self)
         sequencer = self._sequencer
-        self._write(
-            protocol.hello_frame(Hello(protocol.PROTOCOL_VERSION, sequencer.chain_id, sequencer.durable_sequence))
-        )
+        known = sequencer.chain_id, sequencer.durable_sequence, sequencer.followers.term
+        self._write(protocol.hello_frame(Hello(protocol.PROTOCOL_VERSION, *known, self._nonce)))
 
     def connection_lost(self, error: Exception | None) -> None:
         self._closing = True
         self._transport = None
         self._server.connections.discard(self)
+        self._sequencer.followers.connected -= self._is_follower
         if self._feed is not None:
             self._feed.cancel()
 
@@ -139,6 +167,8 @@ class Connection(asyncio.Protocol):
             await self._writable.wait()
 
     def pause_for_good(self) -> None:
+        if self._is_follower:  # what is not acknowledged yet may wait for it
+            return
         self._closing = True
         if self._transport is not None and self._transport.is_reading():
             self._transport.pause_reading()
@@ -149,10 +179,6 @@ class Connection(asyncio.Protocol):
             self._transport.resume_reading()
 
     def feed_has_news(self) -> None:
-        """A feed whose place has left the ring cannot go on: its client resumes, with a snapshot if need be."""
-        if self._feed_position is not None and self._feed_position < self._sequencer.ring.start:
-            log.warning("slow feed cut off")
-            self.abort()
         self._news.set()
 
     def abort(self) -> None:
@@ -165,17 +191,40 @@ class Connection(asyncio.Protocol):
     def _receive(self, frame_type: FrameType, body: bytes) -> None:
         if self._closing:
             return
-        if frame_type is FrameType.SUBMIT:
+        if frame_type is FrameType.FOLLOW and self._feed is None:
+            self._follow(protocol.read_follow(body))
+        elif frame_type is FrameType.DURABLE and self._is_follower:
+            self._sequencer.followers.note_durable(protocol.read_durable(body))
+        elif self._secret:
+            raise InvalidInput(f"unexpected {frame_type.name} from elsewhere")
+        elif frame_type is FrameType.SUBMIT:
             self._submit(body)
+        elif frame_type is FrameType.ROWS:
+            self._submit_rows(body)
         elif frame_type is FrameType.FEED and self._feed is None:
-            self._feed = asyncio.get_running_loop().create_task(self._run_feed(protocol.read_feed(body)))
+            self._start_feed(self._sequencer.ring, protocol.read_feed(body))
         elif frame_type is FrameType.RECEIPT:
-            request, sequence = protocol.read_receipt(body)
-            answer = asyncio.get_running_loop().create_task(self._send_receipt(request, sequence))
-            self._answers.add(answer)
-            answer.add_done_callback(self._answers.discard)
+            self._answer_later(self._send_receipt(*protocol.read_receipt(body)))
+        elif frame_type is FrameType.GROUP_RECEIPT:
+            self._answer_later(self._send_group_receipt(*protocol.read_receipt(body)))
         else:
             raise InvalidInput(f"unexpected {frame_type.name}")
+
+    def _follow(self, follow: Follow) -> None:
+        followers = self._sequencer.followers
+        if self._secret and not hmac.compare_digest(follow.proof, protocol.prove(self._secret, self._nonce)):
+            raise InvalidInput("a follower that does not know the secret")
+        if not followers.note_term(follow.term):
+            self._refuse(0, InvalidInput(f"the leader of term {followers.term} is no leader in term {follow.term}"))
+            self._server.on_deposed()
+            return
+        self._is_follower = True
+        followers.connected += 1
+        followers.note_durable(follow.from_sequence - 1)
+        self._start_feed(followers.ring, follow.from_sequence)
+
+    def _start_feed(self, ring: Ring, from_sequence: int) -> None:
+        self._feed = asyncio.get_running_loop().create_task(self._run_feed(ring, from_sequence))
 
     def _submit(self, body: bytes) -> None:
         try:
@@ -185,6 +234,24 @@ class Connection(asyncio.Protocol):
             self._refuse(protocol.request_of(body), error)
             return
         self._sequencer.enqueue(Submission(commands, lambda acks: self._acknowledge(request, acks)))
+
+    def _submit_rows(self, body: bytes) -> None:
+        try:
+            request, is_bulk, content = protocol.split_rows(body)
+            count = read_rows(content, is_bulk, protocol.SUBMISSION_COMMANDS_MAX)
+        except InvalidInput as error:
+            self._refuse(protocol.request_of(body), error)
+            return
+
+        def deliver(results: bytes, attestation: bytes) -> None:
+            self._write(protocol.results_frame(request, attestation, results))
+
+        self._sequencer.enqueue(RowSubmission(content, is_bulk, count, deliver))
+
+    def _answer_later(self, answer: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(answer)
+        self._answers.add(task)
+        task.add_done_callback(self._answers.discard)
 
     def _acknowledge(self, request: int, acks: list[Ack]) -> None:
         self._write(protocol.acks_frame(request, acks))
@@ -201,6 +268,24 @@ class Connection(asyncio.Protocol):
             self._refuse(request, error)
         else:
             self._write(protocol.receipt_is_frame(request, receipt))
+
+    async def _send_group_receipt(self, request: int, sequence: int) -> None:
+        """From the journal, too."""
+        try:
+            receipt = await asyncio.to_thread(self._find_group_receipt, sequence)
+        except HooatsError as error:
+            self._refuse(request, error)
+        else:
+            self._write(protocol.group_receipt_is_frame(request, receipt))
+
+    def _find_group_receipt(self, sequence: int) -> GroupReceipt:
+        known = 0 < sequence <= self._sequencer.durable_sequence
+        group = next(self._server.reader.groups(sequence), None) if known else None
+        digest_of, attestor = self._sequencer.memory.digest, self._sequencer.attestor
+        receipt = None if group is None else group_receipt(attestor, group, sequence, digest_of)
+        if receipt is None:
+            raise InvalidInput(f"no order was sequenced at {sequence}", field="sequence")
+        return receipt
 
     def _find_receipt(self, sequence: int) -> str:
         known = 0 < sequence <= self._sequencer.durable_sequence
@@ -221,36 +306,44 @@ class Connection(asyncio.Protocol):
             log.warning("peer does not read its answers: cut off")
             self.abort()
 
-    async def _run_feed(self, from_sequence: int) -> None:
-        ring = self._sequencer.ring
+    async def _run_feed(self, ring: Ring, sequence: int) -> None:
         try:
-            position = ring.find(from_sequence) if from_sequence else None
-            if position is None:
-                position = await self._send_snapshot()
-            while position is not None and not self._closing:
-                self._feed_position = position
+            if not 0 < sequence <= ring.last_sequence + 1:
+                self._refuse(0, InvalidInput(f"there is no sequence {sequence}", remedy="Another journal is read here"))
+                return
+            while not self._closing:
+                if not ring.reaches(sequence):
+                    sequence = await self._send_past(ring, sequence)
                 self._news.clear()
-                content, position = ring.read(position, FEED_WRITE_BYTES)
+                content, sequence = ring.read(sequence, FEED_WRITE_BYTES)
                 if content:
                     self._write(content)
                     await self._writable.wait()
-                    position = position if position >= ring.start else None
                 else:
                     await self._news.wait()
-        except SequencerUnavailable:  # it stops, and this connection with it
-            pass
+        except HooatsError as error:
+            log.error("feed", error=str(error))
         finally:
-            self.abort()
+            self._end_feed()
 
-    async def _send_snapshot(self) -> int | None:
-        """The ring's place after the snapshot; None if the peer took so long that it is gone."""
-        taken = await self._sequencer.snapshot()
-        for start in range(0, len(taken.events), SNAPSHOT_EVENTS_PER_FRAME):
-            self._write(protocol.snapshot_frame(taken.events[start : start + SNAPSHOT_EVENTS_PER_FRAME]))
-            await self._writable.wait()
-        self._write(protocol.snapshot_end_frame(taken.sequence, taken.at))
-        await self._writable.wait()
-        return self._sequencer.ring.find(taken.sequence + 1)
+    async def _send_past(self, ring: Ring, sequence: int) -> int:
+        """What the ring does not reach, from the journal; the sequence after it."""
+        found = self._server.reader.follow_groups(sequence, lambda: ring.last_sequence)
+        while not self._closing and not ring.reaches(sequence):
+            groups = await asyncio.to_thread(next, found)
+            for group in groups:
+                self._write(protocol.records_frame(group.content))
+                sequence = group.last + 1
+                await self._writable.wait()
+            if not groups:
+                await asyncio.sleep(JOURNAL_PAUSE_SECONDS)
+        return sequence
+
+    def _end_feed(self) -> None:
+        """Lets out what was written."""
+        self._closing = True
+        if self._transport is not None:
+            self._transport.close()
 
 
 def _check_origin(commands: list[Command]) -> None:

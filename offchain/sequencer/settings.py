@@ -18,7 +18,7 @@ WAITING_COMMANDS_MAX = 16_384
 """Commands that wait for the disk; above it nothing more is read from the sockets."""
 RING_COMMANDS = 50_000
 RING_BYTES = 64 * 1024 * 1024
-"""Recent events for feeds that resume; older ones get a snapshot."""
+"""Recent groups for feeds; what is older is read from the journal."""
 FIRST_RESULTS_MAX = 65_536
 """Orders whose first result is kept to the letter; of older ones the engine knows the present state."""
 CONNECTION_BUFFER_BYTES_MAX = 256 * 1024 * 1024
@@ -44,6 +44,15 @@ class SequencerSettings:
     inbox_poll_millis: int = 100
     accepts_loss: bool = False
     """Start although the chain settled fills that the journal does not have."""
+    term: int = 1
+    """Which leader of this venue this one is; see `storage.standing`."""
+    sync_follower: bool = False
+    """Acknowledge only what a follower has on disk, too."""
+    follow_host: str = "127.0.0.1"
+    follow_port: int = OFF
+    """Where followers from elsewhere may connect; 0 lets the system choose and writes it to `data/follow.port`."""
+    follow_secret: bytes = field(default=b"", repr=False)
+    """What they have to know."""
     metrics_host: str = "127.0.0.1"
     metrics_port: int = OFF
     """Of /livez, /readyz and /metrics; 0 lets the system choose and writes it to `data/sequencer.port`."""
@@ -57,6 +66,8 @@ class SequencerSettings:
             raise ConfigurationError(
                 f"the socket path {self.socket} is too long", remedy=f"At most {SOCKET_PATH_BYTES_MAX} bytes"
             )
+        if self.follow_port != OFF and not self.follow_secret:
+            raise ConfigurationError("followers need a secret", remedy="Name its file with --follow-secret")
         if self.epoch_millis < 1 or self.epoch_orders < 1:
             raise ConfigurationError(
                 f"an epoch of {self.epoch_millis} ms and {self.epoch_orders} orders never ends",
@@ -66,3 +77,8 @@ class SequencerSettings:
     @property
     def journal_folder(self) -> Path:
         return self.data / "journal"
+
+    @property
+    def snapshots_folder(self) -> Path:
+        """Written by the projector."""
+        return self.data / "snapshots"

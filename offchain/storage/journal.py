@@ -18,11 +18,11 @@ from pathlib import Path
 from types import TracebackType
 
 from offchain.domain.command import bytes_max
-from offchain.domain.errors import DiskFailure, JournalLocked
+from offchain.domain.errors import DiskFailure, JournalCorrupt, JournalLocked
 from offchain.domain.limits import RECORD_BYTES_MAX, RECORDS_PER_GROUP_MAX, SEGMENT_BYTES
 from offchain.storage import frames, scan
 from offchain.storage.disk import Disk
-from offchain.storage.frames import Record
+from offchain.storage.frames import Group, Record
 
 __all__ = ["Journal", "Record", "durable_sequence", "locked"]
 
@@ -52,12 +52,19 @@ class Journal:
         self._segment: int | None = None
         self._written = 0
         self._durable: int | None = None
+        self._publishes = True
 
     @classmethod
     def open(
-        cls, folder: Path, *, chain_id: int, disk: Disk | None = None, segment_bytes: int = SEGMENT_BYTES
+        cls,
+        folder: Path,
+        *,
+        chain_id: int,
+        disk: Disk | None = None,
+        segment_bytes: int = SEGMENT_BYTES,
+        publishes: bool = True,
     ) -> "Journal":
-        """Locks the folder, checks every byte of it, cuts a torn tail.
+        """Locks the folder, checks every byte of it, cuts a torn tail. `publishes` False: only `publish` tells readers.
 
         JournalLocked names the process that owns the folder, JournalCorrupt the file and place of any other damage,
         DiskFailure a disk that cannot even be opened.
@@ -66,6 +73,7 @@ class Journal:
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             journal = cls(folder, chain_id, _lock(folder), disk, segment_bytes)
+            journal._publishes = publishes
             try:
                 journal._recover()
             except BaseException:
@@ -75,24 +83,45 @@ class Journal:
             raise DiskFailure(f"{folder}: {error}", remedy="Check the disk and its permissions") from error
         return journal
 
-    def append(self, records: Sequence[Record]) -> None:
-        """One group: one write, one fdatasync. DiskFailure: its fate is unknown until the next start."""
+    def append(self, records: Sequence[Record]) -> bytes:
+        """One group: one write, one fdatasync; as it stands there. DiskFailure: unknown until the next start."""
+        self._check(records)
+        group, group_hash = frames.encode_group(records, self.last_hash)
+        self._write(group, records[-1], group_hash)
+        return group
+
+    def copy(self, groups: Sequence[Group]) -> None:
+        """Groups of another journal as they stand there: one write, one fdatasync.
+
+        JournalCorrupt if they do not continue this one; DiskFailure as `append`.
+        """
+        sequence, group_hash = self.last_sequence, self.last_hash
+        for group in groups:
+            if group.first != sequence + 1 or group.head.previous != group_hash:
+                raise JournalCorrupt(
+                    f"the other journal's group of sequence {group.first} does not continue this one after {sequence}",
+                    remedy="One of the two has commands that the other does not have; keep both, and copy one anew",
+                )
+            sequence, group_hash = group.last, group.head.hash
+        *_, last = groups[-1].records()
+        self._write(b"".join(group.content for group in groups), last, group_hash)
+
+    def _write(self, content: bytes, last: Record, group_hash: bytes) -> None:
         if self._dead is not None:
             raise DiskFailure(f"the journal is closed: {self._dead}")
-        self._check(records)
         try:
             if self._segment is None or self._written >= self._segment_bytes:
                 self._next_segment()
             assert self._segment is not None
-            group, group_hash = frames.encode_group(records, self.last_hash)
-            self._disk.write(self._segment, group)
+            self._disk.write(self._segment, content)
             self._disk.sync(self._segment)
         except OSError as error:
             self._dead = str(error)
             raise DiskFailure(f"{self.folder}: {error}", remedy="Free or replace the disk, then start again") from error
-        self._written += len(group)
-        self.last_sequence, self.last_at, self.last_hash = records[-1].sequence, records[-1].at, group_hash
-        self._publish()
+        self._written += len(content)
+        self.last_sequence, self.last_at, self.last_hash = last.sequence, last.at, group_hash
+        if self._publishes:
+            self.publish(self.last_sequence)
 
     def close(self) -> None:
         """Releases the folder; idempotent."""
@@ -137,7 +166,8 @@ class Journal:
         if was_durable is not None and was_durable > self.last_sequence:
             self.lost_sequence = was_durable
         self._durable = os.open(self.folder / DURABLE_NAME, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        self._publish()
+        if self._publishes:
+            self.publish(self.last_sequence)
 
     def _next_segment(self) -> None:
         first = self.last_sequence + 1
@@ -150,11 +180,11 @@ class Journal:
         self._segment = self._disk.open_append(path)
         self._written = len(header)
 
-    def _publish(self) -> None:
-        """Deliberately without error: the group is durable, and followers wait longer, nothing else."""
+    def publish(self, sequence: int) -> None:
+        """Readers may go up to there. Deliberately without error: they wait longer, nothing else."""
         assert self._durable is not None
         with contextlib.suppress(OSError):
-            os.pwrite(self._durable, _DURABLE.pack(self.last_sequence, self.last_sequence ^ _ALL_BITS), 0)
+            os.pwrite(self._durable, _DURABLE.pack(sequence, sequence ^ _ALL_BITS), 0)
 
 
 def durable_sequence(folder: Path) -> int | None:

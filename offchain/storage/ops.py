@@ -229,6 +229,13 @@ class Ops(Transactions):
     def outbox_row(self, kind: str, key: int) -> OutboxRow | None:
         return next(iter(self.outbox_after(kind, key - 1, 1)), None) if self._has_outbox(kind, key) else None
 
+    def last_epoch(self) -> OutboxRow | None:
+        """The newest epoch that was closed, None if there is none."""
+        query = sa.select(sa.func.max(t.outbox.c.key)).where(t.outbox.c.kind == "epoch")
+        with self.database.reading() as connection:
+            key = connection.execute(query).scalar()
+        return None if key is None else self.outbox_row("epoch", int(key))
+
     def outbox_sequence(self) -> int:
         """The journal sequence up to which the outbox is complete."""
         with self.database.reading() as connection:

@@ -9,11 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
+
 from offchain.domain.errors import JournalCorrupt
 from offchain.storage import frames
 from offchain.storage.frames import Damaged, GroupHead, Record, SegmentHeader
 
 SUFFIX = ".journal"
+MARKER = "archived.json"
 RESTORE = "Restore the folder from a backup; do not delete or cut anything by hand"
 
 
@@ -29,7 +32,27 @@ class Tail(NamedTuple):
     last_hash: bytes
 
 
+class Archived(msgspec.Struct, frozen=True):
+    """What the marker in a journal's folder says: these sequences are elsewhere, and `hash` is their last group's."""
+
+    first: int
+    last: int
+    hash: str
+
+
+_decode_archived = msgspec.json.Decoder(Archived).decode
+
 EMPTY = Tail(None, 0, 0, None, 0, 0, frames.NO_HASH)
+
+
+def archived(folder: Path) -> Archived | None:
+    """None if nothing was archived. JournalCorrupt for a damaged marker."""
+    try:
+        return _decode_archived((folder / MARKER).read_bytes())
+    except FileNotFoundError:
+        return None
+    except msgspec.MsgspecError as error:
+        raise JournalCorrupt(f"{folder / MARKER}: {error}", remedy=RESTORE) from None
 
 
 def segment_path(folder: Path, first_sequence: int) -> Path:
@@ -98,6 +121,11 @@ def scan(folder: Path, chain_id: int = 0) -> Tail:
     tail, chain = EMPTY, chain_id
     found = segments(folder)
     for position, (first, path) in enumerate(found):
+        gone = archived(folder) if first != tail.last_sequence + 1 else None
+        if gone is not None and gone.first == tail.last_sequence + 1:
+            if first <= gone.last:
+                continue  # it is in the archive already, and was about to go
+            tail = tail._replace(last_sequence=gone.last, last_hash=bytes.fromhex(gone.hash))
         if first != tail.last_sequence + 1:
             missing = f"sequences {tail.last_sequence + 1} to {first - 1}"
             raise corrupt(path, 0, f"the segment of {missing} is missing before this one")
@@ -115,13 +143,20 @@ def scan(folder: Path, chain_id: int = 0) -> Tail:
     return tail
 
 
+def tail_of(path: Path) -> Tail:
+    """Where the first segment ends, if it is a closed one."""
+    content = path.read_bytes()
+    header, start = frames.decode_segment_header(content)
+    check_header(header, path, 1, frames.NO_HASH, 0)
+    return _scan_segment(content, path, start, EMPTY, last=False)
+
+
 def _scan_segment(segment: bytes, path: Path, start: int, before: Tail, last: bool) -> Tail:
-    good, sequence, at, previous = start, before.last_sequence, before.last_at, before.last_hash
+    good, newest = start, None
     try:
-        for offset, head in groups(segment, path, start, sequence + 1, previous):
+        for offset, head in groups(segment, path, start, before.last_sequence + 1, before.last_hash):
             good = offset + frames.GROUP_HEAD_BYTES + head.body_bytes
-            sequence, previous = head.first + head.size - 1, head.hash
-            at = last_record(segment, offset, head).at
+            newest = offset, head
     except Damaged as damage:
         after = find_group(segment, good + 1)
         if after is not None:
@@ -129,7 +164,12 @@ def _scan_segment(segment: bytes, path: Path, start: int, before: Tail, last: bo
         if not last:
             raise corrupt(path, good, f"{damage.what}, and this is not the last segment") from None
     torn = len(segment) - good
-    return Tail(path, good, torn, path if torn else None, sequence, at, previous)
+    if newest is None:
+        last_known = before.last_sequence, before.last_at, before.last_hash
+    else:
+        record = last_record(segment, *newest)
+        last_known = record.sequence, record.at, newest[1].hash
+    return Tail(path, good, torn, path if torn else None, *last_known)
 
 
 def last_record(segment: bytes | memoryview, offset: int, head: GroupHead) -> Record:

@@ -8,7 +8,7 @@ from offchain.domain.order import OrderStatus
 from offchain.engine.engine import Engine
 from offchain.engine.fills import FillState
 from offchain.engine.ledger import AmmLegs, Balance, Legs
-from offchain.engine.orders import ClosedOrder, Ticket
+from offchain.engine.orders import Ticket
 
 
 def check(engine: Engine) -> None:
@@ -44,7 +44,7 @@ def _check_money(engine: Engine) -> None:
         if balance.cover < 0:
             uncovered[address] = uncovered.get(address, 0) + 1
             assert balance.held == 0, "what is not covered holds nothing"
-        assert not balance.is_touched
+        assert not balance.is_touched and balance.taken >= balance.owed >= 0
     assert not held and not any(pending.values())
     for account in engine.accounts.values():
         assert account.uncovered == uncovered.get(account.address, 0)
@@ -71,13 +71,13 @@ def moves_of(legs: Legs | AmmLegs) -> list[tuple[Balance, int]]:
 def _check_books(engine: Engine) -> None:
     resting = {ticket.digest for account in engine.accounts.values() for ticket in account.open.values()}
     for book in engine.books.values():
-        best_bid, best_ask = book.bids.best(), book.asks.best()
-        assert best_bid is None or best_ask is None or best_bid.price < best_ask.price, "crossed at rest"
+        assert book.bids.best < book.asks.best, "crossed at rest"
         for side in (0, 1):
             ladder = book.ladder(side)
             levels = list(ladder.best_first())
             prices = [level.price for level in levels]
             assert prices == sorted(prices, reverse=side == 0) and len(prices) == len(ladder.levels)
+            assert ladder.best == (prices[0] if prices else ladder.empty)
             for level in levels:
                 queue = []
                 ticket = level.head
@@ -90,8 +90,8 @@ def _check_books(engine: Engine) -> None:
                 assert level.size == sum(one.remaining for one in queue)
                 for one in queue:
                     assert 0 < one.remaining <= one.order.size_lots and one.status is OrderStatus.OPEN
-                    assert one.account.open[one.digest] is one and engine.find_order(one.digest) is not None
-                    assert one.account.slots[one.order.slot] is one
+                    assert one.account.open[one.order.nonce] is one and engine.find_order(one.digest) is not None
+                    assert one.account.find(one.order.slot) is one and one.nonce == one.order.nonce
                     resting.discard(one.digest)
     assert not resting, "an open order rests in its book"
 
@@ -115,11 +115,11 @@ def _check_fills(engine: Engine) -> None:
         if fill.maker is not None:
             price = fill.maker.order.price_ticks
             assert price <= taker.price_ticks if taker.side == 0 else price >= taker.price_ticks
-        assert fill.terms.maker_fee_ppm + fill.terms.taker_fee_ppm >= 0
-        rates = (fill.terms.taker_fee_ppm, fill.terms.maker_fee_ppm)
+        assert fill.maker_fee_ppm + fill.taker_fee_ppm >= 0
+        rates = (fill.taker_fee_ppm, fill.maker_fee_ppm)
         for ticket, ppm in zip(reversed(fill.tickets), rates, strict=False):
             assert ppm <= ticket.order.max_fee_ppm
-            matched[ticket.sequence] = matched.get(ticket.sequence, 0) + fill.terms.size_lots
+            matched[ticket.sequence] = matched.get(ticket.sequence, 0) + fill.size_lots
             tickets[ticket.sequence] = ticket
         if taker.is_immediate:
             homes.setdefault(fill.taker.sequence, set()).add(engine.batch_of(fill.number) or 0)
@@ -135,7 +135,7 @@ def _check_pools(engine: Engine) -> None:
         if isinstance(fill.legs, AmmLegs):
             order, legs = fill.taker.order, fill.legs
             assert legs.base.token not in busy and order.is_immediate and order.flags == 4
-            assert fill.terms.size_lots == order.size_lots == fill.taker.filled and fill.terms.maker_fee_ppm == 0
+            assert fill.size_lots == order.size_lots == fill.taker.filled and fill.maker_fee_ppm == 0
             limit = engine.books[order.market].market.notional(order.price_ticks, order.size_lots)
             assert legs.quote_units <= limit if legs.is_buy else legs.quote_units >= limit
             busy[legs.base.token] = fill.number
@@ -146,8 +146,9 @@ def check_memory(engine: Engine, limit: int) -> None:
     """Nobody is remembered for ever."""
     for account in engine.accounts.values():
         assert len(account.closed) <= limit and len(account.rejected) <= limit
-        for digest, closed in account.closed.items():
-            assert isinstance(closed, ClosedOrder) and engine.find_order(digest) is not None
-        for name, digest in account.client_ids.items():
-            found = engine.find_order(digest)
+        for closed in account.closed:
+            assert closed.reason is not None and engine.find_order(closed.digest) is not None
+        for name in account.client_ids:
+            digest = engine.find_client_order(account.address, name)
+            found = None if digest is None else engine.find_order(digest)
             assert found is not None and found[0].client_order_id == name  # type: ignore[union-attr]

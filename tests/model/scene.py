@@ -226,9 +226,9 @@ class Bench:
         return event.reason
 
 
-def open_market(quote: int = RICH, base: int = RICH) -> Bench:
+def open_market(quote: int = RICH, base: int = RICH, venue: OpenVenue = VENUE) -> Bench:
     """A venue with one market, and Alice, Bob and Carol funded."""
-    bench = Bench()
+    bench = Bench(venue)
     bench.see(SynthRegistered, token=BASE)
     bench.do(ObserveLog(log=market_log(2)))
     for account in (ALICE, BOB, CAROL):

@@ -1,5 +1,6 @@
 """The node as a process: one owner per folder, damage is refused, SIGTERM drains, children come back."""
 
+import contextlib
 import json
 import os
 import signal
@@ -25,9 +26,9 @@ CONTRACTS = ("Vault", "Settlement", "OrderbookCommitment", "SynthIssuer", "CXPT"
 class Node:
     """`hooats node` on a folder of the test, without a chain: none is needed to take orders."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, name: str = "data") -> None:
         self.folder = folder
-        self.data = folder / "data"
+        self.data = folder / name
         addresses = {name: {"address": "0x" + f"{number + 1:02x}" * 20} for number, name in enumerate(CONTRACTS)}
         accounts = dict.fromkeys(("feeAccount", "treasuryAccount", "insuranceAccount"), "0x" + "fe" * 20)
         registry = {"chainId": 998, "quoteToken": "0x" + "cc" * 20, "contracts": addresses, "accounts": accounts}
@@ -37,10 +38,10 @@ class Node:
             probe.bind(("127.0.0.1", 0))
             self.port: int = probe.getsockname()[1]
 
-    def start(self) -> "subprocess.Popen[str]":
+    def start(self, *more: object) -> "subprocess.Popen[str]":
         flags = ["--data", self.data, "--registry", self.folder / "998.json", "--port", self.port]
         flags += ["--attestation-key", self.folder / "cosigner.key"]
-        command = [sys.executable, "-m", "offchain.cli", "node", *map(str, flags)]
+        command = [sys.executable, "-m", "offchain.cli", "node", *map(str, (*flags, *more))]
         return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
     def wait_ready(self) -> None:
@@ -212,3 +213,61 @@ def test_what_no_venue_opens_with_is_one_line_that_names_the_flag(
         NodeSettings(data=tmp_path, registry=NOWHERE, ops_url="", history_url="", attestation_key=bytes(32), **flags)
     told = str(failure.value)
     assert all(word in told for word in words) and "\n" not in told and len(told) < 150
+
+
+def test_a_standby_takes_over(node: Node, tmp_path: Path) -> None:
+    """It follows, refuses to lead by mistake, and leads when told to."""
+    secret = ["--follow-secret", tmp_path / "follow.secret"]
+    standby = Node(tmp_path, "standby")
+    processes = [node.start("--sync-follower", "--follow-port", 0, *secret)]
+    try:
+        wait_until(lambda: (node.data / "follow.port").exists())
+        port = (node.data / "follow.port").read_text().strip()
+        processes.append(standby.start("--follow", f"127.0.0.1:{port}", *secret))
+        node.wait_ready()
+        processes[0].kill()
+        early, _ = standby.start("--promote").communicate(timeout=60)
+        assert f"belongs to the running process {processes[1].pid}" in early
+        processes[1].terminate()
+        assert processes[1].wait(20) == 0
+        refused, _ = standby.start().communicate(timeout=60)
+        assert "--promote" in refused
+        processes.append(standby.start("--promote"))
+        standby.wait_ready()
+        assert json.loads((standby.data / "standing.json").read_text()) == {"term": 2, "is_follower": False}
+        processes[2].terminate()
+        assert processes[2].wait(20) == 0
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate()
+
+
+def test_gateways_share_a_port_and_one_may_die(node: Node) -> None:
+    """The system chooses the port; the others go on taking connections, and all end with the node."""
+    process = node.start("--gateways", 3, "--port", 0)
+    try:
+        wait_until(lambda: (node.data / "gateway.port").exists())
+        node.port = int((node.data / "gateway.port").read_text())
+        node.wait_ready()
+        names = ("gateway", "gateway-2", "gateway-3")
+        pids = node.pids()
+        assert len({pids[name] for name in names}) == 3
+
+        def answers() -> int:
+            with contextlib.suppress(httpx.HTTPError):
+                return httpx.get(f"http://127.0.0.1:{node.port}/readyz", timeout=2).status_code
+            return 0
+
+        wait_until(lambda: [answers() for _ in range(20)] == [200] * 20)
+        os.kill(pids["gateway-2"], signal.SIGKILL)
+        wait_until(lambda: not is_alive(pids["gateway-2"]))
+        wait_until(lambda: node.pids()["gateway-2"] != pids["gateway-2"])
+        wait_until(lambda: [answers() for _ in range(20)] == [200] * 20)
+        pids = node.pids()
+        process.terminate()
+        assert process.wait(20) == 0
+        assert not any(is_alive(pids[name]) for name in names)
+    finally:
+        process.kill()
+        process.communicate()

@@ -2,54 +2,76 @@
 
 import gc
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scene import ALICE, BUY, QUOTE, SELL, START
+from scene import ALICE, BASE, BOB, BUY, CAROL, QUOTE, SELL, START, open_market
 
-from offchain.domain.event import OrderAccepted
-from offchain.domain.market import Market
-from offchain.domain.order import Kind, Order, Side, TimeInForce, make_nonce
-from offchain.domain.units import Address, Digest, Lots, Ticks
-from offchain.engine.book import Book
-from offchain.engine.ledger import Balance
+from offchain.domain.event import CloseReason
+from offchain.domain.order import Kind, Order, Side, TimeInForce, make_nonce, to_row
+from offchain.domain.units import Address, Lots, Ticks
+from offchain.engine import matching
+from offchain.engine.admission import open_lane
+from offchain.engine.book import Book, level_changes
+from offchain.engine.closing import close
+from offchain.engine.fills import Fill
 from offchain.engine.matching import Room, cross, is_fillable
-from offchain.engine.orders import Account, Ticket
+from offchain.engine.orders import Lane, Ticket
+from offchain.engine.state import State
+from offchain.engine.trading import rest
 
-MARKET = Market(
-    market=1,
-    symbol="B-U",
-    base_token=Address("0x" + "11" * 20),
-    base_atoms_per_lot=1,
-    quote_atoms_per_tick_lot=1,
-    base_decimals=0,
-    quote_decimals=0,
-)
-ACCOUNTS = [Account(Address(f"0x{number:040x}")) for number in range(3)]
+ACCOUNTS = [ALICE, BOB, CAROL]
+MAKERS = 4
 
 
-def ticket(sequence: int, side: Side, price: int, size: int, account: Account = ACCOUNTS[0]) -> Ticket:
-    terms = (account.address, 0, 1, side, Kind.LIMIT, TimeInForce.GTC, 0, Ticks(price), Lots(size), Ticks(0), 10_000)
-    order = Order(*terms, make_nonce(1, START + sequence), 0)
-    accepted = OrderAccepted(
-        sequence=sequence,
-        at=0,
-        digest=Digest(f"0x{sequence:064x}"),
-        account=account.address,
-        subaccount=0,
-        market=1,
-        side=side,
-        kind=0,
-        time_in_force=0,
-        flags=0,
-        price_ticks=price,
-        size_lots=size,
-        nonce=order.nonce,
-        expiry=0,
-        client_order_id="",
-        maker_fee_ppm=0,
-        taker_fee_ppm=0,
-    )
-    return Ticket(order, b"", accepted, account, Balance(ALICE, QUOTE), 1)
+@pytest.fixture(autouse=True)
+def _small_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(matching, "FILLS_PER_RESTING_ORDER_MAX", MAKERS)
+
+
+class Scene:
+    """One market in which everybody can pay everything, and tickets that were never checked."""
+
+    def __init__(self) -> None:
+        self.state: State = open_market(quote=10**15, base=10**15).engine._state
+        self.state.take_events()
+        self.book: Book = self.state.books[1]
+
+    def ticket(self, sequence: int, side: Side, price: int, size: int, account: Address = ALICE) -> Ticket:
+        terms = (account, 0, 1, side, Kind.LIMIT, TimeInForce.GTC, 0, Ticks(price), Lots(size), Ticks(0), 10_000)
+        order, state = Order(*terms, make_nonce(sequence, START), 0), self.state
+        one = Ticket()
+        one.lane = open_lane(state, to_row(order, b"", b"", b"")[1])
+        one.trader = state.trader(self.book, state.accounts[account])
+        one.moment, one.sequence, one.key, one.signature = state.moment, sequence, sequence.to_bytes(32, "big"), b""
+        one.price, one.size, one.remaining, one.max_fee_ppm = price, size, size, 10_000
+        one.nonce, one.expiry, one.is_fresh, one.reason, one.level = order.nonce, 0, False, None, None
+        one.agent = None
+        one.hold_per_lot = 10**6 if side is BUY else self.book.market.base_atoms_per_lot
+        one.balance.taken += one.hold_per_lot * size
+        return one
+
+    def add(self, one: Ticket) -> None:
+        rest(self.state, self.book.ladder(one.side), one)
+
+    def remove(self, one: Ticket) -> None:
+        close(self.state, one, CloseReason.CANCELED)
+
+    def lane(self, one: Ticket) -> Lane:
+        return one.lane
+
+    def cross(self, taker: Ticket) -> list[tuple[Ticket, int]]:
+        """The makers it met, with the lots; 0 lots: left, being the taker's own."""
+        self.state.effects.clear()
+        cross(self.state, self.lane(taker), taker)
+        met: list[tuple[Ticket, int]] = []
+        for effect in self.state.effects:
+            if isinstance(effect, Fill):
+                assert effect.maker is not None
+                met.append((effect.maker, effect.size_lots))
+            elif isinstance(effect, tuple) and effect[0] is CloseReason.SELF_TRADE:
+                met.append((effect[1], 0))
+        return met
 
 
 Step = tuple[str, int, int, int]
@@ -64,35 +86,34 @@ STEPS = st.lists(
 @given(STEPS, st.sampled_from(Side))
 def test_against_sorted_lists(steps: list[Step], side: Side) -> None:
     """One side rests, the other only crosses; everything is compared after every step."""
-    book, model = Book(MARKET), list[Ticket]()
+    scene, model = Scene(), list[Ticket]()
     best_is_high = side is Side.BUY
     for number, (what, price, size, pick) in enumerate(steps, 1):
         account = ACCOUNTS[pick % 3]
         if what == "add":
-            one = ticket(number, side, price, size, account)
-            book.add(one)
+            one = scene.ticket(number, side, price, size, account)
+            scene.add(one)
             model.append(one)
         elif what == "remove" and model:
             one = model.pop(pick % len(model))
-            book.remove(one)
+            scene.remove(one)
             assert one.level is one.older is one.newer is None
         elif what == "cross":
-            taker = ticket(number, side.opposite, price, size * 3, account)
-            check_cross(book, model, taker, best_is_high)
-        model.sort(key=lambda one: (-one.order.price_ticks if best_is_high else one.order.price_ticks, one.sequence))
-        check_same(book, model, side)
+            taker = scene.ticket(number, side.opposite, price, size * 3, account)
+            check_cross(scene, model, taker, best_is_high)
+        model.sort(key=lambda one: (-one.price if best_is_high else one.price, one.sequence))
+        check_same(scene.book, model, side)
 
 
-def check_cross(book: Book, model: list[Ticket], taker: Ticket, best_is_high: bool) -> None:
-    limit = taker.order.price_ticks
-    meets = [
-        one for one in model if (one.order.price_ticks >= limit if best_is_high else one.order.price_ticks <= limit)
-    ]
+def check_cross(scene: Scene, model: list[Ticket], taker: Ticket, best_is_high: bool) -> None:
+    book, limit = scene.book, taker.price
+    meets = [one for one in model if (one.price >= limit if best_is_high else one.price <= limit)]
     strangers = [one for one in meets if one.account is not taker.account]
-    assert is_fillable(book, taker, Room(4)) == (sum(one.remaining for one in strangers[:4]) >= taker.remaining)
-    assert book.is_crossed_by(taker.order.side, limit) == bool(meets)
+    fillable = is_fillable(scene.lane(taker), taker, Room(MAKERS))
+    assert fillable == (sum(one.remaining for one in strangers[:4]) >= taker.remaining)
+    assert book.is_crossed_by(taker.side, limit) == bool(meets)
     for one in model:
-        assert book.is_crossed_by(taker.order.side, limit, one) == any(other is not one for other in meets)
+        assert book.is_crossed_by(taker.side, limit, one) == any(other is not one for other in meets)
     left, expected = taker.remaining, list[tuple[Ticket, int]]()
     for one in meets:
         if left == 0 or sum(lots > 0 for _, lots in expected) == 4:
@@ -100,7 +121,7 @@ def check_cross(book: Book, model: list[Ticket], taker: Ticket, best_is_high: bo
         lots = 0 if one.account is taker.account else min(left, one.remaining)
         expected.append((one, lots))
         left -= lots
-    assert list(cross(book, taker, Room(4))) == expected
+    assert scene.cross(taker) == expected
     assert taker.remaining == left
     for one, lots in expected:
         if lots == 0 or one.remaining == 0:
@@ -110,9 +131,10 @@ def check_cross(book: Book, model: list[Ticket], taker: Ticket, best_is_high: bo
 def check_same(book: Book, model: list[Ticket], side: Side) -> None:
     sizes: dict[int, int] = {}
     for one in model:
-        sizes[one.order.price_ticks] = sizes.get(one.order.price_ticks, 0) + one.remaining
+        sizes[one.price] = sizes.get(one.price, 0) + one.remaining
     ladder = book.ladder(side)
     assert [(level.price, level.size) for level in ladder.best_first()] == list(sizes.items())
+    assert ladder.best == next(iter(sizes), ladder.empty)
     queue = []
     for level in ladder.best_first():
         one = level.head
@@ -123,35 +145,53 @@ def check_same(book: Book, model: list[Ticket], side: Side) -> None:
 
 
 def test_changes_are_told_once_with_the_size_at_the_end() -> None:
-    book = Book(MARKET)
-    first, second = ticket(1, BUY, 5, 3), ticket(2, BUY, 5, 4)
-    book.add(first)
-    book.add(second)
-    book.remove(first)
-    (change,) = book.take_changes()
+    scene = Scene()
+    touched = scene.state.touched_levels
+    first, second = scene.ticket(1, BUY, 5, 3), scene.ticket(2, BUY, 5, 4)
+    scene.add(first)
+    scene.add(second)
+    scene.remove(first)
+    (change,) = level_changes(touched)
+    touched.clear()
     assert (change.side, change.price_ticks, change.size_lots) == (BUY, 5, 4)
-    assert book.take_changes() == []
-    book.remove(second)
-    book.add(ticket(3, BUY, 5, 9))
-    book.add(ticket(4, SELL, 8, 1))
-    changes = [(change.side, change.price_ticks, change.size_lots) for change in book.take_changes()]
+    scene.remove(second)
+    scene.add(scene.ticket(4, SELL, 8, 1))
+    scene.add(scene.ticket(3, BUY, 5, 9))
+    changes = [(change.side, change.price_ticks, change.size_lots) for change in level_changes(touched)]
     assert changes == [(BUY, 5, 9), (SELL, 8, 1)]
+
+
+def test_a_match_keeps_every_hold_covered_and_sums_to_nothing() -> None:
+    """Whoever takes."""
+    for side in Side:
+        scene = Scene()
+        state = scene.state
+        scene.add(scene.ticket(1, side, 7, 5))
+        scene.cross(scene.ticket(2, side.opposite, 7, 3, BOB))
+        for token in (QUOTE, BASE):
+            assert state.ledger.totals(token)[1] == 0
+        (fill,) = state.backlog.unsettled.values()
+        buyer, seller = (ALICE, BOB) if side is BUY else (BOB, ALICE)
+        paid = state.ledger.of(buyer, QUOTE)
+        assert -paid.pending == paid.owed == fill.notional + (fill.maker_fee if side is BUY else fill.taker_fee)
+        sold = state.ledger.of(seller, BASE)
+        assert -sold.pending == sold.owed == 3 * scene.book.market.base_atoms_per_lot
 
 
 def test_a_removed_order_leaves_no_cycle() -> None:
     """The collector is off in the sequencer: whatever leaves the book must die by its reference count."""
-    book = Book(MARKET)
+    scene = Scene()
     gc.collect()
     gc.disable()
     try:
-        for round_number in range(50):
-            tickets = [ticket(round_number * 10 + n, BUY, 1 + n % 3, 1) for n in range(9)]
+        for number in range(50):
+            tickets = [scene.ticket(number * 10 + n, BUY, 1 + n % 3, 1) for n in range(9)]
             for one in tickets:
-                book.add(one)
+                scene.add(one)
             for one in tickets[::2]:
-                book.remove(one)
-            assert sum(1 for _ in cross(book, ticket(10_000 + round_number, SELL, 1, 99, ACCOUNTS[1]), Room(99))) == 4
-            book.take_changes()
+                scene.remove(one)
+            assert len(scene.cross(scene.ticket(10_000 + number, SELL, 1, 99, BOB))) == 4
+            scene.state.take_events()
             del tickets, one
         assert gc.collect() == 0
     finally:

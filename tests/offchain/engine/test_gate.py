@@ -1,12 +1,15 @@
 """The venue's state: operator, backlog and divergence, and the exact millisecond of each change."""
 
+import msgspec
 import pytest
-from scene import ALICE, BOB, BUY, SELL, Bench, open_market
+from scene import ALICE, BOB, BUY, SELL, VENUE, Bench, open_market
 
+from offchain.domain.batch import BatchRules
 from offchain.domain.command import SetVenueState
 from offchain.domain.event import VenueState, VenueStateChanged
 from offchain.domain.limits import BACKLOG_CANCEL_ONLY_MILLIS, BACKLOG_POST_ONLY_MILLIS, SETTLEMENT_MILLIS_PER_FILL
 from offchain.domain.market import MarketState
+from offchain.engine.engine import Engine
 from offchain.engine.fills import NEVER
 from offchain.engine.gate import Gate
 
@@ -112,3 +115,15 @@ def test_a_long_queue_of_young_fills_counts_as_old(fills: int, state: VenueState
     gate.watch(5, 6, fills * SETTLEMENT_MILLIS_PER_FILL)
     gate.refresh()
     assert gate.state is state
+
+
+@pytest.mark.parametrize(("millis", "state"), [(60_000, VenueState.ACTIVE), (60_001, VenueState.POST_ONLY)])
+def test_a_venue_may_say_how_long_settling_takes(millis: int, state: VenueState) -> None:
+    rules = BatchRules(settlement_millis_per_fill=millis)
+    bench = open_market(venue=msgspec.structs.replace(VENUE, batch_rules=rules))
+    bench.place(ALICE, BUY, 100, 1)
+    bench.place(BOB, SELL, 100, 1)
+    assert bench.engine.gate.state is state
+    restored = Engine.restore(bench.engine.snapshot())
+    assert restored.batches.rules == rules and restored.state_hash() == bench.engine.state_hash()
+    assert restored.batches.estimate == millis

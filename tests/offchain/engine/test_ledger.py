@@ -13,8 +13,8 @@ AMOUNT = st.integers(0, 10**30)
 @given(AMOUNT, AMOUNT, AMOUNT, AMOUNT, AMOUNT)
 def test_derived_amounts(settled: int, coming: int, owed: int, held: int, leaving: int) -> None:
     balance, pending = Balance(ALICE, QUOTE), coming - owed
-    balance.settled, balance.pending, balance.held, balance.leaving = settled, pending, held, leaving
-    balance.owed = owed
+    balance.settled, balance.leaving, balance.owed = settled, leaving, owed
+    balance.funds, balance.taken = settled + coming - leaving, held + owed
     assert balance.as_tuple() == (settled, pending, held, leaving)
     assert balance.free == settled + pending - held
     assert balance.tradable == max(0, balance.free - leaving) == max(0, balance.cover)
@@ -35,6 +35,17 @@ def legs_of(ledger: Ledger, buyer: object, seller: object) -> Legs:
     )
 
 
+def match(legs: Legs) -> None:
+    """What a match makes of holds of the same amounts."""
+    legs.buyer_quote.owed += legs.paid
+    legs.buyer_quote.taken += legs.paid
+    legs.seller_base.owed += legs.base_atoms
+    legs.seller_base.taken += legs.base_atoms
+    legs.buyer_base.funds += legs.base_atoms
+    legs.seller_quote.funds += legs.received
+    legs.fees.funds += legs.fee
+
+
 @pytest.mark.parametrize(("buyer", "seller"), [(ALICE, BOB), (CAROL, BOB), (ALICE, CAROL)])
 def test_legs_sum_to_zero_and_come_back(buyer: object, seller: object) -> None:
     """Also when the fee account itself trades."""
@@ -42,28 +53,23 @@ def test_legs_sum_to_zero_and_come_back(buyer: object, seller: object) -> None:
     legs = legs_of(ledger, buyer, seller)
     ledger.credit(legs.buyer_quote, 200)
     ledger.credit(legs.seller_base, 10)
-    ledger.hold(legs.buyer_quote, 105)
-    ledger.hold(legs.seller_base, 7)
-    ledger.match(legs, released_quote=105)
+    match(legs)
     assert ledger.totals(QUOTE) == (200, 0) and ledger.totals(BASE) == (10, 0)
     before = {key: balance.settled for key, balance in ledger.balances.items()}
     ledger.reverse(legs)
     assert all(balance.as_tuple() == (before[key], 0, 0, 0) for key, balance in ledger.balances.items())
-    ledger.hold(legs.buyer_quote, 105)
-    ledger.hold(legs.seller_base, 7)
-    ledger.match(legs, released_quote=105)
+    match(legs)
     ledger.settle(legs)
     assert ledger.totals(QUOTE) == (200, 0) and ledger.totals(BASE) == (10, 0)
     assert ledger.of(buyer, BASE).settled == 7  # type: ignore[arg-type]
     assert all(balance.pending == balance.held == 0 for balance in ledger.balances.values())
 
 
-def test_more_than_is_held_cannot_be_released() -> None:
+def test_more_than_is_owed_cannot_be_settled() -> None:
     ledger = Ledger()
-    balance = ledger.of(ALICE, QUOTE)
-    ledger.hold(balance, 5)
+    legs = legs_of(ledger, ALICE, BOB)
     with pytest.raises(AssertionError):
-        ledger.release(balance, 6)
+        ledger.settle(legs)
 
 
 def test_requests_and_promises_add_up() -> None:

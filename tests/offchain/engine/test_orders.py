@@ -31,7 +31,7 @@ def test_the_table(status: OrderStatus, reason: CloseReason) -> None:
 
 def small_memory() -> Bench:
     bench = open_market()
-    bench.engine._state.orders.limit = 3
+    bench.engine._state.memory.limit = 3
     return bench
 
 
@@ -81,6 +81,7 @@ def test_a_rejected_order_that_is_accepted_later_is_remembered_as_accepted() -> 
     bench.fund(ALICE, quote=10**18)
     bench.place(ALICE, BUY, 100, RICH, slot=1, sequence=1)
     assert bench.accepted.digest == digest
+    accepted = bench.accepted
     for _ in range(5):
         bench.place(ALICE, BUY, 0, 1)
-    assert bench.engine.find_order(digest) == (bench.engine.accounts[ALICE].open[digest].accepted,)
+    assert bench.engine.find_order(digest) == (accepted,)

@@ -1,0 +1,65 @@
+"""An order leaves: the book, its account's open orders, the timers; what it still held is free.
+
+Invariant: an order closes once, for one reason, and is a recent one of its account from then on.
+"""
+
+from offchain.domain.event import CloseReason
+from offchain.engine.orders import Account, Ticket
+from offchain.engine.state import State
+
+
+def close(state: State, ticket: Ticket, reason: CloseReason) -> None:
+    """An order that rests, or one that came in just now and will not."""
+    level, remaining = ticket.level, ticket.remaining
+    if level is not None:
+        older, newer = ticket.older, ticket.newer
+        if older is None:
+            level.head = newer
+        else:
+            older.newer = newer
+        if newer is None:
+            level.tail = older
+        else:
+            newer.older = older
+        ticket.older = ticket.newer = None
+        level.size -= remaining
+        if not level.is_touched:
+            level.is_touched = True
+            state.touched_levels.append(level)
+        if level.head is None:
+            level.ladder.drop_level(level)
+    if remaining:
+        balance = ticket.trader.quote if ticket.lane.is_buy else ticket.trader.base
+        balance.taken -= ticket.hold_per_lot * remaining
+        if ticket.agent is not None:
+            ticket.agent.spend(-ticket.price * remaining * ticket.lane.quote_atoms_per_tick_lot)
+        assert balance.taken >= balance.owed
+        if not balance.is_touched:
+            balance.is_touched = True
+            state.touched_balances.append(balance)
+    retire(state, ticket, reason)
+
+
+def retire(state: State, ticket: Ticket, reason: CloseReason) -> None:
+    """An order that is in no level and holds nothing any more."""
+    account = ticket.trader.account
+    if ticket.level is not None:
+        ticket.level = None
+        del account.open[ticket.nonce]
+        if ticket.expiry or ticket.agent is not None:
+            state.forget_expiry(ticket)
+    assert ticket.reason is None, "no state but OPEN is ever left"
+    ticket.reason = reason
+    closed = account.closed
+    closed.append(ticket)
+    if len(closed) > state.memory.limit:
+        state.memory.forget_oldest(account)
+    state.effects.append((reason, ticket))
+
+
+def kill_slot(state: State, account: Account, nonce: int, reason: CloseReason) -> None:
+    """The slot's sequences up to the nonce's are dead, and so is its open order if it is one of them."""
+    ticket = account.find(nonce >> 48)
+    if ticket is not None and ticket.nonce <= nonce:
+        close(state, ticket, reason)
+    account.nonces.kill(nonce)

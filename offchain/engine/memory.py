@@ -1,0 +1,49 @@
+"""Who remembers orders, and for how long.
+
+Invariant: a digest is known while its order is open and for the last 10,000 closed and rejected ones of its account; a
+client order id while its order is open or among those closed. So the same request gets the first result. Only orders of
+accounts that the chain has named are remembered: memory costs somebody gas.
+"""
+
+from offchain.domain.event import OrderRejected
+from offchain.domain.limits import RECENT_ORDERS_PER_ACCOUNT
+from offchain.domain.units import from_hex
+from offchain.engine.orders import Account, Ticket
+
+
+class Memory:
+    """Which orders are known: open and closed ones by their tickets. By digest."""
+
+    __slots__ = ("known", "limit")
+
+    def __init__(self, limit: int = RECENT_ORDERS_PER_ACCOUNT) -> None:
+        self.known: dict[bytes, Ticket | OrderRejected] = {}
+        self.limit = limit
+
+    def remember(self, ticket: Ticket, client_order_id: str) -> None:
+        """An order that was accepted; a rejection of the same order is forgotten."""
+        account, key = ticket.trader.account, ticket.key
+        account.rejected.pop(key, None)
+        if client_order_id:
+            account.client_ids[client_order_id] = key
+            account.names[key] = client_order_id
+        self.known[key] = ticket
+
+    def forget_oldest(self, account: Account) -> None:
+        """Of its closed orders."""
+        key = account.closed.popleft().key
+        del self.known[key]
+        name = account.names.pop(key, "")
+        if name:
+            del account.client_ids[name]
+
+    def remember_rejected(self, account: Account, rejected: OrderRejected) -> None:
+        """Keeps a first result; an order that is known already keeps the one it has."""
+        key = from_hex(rejected.digest)
+        if key in self.known:
+            return
+        self.known[key] = rejected
+        account.rejected[key] = rejected
+        if len(account.rejected) > self.limit:
+            forgotten, _ = account.rejected.popitem(last=False)
+            del self.known[forgotten]
