@@ -24,7 +24,7 @@ from offchain.telemetry.logs import configure_logs
 MAX_FEE_GWEI = 1_000_000
 NAMES = ("node", "keeper")
 """Commands whose standard error is a log, line by line."""
-ELSEWHERE = ("attestation_key", "key", "password_file", "registry", "chain_id")
+ELSEWHERE = ("attestation_key", "key", "password_file", "registry", "chain_id", "follow_secret")
 """Flags of a daemon that its settings are not made of, but of what they name."""
 NOWHERE = Registry(
     chain_id=0,
@@ -114,26 +114,27 @@ NOWHERE = Registry(
     is_flag=True,
     help="Start on an old copy of the journal although the chain settled more; the venue halts, and can be wound up.",
 )
-def node(attestation_key: Path, password_file: Path | None, registry: Path, chain_id: int, **values: Any) -> None:
+def node(
+    attestation_key: Path,
+    password_file: Path | None,
+    registry: Path,
+    chain_id: int,
+    follow_secret: Path | None,
+    **values: Any,
+) -> None:
     """Run a node: sequencer, gateway and projector; or, with --follow, a standby that copies another one's journal.
 
     Stop it with SIGTERM; starting it again is recovery.
     """
     book, secret = load_registry(registry, chain_id), load_key(attestation_key, password_file).secret
-    settings = node_settings(book, secret, **values)
+    shared = b"" if follow_secret is None else load_secret(follow_secret)
+    settings = node_settings(book, secret, follow_secret=shared, **values)
     _begin("follower" if settings.follow else "sequencer", settings.attestation_key, (attestation_key, password_file))
     sys.exit(run_node(settings))
 
 
 def node_settings(
-    registry: Registry,
-    attestation_key: bytes,
-    *,
-    data: Path,
-    ops_url: str,
-    history_url: str,
-    follow_secret: Path | None = None,
-    **chosen: Any,
+    registry: Registry, attestation_key: bytes, *, data: Path, ops_url: str, history_url: str, **chosen: Any
 ) -> NodeSettings:
     """Of the flags, by parameter; `chosen` are those that NodeSettings calls the same. `ConfigurationError` for what a
     node would not start with."""
@@ -143,7 +144,6 @@ def node_settings(
         ops_url=options.ops_url(data, ops_url),
         history_url=options.history_url(data, history_url),
         attestation_key=attestation_key,
-        follow_secret=b"" if follow_secret is None else load_secret(follow_secret),
         **chosen,
     )
 
