@@ -7,8 +7,9 @@ import sys
 
 from offchain.gateway.administration import Administration
 from offchain.gateway.channels import ChannelLog
+from offchain.gateway.connection import Doors
 from offchain.gateway.hub import Hub
-from offchain.gateway.ingress import Ingress
+from offchain.gateway.ingress import Crowd, Ingress, Proxies
 from offchain.gateway.metrics import Metrics
 from offchain.gateway.past import Past
 from offchain.gateway.present import Tokens
@@ -40,7 +41,9 @@ class Gateway:
         self.trading = Trading(settings, self.model, self.upstream, self.verifier, self.ingress, self.metrics)
         self.administration = Administration(self.model, self.trading, settings.quote_decimals)
         self.past = Past(settings.history_url, settings.journal_folder)
-        self.connections: dict[str, int] = {}
+        self.sockets = Crowd(settings.connections_max, settings.connections_per_address_max)
+        doors = Crowd(settings.http_connections_max, settings.http_connections_per_address_max)
+        self.doors = Doors(doors, self.ingress, Proxies(settings.trusted_proxies))
         self.is_draining = False
 
     async def start(self) -> None:
@@ -71,7 +74,8 @@ class Gateway:
         self.metrics.sequence.set(self.model.sequence)
         self.metrics.live.set(self.upstream.is_live)
         self.metrics.restarts.set(self.verifier.restarts)
-        self.metrics.connections.set(sum(self.connections.values()))
+        self.metrics.connections.set(len(self.sockets))
+        self.metrics.http_connections.set(len(self.doors.crowd))
         return self.metrics.render()
 
     def _changed(self, changes: Changes | None) -> None:

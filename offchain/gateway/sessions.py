@@ -16,12 +16,8 @@ from typing import NamedTuple
 from offchain.domain import eip712
 from offchain.domain.limits import SESSION_LIFETIME_SECONDS
 from offchain.domain.units import Address, from_hex, to_address
+from offchain.gateway.bounds import SEEN_MAX, WINDOW_MILLIS
 from offchain.gateway.failures import ApiError, Code
-
-WINDOW_MILLIS = 30_000
-"""How far a request's timestamp, or a login's issue time, may be from the gateway's clock."""
-SEEN_MAX = 200_000
-"""Signatures of mutations remembered for the window; at the bound mutations by session are refused, not replayable."""
 
 _PAYLOAD = struct.Struct(">B20sQQ")
 _VERSION = 1

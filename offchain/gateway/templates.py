@@ -6,9 +6,9 @@ from offchain.domain import eip712, limits
 from offchain.domain.amm import FEE_PPM
 from offchain.domain.order import TimeInForce
 from offchain.gateway import failures
+from offchain.gateway.bounds import WINDOW_MILLIS
 from offchain.gateway.channels import ADMIN, MARKET_CHANNELS, PRIVATE_CHANNELS, VENUE
-from offchain.gateway.sessions import WINDOW_MILLIS
-from offchain.gateway.settings import GatewaySettings
+from offchain.gateway.settings import LIMITS, GatewaySettings
 
 _ACCOUNT = "the Vault account, and the signer"
 _FIELDS: dict[str, dict[str, str]] = {
@@ -141,7 +141,7 @@ def capabilities_json(settings: GatewaySettings) -> dict[str, Any]:
         },
         "rates": {
             name: {"perSecond": rate.per_second, "burst": rate.burst}
-            for name in ("address", "account", "cancel", "connection")
+            for name in LIMITS
             for rate in (getattr(settings.rates, name),)
         },
         "channels": [*(f"{kind}:SYMBOL" for kind in MARKET_CHANNELS), VENUE, *PRIVATE_CHANNELS, f"{ADMIN}:SYMBOL"],
