@@ -373,6 +373,11 @@ class HooatsClient:
                 session = self._session = await self._new_session(now // 1000)
         return session["apiKey"], session["secret"]
 
+    async def logout(self, key: str | None = None, *, everywhere: bool = False) -> None:
+        """Ends the own session, another one of the account by its apiKey, or all that were issued up to now."""
+        target = "" if everywhere else "/" + quote(key or (await self.login())[0])
+        await self._send("DELETE", f"/v1/sessions{target}", session=True, retry=False)
+
     async def sign_request(self, request: bytes) -> tuple[str, int, str]:
         """(key, timestamp, signature) over method + path?query + body."""
         key, secret = await self.login()

@@ -98,7 +98,7 @@ def _endpoint(gateway: Gateway, route: Route) -> Callable[[Request], Awaitable[R
 
 async def _checked(gateway: Gateway, route: Route, request: Request) -> Call:
     address = request.client.host if request.client else ""
-    gateway.ingress.take_address(address, route.weight, is_cancel=route.method == "DELETE")
+    gateway.ingress.take_address(address, route.weight, is_cancel=route.is_cancel)
     if route.rate is not None:
         gateway.ingress.take_route(address, route.path, route.rate)
     query = _query(route, request.scope["query_string"])

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import logging
 import sys
+import time
 
 from offchain.gateway.administration import Administration
 from offchain.gateway.channels import ChannelLog
@@ -14,6 +15,7 @@ from offchain.gateway.metrics import Metrics
 from offchain.gateway.past import Past
 from offchain.gateway.present import Tokens
 from offchain.gateway.readmodel import Changes, ReadModel
+from offchain.gateway.revocations import POLL_SECONDS, Revocations
 from offchain.gateway.sessions import Sessions
 from offchain.gateway.settings import GatewaySettings
 from offchain.gateway.trading import Trading
@@ -35,7 +37,9 @@ class Gateway:
         self.log = ChannelLog(self.model, self.tokens, settings.ring_commands)
         self.hub = Hub(self.log)
         self.ingress = Ingress(settings.rates, self.metrics)
-        self.sessions = Sessions(load_secret(settings.session_key_file), settings.settlement_separator)
+        revocations = Revocations(settings.session_key_file.with_suffix(".revoked"), int(time.time()))
+        secret = load_secret(settings.session_key_file)
+        self.sessions = Sessions(secret, settings.settlement_separator, revocations)
         self.verifier = Verifier()
         self.upstream = Upstream(settings.sequencer_socket, settings.chain_id, self.model, self._changed)
         self.trading = Trading(settings, self.model, self.upstream, self.verifier, self.ingress, self.metrics)
@@ -45,14 +49,18 @@ class Gateway:
         doors = Crowd(settings.http_connections_max, settings.http_connections_per_address_max)
         self.doors = Doors(doors, self.ingress, Proxies(settings.trusted_proxies))
         self.is_draining = False
+        self._watching: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         await self.verifier.start()
         await self.upstream.start()
+        self._watching = asyncio.create_task(self._watch_sessions(), name="sessions")
         gc.collect()
         gc.freeze()
 
     async def close(self) -> None:
+        if self._watching is not None:
+            self._watching.cancel()
         await self.upstream.close()
         await self.verifier.close()
         await asyncio.to_thread(self.past.close)
@@ -77,6 +85,15 @@ class Gateway:
         self.metrics.connections.set(len(self.sockets))
         self.metrics.http_connections.set(len(self.doors.crowd))
         return self.metrics.render()
+
+    async def _watch_sessions(self) -> None:
+        """A file that cannot be read now is asked again; what was known before stays known."""
+        while True:
+            await asyncio.sleep(POLL_SECONDS)
+            try:
+                self.sessions.refresh()
+            except (OSError, ValueError) as error:
+                _log.error("ended sessions cannot be read: %s", error)
 
     def _changed(self, changes: Changes | None) -> None:
         self.hub.publish(changes)

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from offchain.gateway import rest, schema, templates
+from offchain.gateway.capabilities import capabilities_json
 from offchain.gateway.context import Gateway
 from offchain.gateway.rest import Call
 from offchain.security.limits import Rate
@@ -38,13 +39,18 @@ class Route(NamedTuple):
     weight: int = 1
     rate: Rate | None = None
 
+    @property
+    def is_cancel(self) -> bool:
+        """Draws on the budgets of cancels: the ways out."""
+        return self.method == "DELETE"
+
 
 async def eip712(gateway: Gateway, call: Call) -> Any:
     return templates.eip712_json(gateway.settings)
 
 
 async def capabilities(gateway: Gateway, call: Call) -> Any:
-    return templates.capabilities_json(gateway.settings)
+    return capabilities_json(gateway.settings)
 
 
 async def openapi(gateway: Gateway, call: Call) -> Any:
@@ -102,6 +108,8 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/v1/fills", rest.fills, "Own fills, newest first", Auth.SESSION, query=_PAGE, weight=5),
     Route("GET", "/v1/balances", rest.balances, "Own balances", Auth.SESSION),
     Route("POST", "/v1/sessions", rest.login, "Login", Auth.SIGNATURE, schema.SessionRequest, weight=5, rate=_LOGINS),
+    Route("DELETE", "/v1/sessions", rest.logout_all, "Ends all sessions of the account", Auth.SESSION),
+    Route("DELETE", "/v1/sessions/{key}", rest.logout, "Ends one session of the account", Auth.SESSION),
     Route(
         "POST",
         "/v1/vault/withdraw",

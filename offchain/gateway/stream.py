@@ -89,6 +89,7 @@ class Connection:
         finally:
             if self._expiry is not None:
                 self._expiry.cancel()
+            self._gateway.sessions.unwatch(self._expire)
             for channel in self._channels:
                 self._gateway.hub.unsubscribe(self._outbox, channel)
             tasks = (*parts, *self._tasks)
@@ -243,6 +244,7 @@ class Connection:
             raise ApiError(Code.UNAUTHENTICATED, "this connection is logged in as another account")
         sessions.spend(request.sign, now)
         self._session = session
+        sessions.watch(session, self._expire)
         if self._expiry is not None:
             self._expiry.cancel()
         left = session.expires_at - now / 1000
