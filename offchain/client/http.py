@@ -78,6 +78,22 @@ class HooatsClient(Wire):
             self._markets.setdefault(row.symbol, (market, row))
         return {symbol: market for symbol, (market, _) in self._markets.items()}
 
+    async def listing(self) -> dict[str, tuple[Market, MarketAnswer]]:
+        """Markets with their states and fees, asked anew."""
+        await self.markets()
+        return dict(self._markets)
+
+    async def tokens(self) -> dict[str, tuple[Address, int]]:
+        """Address and decimals of the settlement token and of what the markets trade, by symbol; asked anew."""
+        await self.markets()
+        quote_token = Address((await self.capabilities())["contracts"]["quoteToken"])
+        found: dict[str, tuple[Address, int]] = {}
+        for market, _ in self._markets.values():
+            base, _, quote_symbol = market.symbol.partition("-")
+            found.setdefault(quote_symbol, (quote_token, market.quote_decimals))
+            found.setdefault(base, (market.base_token, market.base_decimals))
+        return found
+
     async def book(self, symbol: str, depth: int = 100) -> Json:
         return await self._get(f"/v1/book/{quote(symbol)}?depth={depth}")
 
@@ -129,6 +145,10 @@ class HooatsClient(Wire):
         ticket = msgspec.convert(
             {"symbol": symbol, "side": side, "price": price, "size": size, **details}, Ticket, strict=True
         )
+        return await self.place_ticket(ticket)
+
+    async def place_ticket(self, ticket: Ticket) -> Placed:
+        """Signs and places it; an immediate one anew if another one overtook it."""
         for _ in range(DEAD_NONCES_MAX):
             try:
                 return await self.place_signed(await self.sign(ticket))
@@ -341,13 +361,12 @@ class HooatsClient(Wire):
 
     async def _token(self, name: str) -> tuple[Address, int]:
         """Address and decimals of a token by symbol or address."""
-        await self.markets()
-        quote_token = (await self.capabilities())["contracts"]["quoteToken"]
+        tokens = await self.tokens()
+        for symbol, (address, decimals) in tokens.items():
+            if name == symbol or name.lower() == address:
+                return address, decimals
         for market, _ in self._markets.values():
-            base, _, quote_symbol = market.symbol.partition("-")
-            if name == quote_symbol or name.lower() == quote_token:
-                return Address(quote_token), market.quote_decimals
-            if name == base or name.lower() == market.base_token:
+            if name.lower() == market.base_token:
                 return market.base_token, market.base_decimals
         raise InvalidInput(f"no token {name}", field="token", remedy="A symbol like USDC, or an address")
 

@@ -72,7 +72,7 @@ class Stream:
     def __init__(self, client: "HooatsClient", channels: Sequence[str]) -> None:
         self.connections = 0
         self._client = client
-        self._channels = tuple(channels)
+        self._channels = list(channels)
         self._progress = Progress()
         self._socket: ClientConnection | None = None
         self._messages = self._follow()
@@ -89,6 +89,12 @@ class Stream:
 
     async def aclose(self) -> None:
         await self._messages.aclose()
+
+    async def add(self, channel: str) -> None:
+        """One more channel, from a snapshot on."""
+        if channel not in self._channels:
+            self._channels.append(channel)
+            await self.reset(channel)
 
     async def reset(self, channel: str) -> None:
         """Starts a channel again with a snapshot: for a reader whose checksum differs."""
