@@ -155,8 +155,8 @@ def bounds_table() -> Iterator[str]:
     yield (
         f"Who comes back before the time that a refusal told, more than {ban.patience.burst} times"
         f" ({ban.patience.per_second} a second are forgotten), is banned: {ban.first_seconds} s, then twice as long"
-        f" each time, {ban.longest_seconds} s at most; {ban.calm_seconds} s without a ban take one step back. Cancels are"
-        " never banned."
+        f" each time, {ban.longest_seconds} s at most; {ban.calm_seconds} s without a ban take one step back. Cancels"
+        " are never banned."
     )
     yield ""
     yield "| bound | value | |"

@@ -208,13 +208,17 @@ class HooatsClient(Wire):
         """Items whose outcome is unknown are sent again."""
         results: dict[int, Placed | Refused] = {}
         open_items = list(range(len(signed)))
+        lost: list[str] = []
         deadline, delay = time.monotonic() + self._retry_seconds, BACKOFF_SECONDS[0]
         while open_items:
             bodies = [signed[i].body for i in open_items]
-            answers = await self._send("POST", "/v1/orders", bodies)
+            answers = await self._send("POST", "/v1/orders", bodies, lost=lost)
             for i, answer in zip(open_items, answers, strict=True):
-                results[i] = convert(answer, Placed) if answer["ok"] else refused_of(answer, 0)
+                results[i] = result = convert(answer, Placed) if answer["ok"] else refused_of(answer, 0)
+                if isinstance(result, Refused):
+                    result.is_first = not lost
             open_items = [i for i in open_items if _is_unknown(results[i])]
+            lost += [signed[i].digest for i in open_items]
             if open_items and time.monotonic() >= deadline:
                 raise ExchangeUnreachable("some outcomes are unknown", digest=signed[open_items[0]].digest)
             if open_items:
@@ -385,8 +389,9 @@ def _immediate(symbol: str, side: str, part: QuotePart, *, is_amm: bool) -> Tick
 
 
 def _is_overtaken(ticket: Ticket, result: Placed | Refused) -> bool:
-    """An immediate order that a later one overtook on the way: it was not executed, and is signed anew."""
-    return ticket.is_immediate and isinstance(result, Refused) and result.code == "DEAD_NONCE"
+    """An immediate order that a later one overtook on the way: it was not executed, and is signed anew. Not so if it
+    was sent before without an answer: then its nonce may be dead because it was executed."""
+    return ticket.is_immediate and isinstance(result, Refused) and result.is_first and result.code == "DEAD_NONCE"
 
 
 def _is_unknown(result: Placed | Refused) -> bool:

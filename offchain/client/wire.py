@@ -125,8 +125,10 @@ class Wire:
         session: bool = False,
         digest: str = "",
         retry: bool = True,
+        lost: list[str] | None = None,
     ) -> Any:
-        """The decoded answer. Retries what may be retried until `retry_seconds` are over."""
+        """The decoded answer. Retries what may be retried until `retry_seconds` are over; whatever attempt may have
+        been executed without an answer is noted in `lost`."""
         content = msgspec.json.encode(body) if body is not None else b""
         started, delay = time.monotonic(), BACKOFF_SECONDS[0]
         is_sent = False
@@ -142,6 +144,7 @@ class Wire:
                 failure = _unreachable(self.url, method, digest, is_sent)
                 wait = delay
             except Refused as refused:
+                refused.is_first = not is_sent
                 if refused.code not in (*UNKNOWN_CODES, "RATE_LIMITED"):
                     raise
                 failure = refused
@@ -149,6 +152,8 @@ class Wire:
                 if refused.code in UNKNOWN_CODES:
                     is_sent = True
                     failure = ExchangeUnreachable(refused.message, digest=digest, remedy="Ask for the order")
+            if is_sent and lost is not None:
+                lost.append(str(failure))
             if not retry or time.monotonic() + wait > started + patience:
                 raise failure
             await asyncio.sleep(wait)

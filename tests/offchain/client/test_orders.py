@@ -1,11 +1,13 @@
 """What the client signs is what every wallet would sign; its nonces never repeat."""
 
+import httpx
 import pytest
 from eth_account import Account
 from eth_account.messages import encode_typed_data
 from hypothesis import given
 from hypothesis import strategies as st
 
+from offchain.client import HooatsClient, Refused
 from offchain.client.orders import Nonces, Signer, Slots, Ticket, sign_order
 from offchain.domain import eip712
 from offchain.domain.errors import InvalidInput
@@ -85,3 +87,53 @@ def test_what_does_not_fit_the_grid_is_not_signed(price, size) -> None:
     ticket = Ticket(symbol="BTC-USDC", side="buy", price=price, size=size)
     with pytest.raises(InvalidInput):
         sign_order(ticket, MARKET, 1, 0, SEPARATOR, Signer(KEY))
+
+
+# --- sent again ---
+
+
+class Lossy(httpx.AsyncBaseTransport):
+    """Answers with what was prepared; an exception is a lost answer."""
+
+    def __init__(self, *answers: Exception | dict) -> None:
+        self.answers = list(answers)
+        self.bodies: list[bytes] = []
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if request.url.path != "/v1/orders":
+            return httpx.Response(200, json=KNOWN[request.url.path])
+        self.bodies.append(await request.aread())
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return httpx.Response(409, json=answer)
+
+
+DEAD = {"ok": False, "error": {"code": "DEAD_NONCE", "message": "dead", "data": {}}, "requestId": ""}
+POOR = {"ok": False, "error": {"code": "INSUFFICIENT_BALANCE", "message": "poor", "data": {}}, "requestId": ""}
+KNOWN = {
+    "/v1/eip712": {"Order": {"domain": {"chainId": 998, "verifyingContract": SETTLEMENT}}},
+    "/v1/markets": {
+        "markets": [
+            {"symbol": "BTC-USDC", "market": 3, "state": "ACTIVE", "makerFeePpm": 0, "takerFeePpm": 0}
+            | {"baseToken": "0x" + "55" * 20, "baseDecimals": 18, "quoteDecimals": 6}
+            | {"baseAtomsPerLot": str(10**14), "quoteAtomsPerTickLot": "10"}
+        ]
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("answers", "code", "orders"),
+    [((DEAD, DEAD, POOR), "INSUFFICIENT_BALANCE", 3), ((httpx.ReadError("lost"), DEAD), "DEAD_NONCE", 1)],
+    ids=["overtaken", "maybe executed"],
+)
+async def test_an_overtaken_order_is_signed_anew_unless_it_may_have_been_executed(answers, code, orders) -> None:
+    """DEAD_NONCE after a lost answer may well mean that the first time it was executed: nothing new is sent."""
+    transport = Lossy(*answers)
+    async with HooatsClient("http://127.0.0.1:9", KEY) as client:
+        client._http._transport = transport
+        with pytest.raises(Refused) as caught:
+            await client.place("BTC-USDC", "buy", "1", "0.01", time_in_force="IOC")
+    assert (caught.value.code, caught.value.is_first) == (code, orders == 3)
+    assert (len(transport.bodies), len(set(transport.bodies))) == (len(answers), orders)
