@@ -7,7 +7,7 @@ the same slots.
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode
 
@@ -359,9 +359,9 @@ class HooatsClient(Wire):
 
     # --- stream ---
 
-    def stream(self, channels: Sequence[str]) -> Stream:
-        """Messages of the channels, for ever: reconnects and resumes by itself."""
-        return Stream(self, channels)
+    def stream(self, channels: Sequence[str], seen: Mapping[str, int] | None = None) -> Stream:
+        """Messages of the channels, for ever: reconnects and resumes by itself; after `seen` if that is given."""
+        return Stream(self, channels, seen)
 
     async def _token(self, name: str) -> tuple[Address, int]:
         """Address and decimals of a token by symbol or address."""

@@ -5,7 +5,7 @@ was seen) is answered by asking for a snapshot. A reader that is too slow is tol
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import msgspec
@@ -66,20 +66,27 @@ class Stream:
     """Snapshots and deltas of `channels` by `async for`, until it is closed. `Refused` if the venue refuses a channel
     or the login.
 
-    `connections` counts how often it connected; `is_connected` is what it knows now.
+    `seen`: the last `seq` that was handled of a channel, by this or another program: it goes on after that, if the
+    venue still has what came since. `connections` counts how often it connected; `is_connected` is what it knows now.
     """
 
-    def __init__(self, client: "HooatsClient", channels: Sequence[str]) -> None:
+    def __init__(self, client: "HooatsClient", channels: Sequence[str], seen: Mapping[str, int] | None = None) -> None:
         self.connections = 0
         self._client = client
         self._channels = list(channels)
         self._progress = Progress()
+        self._progress.seen |= dict(seen or {})
         self._socket: ClientConnection | None = None
         self._messages = self._follow()
 
     @property
     def is_connected(self) -> bool:
         return self._socket is not None
+
+    @property
+    def seen(self) -> dict[str, int]:
+        """The last `seq` of every channel: what to keep for the next start."""
+        return dict(self._progress.seen)
 
     def __aiter__(self) -> Self:
         return self
