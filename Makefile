@@ -33,7 +33,7 @@ compile: setup ## compile the contracts with forge and with ape
 fuzz: setup ## property tests with many more inputs; SEED=n repeats a run
 	@$(PYTHON) toolchain/run_parts.py fuzz $(PARTS)
 
-bench: setup ## compare speed with other engines and with the machine; PARTS="engines stages instructions growth load", WORKLOADS="mixed …|all", FLOW=file, SEED=n, ROUNDS=n
+bench: setup ## compare speed with other engines and with the machine; PARTS="engines stages instructions growth recovery load", WORKLOADS="mixed …|all", FLOW=file, SEED=n, ROUNDS=n
 	@toolchain/setup bench
 	@$(PYTHON) -m bench all $(if $(PARTS),--parts $(PARTS)) $(if $(WORKLOADS),--workloads $(WORKLOADS)) $(if $(FLOW),--flow '$(FLOW)') $(if $(SEED),--seed '$(SEED)') $(if $(ROUNDS),--rounds '$(ROUNDS)')
 

@@ -12,6 +12,7 @@ PARTS = {
     "stages": "bench.stages",
     "instructions": "bench.instructions",
     "growth": "bench.growth",
+    "recovery": "bench.recovery",
     "load": "bench.load.main",
 }
 USUAL = ("engines", "stages")
@@ -40,6 +41,7 @@ def run_all(arguments: Sequence[str]) -> int:
         "engines": [*rounds, *seed, *flow, *(part for name in options.workloads for part in ("--workload", name))],
         "stages": rounds,
         "growth": rounds,
+        "recovery": rounds,
         "load": seed,
     }
     return max(run(part, of_part.get(part, [])) for part in options.parts)

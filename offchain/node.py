@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from offchain.domain.command import OpenVenue
 from offchain.domain.limits import BLOCK_GAS_LIMIT, FILLS_PER_IMMEDIATE_ORDER_MAX
 from offchain.domain.market import MarketState
 from offchain.domain.units import QUOTE_DECIMALS, Address
+from offchain.gateway.serve import bind
 from offchain.gateway.settings import GatewaySettings
 from offchain.projector.projector import ProjectorSettings
 from offchain.sequencer.serve import run_sequencer
@@ -49,6 +50,8 @@ class NodeSettings:
     attestation_key: bytes = field(repr=False)
     host: str = "127.0.0.1"
     port: int = 8080
+    gateways: int = 1
+    """Processes that listen at `port`; each looks at the signatures of what comes to it."""
     maker_fee_ppm: int = 2_500
     taker_fee_ppm: int = 2_500
     batch_interval_millis: int = 1_000
@@ -116,10 +119,12 @@ class NodeSettings:
         return GatewaySettings(
             host=self.host,
             port=self.port,
+            shares_port=self.gateways > 1,
             port_file=self.data / "gateway.port",
             sequencer_socket=self.socket,
             history_url=self.history_url,
             journal_folder=self.data / "journal",
+            snapshots_folder=self.data / "snapshots",
             session_key_file=self.data / "session.secret",
             chain_id=registry.chain_id,
             vault=registry.address("Vault"),
@@ -149,14 +154,22 @@ def run_node(settings: NodeSettings) -> int:
     settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     children = Children(settings.data)
     children.add("projector", "offchain.projector", settings.projector())
-    children.add("gateway", "offchain.gateway.serve", settings.gateway())
+    gateway, reserved = settings.gateway(), None
+    if gateway.shares_port and not gateway.port:
+        reserved = bind(gateway.host, 0, shared=True)  # never listens, so that no connection comes to it
+        gateway = msgspec.structs.replace(gateway, port=reserved.getsockname()[1])
+    gateways = ["gateway", *(f"gateway-{number}" for number in range(2, settings.gateways + 1))]
+    for name in gateways:
+        children.add(name, "offchain.gateway.serve", gateway)
     try:
         # Only the owner of the folder has children: one that is refused must not touch those of the running node.
         return run_sequencer(
-            settings.sequencer(), ready=lambda _: children.start(), drain=lambda: children.drain("gateway")
+            settings.sequencer(), ready=lambda _: children.start(), drain=lambda: children.drain(gateways)
         )
     finally:
         children.stop()
+        if reserved is not None:
+            reserved.close()
 
 
 class Child:
@@ -203,14 +216,17 @@ class Children:
     def start(self) -> None:
         self._thread.start()
 
-    def drain(self, name: str) -> None:
-        """Ends one child, which is not restarted: SIGTERM, and SIGKILL after STOP_SECONDS."""
-        for child in self._children:
-            if child.name == name:
-                child.is_wanted = False
-                if child.process is not None:
-                    child.process.terminate()
-                    _wait_or_kill(child.process, time.monotonic() + STOP_SECONDS)
+    def drain(self, names: Collection[str]) -> None:
+        """Ends these children, which are not restarted: SIGTERM, and SIGKILL after STOP_SECONDS."""
+        drained = [child for child in self._children if child.name in names]
+        for child in drained:
+            child.is_wanted = False
+            if child.process is not None:
+                child.process.terminate()
+        deadline = time.monotonic() + STOP_SECONDS
+        for child in drained:
+            if child.process is not None:
+                _wait_or_kill(child.process, deadline)
 
     def stop(self) -> None:
         """SIGTERM, then SIGKILL."""

@@ -9,7 +9,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from offchain.domain import limits
-from offchain.gateway import bounds, failures, hub, settings, stream, verifier
+from offchain.gateway import bounds, entry, failures, hub, settings, socket, stream
 from offchain.gateway.capabilities import capabilities_json
 from offchain.gateway.openapi import openapi_json
 from offchain.gateway.routes import ROUTES
@@ -39,7 +39,8 @@ Made from the same tables as `GET /v1/openapi.json`, by `make docs`. What a prog
 STREAM = """
 ## WebSocket
 
-`/v1/ws`, JSON text frames. Every request has an `op` and may have an `id`; it is answered once, with both.
+`/v1/ws`: JSON text frames; order entry also in fixed binary ones, [frames.md](frames.md). Every request has an `op`
+and may have an `id`; it is answered once, with both.
 
 | op | fields |
 |---|---|
@@ -186,7 +187,8 @@ BOUNDS: dict[Any, tuple[str, ...]] = {
     bounds: (),
     stream: (),
     hub: (),
-    verifier: (),
+    socket: (),
+    entry: (),
 }
 """None named: all that are numbers and say why."""
 

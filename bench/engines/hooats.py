@@ -31,11 +31,13 @@ MAX_FEE_PPM = 10_000
 class Engine(Adapter):
     """Through `Engine.apply_rows`, a chunk at a time, as the sequencer groups what arrives together."""
 
+    venue_type = Venue
+
     def __init__(self, workload: Workload) -> None:
         super().__init__(workload)
         users = range(workload.users)
         self.people = [[Address(f"0x{side + 1:08x}{user:032x}") for user in users] for side in (0, 1)]
-        self.venue = Venue(self.people[0], self.people[1], workload.markets)
+        self.venue = self.venue_type(self.people[0], self.people[1], workload.markets)
         self.sequence = 0
         self.settled = 0
         last = max((operation.order for operation in workload.preload + workload.operations), default=0)
@@ -57,14 +59,15 @@ class Engine(Adapter):
         slot = 0 if kind == TAKE else number // self.workload.users + 1
         if kind == CANCEL:
             nonce = make_nonce(slot, self.reached[number])
-            return SIGNED_FRAME.pack(from_hex(account), CANCEL_TERMS, 0, 0, 0, 0, nonce, 0, NO_SIGNATURE, NO_DIGEST)
+            owner = from_hex(account)
+            return SIGNED_FRAME.pack(owner, CANCEL_TERMS, 0, 0, 0, 0, nonce, 0, NO_SIGNATURE, owner, NO_DIGEST)
         if kind != TAKE:
             self.reached[number] = START + self.sequence
         nonce = make_nonce(slot, START + self.sequence)
         force = TimeInForce.IOC if kind == TAKE else TimeInForce.GTC
         limits = Ticks(price), Lots(size), Ticks(0)
         order = Order(account, 0, market + 1, Side(side), Kind.LIMIT, force, 0, *limits, MAX_FEE_PPM, nonce, 0)
-        return order.to_frame() + SIGNATURE + order_digest(self.venue.engine.separator, order)
+        return order.to_frame() + SIGNATURE + from_hex(account) + order_digest(self.venue.engine.separator, order)
 
     def play(self, calls: Any) -> Sequence[Any]:
         engine = self.venue.engine

@@ -18,11 +18,15 @@ from typing import Any
 from bench import machine, report
 from bench.calibration import seconds_per_recovery
 from bench.load.drive import Outcome, drive, framed
-from bench.load.presign import SPOILT, Plan, addresses, presigned, spoil
+from bench.load.presign import Plan, addresses, is_spoilt, presigned, spoil
 from bench.load.schedule import poisson
-from bench.load.venue import LoadedVenue
-from bench.load.wire import Connection, Rest, WebSocket
+from bench.load.venue import AGENT_KEY, LoadedVenue
+from bench.load.wire import Bulk, Connection, Packed, Rest, WebSocket
+from offchain.domain.order import ORDER_FRAME_BYTES, Order
 
+WAYS = ["packed", "bulk", "ws", "rest"]
+"""In fixed frames, signed one by one or in bulk, and in JSON over the two ways in."""
+PACKED = ("packed", "bulk")
 WARM_UP = 500
 """Orders that are sent before anything is measured."""
 
@@ -39,8 +43,8 @@ class Bench:
         self.accepted: list[tuple[str, str]] = []
         """(account, nonce) of every order that was acknowledged."""
 
-    def orders(self, count: int) -> list[tuple[int, bytes]]:
-        """Never signed before; some of them spoilt."""
+    def orders(self, count: int, via: str) -> list[tuple[int, bytes]]:
+        """Never signed before; some of them spoilt, unless they are signed in bulk."""
         accounts = self.options.accounts
         self._sequence = max(self._sequence, time.time_ns() // 1_000_000)
         plan = Plan(
@@ -50,9 +54,10 @@ class Bench:
             crossing=self.options.crossing,
             seed=self.options.seed,
             first_sequence=self._sequence,
+            is_packed=via in PACKED,
         )
         self._sequence += -(-count // accounts) + 1
-        return spoil(presigned(plan, count), self.options.spoil_every)
+        return spoil(presigned(plan, count), 0 if via == "bulk" else self.options.spoil_every)
 
     def run(
         self, via: str, per_frame: int, orders: Sequence[tuple[int, bytes]], rate: float = 0.0, alone: bool = False
@@ -62,7 +67,7 @@ class Bench:
         try:
             due = poisson(rate / per_frame, len(orders) // per_frame + 1, self.options.seed) if rate else []
             frames = framed(connections, orders, per_frame, due)
-            self.spoilt = sum(frame.content.count(SPOILT) for frame in frames)
+            self.spoilt = sum(is_spoilt(order) for frame in frames for order in frame.orders)
             gc.collect()
             gc.disable()
             outcome = drive(connections, frames)
@@ -76,22 +81,29 @@ class Bench:
     def _remember(self, outcome: Outcome) -> None:
         for frame, results in outcome.answers:
             for body, is_accepted in zip(frame.orders, results, strict=True):
-                if is_accepted:
+                if is_accepted and body[:1] == b"{":
                     order = json.loads(body)
                     self.accepted.append((order["account"], order["nonce"]))
+                elif is_accepted:
+                    found = Order.from_frame(body[:ORDER_FRAME_BYTES])
+                    self.accepted.append((found.account, str(found.nonce)))
 
     def _connections(self, via: str, count: int = 0, window: int = 0) -> list[Connection]:
         host, port = self.venue.host, self.venue.port
         count, window = count or self.options.connections, window or self.options.window
         if via == "rest":
             return [Rest(host, port) for _ in range(count * window)]
+        if via == "packed":
+            return [Packed(host, port, window) for _ in range(count)]
+        if via == "bulk":
+            return [Bulk(host, port, window, AGENT_KEY, self.venue.separator) for _ in range(count)]
         return [WebSocket(host, port, window) for _ in range(count)]
 
 
 def points(bench: Bench, options: argparse.Namespace) -> list[dict[str, Any]]:
     """One for every way in and size of frame, closed loop first."""
     found: list[dict[str, Any]] = []
-    bench.run("ws", 1, bench.orders(WARM_UP))
+    bench.run("ws", 1, bench.orders(WARM_UP, "ws"))
 
     def note(loop: str, outcome: Outcome, rate: float = 0.0) -> float:
         summary = outcome.summary(rate or None)
@@ -105,11 +117,11 @@ def points(bench: Bench, options: argparse.Namespace) -> list[dict[str, Any]]:
             recover = seconds_per_recovery(500)
             ceiling = len(os.sched_getaffinity(0)) / recover
             if per_frame == 1:
-                note("one at a time", bench.run(via, 1, bench.orders(options.alone), alone=True))
-            capacity = note("closed", bench.run(via, per_frame, bench.orders(options.orders)))
+                note("one at a time", bench.run(via, 1, bench.orders(options.alone, via), alone=True))
+            capacity = note("closed", bench.run(via, per_frame, bench.orders(options.orders, via)))
             for share in options.shares:
                 rate = capacity * share
-                orders = bench.orders(max(per_frame * 20, int(rate * options.seconds)))
+                orders = bench.orders(max(per_frame * 20, int(rate * options.seconds)), via)
                 note(f"open, {share:.0%} of capacity", bench.run(via, per_frame, orders, rate), rate)
     return found
 
@@ -150,10 +162,10 @@ def durable(accepted: Sequence[tuple[str, str]], journaled: Sequence[tuple[str, 
 
 def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench load", description=__doc__)
-    parser.add_argument("--via", nargs="*", default=["ws", "rest"], choices=["ws", "rest"])
+    parser.add_argument("--via", nargs="*", default=["packed", "ws", "rest"], choices=WAYS)
     parser.add_argument("--per-frame", type=int, nargs="*", default=[1, 16])
     parser.add_argument("--connections", type=int, default=8)
-    parser.add_argument("--window", type=int, default=4, help="frames under way on a connection")
+    parser.add_argument("--window", type=int, default=16, help="frames under way on a connection")
     parser.add_argument("--accounts", type=int, default=200)
     parser.add_argument("--orders", type=int, default=20_000, help="of a closed loop")
     parser.add_argument("--alone", type=int, default=1_000, help="orders that are sent one at a time")
@@ -161,10 +173,12 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--shares", type=float, nargs="*", default=[0.1, 0.5], help="of capacity, open loop")
     parser.add_argument("--crossing", type=float, default=0.0, help="share of orders that trade")
     parser.add_argument("--spoil-every", type=int, default=1_000, help="every so many-th signature is none; 0: all are")
+    cores = len(os.sched_getaffinity(0))
+    parser.add_argument("--gateways", type=int, default=min(2, cores), help="processes that share the port")
     parser.add_argument("--projector", action="store_true", help="let the projector run as well")
     parser.add_argument("--seed", type=int, default=7)
     options = parser.parse_args(arguments)
-    with LoadedVenue(addresses(options.accounts), options.projector) as venue:
+    with LoadedVenue(addresses(options.accounts), options.projector, options.gateways) as venue:
         bench = Bench(venue, options)
         found = points(bench, options)
         venue.kill()

@@ -13,14 +13,15 @@ import os
 import random
 import time
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
-from offchain.client.orders import Signer, Ticket, sign_order
+from offchain.client.orders import SignedOrder, Signer, Ticket, sign_order
 from offchain.domain.market import Market
-from offchain.domain.order import make_nonce
+from offchain.domain.order import ORDER_FRAME_BYTES, make_nonce
 from offchain.domain.units import Address, Lots, Ticks
+from offchain.domain.wire import SIGNED_ORDER_BYTES
 
 MIDDLE_TICKS, SPREAD_TICKS, DEPTH_TICKS = 600_000, 20, 200
 MAX_FEE_PPM = 10_000
@@ -37,6 +38,8 @@ class Plan(NamedTuple):
     seed: int = 7
     first_sequence: int = 0
     """Of the nonces, in milliseconds; 0: now."""
+    is_packed: bool = False
+    """As fixed frames instead of JSON: an order and its signature."""
 
 
 SPOILT = b'"signature":"0x' + b"0" * 64
@@ -47,9 +50,16 @@ def spoil(orders: list[tuple[int, bytes]], every: int) -> list[tuple[int, bytes]
     """Every so many-th order with a signature that nobody made: a venue that takes it has not looked."""
     for at in range(every - 1, len(orders), every) if every else ():
         account, body = orders[at]
-        start = body.index(b'"signature":"0x')
-        orders[at] = account, body[:start] + SPOILT + body[start + len(SPOILT) :]
+        is_packed = len(body) == SIGNED_ORDER_BYTES
+        mark, start = (bytes(32), ORDER_FRAME_BYTES) if is_packed else (SPOILT, body.index(b'"signature":"0x'))
+        orders[at] = account, body[:start] + mark + body[start + len(mark) :]
     return orders
+
+
+def is_spoilt(order: bytes) -> bool:
+    if len(order) == SIGNED_ORDER_BYTES:
+        return not any(order[ORDER_FRAME_BYTES : ORDER_FRAME_BYTES + 32])
+    return SPOILT in order
 
 
 def key(account: int) -> bytes:
@@ -88,11 +98,15 @@ def _sign(part: tuple[Plan, Sequence[int], int]) -> list[tuple[int, int, bytes]]
         signer, chance = Signer(key(account)), random.Random(plan.seed * 1_000_003 + account)
         for turn, position in enumerate(range(account, count, plan.accounts)):
             signed = _order(plan, account, turn, chance, signer)
-            found.append((position, account, msgspec.json.encode(signed)))
+            if plan.is_packed:
+                packed = signed.order.to_frame() + bytes.fromhex(signed.body["signature"][2:])
+                found.append((position, account, packed))
+            else:
+                found.append((position, account, msgspec.json.encode(signed.body)))
     return found
 
 
-def _order(plan: Plan, account: int, turn: int, chance: random.Random, signer: Signer) -> dict[str, Any]:
+def _order(plan: Plan, account: int, turn: int, chance: random.Random, signer: Signer) -> SignedOrder:
     """Even accounts buy below the middle, odd ones sell above it; one that crosses goes to the other side's depth."""
     is_buy = account % 2 == 0
     offset = SPREAD_TICKS + chance.randrange(DEPTH_TICKS)
@@ -106,5 +120,4 @@ def _order(plan: Plan, account: int, turn: int, chance: random.Random, signer: S
         size=plan.market.format_size(Lots(chance.randint(1, 100))),
     )
     nonce = make_nonce(1 + turn % plan.slots, plan.first_sequence + turn)
-    body: dict[str, Any] = sign_order(ticket, plan.market, nonce, MAX_FEE_PPM, plan.separator, signer).body
-    return body
+    return sign_order(ticket, plan.market, nonce, MAX_FEE_PPM, plan.separator, signer)

@@ -24,15 +24,19 @@ from websockets.sync.client import connect
 
 from bench import machine
 from bench.venue import BASE_ATOMS_PER_LOT, OPENING, QUOTE, QUOTE_ATOMS_PER_TICK_LOT, base_token
-from offchain.domain.chainlog import AnyChainLog, Deposited, MarketListed, SynthRegistered
+from offchain.domain.batch import ITEMIZED_RULES
+from offchain.domain.chainlog import AgentRegistered, AnyChainLog, Deposited, MarketListed, SynthRegistered
 from offchain.domain.command import Codec
 from offchain.domain.eip712 import domain_separator
+from offchain.domain.limits import AGENT_UNLIMITED
 from offchain.domain.market import Market
 from offchain.domain.order import ORDER_FRAME_BYTES, Order
 from offchain.domain.units import Address
+from offchain.gateway.serve import bind
 from offchain.gateway.settings import LIMITS, GatewaySettings, RateSettings
 from offchain.projector.projector import ProjectorSettings
 from offchain.security.limits import Rate
+from offchain.security.signatures import address_of
 from offchain.sequencer.serve import run_sequencer
 from offchain.sequencer.settings import SequencerSettings
 from offchain.storage.frames import GROUP_MAGIC
@@ -42,8 +46,14 @@ from offchain.storage.scan import SUFFIX
 
 START_SECONDS = 60.0
 STOP_SECONDS = 20.0
+READY_TIMES = 10
+"""The kernel chooses a gateway for each connection: so many in a row for each of the others, and none was left out."""
 OPEN = Rate(10_000_000, 10_000_000)
 ATTESTATION_KEY = b"\x07" * 32
+AGENT_KEY = b"\x08" * 32
+"""Of the one agent of all accounts, who signs in bulk."""
+VENUE = msgspec.structs.replace(OPENING, batch_rules=ITEMIZED_RULES)
+"""Whose rules count agents, as those of new venues do."""
 DEPOSIT = 10**24
 """Atoms of either token, for everybody."""
 
@@ -66,7 +76,7 @@ class LoadedVenue:
 
     host = "127.0.0.1"
 
-    def __init__(self, accounts: Sequence[Address], with_projector: bool = False) -> None:
+    def __init__(self, accounts: Sequence[Address], with_projector: bool = False, gateways: int = 1) -> None:
         machine.BUILD.mkdir(parents=True, exist_ok=True)
         self.folder = Path(tempfile.mkdtemp(prefix="venue-", dir=machine.BUILD))
         self.separator = domain_separator(OPENING.chain_id, OPENING.settlement)
@@ -77,6 +87,9 @@ class LoadedVenue:
         self._socket = Path(tempfile.mkdtemp(prefix="hooats-")) / "s"
         self._accounts = accounts
         self._with_projector = with_projector
+        self._gateways = gateways
+        self._reserved = bind(self.host, 0, shared=True)
+        """Never listens: it keeps a port that the gateways share."""
 
     def __enter__(self) -> LoadedVenue:
         try:
@@ -84,7 +97,8 @@ class LoadedVenue:
             self._start("sequencer", [sys.executable, "-m", "bench.load.venue", str(self.folder), str(self._socket)])
             gateway = self.folder / "gateway.json"
             gateway.write_bytes(msgspec.json.encode(self._gateway(), enc_hook=str))
-            self._start("gateway", [sys.executable, "-m", "offchain.gateway.serve", str(gateway)])
+            for name in self._names():
+                self._start(name, [sys.executable, "-m", "offchain.gateway.serve", str(gateway)])
             if self._with_projector:
                 urls: dict[str, Any] = {"ops_url": ops_url(self.folder), "history_url": self._history()}
                 settings = ProjectorSettings(data=self.folder, **urls)
@@ -98,7 +112,8 @@ class LoadedVenue:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        for name in ("gateway", "projector", "sequencer"):
+        self._reserved.close()
+        for name in (*self._names(), "projector", "sequencer"):
             process = self.processes.pop(name, None)
             if process is not None:
                 process.send_signal(signal.SIGTERM)
@@ -124,7 +139,7 @@ class LoadedVenue:
         orders = [
             Order.from_frame(record.payload[:ORDER_FRAME_BYTES])
             for record in JournalReader(folder).read()
-            if record.kind == Codec.KIND_PLACE
+            if record.kind in (Codec.KIND_PLACE, Codec.KIND_PLACE_BULK)
         ]
         groups = sum(segment.read_bytes().count(GROUP_MAGIC) for segment in folder.glob(f"*{SUFFIX}"))
         return [(order.account, str(order.nonce)) for order in orders], groups
@@ -141,7 +156,8 @@ class LoadedVenue:
 
     def _gateway(self) -> GatewaySettings:
         return GatewaySettings(
-            port=0,
+            port=self._reserved.getsockname()[1],
+            shares_port=True,
             port_file=self.folder / "gateway.port",
             sequencer_socket=self._socket,
             history_url=self._history(),
@@ -153,6 +169,9 @@ class LoadedVenue:
             quote_token=OPENING.quote_token,
             rates=RateSettings(**dict.fromkeys(LIMITS, OPEN)),
         )
+
+    def _names(self) -> list[str]:
+        return ["gateway", *(f"gateway-{number}" for number in range(2, self._gateways + 1))]
 
     def _history(self) -> str:
         return f"sqlite:///{self.folder / 'history.sqlite'}"
@@ -171,6 +190,8 @@ class LoadedVenue:
         for account in self._accounts:
             for token in (QUOTE, market.base_token):
                 logs.append(Deposited(**head(), account=account, token=token, amount=DEPOSIT, balance=DEPOSIT))
+            unlimited = {"notional": AGENT_UNLIMITED, "markets": (), "expiry": 2**40 - 1}
+            logs.append(AgentRegistered(**head(), account=account, agent=address_of(AGENT_KEY), **unlimited))
         ops = Ops(ops_url(self.folder))
         try:
             ops.append_inbox(logs, 1, now)
@@ -179,8 +200,8 @@ class LoadedVenue:
         self._events = len(logs)
 
     def _await(self) -> None:
-        """Until the gateway knows all deposits."""
-        deadline = time.monotonic() + START_SECONDS
+        """Until every gateway that a connection may come to knows all deposits."""
+        deadline, ready = time.monotonic() + START_SECONDS, 0
         while time.monotonic() < deadline:
             for name, process in self.processes.items():
                 if process.poll() is not None:
@@ -193,7 +214,8 @@ class LoadedVenue:
             try:
                 with connect(f"ws://{self.host}:{self.port}/v1/ws") as stream:
                     stream.send('{"op": "ping"}')
-                    if json.loads(stream.recv(5))["seq"] > self._events:
+                    ready = ready + 1 if json.loads(stream.recv(5))["seq"] > self._events else 0
+                    if ready > READY_TIMES * (self._gateways - 1):
                         return
             except (OSError, WebSocketException):
                 continue
@@ -220,7 +242,7 @@ if __name__ == "__main__":
     sys.exit(
         run_sequencer(
             SequencerSettings(
-                data=data, socket=path, ops_url=ops_url(data), venue=OPENING, attestation_key=ATTESTATION_KEY
+                data=data, socket=path, ops_url=ops_url(data), venue=VENUE, attestation_key=ATTESTATION_KEY
             )
         )
     )

@@ -13,6 +13,11 @@ from typing import Protocol
 
 import msgspec
 
+from offchain.domain.eip712 import bulk_digest, bulk_levels, frame_struct_hash
+from offchain.domain.order import ORDER_FRAME_BYTES
+from offchain.domain.wire import HEAD, RESULT_BYTES, STATUSES, VERSION, MessageKind
+from offchain.security.signatures import sign
+
 RECEIVE_BYTES = 1 << 18
 TIMEOUT_SECONDS = 30.0
 
@@ -97,6 +102,8 @@ class WebSocket:
                     found.append((answer.id, [one.ok for one in results]))
                 elif not answer.ok and answer.error:
                     raise Replied(bytes(answer.error).decode())
+            elif opcode == 2:
+                found.append(_packed_answer(payload))
         return found
 
     def _read(self) -> None:
@@ -124,15 +131,51 @@ class WebSocket:
         return opcode, payload
 
 
+class Packed(WebSocket):
+    """The same stream with orders in fixed frames."""
+
+    def frame(self, number: int, orders: list[bytes]) -> bytes:
+        head = HEAD.pack(VERSION, MessageKind.ORDERS, len(orders), number)
+        return _message(0x82, head + b"".join(orders))
+
+
+class Bulk(WebSocket):
+    """The same with one signature of an agent, `key`, for all orders of a message."""
+
+    def __init__(self, host: str, port: int, window: int, key: bytes, separator: bytes) -> None:
+        super().__init__(host, port, window)
+        self._key, self._separator = key, separator
+
+    def frame(self, number: int, orders: list[bytes]) -> bytes:
+        frames = [order[:ORDER_FRAME_BYTES] for order in orders]
+        root = bulk_levels([frame_struct_hash(frame) for frame in frames])[-1][0]
+        signature = sign(bulk_digest(self._separator, root), self._key)
+        head = HEAD.pack(VERSION, MessageKind.BULK, len(orders), number)
+        return _message(0x82, head + signature + b"".join(frames))
+
+
+def _packed_answer(payload: bytes) -> tuple[int, list[bool]]:
+    """A message that is refused as a whole is answered once."""
+    _, kind, count, number = HEAD.unpack_from(payload)
+    if kind != MessageKind.RESULTS:
+        return number, [False]
+    statuses = payload[HEAD.size + 16 : HEAD.size + count * RESULT_BYTES : RESULT_BYTES]
+    return number, [status not in (STATUSES["rejected"], STATUSES["unknown"]) for status in statuses]
+
+
 def _text_frame(text: bytes) -> bytes:
-    length = len(text)
+    return _message(0x81, text)
+
+
+def _message(opcode: int, content: bytes) -> bytes:
+    length = len(content)
     if length < 126:
-        head = bytes((0x81, 0x80 | length))
+        head = bytes((opcode, 0x80 | length))
     elif length < 1 << 16:
-        head = b"\x81\xfe" + length.to_bytes(2, "big")
+        head = bytes((opcode, 0xFE)) + length.to_bytes(2, "big")
     else:
-        head = b"\x81\xff" + length.to_bytes(8, "big")
-    return head + bytes(4) + text
+        head = bytes((opcode, 0xFF)) + length.to_bytes(8, "big")
+    return head + bytes(4) + content
 
 
 def _control_frame(opcode: int, payload: bytes) -> bytes:

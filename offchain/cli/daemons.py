@@ -43,6 +43,12 @@ NAMES = ("node", "keeper")
     type=click.IntRange(0, 65535),
     default=8080,
 )
+@options.flag(
+    "--gateways",
+    "Gateway processes that share the port; what one has answered another may show a moment later.",
+    type=click.IntRange(1, 64),
+    default=1,
+)
 @options.metrics_host
 @options.metrics_port
 @options.flag(

@@ -15,7 +15,7 @@ from offchain.cli.exchange import ask
 from offchain.cli.failures import Negative
 from offchain.cli.money import first_url
 from offchain.domain.errors import InvalidInput
-from offchain.projector.proofs import receipt_signer, verify_proof
+from offchain.projector.proofs import group_receipt_signer, receipt_signer, verify_proof
 
 
 @click.command()
@@ -98,6 +98,9 @@ def ask_chain(body: dict[str, Any], book: Registry, rpc: str) -> list[dict[str, 
     (cosigner,) = endpoint.call(book.address("Vault"), Vault.cosigner)
     is_venue = receipt_signer(body) == str(cosigner).lower()
     findings.append({"what": f"the receipt is signed by the venue's key {str(cosigner).lower()}", "ok": is_venue})
+    if isinstance(body.get("groupReceipt"), dict):
+        is_venue = group_receipt_signer(body) == str(cosigner).lower()
+        findings.append({"what": "the group's receipt is signed by the venue's key, too", "ok": is_venue})
     try:
         header = header_tuple(body["header"])
         sequence, order_hash = int(body["leaf"][0]), bytes.fromhex(body["leaf"][1][2:])

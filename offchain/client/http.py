@@ -150,12 +150,32 @@ class HooatsClient(Wire):
     async def place_ticket(self, ticket: Ticket) -> Placed:
         """Signs and places it; an immediate one anew if another one overtook it."""
         for _ in range(DEAD_NONCES_MAX):
+            signed = await self.sign(ticket)
             try:
-                return await self.place_signed(await self.sign(ticket))
+                return await self.place_signed(signed)
             except Refused as refused:
                 if not _is_overtaken(ticket, refused):
                     raise
+                if not refused.is_first and (known := await self._known(signed)) is not None:
+                    return known
         return await self.place_signed(await self.sign(ticket))
+
+    async def _known(self, signed: SignedOrder) -> Placed | None:
+        """An order that was sent before without an answer, and whose nonce is dead now, perhaps as it was executed.
+
+        What is neither among the account's last 10,000 orders, which would have been answered with their first result,
+        nor in the history was never accepted.
+        """
+        try:
+            order = await self.order(signed.digest)
+        except Refused as refused:
+            if refused.code != "ORDER_NOT_FOUND":
+                raise
+            return None
+        if order.status == "rejected":
+            return None
+        fills = [fill for fill in await self.fills(limit=1000) if fill.order == signed.digest]
+        return Placed(order=order, fills=fills, receipt=order.receipt, replayed=True)
 
     async def place_routed(self, symbol: str, side: str, size: str, limit: str | None = None) -> Routed:
         """Asks for a quote and places its orders, both immediate: one in the book, one with the AMM pair.
@@ -194,13 +214,22 @@ class HooatsClient(Wire):
 
     async def place_all(self, tickets: Sequence[Ticket]) -> list[Placed | Refused]:
         """One request; an answer per ticket, in order."""
-        results = await self.place_all_signed([await self.sign(ticket) for ticket in tickets])
+        signed = [await self.sign(ticket) for ticket in tickets]
+        results = await self.place_all_signed(signed)
         for _ in range(DEAD_NONCES_MAX):
-            again = [i for i, result in enumerate(results) if _is_overtaken(tickets[i], result)]
+            again = []
+            for i, result in enumerate(results):
+                if isinstance(result, Refused) and _is_overtaken(tickets[i], result):
+                    known = None if result.is_first else await self._known(signed[i])
+                    if known is None:
+                        again.append(i)
+                    else:
+                        results[i] = known
             if not again:
                 break
-            placed = await self.place_all_signed([await self.sign(tickets[i]) for i in again])
-            for i, result in zip(again, placed, strict=True):
+            for i in again:
+                signed[i] = await self.sign(tickets[i])
+            for i, result in zip(again, await self.place_all_signed([signed[i] for i in again]), strict=True):
                 results[i] = result
         return results
 
@@ -388,10 +417,10 @@ def _immediate(symbol: str, side: str, part: QuotePart, *, is_amm: bool) -> Tick
     return msgspec.convert({**fields, "time_in_force": "IOC", "amm": is_amm}, Ticket)
 
 
-def _is_overtaken(ticket: Ticket, result: Placed | Refused) -> bool:
-    """An immediate order that a later one overtook on the way: it was not executed, and is signed anew. Not so if it
-    was sent before without an answer: then its nonce may be dead because it was executed."""
-    return ticket.is_immediate and isinstance(result, Refused) and result.is_first and result.code == "DEAD_NONCE"
+def _is_overtaken(ticket: Ticket, refused: Refused) -> bool:
+    """An immediate order that a later one overtook on the way: it was not executed, and is signed anew; unless it was
+    sent before without an answer, see `_known`."""
+    return ticket.is_immediate and refused.code == "DEAD_NONCE"
 
 
 def _is_unknown(result: Placed | Refused) -> bool:

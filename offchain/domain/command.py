@@ -15,16 +15,18 @@ from offchain.domain.chainlog import AnyChainLog
 from offchain.domain.errors import InvalidInput
 from offchain.domain.limits import LOG_RECORD_BYTES_MAX, RECORD_BYTES_MAX
 from offchain.domain.market import MarketState
-from offchain.domain.order import ORDER_FRAME_BYTES, Order
+from offchain.domain.order import BULK_SIGNATURE_BYTES, ORDER_FRAME_BYTES, SIGNATURE_BYTES, Order
 from offchain.domain.units import Address, from_hex, to_address
 
-SIGNATURE_BYTES = 65
 NO_SIGNATURE = bytes(SIGNATURE_BYTES)
 """Stands where a session, not a signature, authenticated the signer."""
 
 
 class PlaceOrder(msgspec.Struct, frozen=True):
-    """`signer` was recovered from `signature` over the order's digest by the gateway; replay recomputes it."""
+    """`signer` was recovered from `signature` over the order's digest by the gateway; replay recomputes it.
+
+    Signed in bulk, by an agent, the signature is of BULK_SIGNATURE_BYTES: over the root that the proof in it leads to.
+    """
 
     order: Order
     signature: bytes
@@ -221,12 +223,14 @@ class Codec:
     KIND_PLACE: ClassVar[int] = 1
     KIND_CANCEL: ClassVar[int] = 2
     KIND_CANCEL_ALL: ClassVar[int] = 3
+    KIND_PLACE_BULK: ClassVar[int] = 4
     KIND_JSON: ClassVar[int] = 16
     VERSION: ClassVar[int] = 1
     FIELDS: ClassVar[dict[int, str]] = {
         1: f"order[{ORDER_FRAME_BYTES}] signature[65] signer[20] client_order_id[..]",
         2: "account[20] nonce[8] signer[20] signature[65]",
         3: "account[20] market[4] floor[8] signer[20] signature[65]",
+        4: f"order[{ORDER_FRAME_BYTES}] signature[65] position[1] siblings[..] signer[20] client_order_id[..]",
         16: "json, tagged by type",
     }
     """The field table that every journal segment repeats in its header."""
@@ -234,7 +238,8 @@ class Codec:
 
 _CANCEL = struct.Struct(">20sQ20s65s")
 _CANCEL_ALL = struct.Struct(">20sIQ20s65s")
-_PLACE_TAIL = struct.Struct(">65s20s")
+_PLACE_TAILS = {1: struct.Struct(">65s20s"), 4: struct.Struct(f">{BULK_SIGNATURE_BYTES}s20s")}
+"""By kind."""
 _JSON_DECODER: msgspec.json.Decoder[JsonCommand] = msgspec.json.Decoder(JsonCommand)
 _JSON_ENCODER = msgspec.json.Encoder()
 _LOG_HEAD = b'{"type":"observe_log",'
@@ -243,25 +248,29 @@ _LOG_HEAD = b'{"type":"observe_log",'
 def encode(command: Command) -> tuple[int, int, bytes]:
     """(kind, version, payload): the bytes that the journal keeps and `commandsRoot` commits to."""
     if isinstance(command, PlaceOrder):
-        tail = _PLACE_TAIL.pack(command.signature, from_hex(command.signer))
-        return (
-            Codec.KIND_PLACE,
-            1,
-            command.order.to_frame() + tail + command.client_order_id.encode(),
-        )
+        is_bulk = len(command.signature) == BULK_SIGNATURE_BYTES
+        kind = Codec.KIND_PLACE_BULK if is_bulk else Codec.KIND_PLACE
+        tail = _PLACE_TAILS[kind].pack(command.signature, from_hex(command.signer))
+        return kind, 1, command.order.to_frame() + tail + command.client_order_id.encode()
     if isinstance(command, CancelOrder):
-        parts = (
-            from_hex(command.account),
-            command.nonce,
-            from_hex(command.signer),
-            command.signature,
-        )
-        return Codec.KIND_CANCEL, 1, _CANCEL.pack(*parts)
+        account, signer = from_hex(command.account), from_hex(command.signer)
+        return Codec.KIND_CANCEL, 1, pack_cancel(account, command.nonce, signer, command.signature)
     if isinstance(command, CancelAll):
         account, signer = from_hex(command.account), from_hex(command.signer)
         payload = _CANCEL_ALL.pack(account, command.market, command.floor, signer, command.signature)
         return Codec.KIND_CANCEL_ALL, 1, payload
     return Codec.KIND_JSON, 1, _JSON_ENCODER.encode(command)
+
+
+def pack_cancel(account: bytes, nonce: int, signer: bytes, signature: bytes) -> bytes:
+    """The payload of a CancelOrder."""
+    return _CANCEL.pack(account, nonce, signer, signature)
+
+
+def unpack_cancel(payload: bytes) -> tuple[bytes, int, bytes, bytes]:
+    """Account, nonce, signer and signature. `struct.error` for bytes that are none."""
+    account, nonce, signer, signature = _CANCEL.unpack(payload)
+    return account, nonce, signer, signature
 
 
 def bytes_max(kind: int, payload: bytes) -> int:
@@ -278,11 +287,13 @@ def decode(kind: int, version: int, payload: bytes) -> Command:
             remedy="Run a newer hooats",
         )
     try:
-        if kind == Codec.KIND_PLACE:
-            tail_end = ORDER_FRAME_BYTES + _PLACE_TAIL.size
-            signature, signer = _PLACE_TAIL.unpack_from(payload, ORDER_FRAME_BYTES)
+        if kind in _PLACE_TAILS:
+            tail = _PLACE_TAILS[kind]
+            signature, signer = tail.unpack_from(payload, ORDER_FRAME_BYTES)
             order = Order.from_frame(payload[:ORDER_FRAME_BYTES])
-            return PlaceOrder(order, signature, to_address(signer), payload[tail_end:].decode())
+            if kind == Codec.KIND_PLACE_BULK and signer == payload[:20]:
+                raise ValueError("only agents sign in bulk")
+            return PlaceOrder(order, signature, to_address(signer), payload[ORDER_FRAME_BYTES + tail.size :].decode())
         if kind == Codec.KIND_CANCEL:
             account, nonce, signer, signature = _CANCEL.unpack(payload)
             return CancelOrder(to_address(account), nonce, to_address(signer), signature)

@@ -14,7 +14,7 @@ from offchain.domain.errors import InvalidInput
 from offchain.domain.event import ApprovalGranted
 from offchain.domain.keccak import keccak
 from offchain.domain.limits import BULK_DEPTH
-from offchain.domain.order import Order
+from offchain.domain.order import BULK_SIGNATURE_BYTES, ORDER_FRAME, SIGNATURE_BYTES, Order
 from offchain.domain.units import Address, Digest, from_hex
 
 ORDER_TYPE = (
@@ -34,6 +34,7 @@ WITHDRAW_TYPE = (
 )
 APPROVAL_TYPE = "Approval(address account,address token,uint256 amount,bytes32 purpose,uint256 nonce,uint256 deadline)"
 RECEIPT_TYPE = "Receipt(uint64 sequence,uint64 at,bytes32 orderHash)"
+RECEIPTS_TYPE = "Receipts(uint64 first,uint64 last,uint32 orders,bytes32 root)"
 SESSION_TYPE = "Session(address account,uint64 issuedAt,uint64 expiry)"
 DOMAIN_TYPE = "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
 
@@ -54,9 +55,11 @@ _BULK_ORDER_TYPE_HASH = keccak(BULK_ORDER_TYPE.encode())
 _WITHDRAW_TYPE_HASH = keccak(WITHDRAW_TYPE.encode())
 _APPROVAL_TYPE_HASH = keccak(APPROVAL_TYPE.encode())
 _RECEIPT_TYPE_HASH = keccak(RECEIPT_TYPE.encode())
+_RECEIPTS_TYPE_HASH = keccak(RECEIPTS_TYPE.encode())
 _SESSION_TYPE_HASH = keccak(SESSION_TYPE.encode())
 _DOMAIN_TYPE_HASH = keccak(DOMAIN_TYPE.encode())
 
+_RECEIPT_LEAF = struct.Struct(">BQQ32s")
 # 14 words of 32 bytes; the type hash first, then each field right-aligned.
 _ORDER_WORDS = struct.Struct(">32s12x20s31xB28xI31xB31xB31xB30xH24xQ24xQ24xQ28s4s24xQ24xQ")
 _POSITIVE, _NEGATIVE = bytes(28), b"\xff" * 28
@@ -106,6 +109,18 @@ def order_digest(separator: bytes, order: Order) -> bytes:
     return digest(separator, order_struct_hash(order))
 
 
+def frame_struct_hash(frame: bytes) -> bytes:
+    """`order_struct_hash` of the order that begins there, packed as in the journal: no order is made."""
+    fields = ORDER_FRAME.unpack_from(frame)
+    fee = _NEGATIVE if fields[10] < 0 else _POSITIVE
+    return keccak(_ORDER_WORDS.pack(_ORDER_TYPE_HASH, *fields[:10], fee, frame[54:58], fields[11], fields[12]))
+
+
+def frame_digest(separator: bytes, frame: bytes) -> bytes:
+    """`order_digest` of the order that begins there."""
+    return keccak(b"\x19\x01" + separator + frame_struct_hash(frame))
+
+
 def cancel_digest(separator: bytes, account: Address, nonce: int) -> bytes:
     return digest(separator, keccak(_CANCEL_TYPE_HASH + _address(account) + _uint(nonce)))
 
@@ -153,13 +168,13 @@ class BulkProof(msgspec.Struct, frozen=True):
 
 def bulk_root(orders: Sequence[Order]) -> bytes:
     """Root of the tree of these orders; `InvalidInput` for none of them or too many."""
-    return _bulk_levels(orders)[-1][0]
+    return bulk_levels([order_struct_hash(order) for order in orders])[-1][0]
 
 
 def bulk_proof(orders: Sequence[Order], position: int) -> BulkProof:
     """Of the order at `position`."""
     assert 0 <= position < len(orders)
-    levels = _bulk_levels(orders)
+    levels = bulk_levels([order_struct_hash(order) for order in orders])
     siblings = tuple(Digest("0x" + levels[level][position >> level ^ 1].hex()) for level in range(BULK_DEPTH))
     return BulkProof(position, siblings)
 
@@ -172,11 +187,25 @@ def bulk_root_of(order: Order, proof: BulkProof) -> bytes:
             field="proof",
             remedy=f"A position below {1 << BULK_DEPTH} and {BULK_DEPTH} siblings",
         )
-    found = _bulk_leaf(order)
+    found = _bulk_leaf(order_struct_hash(order))
     for level, sibling in enumerate(proof.siblings):
         other = from_hex(sibling)
         found = _bulk_node(other, found) if proof.position >> level & 1 else _bulk_node(found, other)
     return found
+
+
+def join_signature(signature: bytes, proof: BulkProof) -> bytes:
+    """A bulk order's signature as it is kept: with its proof behind it."""
+    return b"".join((signature, bytes((proof.position,)), *map(from_hex, proof.siblings)))
+
+
+def split_signature(kept: bytes) -> tuple[bytes, BulkProof | None]:
+    """Inverse of `join_signature`; a signature of an order alone has no proof."""
+    if len(kept) != BULK_SIGNATURE_BYTES:
+        return kept, None
+    path = kept[SIGNATURE_BYTES + 1 :]
+    siblings = tuple(Digest("0x" + path[start : start + 32].hex()) for start in range(0, len(path), 32))
+    return kept[:SIGNATURE_BYTES], BulkProof(kept[SIGNATURE_BYTES], siblings)
 
 
 def bulk_digest(separator: bytes, root: bytes) -> bytes:
@@ -184,13 +213,13 @@ def bulk_digest(separator: bytes, root: bytes) -> bytes:
     return digest(separator, keccak(_BULK_ORDER_TYPE_HASH + root))
 
 
-def _bulk_levels(orders: Sequence[Order]) -> list[list[bytes]]:
-    """From the leaves to the root."""
-    if not 0 < len(orders) <= 1 << BULK_DEPTH:
+def bulk_levels(struct_hashes: Sequence[bytes]) -> list[list[bytes]]:
+    """The tree of orders with these struct hashes, from the leaves to the root; `InvalidInput` as `bulk_root`."""
+    if not 0 < len(struct_hashes) <= 1 << BULK_DEPTH:
         raise InvalidInput(
-            f"{len(orders)} orders under one signature", field="orders", remedy=f"From 1 to {1 << BULK_DEPTH}"
+            f"{len(struct_hashes)} orders under one signature", field="orders", remedy=f"From 1 to {1 << BULK_DEPTH}"
         )
-    level = [_bulk_leaf(order) for order in orders]
+    level = [_bulk_leaf(struct_hash) for struct_hash in struct_hashes]
     levels = [level + [bytes(32)] * ((1 << BULK_DEPTH) - len(level))]
     while len(levels[-1]) > 1:
         below = levels[-1]
@@ -198,8 +227,14 @@ def _bulk_levels(orders: Sequence[Order]) -> list[list[bytes]]:
     return levels
 
 
-def _bulk_leaf(order: Order) -> bytes:
-    return keccak(b"\x00" + order_struct_hash(order))
+def join_levels(signature: bytes, levels: Sequence[Sequence[bytes]], position: int) -> bytes:
+    """`join_signature` of the order at `position` of `bulk_levels`."""
+    siblings = [levels[level][position >> level ^ 1] for level in range(BULK_DEPTH)]
+    return b"".join((signature, bytes((position,)), *siblings))
+
+
+def _bulk_leaf(struct_hash: bytes) -> bytes:
+    return keccak(b"\x00" + struct_hash)
 
 
 def _bulk_node(left: bytes, right: bytes) -> bytes:
@@ -272,6 +307,17 @@ def approval_digest(
 def receipt_digest(separator: bytes, sequence: int, at: int, order_hash: bytes) -> bytes:
     """What the attestation key signs for every sequenced order; `separator` is that of OrderbookCommitment."""
     return digest(separator, keccak(_RECEIPT_TYPE_HASH + _uint(sequence) + _uint(at) + order_hash))
+
+
+def receipt_leaf(sequence: int, at: int, order_hash: bytes) -> bytes:
+    """Of one order in the tree of a group's receipts, whose shape is that of `commandsRoot`'s (`engine.merkle`)."""
+    return keccak(_RECEIPT_LEAF.pack(0, sequence, at, order_hash))
+
+
+def receipts_digest(separator: bytes, first: int, last: int, orders: int, root: bytes) -> bytes:
+    """What the attestation key signs for all orders of a group at once; `separator` is that of OrderbookCommitment."""
+    words = _uint(first) + _uint(last) + _uint(orders) + root
+    return digest(separator, keccak(_RECEIPTS_TYPE_HASH + words))
 
 
 def compact(signature: bytes) -> bytes:

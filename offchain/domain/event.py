@@ -14,6 +14,10 @@ class RejectReason(StrEnum):
     """Why a command changed nothing. A refusal is a value, never an exception."""
 
     WRONG_SIGNER = "WRONG_SIGNER"
+    AGENT_NOT_ENTITLED = "AGENT_NOT_ENTITLED"
+    """The agent's registration is over, or not for this market."""
+    AGENT_LIMIT = "AGENT_LIMIT"
+    """The agent's notional does not cover the order."""
     UNKNOWN_MARKET = "UNKNOWN_MARKET"
     MARKET_NOT_OPEN = "MARKET_NOT_OPEN"
     UNSUPPORTED = "UNSUPPORTED"

@@ -50,6 +50,8 @@ BATCH_BLOCK_PERCENT: Final = 60
 """Of a smaller block a batch takes no more than this, so that it need not wait for an empty one."""
 TURNED_BLOCK_PERCENT: Final = 95
 """Of a block, what a batch may need that all of its accounts turn on: below the settle keeper's limit."""
+AGENT_UNLIMITED: Final = 2**128 - 1
+"""Twin of Settlement's UNLIMITED: the notional of an agent whose trades are not counted."""
 BULK_DEPTH: Final = 5
 """Twin of BulkTree.DEPTH: 32 orders under one signature."""
 BATCHES_IN_FLIGHT_MAX: Final = 8

@@ -9,19 +9,27 @@ from enum import IntEnum, IntFlag, StrEnum
 
 import msgspec
 
-from offchain.domain.limits import SEQUENCE_MAX
+from offchain.domain.limits import BULK_DEPTH, SEQUENCE_MAX
 from offchain.domain.units import Address, Lots, Ticks, from_hex, to_address
 
-_FRAME = struct.Struct(">20sBIBBBHQQQiQQ")
-ORDER_FRAME_BYTES = _FRAME.size
+ORDER_FRAME = struct.Struct(">20sBIBBBHQQQiQQ")
+ORDER_FRAME_BYTES = ORDER_FRAME.size
 _TERMS = struct.Struct(">BIBBBH")
-SIGNED_FRAME = struct.Struct(">20s10sQQQiQQ65s32s")
-"""An order with what vouches for it, as the gateway hands it on: frame[74] signature[65] digest[32]."""
-OrderRow = tuple[bytes, bytes, int, int, int, int, int, int, bytes, bytes]
-"""A signed frame, unpacked: account, terms, price, size, trigger, fee cap, nonce, expiry, signature, digest.
+SIGNATURE_BYTES = 65
+BULK_SIGNATURE_BYTES = SIGNATURE_BYTES + 1 + BULK_DEPTH * 32
+"""The same with the proof behind it that the order is in the tree that was signed: position[1] siblings[32 each]."""
+SIGNED_FRAME = struct.Struct(">20s10sQQQiQQ65s20s32s")
+"""An order with what vouches for it, as the gateway hands it on: frame[74] signature[65] signer[20] digest[32].
+
+All but the digest is what the journal keeps of an order without a client order id.
+"""
+OrderRow = tuple[bytes, bytes, int, int, int, int, int, int, bytes, bytes, bytes]
+"""A signed frame, unpacked: account, terms, price, size, trigger, fee cap, nonce, expiry, signature, signer, digest.
 
 The terms (sub-account, market, side, kind, time in force, flags) stay packed: they are the same in thousands of orders.
 """
+BULK_FRAME = struct.Struct(f">20s10sQQQiQQ{BULK_SIGNATURE_BYTES}s20s32s")
+"""The same of an order that its agent signed in bulk."""
 CANCEL_TERMS = _TERMS.pack(0, 0, 0, 0xFF, 0, 0)
 """In the place of an order's terms: this row cancels the order of its account and nonce."""
 
@@ -101,7 +109,7 @@ class Order(msgspec.Struct, frozen=True):
 
     def to_frame(self) -> bytes:
         """Fixed frame of ORDER_FRAME_BYTES; fields must be in range (see `engine` for the checks of meaning)."""
-        return _FRAME.pack(
+        return ORDER_FRAME.pack(
             from_hex(self.account),
             self.subaccount,
             self.market,
@@ -134,7 +142,7 @@ class Order(msgspec.Struct, frozen=True):
             fee,
             nonce,
             expiry,
-        ) = _FRAME.unpack(frame)
+        ) = ORDER_FRAME.unpack(frame)
         return cls(
             to_address(account),
             sub,
@@ -169,15 +177,15 @@ def unpack_terms(terms: bytes) -> tuple[int, int, Side, Kind, TimeInForce, int]:
     return subaccount, market, Side(side), Kind(kind), TimeInForce(tif), flags
 
 
-def to_row(order: Order, signature: bytes, digest: bytes) -> OrderRow:
-    """The row that unpacking the order's signed frame gives."""
+def to_row(order: Order, signature: bytes, signer: bytes, digest: bytes) -> OrderRow:
+    """The row that unpacking the order's signed frame gives; `signer` and `digest` as bytes."""
     terms = pack_terms(order.subaccount, order.market, order.side, order.kind, order.time_in_force, order.flags)
     prices = order.price_ticks, order.size_lots, order.trigger_ticks, order.max_fee_ppm
-    return from_hex(order.account), terms, *prices, order.nonce, order.expiry, signature, digest
+    return from_hex(order.account), terms, *prices, order.nonce, order.expiry, signature, signer, digest
 
 
 def from_row(row: OrderRow) -> Order:
     """The order of a row; ValueError as `unpack_terms`."""
-    account, terms, price, size, trigger, max_fee, nonce, expiry, _, _ = row
+    account, terms, price, size, trigger, max_fee, nonce, expiry, _, _, _ = row
     head = to_address(account), *unpack_terms(terms)
     return Order(*head, Ticks(price), Lots(size), Ticks(trigger), max_fee, nonce, expiry)

@@ -18,6 +18,7 @@ from offchain.domain.limits import (
 from offchain.domain.market import Market, MarketState
 from offchain.domain.order import Kind, Order, Side, TimeInForce, unpack_terms
 from offchain.domain.units import PPM, ceil_div
+from offchain.engine.agents import Agent
 from offchain.engine.book import AMM, POST_ONLY
 from offchain.engine.orders import Account, Lane, Moment, Ticket
 from offchain.engine.state import State
@@ -67,6 +68,22 @@ def refusal(state: State, order: Order, client_order_id: str) -> RejectReason | 
         cover += replaced.hold_per_lot * replaced.remaining
     is_covered = hold_per_lot(order, book.market, state.moment) * order.size_lots <= cover
     return None if is_covered else RejectReason.INSUFFICIENT_BALANCE
+
+
+def agent_refusal(
+    state: State, lane: Lane, agent: Agent | None, price: int, size: int, replaced: Ticket | None
+) -> RejectReason | None:
+    """Whether somebody else than the account may have signed this order. A seller may get more than his price: at most
+    the best bid."""
+    if agent is None or not state.backlog.rules.gas_per_agent:
+        return RejectReason.WRONG_SIGNER
+    highest = price if lane.is_buy else max(price, lane.opposite.best)
+    area = highest * size
+    if replaced is not None and replaced.agent is agent:
+        area -= replaced.price * replaced.remaining
+    if lane.needs_pool and agent.left is not None:
+        return RejectReason.AGENT_LIMIT
+    return agent.refusal(state.at, lane.market.market, area * lane.quote_atoms_per_tick_lot)
 
 
 def hold_per_lot(order: Order, market: Market, moment: Moment) -> int:

@@ -31,6 +31,8 @@ def close(state: State, ticket: Ticket, reason: CloseReason) -> None:
     if remaining:
         balance = ticket.trader.quote if ticket.lane.is_buy else ticket.trader.base
         balance.taken -= ticket.hold_per_lot * remaining
+        if ticket.agent is not None:
+            ticket.agent.spend(-ticket.price * remaining * ticket.lane.quote_atoms_per_tick_lot)
         assert balance.taken >= balance.owed
         if not balance.is_touched:
             balance.is_touched = True
@@ -44,7 +46,7 @@ def retire(state: State, ticket: Ticket, reason: CloseReason) -> None:
     if ticket.level is not None:
         ticket.level = None
         del account.open[ticket.nonce]
-        if ticket.expiry:
+        if ticket.expiry or ticket.agent is not None:
             state.forget_expiry(ticket)
     assert ticket.reason is None, "no state but OPEN is ever left"
     ticket.reason = reason

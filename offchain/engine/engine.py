@@ -8,7 +8,7 @@ time that never runs back) and refuses, as values, what users send.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from typing import assert_never
 
 from offchain.domain.batch import BatchRules, SettlementBatch
@@ -36,6 +36,7 @@ from offchain.domain.eip712 import domain_separator, order_digest
 from offchain.domain.event import (
     AgentChanged,
     AnyEvent,
+    ApprovalGranted,
     CloseReason,
     EpochClosed,
     FeesChanged,
@@ -60,7 +61,7 @@ from offchain.engine.pools import Pool
 from offchain.engine.promising import request_approval
 from offchain.engine.settling import refuse_fill
 from offchain.engine.state import State
-from offchain.engine.trading import Outcome, cancel, cancel_all, place, reject
+from offchain.engine.trading import Outcome, cancel, cancel_all, place
 
 
 class Engine:
@@ -95,7 +96,7 @@ class Engine:
         return state.take_events()
 
     def apply_rows(self, first: int, at: int, rows: Iterable[OrderRow]) -> list[Outcome]:
-        """Applies orders and cancels, numbered from `first`, that were signed by their accounts: each as `apply` would.
+        """Applies orders and cancels, numbered from `first`, each as `apply` would.
 
         No events are made before `take_events`, which the caller asks for all of them together: levels and balances
         that they changed are told once, as they are in the end.
@@ -113,7 +114,7 @@ class Engine:
                 self._catch_up()
             if not row[2] and row[1] == CANCEL_TERMS:
                 cancels += 1
-                outcomes.append(cancel(state, row[0], row[6]))
+                outcomes.append(cancel(state, row[0], row[6], row[9]))
             else:
                 outcomes.append(place(state, row, "", sequence))
         state.sequence += len(outcomes)
@@ -131,20 +132,19 @@ class Engine:
         """What happened since events were taken last, levels and balances as they are now."""
         return self._state.take_events()
 
+    def skip_events(self) -> None:
+        """`take_events`, where nobody wants them: none is made."""
+        self._state.skip_events()
+
     def _place(self, command: PlaceOrder, digest: bytes | None) -> None:
         state, order = self._state, command.order
         state.epoch_count += 1
-        row = to_row(order, command.signature, digest or order_digest(state.separator, order))
-        if command.signer == order.account:
-            place(state, row, command.client_order_id, state.sequence)
-        else:
-            reject(state, row, command.client_order_id, RejectReason.WRONG_SIGNER)
+        digest = digest or order_digest(state.separator, order)
+        row = to_row(order, command.signature, from_hex(command.signer), digest)
+        place(state, row, command.client_order_id, state.sequence)
 
     def _cancel(self, command: CancelOrder) -> None:
-        if command.signer == command.account:
-            cancel(self._state, from_hex(command.account), command.nonce)
-        else:
-            self._state.reject(RejectReason.WRONG_SIGNER)
+        cancel(self._state, from_hex(command.account), command.nonce, from_hex(command.signer))
 
     def _dispatch(self, command: Command) -> None:
         state = self._state
@@ -271,6 +271,11 @@ class Engine:
         return self._state.venue
 
     @property
+    def epoch_orders(self) -> int:
+        """Orders of the epoch that is not closed yet."""
+        return self._state.epoch_count
+
+    @property
     def operators(self) -> tuple[Address, ...]:
         """Who may open and close markets."""
         return self._state.operators
@@ -322,9 +327,19 @@ class Engine:
         return self._state.gate
 
     @property
+    def open_approvals(self) -> list[ApprovalGranted]:
+        """Countersignatures that were neither used nor released, in the order of their nonces."""
+        return [approval for _, approval in sorted(self._state.approvals.open.items())]
+
+    @property
     def agents(self) -> Mapping[tuple[Address, Address], AgentChanged]:
         """By account and agent, revoked and expired ones among them."""
         return self._state.agents
+
+    @property
+    def known(self) -> Container[bytes]:
+        """Digests of orders that are open, or were closed or rejected not long ago."""
+        return self._state.memory.known
 
     @property
     def flows(self) -> dict[Address, int]:
@@ -367,7 +382,12 @@ class Engine:
 
     def state_hash(self) -> bytes:
         """keccak256 of `snapshot()`."""
-        return keccak(self.snapshot())
+        return self.hash_of(self.snapshot())
+
+    @staticmethod
+    def hash_of(snapshot: bytes) -> bytes:
+        """The state hash of whoever gave these bytes."""
+        return keccak(snapshot)
 
     def snapshot(self) -> bytes:
         """The whole state as canonical bytes: equal states give equal bytes, however they were reached."""

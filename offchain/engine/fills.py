@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from offchain.domain.batch import AMM_MAKER, BatchFill, BatchRules, SettlementBatch, SignedOrder
+from offchain.domain.eip712 import split_signature
 from offchain.domain.event import BatchClosed
 from offchain.domain.order import TimeInForce
 from offchain.domain.units import Address
@@ -318,7 +319,8 @@ class Backlog:
         for ticket in _tickets(fill for fill in fills if not fill.is_taken_back):
             if ticket.sequence not in places:
                 places[ticket.sequence] = len(orders)
-                orders.append(SignedOrder(ticket.order, "0x" + ticket.signature.hex()))
+                signature, proof = split_signature(ticket.signature)
+                orders.append(SignedOrder(ticket.order, "0x" + signature.hex(), proof))
         quotes = (fill.notional for fill in fills if fill.maker is None and not fill.is_taken_back)
         return SettlementBatch(
             batch.batch, batch.first, tuple(orders), tuple(_batch_fill(fill, places) for fill in fills), tuple(quotes)

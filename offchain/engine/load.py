@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from offchain.domain.batch import BatchItems, BatchRules
+from offchain.domain.order import SIGNATURE_BYTES
 from offchain.domain.units import Address
 from offchain.engine.ledger import Balance
 from offchain.engine.orders import Account, Ticket
@@ -42,12 +43,14 @@ class Load:
     """Counts distinct orders, balances and markets."""
 
     __slots__ = (
+        "agents",
         "amm_fills",
         "fills",
         "fresh_rows",
         "looks",
         "markets",
         "orders",
+        "proofs",
         "requests",
         "resting",
         "rows",
@@ -66,11 +69,14 @@ class Load:
         self.fresh_rows = 0
         self.requests = 0
         self.looks = 0
+        self.agents = 0
+        self.proofs = 0
 
     @property
     def gas(self) -> int:
         """Upper bound, with what is counted so far."""
-        items = BatchItems(self.resting, len(self.rows), self.fresh_rows, self.requests, self.looks, len(self.markets))
+        of_rows = len(self.rows), self.fresh_rows, self.requests
+        items = BatchItems(self.resting, *of_rows, self.looks, len(self.markets), self.agents, self.proofs)
         return self.rules.gas(len(self.orders), self.fills, self.amm_fills, sum(self.orders.values()), items)
 
     def fits(self, gas_max: int, more: int = 0) -> bool:
@@ -83,6 +89,7 @@ class Load:
         made.orders, made.rows, made.markets = self.orders.copy(), self.rows.copy(), self.markets.copy()
         made.fills, made.amm_fills, made.resting = self.fills, self.amm_fills, self.resting
         made.fresh_rows, made.requests, made.looks = self.fresh_rows, self.requests, self.looks
+        made.agents, made.proofs = self.agents, self.proofs
         return made
 
     def add(self, tickets: Sequence[Ticket], rows: Sequence[Row], *, is_amm: bool) -> None:
@@ -99,6 +106,9 @@ class Load:
         self.orders[ticket.sequence] = ticket.is_fresh
         self.markets[ticket.market] = None
         self.resting += not ticket.lane.is_immediate
+        if ticket.agent is not None:
+            self.agents += 1
+            self.proofs += len(ticket.signature) != SIGNATURE_BYTES
         cancels = ticket.account.cancels
         self.looks += cancels.bit_length() + 1 if cancels else 0
 

@@ -29,10 +29,12 @@ from offchain.domain.chainlog import (
 from offchain.domain.command import ObserveBlock, ObservePool
 from offchain.domain.event import AgentChanged, CloseReason, IndexLowered, RejectReason
 from offchain.domain.limits import POOL_BLOCKS_AHEAD_MAX, POOL_SECONDS_AHEAD_MAX, SEQUENCE_MAX
-from offchain.domain.units import Address
+from offchain.domain.units import Address, from_hex
+from offchain.engine.agents import Agent
 from offchain.engine.closing import close, kill_slot
 from offchain.engine.ledger import Balance
 from offchain.engine.markets import list_market
+from offchain.engine.orders import Account
 from offchain.engine.pools import Pool
 from offchain.engine.promising import release
 from offchain.engine.settling import note_amm_leg, restore_cover, settle_batch
@@ -187,11 +189,14 @@ def _move_collateral(state: State, log: CollateralLocked | CollateralUnlocked) -
 
 def _register_agent(state: State, log: AgentRegistered) -> None:
     """A later registration of the same key replaces the earlier one, which is over by then."""
-    state.account(log.account)
+    account = state.account(log.account)
     changed = AgentChanged(
         account=log.account, agent=log.agent, expiry=log.expiry, notional=log.notional, markets=log.markets
     )
+    _cancel_orders_of(state, account, log.agent)
     state.agents[log.account, log.agent] = changed
+    agent = Agent(changed, state.backlog.last_fill)
+    account.agents[agent.key] = agent
     state.effects.append(changed)
 
 
@@ -202,8 +207,19 @@ def _revoke_agent(state: State, log: AgentRevoked) -> None:
         state.diverge(f"agent {log.agent} of {log.account}", "one that is not revoked", "a revocation")
         return
     revoked = msgspec.structs.replace(known, is_revoked=True)
+    account = state.account(log.account)
     state.agents[log.account, log.agent] = revoked
+    account.agents[from_hex(log.agent)].ends_at = 0
     state.effects.append(revoked)
+    _cancel_orders_of(state, account, log.agent)
+
+
+def _cancel_orders_of(state: State, account: Account, agent: Address) -> None:
+    """Those that are open and were signed by this key."""
+    known = account.agents.get(from_hex(agent))
+    for ticket in tuple(account.open.values()) if known is not None else ():
+        if ticket.agent is known:
+            close(state, ticket, CloseReason.CANCELED_ON_CHAIN)
 
 
 def _count_cancel(state: State, address: Address) -> None:

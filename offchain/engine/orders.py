@@ -18,6 +18,7 @@ from offchain.domain.limits import NOTIONAL_ATOMS_MAX, PRICE_TICKS_MAX, SIZE_LOT
 from offchain.domain.market import Market
 from offchain.domain.order import Flags, Kind, Order, OrderStatus, Side, TimeInForce, from_row, unpack_terms
 from offchain.domain.units import PPM, Address, Digest, from_hex
+from offchain.engine.agents import Agent
 from offchain.engine.ledger import Balance
 from offchain.engine.nonces import Nonces
 
@@ -78,6 +79,7 @@ class Ticket:
     """
 
     __slots__ = (
+        "agent",
         "expiry",
         "hold_per_lot",
         "is_fresh",
@@ -107,6 +109,9 @@ class Ticket:
     key: bytes
     """Its digest."""
     signature: bytes
+    """Of 65 bytes; signed in bulk, with its proof behind them."""
+    agent: Agent | None
+    """Who signed, if it was not the account itself."""
     price: int
     size: int
     max_fee_ppm: int
@@ -159,8 +164,9 @@ class Ticket:
     @property
     def order(self) -> Order:
         """As it was signed."""
-        head = self.trader.account.key, self.lane.terms, self.price, self.size, 0, self.max_fee_ppm
-        return from_row((*head, self.nonce, self.expiry, self.signature, self.key))
+        owner = self.trader.account.key
+        head = owner, self.lane.terms, self.price, self.size, 0, self.max_fee_ppm
+        return from_row((*head, self.nonce, self.expiry, self.signature, owner, self.key))
 
     @property
     def accepted(self) -> OrderAccepted:
@@ -292,6 +298,7 @@ class Account:
 
     __slots__ = (
         "address",
+        "agents",
         "approvals",
         "cancels",
         "client_ids",
@@ -311,6 +318,8 @@ class Account:
         self.key = from_hex(address)
         """As in an order's frame."""
         self.nonces = Nonces()
+        self.agents: dict[bytes, Agent] = {}
+        """By the bytes of their addresses, also those that are over."""
         self.open: dict[int, Ticket] = {}
         """By nonce, oldest first. The order of a slot is at the nonce that the slot has reached."""
         self.settled_slots: dict[int, None] = {}

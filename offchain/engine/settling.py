@@ -138,6 +138,8 @@ def _refuse(state: State, fill: Fill, reason: int, transaction: str) -> None:
         state.ledger.reverse(legs)
     state.effects.append(FillRefused(fill=fill.number, reason=reason, transaction=transaction))
     for ticket in fill.tickets:
+        if ticket.agent is not None and fill.number > ticket.agent.since:
+            ticket.agent.spend(-fill.notional)
         if ticket.reason is None:
             close(state, ticket, CloseReason.FILL_REFUSED)
 

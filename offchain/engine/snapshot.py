@@ -27,19 +27,19 @@ from offchain.domain.event import (
 )
 from offchain.domain.limits import SEQUENCE_MAX
 from offchain.domain.market import Market, MarketState
-from offchain.domain.order import Order, OrderStatus, make_nonce, pack_terms, unpack_terms
+from offchain.domain.order import Order, OrderStatus, make_nonce
 from offchain.domain.units import Address, Ticks, fee_up, from_hex
-from offchain.engine.admission import open_lane
+from offchain.engine.accepted import REASONS, Places, Row, accepted_row, name_of, read_accepted
+from offchain.engine.agents import Agent
 from offchain.engine.approvals import Spent
 from offchain.engine.book import Book
 from offchain.engine.fills import Backlog, Batch, Fill, FillState
-from offchain.engine.orders import Account, Moment, Ticket
+from offchain.engine.orders import Account, Ticket
 from offchain.engine.pools import Pool
 from offchain.engine.state import State
 from offchain.engine.trading import rest
 
 VERSION = 1
-Row = tuple[Any, ...]
 
 _VENUE = [
     "chain_id",
@@ -178,6 +178,7 @@ def _read(
     by_sequence = {}
     for row in balances:
         _read_balance(state, row)
+    _read_agents(state, later)
     for row in tickets:
         ticket = _read_ticket(state, row)
         by_sequence[ticket.sequence] = ticket
@@ -209,6 +210,9 @@ def _later(state: State) -> dict[str, Any]:
     rules = BatchRules() if state.venue is None else state.venue.batch_rules
     if any(getattr(rules, name) != getattr(BatchRules(), name) for name in _RULES):
         found["batch_rules"] = [getattr(rules, name) for name in _RULES]
+    budgets = _budget_rows(state)
+    if budgets:
+        found["budgets"] = budgets
     cancels = [(address, state.accounts[address].cancels) for address in sorted(state.accounts)]
     if any(count for _, count in cancels):
         found["cancels"] = [(address, count) for address, count in cancels if count]
@@ -241,10 +245,23 @@ def _later(state: State) -> dict[str, Any]:
     return found
 
 
-def _read_later(state: State, later: dict[str, Any]) -> None:
-    state.operators = tuple(later.get("operators", ()))
+def _budget_rows(state: State) -> list[Row]:
+    """Of the agents whose budget is not whole, or who have undecided fills of an earlier registration."""
+    unsettled = state.backlog.unsettled.values()
+    tickets = ((fill.number, ticket.agent) for fill in unsettled for ticket in fill.tickets)
+    earlier = {agent for number, agent in tickets if agent is not None and number <= agent.since}
+    return [
+        (address, key, str(agent.left), agent.since if agent in earlier else 0)
+        for address in sorted(state.accounts)
+        for key, agent in sorted(state.accounts[address].agents.items())
+        if agent.left is not None and (agent.left != agent.notional or agent in earlier)
+    ]
+
+
+def _read_agents(state: State, later: dict[str, Any]) -> None:
+    """Before the orders that they signed."""
     for account, agent, expiry, notional, markets, is_revoked in later.get("agents", ()):
-        state.agents[account, agent] = AgentChanged(
+        changed = AgentChanged(
             account=account,
             agent=agent,
             expiry=expiry,
@@ -252,6 +269,15 @@ def _read_later(state: State, later: dict[str, Any]) -> None:
             markets=tuple(markets),
             is_revoked=is_revoked,
         )
+        state.agents[account, agent] = changed
+        state.account(account).agents[from_hex(agent)] = Agent(changed, 0)
+    for account, key, left, since in later.get("budgets", ()):
+        agent = state.account(account).agents[key]
+        agent.left, agent.since = int(left), since
+
+
+def _read_later(state: State, later: dict[str, Any]) -> None:
+    state.operators = tuple(later.get("operators", ()))
     for address, count in later.get("cancels", ()):
         state.account(address).cancels = count
     if "load" in later:
@@ -371,7 +397,7 @@ def _account_row(account: Account) -> Row:
         account.nonces.floor,
         sorted((slot, nonce & SEQUENCE_MAX) for slot, nonce in account.nonces.slots.items()),
         str(account.locked),
-        [(_accepted_row(ticket), ticket.filled, ticket.reason) for ticket in account.closed],
+        [(accepted_row(ticket), ticket.filled, ticket.reason) for ticket in account.closed],
         [(from_hex(r.digest), r.market, r.client_order_id, r.reason) for r in account.rejected.values()],
     )
 
@@ -382,11 +408,16 @@ def _read_account(state: State, row: Row) -> None:
     account.nonces.raise_floor(floor)
     account.nonces.slots = {slot: make_nonce(slot, sequence) for slot, sequence in slots}
     account.locked = int(locked)
+    places = Places(state, account)
+    known, names = state.memory.known, state.memory.remember
     for fields, filled, reason in closed:
-        ticket = _read_accepted(state, fields)
+        ticket = places.read(fields)
         ticket.remaining -= filled
-        ticket.reason = CloseReason(reason)
-        state.memory.remember(ticket, _name(fields))
+        ticket.reason = REASONS[reason]
+        if fields[-3]:
+            names(ticket, fields[-3])
+        else:
+            known[ticket.key] = ticket
         account.closed.append(ticket)
     for digest, market, client_order_id, why in rejected:
         event = OrderRejected(
@@ -406,33 +437,6 @@ def _read_balance(state: State, row: Row) -> None:
     balance.taken = held + balance.owed
     balance.funds = balance.settled + pending + balance.owed - balance.leaving
     state.ledger.touch(balance)
-
-
-def _accepted_row(ticket: Ticket) -> Row:
-    """What was announced when it was accepted."""
-    moment = ticket.moment
-    head = ticket.key, ticket.sequence, moment.at, ticket.account.address, *unpack_terms(ticket.lane.terms)
-    prices = ticket.price, ticket.size, ticket.nonce, ticket.expiry
-    return *head, *prices, ticket.client_order_id, moment.maker_ppm, moment.taker_ppm
-
-
-def _name(accepted: Row) -> str:
-    """The client order id in such a row."""
-    return str(accepted[-3])
-
-
-def _read_accepted(state: State, fields: Row) -> Ticket:
-    """Open, and nowhere yet. Of a closed order nothing is kept that it was not announced with."""
-    digest, sequence, at, address, *terms, price, size, nonce, expiry, _, maker, taker = fields
-    ticket = Ticket()
-    ticket.trader = state.trader(state.books[terms[1]], state.account(address))
-    ticket.lane = open_lane(state, pack_terms(*terms))
-    ticket.key, ticket.sequence, ticket.moment = digest, sequence, Moment(at, maker, taker)
-    ticket.price, ticket.size, ticket.nonce, ticket.expiry = price, size, nonce, expiry
-    ticket.signature, ticket.max_fee_ppm = b"", 0
-    ticket.hold_per_lot, ticket.remaining, ticket.reason, ticket.is_fresh = 0, size, None, False
-    ticket.level = None
-    return ticket
 
 
 def _hex(raw: bytes) -> Any:
@@ -459,26 +463,29 @@ _CLOSED_AS = {
 
 
 def _ticket_row(ticket: Ticket) -> Row:
-    """One more element says that its slot is fresh."""
+    """One more element says whether its slot is fresh, and another one which agent signed it."""
     row = (
         ticket.order.to_frame(),
         ticket.signature,
-        _accepted_row(ticket),
+        accepted_row(ticket),
         str(ticket.hold_per_lot),
         ticket.remaining,
         ticket.status,
     )
+    if ticket.agent is not None:
+        return (*row, ticket.is_fresh, ticket.agent.key)
     return (*row, True) if ticket.is_fresh else row
 
 
 def _read_ticket(state: State, row: Row) -> Ticket:
-    frame, signature, accepted, per_lot, remaining, status, *fresh = row
-    ticket = _read_accepted(state, accepted)
+    frame, signature, accepted, per_lot, remaining, status, *more = row
+    ticket = read_accepted(state, accepted)
     ticket.signature, ticket.max_fee_ppm = signature, Order.from_frame(frame).max_fee_ppm
-    ticket.hold_per_lot, ticket.remaining, ticket.is_fresh = int(per_lot), remaining, bool(fresh)
+    ticket.hold_per_lot, ticket.remaining, ticket.is_fresh = int(per_lot), remaining, bool(more and more[0])
+    ticket.agent = ticket.account.agents[more[1]] if len(more) > 1 else None
     ticket.reason = _CLOSED_AS[OrderStatus(status)]
     if ticket.reason is None:
-        state.memory.remember(ticket, _name(accepted))
+        state.memory.remember(ticket, name_of(accepted))
         rest(state, state.books[ticket.market].ladder(ticket.side), ticket)
     return ticket
 

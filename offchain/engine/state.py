@@ -182,7 +182,9 @@ class State:
     # --- expiry of resting orders ---
 
     def expire_at(self, ticket: Ticket) -> None:
-        deadline = ticket.expiry * 1000
+        deadline, agent = ticket.expiry * 1000, ticket.agent
+        if agent is not None and (agent.ends_at < deadline or not deadline):
+            deadline = agent.ends_at
         self.expiries.set(ticket.sequence, deadline)
         self.expiring[ticket.sequence] = ticket
         if deadline < self.deadline:
@@ -249,6 +251,17 @@ class State:
             events.append(balance_event(balance))
         self.ledger.touched.clear()
         return tuple(events)
+
+    def skip_events(self) -> None:
+        """What `take_events` does, for whom nobody is to be told."""
+        self.restrict_accounts()
+        self.effects.clear()
+        for level in self.touched_levels:
+            level.is_touched = False
+        self.touched_levels.clear()
+        for balance in self.ledger.touched:
+            balance.is_touched = False
+        self.ledger.touched.clear()
 
     def restrict_accounts(self) -> None:
         """An account is cancel-only while one of its balances is not covered; told once, as it is in the end."""

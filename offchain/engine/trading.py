@@ -14,7 +14,7 @@ from offchain.domain.event import CloseReason, OrderRejected, RejectReason
 from offchain.domain.limits import OPEN_ORDERS_PER_ACCOUNT_MAX, SEQUENCE_MAX
 from offchain.domain.order import OrderRow, OrderStatus, from_row
 from offchain.domain.units import PPM, Digest
-from offchain.engine.admission import EXPIRY_MAX, open_lane, refusal
+from offchain.engine.admission import EXPIRY_MAX, agent_refusal, open_lane, refusal
 from offchain.engine.closing import close, kill_slot
 from offchain.engine.matching import UP, cross, trade_with_pool
 from offchain.engine.orders import Account, Ladder, Lane, Ticket
@@ -35,17 +35,19 @@ OPEN, CLOSED, REMOVED = OrderStatus.OPEN, OrderStatus.CLOSED, OrderStatus.CANCEL
 REPLACED, FILLED, CANCELED = CloseReason.REPLACED, CloseReason.FILLED, CloseReason.CANCELED
 IMMEDIATE_REMAINDER = CloseReason.IMMEDIATE_REMAINDER
 """Under names of this module: an enumeration looks its members up by a function."""
+STRANGERS: Final = (RejectReason.WRONG_SIGNER, RejectReason.AGENT_NOT_ENTITLED)
+"""Why an order is rejected whose signer may not act for its account."""
 RESTS = Outcome(OrderStatus.OPEN, None, 0, 0)
 NOTHING_FILLED = Outcome(OrderStatus.CANCELED, CloseReason.CANCELED, 0, 0)
 
 
 def place(state: State, row: OrderRow, client_order_id: str, sequence: int) -> Outcome:
-    """An order that its account signed: accepted or rejected, then what came of it.
+    """An order of whom the signer is known: accepted or rejected, then what came of it.
 
     One look at what nearly every order passes decides that it may enter; `admission.refusal` is asked if it does not,
     and says why not, or that it may. All in one function, because a call costs as much as ten of its lines.
     """
-    owner, terms, price, size, trigger, max_fee, nonce, expiry, signature, key = row
+    owner, terms, price, size, trigger, max_fee, nonce, expiry, signature, signer, key = row
     try:
         lane = state.lanes[terms]
         trader = lane.traders[owner]
@@ -59,6 +61,11 @@ def place(state: State, row: OrderRow, client_order_id: str, sequence: int) -> O
         hold_per_lot = (price * lane.quote_atoms_per_tick_lot * moment.hold_factor + UP) // PPM
     else:
         balance, hold_per_lot, is_crossing = trader.base, lane.base_atoms_per_lot, price <= lane.opposite.best
+    agent = None
+    if signer != owner:
+        agent = account.agents.get(signer)
+        if (reason := agent_refusal(state, lane, agent, price, size, replaced)) is not None:
+            return reject(state, row, client_order_id, reason)
     taken = balance.taken + hold_per_lot * size
     if replaced is not None and replaced.balance is balance:
         taken -= replaced.hold_per_lot * replaced.remaining
@@ -85,17 +92,14 @@ def place(state: State, row: OrderRow, client_order_id: str, sequence: int) -> O
         close(state, replaced, REPLACED)
     account.nonces.slots[slot] = nonce
     ticket = Ticket()
-    ticket.lane = lane
-    ticket.trader = trader
+    ticket.lane, ticket.trader = lane, trader
     ticket.moment = moment
-    ticket.sequence = sequence
-    ticket.key = key
-    ticket.signature = signature
+    ticket.sequence, ticket.key = sequence, key
+    ticket.signature, ticket.agent = signature, agent
     ticket.price = price
     ticket.size = ticket.remaining = size
     ticket.max_fee_ppm = max_fee
-    ticket.nonce = nonce
-    ticket.expiry = expiry
+    ticket.nonce, ticket.expiry = nonce, expiry
     ticket.hold_per_lot = hold_per_lot
     ticket.reason = None
     # A slot that was never used has settled nothing.
@@ -111,6 +115,8 @@ def place(state: State, row: OrderRow, client_order_id: str, sequence: int) -> O
     if not balance.is_touched:
         balance.is_touched = True
         state.touched_balances.append(balance)
+    if agent is not None:
+        agent.spend(price * size * lane.quote_atoms_per_tick_lot)
     if is_crossing or lane.is_immediate:
         return _trade(state, lane, ticket)
     rest(state, lane.own, ticket)
@@ -120,6 +126,9 @@ def place(state: State, row: OrderRow, client_order_id: str, sequence: int) -> O
 def _place_first(state: State, row: OrderRow, client_order_id: str, sequence: int) -> Outcome:
     """The first order of an account in a market, or the first with these terms."""
     order = from_row(row)
+    owner, signer = row[0], row[-2]
+    if signer != owner and not (owner in state.owners and signer in state.owners[owner].agents):
+        return reject(state, row, client_order_id, RejectReason.WRONG_SIGNER)
     reason = refusal(state, order, client_order_id)
     if reason is not None:
         return reject(state, row, client_order_id, reason)
@@ -141,7 +150,7 @@ def reject(state: State, row: OrderRow, client_order_id: str, reason: RejectReas
     state.effects.append(rejected)
     account = state.accounts.get(order.account)
     # A stranger must not be able to decide the first result of somebody's order.
-    if account is not None and reason is not RejectReason.WRONG_SIGNER:
+    if account is not None and reason not in STRANGERS:
         state.memory.remember_rejected(account, rejected)
     return Outcome(OrderStatus.REJECTED, reason, 0, 0)
 
@@ -155,6 +164,10 @@ def _trade(state: State, lane: Lane, ticket: Ticket) -> Outcome:
     else:
         cross(state, lane, ticket)
     filled, fills = size - ticket.remaining, backlog.last_fill - first
+    if ticket.agent is not None:
+        at_limit = price * filled * lane.quote_atoms_per_tick_lot
+        traded = sum(backlog.unsettled[number].notional for number in range(first + 1, backlog.last_fill + 1))
+        ticket.agent.spend(traded - at_limit)
     if not ticket.remaining:
         close(state, ticket, FILLED)
         outcome = Outcome(CLOSED, FILLED, filled, fills)
@@ -189,12 +202,14 @@ def rest(state: State, ladder: Ladder, ticket: Ticket) -> None:
         level.is_touched = True
         state.touched_levels.append(level)
     ticket.trader.account.open[ticket.nonce] = ticket
-    if ticket.expiry:
+    if ticket.expiry or ticket.agent is not None:
         state.expire_at(ticket)
 
 
-def cancel(state: State, owner: bytes, nonce: int) -> Outcome:
+def cancel(state: State, owner: bytes, nonce: int, signer: bytes) -> Outcome:
     """Closes the slot's order if the nonce reaches it, and kills the slot up to the nonce."""
+    if signer != owner:
+        return _refuse(state, RejectReason.WRONG_SIGNER)
     account = state.owners.get(owner)
     if account is None:
         return _refuse(state, RejectReason.ORDER_NOT_OPEN)

@@ -182,7 +182,6 @@ class Epoch(Answer, frozen=True, kw_only=True):
 class Proof(Answer, frozen=True, kw_only=True):
     """Verifies with `hooats verify`, with the contract, and with @openzeppelin/merkle-tree."""
 
-    format: Any = None
     chain_id: int
     contract: AccountAddress
     settlement: AccountAddress
@@ -192,6 +191,22 @@ class Proof(Answer, frozen=True, kw_only=True):
     order: dict[str, Any]
     signature: Hex
     receipt: dict[str, Any]
+    group_receipt: dict[str, Any] | None = None
+
+
+class GroupReceiptOut(Answer, frozen=True, kw_only=True):
+    """That an order has its place, under one signature of all that became durable with it; `proof` from the leaf up."""
+
+    sequence: Sequence
+    at: Millis
+    order_hash: Hash
+    first: Sequence
+    last: Sequence
+    orders: int
+    position: int
+    root: Hash
+    proof: list[Hash]
+    signature: Hex
 
 
 class FeeOut(Answer, frozen=True, kw_only=True):
@@ -423,6 +438,7 @@ ANSWERS: dict[str, Any] = {
     "capabilities": dict[str, Any],
     "openapi": dict[str, Any],
     "epoch": Epoch,
+    "group_receipt": GroupReceiptOut,
     "proof": Proof,
     "place": Placed,
     "orders": Orders,

@@ -32,6 +32,7 @@ from offchain.gateway.rest import Call, Status
 from offchain.gateway.routes import ROUTES, Auth, Route
 from offchain.gateway.sessions import Session
 from offchain.gateway.settings import GatewaySettings
+from offchain.gateway.socket import EXTENSION, EntryProtocol
 from offchain.gateway.stream import Connection
 
 _encode = msgspec.json.Encoder().encode
@@ -125,7 +126,7 @@ def _session(gateway: Gateway, route: Route, request: Request, body: bytes, now:
     target: bytes = scope["raw_path"] + (b"?" + query if query else b"")
     session = gateway.sessions.check(key, timestamp, sign, route.method.encode() + target + body, now)
     if route.method != "GET":
-        gateway.sessions.spend(sign, now)
+        gateway.sessions.spend(sign, int(timestamp), now)
     return session
 
 
@@ -173,7 +174,11 @@ async def _serve_socket(gateway: Gateway, socket: WebSocket) -> None:
         return
     try:
         await socket.accept()
-        await Connection(gateway, socket).run()
+        connection = Connection(gateway, socket)
+        below = socket.scope["extensions"].get(EXTENSION)
+        if isinstance(below, EntryProtocol):
+            below.admit(gateway.entry, connection.limit, address, connection)
+        await connection.run()
     finally:
         gateway.sockets.leave(address)
 

@@ -9,6 +9,7 @@ import time
 from offchain.gateway.administration import Administration
 from offchain.gateway.channels import ChannelLog
 from offchain.gateway.connection import Doors
+from offchain.gateway.entry import Entry
 from offchain.gateway.hub import Hub
 from offchain.gateway.ingress import Crowd, Ingress, Proxies
 from offchain.gateway.metrics import Metrics
@@ -16,12 +17,12 @@ from offchain.gateway.past import Past
 from offchain.gateway.present import Tokens
 from offchain.gateway.readmodel import Changes, ReadModel
 from offchain.gateway.revocations import POLL_SECONDS, Revocations
-from offchain.gateway.sessions import Sessions
+from offchain.gateway.sessions import Sessions, SpentMarks
 from offchain.gateway.settings import GatewaySettings
 from offchain.gateway.trading import Trading
 from offchain.gateway.upstream import Upstream
-from offchain.gateway.verifier import Verifier
 from offchain.security.keys import load_secret
+from offchain.security.signatures import Signers
 
 _log = logging.getLogger("hooats.gateway")
 
@@ -38,11 +39,21 @@ class Gateway:
         self.hub = Hub(self.log)
         self.ingress = Ingress(settings.rates, self.metrics)
         revocations = Revocations(settings.session_key_file.with_suffix(".revoked"), int(time.time()))
+        spent = SpentMarks(settings.session_key_file.with_suffix(".spent"))
         secret = load_secret(settings.session_key_file)
-        self.sessions = Sessions(secret, settings.settlement_separator, revocations)
-        self.verifier = Verifier()
-        self.upstream = Upstream(settings.sequencer_socket, settings.chain_id, self.model, self._changed)
-        self.trading = Trading(settings, self.model, self.upstream, self.verifier, self.ingress, self.metrics)
+        self.sessions = Sessions(secret, settings.settlement_separator, spent, revocations)
+        self.signers = Signers()
+        self.upstream = Upstream(settings, self.model, self._changed)
+        self.trading = Trading(settings, self.model, self.upstream, self.signers, self.ingress, self.metrics)
+        self.entry = Entry(
+            settings.settlement_separator,
+            self.model,
+            self.upstream,
+            self.ingress,
+            self.metrics,
+            self.signers,
+            self.trading.start_cancel_all,
+        )
         self.administration = Administration(self.model, self.trading, settings.quote_decimals)
         self.past = Past(settings.history_url, settings.journal_folder)
         self.sockets = Crowd(settings.connections_max, settings.connections_per_address_max)
@@ -52,7 +63,6 @@ class Gateway:
         self._watching: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        await self.verifier.start()
         await self.upstream.start()
         self._watching = asyncio.create_task(self._watch_sessions(), name="sessions")
         gc.collect()
@@ -62,14 +72,12 @@ class Gateway:
         if self._watching is not None:
             self._watching.cancel()
         await self.upstream.close()
-        await self.verifier.close()
         await asyncio.to_thread(self.past.close)
 
     def checks(self) -> dict[str, bool]:
         """What /readyz reports; ready if all are true."""
         return {
             "feed": self.upstream.is_live,
-            "verifier": self.verifier.is_alive,
             "serving": not self.is_draining,
         }
 
@@ -80,8 +88,8 @@ class Gateway:
 
     def render_metrics(self) -> bytes:
         self.metrics.sequence.set(self.model.sequence)
+        self.metrics.signatures.set(self.signers.looked_at)
         self.metrics.live.set(self.upstream.is_live)
-        self.metrics.restarts.set(self.verifier.restarts)
         self.metrics.connections.set(len(self.sockets))
         self.metrics.http_connections.set(len(self.doors.crowd))
         return self.metrics.render()

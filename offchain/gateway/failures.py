@@ -65,6 +65,8 @@ STATUS: dict[str, int] = {
     **{reason.value: 422 for reason in RejectReason},
     **{reason.value: 409 for reason in _CONFLICTS},
     RejectReason.WRONG_SIGNER.value: 401,
+    RejectReason.AGENT_NOT_ENTITLED.value: 403,
+    RejectReason.AGENT_LIMIT.value: 403,
     RejectReason.NOT_AN_OPERATOR.value: 403,
     RejectReason.UNKNOWN_MARKET.value: 404,
     RejectReason.UNKNOWN_TOKEN.value: 404,
@@ -103,6 +105,7 @@ STATUS: dict[str, int] = {
 CCXT: dict[str, str] = {
     **dict.fromkeys(("INVALID_SIGNATURE", "UNAUTHENTICATED", "WRONG_SIGNER"), "AuthenticationError"),
     **dict.fromkeys(("SESSION_EXPIRED", "SESSION_REVOKED"), "AuthenticationError"),
+    **dict.fromkeys(("AGENT_LIMIT", "AGENT_NOT_ENTITLED"), "PermissionDenied"),
     "NOT_AN_OPERATOR": "PermissionDenied",
     **dict.fromkeys(("TIMESTAMP_OUT_OF_WINDOW", "REPLAYED"), "InvalidNonce"),
     **dict.fromkeys(("DEAD_NONCE", "NONCE_TOO_FAR_AHEAD"), "InvalidNonce"),

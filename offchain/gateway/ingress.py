@@ -64,6 +64,23 @@ class Ingress:
     def take_account(self, account: Address, weight: int = 1) -> None:
         self._take(self._accounts, account, weight, "account", self._banned_accounts)
 
+    def has_account_room(self, account: Address, weight: int, now: int) -> bool:
+        """Whether the account may have that much now: asked before a signature is looked at, which alone may charge.
+
+        A refusal here brings no ban: anybody can send in another's name.
+        """
+        if self._banned_accounts.left(account, now):
+            self._metrics.limited.labels("ban").inc()
+            return False
+        if weight <= self._rates.account.burst and not self._accounts.wait(account, weight, now):
+            return True
+        self._metrics.limited.labels("account").inc()
+        return False
+
+    def charge_account(self, account: Address, weight: int, now: int) -> None:
+        """After `has_account_room`, once it is known who signed."""
+        self._accounts.charge(account, weight, now)
+
     def take_cancel(self, account: Address) -> None:
         self._take(self._cancels, account, 1, "cancel")
 

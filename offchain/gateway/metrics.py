@@ -33,7 +33,7 @@ class Metrics:
         self.failures = Counter("hooats_gateway_internal_errors", "Requests that hit a bug", registry=registry)
         self.sequence = Gauge("hooats_gateway_sequence", "Last command in the read model", registry=registry)
         self.live = Gauge("hooats_gateway_feed_live", "1 while the feed is connected and caught up", registry=registry)
-        self.restarts = Gauge("hooats_gateway_verifier_restarts", "Deaths of the verifier process", registry=registry)
+        self.signatures = Gauge("hooats_gateway_signatures", "Signatures looked at", registry=registry)
 
     def render(self) -> bytes:
         return generate_latest(self.registry)

@@ -27,6 +27,7 @@ _PATH_WORDS = {
     "number": "epoch",
     "id": "the order's id: 0x and 64 digits; of by-client-id the clientOrderId",
     "key": "apiKey",
+    "sequence": "of the order",
 }
 _QUERY_WORDS = {
     "depth": "levels of each side",

@@ -76,7 +76,7 @@ class Past:
             return None
         return {"epoch": row.epoch, "timestamp": row.at, "hash": row.hash, "header": header_json(row.header)}
 
-    async def proof(self, digest: Digest, receipt: str) -> dict[str, Any]:
+    async def proof(self, digest: Digest, receipt: str, group: dict[str, Any] | None) -> dict[str, Any]:
         """One at a time: the leaves of a whole epoch are hashed for it."""
         folder = self._journal_folder
         if folder is None:
@@ -86,7 +86,9 @@ class Past:
         self._proofs_waiting += 1
         try:
             async with self._proofs:
-                return await self._ask(lambda history: build_proof(history, JournalReader(folder), digest, receipt))
+                return await self._ask(
+                    lambda history: build_proof(history, JournalReader(folder), digest, receipt, group)
+                )
         except InvalidInput as error:
             raise ApiError(Code.ORDER_NOT_FOUND, error.message, {"remedy": error.remedy}) from None
         finally:

@@ -45,7 +45,7 @@ from offchain.domain.market import Market, MarketState
 from offchain.domain.order import Side
 from offchain.domain.units import Address, Digest, Lots, Ticks
 from offchain.gateway.records import FillRecord, OrderRecord
-from offchain.sequencer.protocol import FeedMessage
+from offchain.storage.replica import FeedMessage
 
 CLOSED_ORDERS_MAX = 20_000
 FILLS_MAX = 20_000

@@ -3,7 +3,9 @@
 from offchain.domain.event import RejectReason
 
 WORDS: dict[RejectReason, str] = {
-    RejectReason.WRONG_SIGNER: "the signature is not the account's",
+    RejectReason.WRONG_SIGNER: "the signature is neither the account's nor an agent's",
+    RejectReason.AGENT_NOT_ENTITLED: "the agent's registration is over, or not for this market",
+    RejectReason.AGENT_LIMIT: "the agent may not trade that much any more",
     RejectReason.UNKNOWN_MARKET: "no such market",
     RejectReason.MARKET_NOT_OPEN: "the market does not take orders now",
     RejectReason.UNSUPPORTED: "this kind of order is not supported",

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from itertools import islice
 from typing import Any, NamedTuple
 
+import msgspec
+
 from offchain.domain.units import Address
 from offchain.gateway import present, schema
 from offchain.gateway.channels import BOOK, POOL, TRADES, Channel
@@ -112,7 +114,18 @@ async def proof(gateway: Gateway, call: Call) -> Answer:
     digest = schema.parse_digest(call.path["id"])
     known = gateway.model.order(digest) or await gateway.past.order(digest)
     receipt = "" if known is None else await gateway.upstream.receipt(known.sequence)
-    return await gateway.past.proof(digest, receipt)
+    group = None if known is None else await gateway.upstream.group_receipt(known.sequence)
+    return await gateway.past.proof(digest, receipt, None if group is None else msgspec.to_builtins(group))
+
+
+async def group_receipt(gateway: Gateway, call: Call) -> Answer:
+    sequence = schema.parse_integer(call.path["sequence"], 63, "sequence")
+    gateway.trading.require_live()
+    found = await gateway.upstream.group_receipt(sequence)
+    if found is None:
+        raise ApiError(Code.NOT_FOUND, "no order was sequenced there")
+    answer: Answer = msgspec.to_builtins(found)
+    return answer
 
 
 # --- orders ---
@@ -226,7 +239,7 @@ async def login(gateway: Gateway, call: Call) -> Answer:
     account = schema.parse_address(request.account, "account")
     signature = schema.parse_signature(request.signature)
     digest = gateway.sessions.login_digest(account, request.issued_at, request.expiry, call.now)
-    await gateway.trading.authenticate(account, digest, signature)
+    gateway.trading.authenticate(account, digest, signature)
     credentials = gateway.sessions.issue(account, request.issued_at, request.expiry)
     body = {
         "account": account,

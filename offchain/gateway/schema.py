@@ -16,6 +16,7 @@ from offchain.domain.errors import InvalidInput
 from offchain.domain.event import RejectReason
 from offchain.domain.keccak import keccak
 from offchain.domain.limits import (
+    BULK_DEPTH,
     CLIENT_ORDER_ID_BYTES_MAX,
     COLLATERAL_PERCENT_MAX,
     COLLATERAL_PERCENT_MIN,
@@ -25,13 +26,14 @@ from offchain.domain.limits import (
     QUORUM_MAX,
 )
 from offchain.domain.market import Market, parse_atoms, parse_decimal
-from offchain.domain.order import Flags, Kind, Order, Side, TimeInForce
+from offchain.domain.order import BULK_SIGNATURE_BYTES, Flags, Kind, Order, Side, TimeInForce
 from offchain.domain.units import PPM, Address, Digest, Ticks
 from offchain.gateway.failures import ApiError, Code, invalid, undecodable
 from offchain.security.signatures import canonical
 
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
 _SIGNATURE = re.compile(r"0x(?:[0-9a-fA-F]{130}|[0-9a-fA-F]{128})")
+_BULK_SIGNATURE = re.compile(rf"0x[0-9a-fA-F]{{{2 * BULK_SIGNATURE_BYTES}}}")
 _DIGEST = re.compile(r"0x[0-9a-fA-F]{64}")
 _INTEGER = re.compile(r"0|[1-9][0-9]{0,77}")
 _CLIENT_ORDER_ID = re.compile(r"[0-9A-Za-z._:-]*")
@@ -50,7 +52,10 @@ class Wire(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unk
 
 
 class OrderRequest(Wire, frozen=True, kw_only=True):
-    """An order with its EIP-712 signature. `price` and `size` are decimal strings of quote and base tokens."""
+    """An order with its EIP-712 signature. `price` and `size` are decimal strings of quote and base tokens.
+
+    Signed in bulk by an agent, `signature` is the one over the tree, then the order's position and siblings in it.
+    """
 
     symbol: str
     side: Literal["buy", "sell"]
@@ -231,7 +236,9 @@ def parse_order(request: OrderRequest, market: Market) -> Submission:
         expiry=request.expiry,
     )
     client_order_id = parse_client_order_id(request.client_order_id)
-    return Submission(order, parse_signature(request.signature), client_order_id)
+    is_bulk = len(request.signature) == 2 + 2 * BULK_SIGNATURE_BYTES
+    signature = parse_bulk_signature(request.signature) if is_bulk else parse_signature(request.signature)
+    return Submission(order, signature, client_order_id)
 
 
 def checked(parse: Callable[[], Value]) -> Value:
@@ -290,6 +297,15 @@ def parse_signature(text: str) -> bytes:
         remedy = "r, s and v: 130 digits; or r and vs: 128"
         raise ApiError(Code.INVALID_SIGNATURE, message, {"field": "signature", "remedy": remedy})
     return canonical(bytes.fromhex(text[2:]))
+
+
+def parse_bulk_signature(text: str) -> bytes:
+    """The signature of an order that was signed in bulk, with the proof behind it: see `domain.order`."""
+    if not _BULK_SIGNATURE.fullmatch(text):
+        remedy = f"r, s, v, the position and {BULK_DEPTH} siblings: {2 * BULK_SIGNATURE_BYTES} digits"
+        data = {"field": "signature", "remedy": remedy}
+        raise ApiError(Code.INVALID_SIGNATURE, "signature is not that of an order signed in bulk", data)
+    return bytes.fromhex(text[2:])
 
 
 def parse_digest(text: str) -> Digest:

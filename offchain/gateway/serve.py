@@ -24,6 +24,7 @@ from offchain.gateway.bounds import SEND_BUFFER_BYTES, STALLED_SECONDS
 from offchain.gateway.connection import BoundedProtocol
 from offchain.gateway.context import Gateway
 from offchain.gateway.settings import GatewaySettings
+from offchain.gateway.socket import EntryProtocol
 from offchain.security.keys import load_secret
 from offchain.telemetry.logs import configure_logs
 
@@ -64,7 +65,7 @@ def run_gateway(settings: GatewaySettings) -> int:
     """0 after a drain. ConfigurationError if it cannot start."""
     app = create_app(settings)
     config = configure(app, settings)
-    listener = bind(settings.host, settings.port)
+    listener = bind(settings.host, settings.port, shared=settings.shares_port)
     _Server(config, app.state.gateway).run(sockets=[listener])
     return 0
 
@@ -74,7 +75,7 @@ def configure(app: Starlette, settings: GatewaySettings) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         http=BoundedProtocol,
-        ws="websockets-sansio",
+        ws=EntryProtocol,
         loop="uvloop" if sys.platform != "win32" else "asyncio",
         lifespan="on",
         log_config=None,
@@ -91,7 +92,7 @@ def configure(app: Starlette, settings: GatewaySettings) -> uvicorn.Config:
     )
 
 
-def bind(host: str, port: int) -> socket.socket:
+def bind(host: str, port: int, *, shared: bool = False) -> socket.socket:
     """A socket whose connections buffer little in the kernel, so that a slow reader is noticed; a stalled one ends."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
@@ -100,6 +101,8 @@ def bind(host: str, port: int) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
             listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STALLED_SECONDS * 1000)
+        if shared:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         listener.bind((host, port))
     except OSError as error:
         listener.close()

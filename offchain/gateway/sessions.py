@@ -9,9 +9,11 @@ move money, both of which need the owner's signature. Nothing is kept of a sessi
 import base64
 import hashlib
 import hmac
+import os
+import shutil
 import struct
-from collections import OrderedDict
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 from offchain.domain import eip712
@@ -40,15 +42,55 @@ class Credentials(NamedTuple):
     session: Session
 
 
+class SpentMarks:
+    """Signatures that were taken, as empty files: creating one is atomic among all gateways that share the folder.
+
+    They lie by the time that was signed, so that the same signature is always looked for in the same place, and a whole
+    place is removed once no gateway takes a signature of its time any more.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._counts: dict[int, int] = {}
+
+    def take(self, mark: bytes, timestamp: int, now: int) -> bool:
+        """False if it was taken before. RATE_LIMITED if there are too many of one time."""
+        window = timestamp // WINDOW_MILLIS
+        if window not in self._counts:
+            self._forget(now)
+            (self._folder / str(window)).mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._counts[window] = 0
+        if self._counts[window] >= SEEN_MAX:
+            raise ApiError(Code.RATE_LIMITED, "too many signed requests", {"retryAfterMs": WINDOW_MILLIS})
+        try:
+            path = self._folder / str(window) / mark.hex()
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+        except FileExistsError:
+            return False
+        except OSError:
+            data = {"executed": False}
+            raise ApiError(Code.UNAVAILABLE, "the gateway cannot note that it took this", data) from None
+        self._counts[window] += 1
+        return True
+
+    def _forget(self, now: int) -> None:
+        """Times that `Sessions.check` refuses by now, with a window to spare for a gateway whose clock is behind."""
+        oldest = (now - WINDOW_MILLIS) // WINDOW_MILLIS - 1
+        for place in self._folder.glob("[0-9]*") if self._folder.exists() else ():
+            if place.name.isdigit() and int(place.name) < oldest:
+                shutil.rmtree(place, ignore_errors=True)
+        self._counts = {window: count for window, count in self._counts.items() if window >= oldest}
+
+
 class Sessions:
     """Issues, checks and ends; `now` (unix ms) is always passed in."""
 
-    def __init__(self, server_key: bytes, separator: bytes, revocations: Revocations) -> None:
+    def __init__(self, server_key: bytes, separator: bytes, spent: "SpentMarks", revocations: Revocations) -> None:
         self._server_key = server_key
         self._separator = separator
+        self._spent = spent
         self._revocations = revocations
         self._watchers: dict[Callable[[], None], Session] = {}
-        self._seen: OrderedDict[bytes, int] = OrderedDict()
 
     def login_digest(self, account: Address, issued_at: int, expiry: int, now: int) -> bytes:
         """What the login must have signed; `ApiError` if its times are out of bounds."""
@@ -133,17 +175,11 @@ class Sessions:
             remedy = "POST /v1/sessions with a later issuedAt"
             raise ApiError(Code.SESSION_REVOKED, "the session was ended by its account", {"remedy": remedy})
 
-    def spend(self, signature: str, now: int) -> None:
-        """Takes the signature of a mutation once; REPLAYED the second time. The client signs again with a new time."""
-        seen = self._seen
-        while seen and next(iter(seen.values())) < now:
-            seen.popitem(last=False)
-        mark = bytes.fromhex(signature)
-        if mark in seen:
+    def spend(self, signature: str, timestamp: int, now: int) -> None:
+        """Takes the signature of a mutation, which `check` found good for this timestamp, once; REPLAYED the second
+        time, whichever gateway it came to. The client signs again with a new time."""
+        if not self._spent.take(bytes.fromhex(signature), timestamp, now):
             raise ApiError(Code.REPLAYED, "this very request was received before", {"remedy": "Sign a new timestamp"})
-        if len(seen) >= SEEN_MAX:
-            raise ApiError(Code.RATE_LIMITED, "too many signed requests", {"retryAfterMs": WINDOW_MILLIS})
-        seen[mark] = now + 2 * WINDOW_MILLIS
 
     def _session_of(self, key: str) -> Session:
         try:

@@ -46,10 +46,14 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True):
     host: str = "127.0.0.1"
     port: int = 8080
     port_file: Path | None = None
+    shares_port: bool = False
+    """Other gateways listen at the same port: the kernel gives each connection to one of them."""
     sequencer_socket: Path
     history_url: str
     journal_folder: Path | None = None
     """Of the sequencer, for proofs; without it /v1/proofs refers to `hooats prove`."""
+    snapshots_folder: Path | None = None
+    """Of the projector; without it, or without the journal, a start applies all of the feed."""
     session_key_file: Path
     chain_id: int
     vault: Address

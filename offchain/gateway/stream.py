@@ -7,7 +7,7 @@
 
 Every request is answered once, with its `op` and `id`, in the order of completion: wait for the answer of one request
 before sending another that depends on it. Invariant: what one connection can hold of the gateway is bounded. Private
-channels end with the session. Binary frames are reserved.
+channels end with the session. Binary messages never come here: see `socket` and `entry`.
 """
 
 import asyncio
@@ -19,6 +19,7 @@ import msgspec
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from offchain.domain.limits import FRAME_BYTES_MAX, ORDERS_PER_REQUEST_MAX, SUBSCRIPTIONS_PER_CONNECTION_MAX
+from offchain.domain.units import Address
 from offchain.gateway import schema
 from offchain.gateway.channels import ADMIN, MARKET_CHANNELS, PRIVATE_CHANNELS, VENUE, Channel
 from offchain.gateway.context import Gateway
@@ -70,7 +71,7 @@ class Connection:
         self._gateway = gateway
         self._socket = socket
         self._outbox = Outbox(gateway.log, gateway.metrics, gateway.settings.send_queue_max)
-        self._limit = gateway.ingress.connection()
+        self.limit = gateway.ingress.connection()
         self._channels: set[Channel] = set()
         self._session: Session | None = None
         self._expiry: asyncio.TimerHandle | None = None
@@ -134,7 +135,7 @@ class Connection:
             self._gateway.metrics.messages_in.inc()
             request: StreamRequest | None = None
             try:
-                self._gateway.ingress.take_message(self._limit)
+                self._gateway.ingress.take_message(self.limit)
                 request = self._decode_frame(event)
                 is_cancel = request.op in ("cancel", "cancelAll")
                 weight = max(1, len(request.orders or ()))
@@ -153,7 +154,8 @@ class Connection:
     def _decode_frame(self, event: Any) -> StreamRequest:
         text = event.get("text")
         if text is None:
-            raise ApiError(Code.UNSUPPORTED_MEDIA_TYPE, "binary frames are reserved", {"remedy": "Send text frames"})
+            message = "a binary message comes in one frame"
+            raise ApiError(Code.UNSUPPORTED_MEDIA_TYPE, message, {"remedy": "Do not fragment it"})
         if len(text) > FRAME_BYTES_MAX:
             raise ApiError(Code.BODY_TOO_LARGE, "the frame is too large", {"maximum": FRAME_BYTES_MAX})
         try:
@@ -242,7 +244,7 @@ class Connection:
         session = sessions.check(request.key, str(request.timestamp), request.sign, LOGIN_REQUEST, now)
         if self._session is not None and session.account != self._session.account:
             raise ApiError(Code.UNAUTHENTICATED, "this connection is logged in as another account")
-        sessions.spend(request.sign, now)
+        sessions.spend(request.sign, request.timestamp, now)
         self._session = session
         sessions.watch(session, self._expire)
         if self._expiry is not None:
@@ -254,6 +256,10 @@ class Connection:
     def _expire(self) -> None:
         if not self._expired.done():
             self._expired.set_result(None)
+
+    def require_account(self) -> Address:
+        """Who is logged in; `ApiError` if nobody is."""
+        return self._account().account
 
     def _account(self) -> Session:
         if self._session is None:

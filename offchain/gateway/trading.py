@@ -7,7 +7,7 @@ durable commands. Outcomes that are not known say so (UNKNOWN) and name the dige
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -15,10 +15,11 @@ import msgspec
 from offchain.domain import eip712
 from offchain.domain.command import CancelAll, CancelOrder, Command, PlaceOrder, RequestApproval
 from offchain.domain.errors import InvalidInput, SequencerUnavailable
-from offchain.domain.event import CommandRejected, OrderClosed, OrderRejected, RejectReason
+from offchain.domain.event import CloseReason, CommandRejected, OrderClosed, OrderRejected, RejectReason
 from offchain.domain.market import Market, format_atoms
-from offchain.domain.order import Side
-from offchain.domain.units import ZERO_ADDRESS, Address, Digest
+from offchain.domain.order import Order, OrderStatus, Side
+from offchain.domain.units import ZERO_ADDRESS, Address, Digest, to_address
+from offchain.domain.wire import REASONS, RESULT, STATUSES, UNKNOWN, refused
 from offchain.gateway import present, schema
 from offchain.gateway.approvals import Approvals
 from offchain.gateway.failures import ApiError, Code, invalid
@@ -32,7 +33,7 @@ from offchain.gateway.records import OrderRecord
 from offchain.gateway.refusals import WORDS
 from offchain.gateway.settings import GatewaySettings
 from offchain.gateway.upstream import NotSubmitted, Upstream
-from offchain.gateway.verifier import Verifier, VerifierOverloaded
+from offchain.security.signatures import Signers
 from offchain.sequencer.protocol import Ack
 
 READ_YOUR_WRITES_SECONDS = 1.0
@@ -58,7 +59,7 @@ class Trading:
         settings: GatewaySettings,
         model: ReadModel,
         upstream: Upstream,
-        verifier: Verifier,
+        signers: Signers,
         ingress: Ingress,
         metrics: Metrics,
     ) -> None:
@@ -66,7 +67,7 @@ class Trading:
         self._vault_separator = settings.vault_separator
         self._model = model
         self._upstream = upstream
-        self._verifier = verifier
+        self._signers = signers
         self._ingress = ingress
         self._metrics = metrics
         self._tokens = Tokens(settings.quote_token, settings.quote_decimals, model)
@@ -77,7 +78,7 @@ class Trading:
     async def place(self, bodies: Sequence[bytes | msgspec.Raw]) -> list[Outcome]:
         """One outcome per body, in order."""
         self.require_live()
-        checks = await asyncio.gather(*map(self._check_order, bodies))
+        checks = [self._check_order(body) for body in bodies]
         checked = [check for check in checks if isinstance(check, _Checked)]
         answers = iter(await self._submit_orders(checked) if checked else [])
         outcomes: list[Outcome] = [next(answers) if isinstance(check, _Checked) else check for check in checks]
@@ -86,7 +87,7 @@ class Trading:
             self._metrics.orders.labels(code).inc()
         return outcomes
 
-    async def _check_order(self, body: bytes | msgspec.Raw) -> "_Checked | ApiError":
+    def _check_order(self, body: bytes | msgspec.Raw) -> "_Checked | ApiError":
         try:
             request = schema.decode(schema.OrderRequest, body)
             market = self.market(request.symbol).market
@@ -97,7 +98,7 @@ class Trading:
             if order.account not in self._model.balances:
                 message = "the account has no balance here"
                 raise ApiError(RejectReason.INSUFFICIENT_BALANCE, message, {"digest": name})
-            signer = await self.authenticate(order.account, digest, submission.signature)
+            signer = self._signer_of(order, digest, submission.signature)
             self._ingress.take_account(order.account)
             return _Checked(
                 PlaceOrder(order, submission.signature, signer, submission.client_order_id),
@@ -106,6 +107,22 @@ class Trading:
             )
         except ApiError as error:
             return error
+
+    def _signer_of(self, order: Order, digest: bytes, kept: bytes) -> Address:
+        """The account or an agent of it; in bulk, where the proof leads to a root that was signed, an agent."""
+        agents = self._model.agents.get(order.account, ())
+        signature, proof = eip712.split_signature(kept)
+        if proof is None:
+            return self.authenticate(order.account, digest, signature, agents)
+        try:
+            root = eip712.bulk_root_of(order, proof)
+        except InvalidInput as error:
+            raise invalid(error, Code.INVALID_SIGNATURE) from None
+        signed = eip712.bulk_digest(self._settlement_separator, root)
+        signer = self.authenticate(order.account, signed, signature, agents)
+        if signer == order.account:
+            raise ApiError(RejectReason.WRONG_SIGNER, "only agents sign in bulk", {"digest": "0x" + digest.hex()})
+        return signer
 
     async def _submit_orders(self, checked: list[_Checked]) -> list[Outcome]:
         try:
@@ -181,7 +198,7 @@ class Trading:
         nonce = schema.parse_integer(request.nonce, 64, "nonce")
         signature = schema.parse_signature(request.signature)
         hashed = eip712.cancel_digest(self._settlement_separator, account, nonce)
-        signer = await self.authenticate(account, hashed, signature)
+        signer = self.authenticate(account, hashed, signature)
         order = self._own_open(account, digest)
         if order.nonce != nonce:
             data = {"field": "nonce", "expected": str(order.nonce)}
@@ -205,11 +222,25 @@ class Trading:
         account = schema.parse_address(request.account, "account")
         signature = schema.parse_signature(request.signature)
         hashed = eip712.cancel_all_digest(self._settlement_separator, account, request.floor)
-        signer = await self.authenticate(account, hashed, signature)
+        signer = self.authenticate(account, hashed, signature)
         if account not in self._model.balances:
             raise ApiError(Code.ORDER_NOT_FOUND, "the account has no orders")
         self._ingress.take_cancel(account)
         return await self._cancel_all(CancelAll(account, 0, request.floor, signer, signature))
+
+    def start_cancel_all(self, command: CancelAll) -> "asyncio.Future[bytes]":
+        """By session, answered with a packed result: `fills` says how many orders left."""
+        return asyncio.ensure_future(self._cancel_all_packed(command))
+
+    async def _cancel_all_packed(self, command: CancelAll) -> bytes:
+        try:
+            (ack,) = await self._submit([command])
+            self._require_done(ack, command, {})
+        except ApiError as error:
+            return UNKNOWN if error.code == Code.UNKNOWN else refused(error.code)
+        closed = sum(isinstance(event, OrderClosed) for event in ack.events)
+        status, reason = STATUSES[OrderStatus.CANCELED], REASONS[CloseReason.CANCELED]
+        return RESULT.pack(ack.sequence, ack.at, status, reason, 0, 0, closed)
 
     def _own_open(self, account: Address, digest: Digest) -> OrderRecord:
         order = self._model.order(digest)
@@ -249,7 +280,7 @@ class Trading:
         wanted = schema.parse_withdrawal(request, token.address, token.decimals)
         signature = schema.parse_signature(request.signature)
         hashed = eip712.withdraw_digest(self._vault_separator, wanted)
-        signer = await self.authenticate(wanted.account, hashed, signature)
+        signer = self.authenticate(wanted.account, hashed, signature)
         known = self._approvals.find(wanted)
         if known is not None:
             return self._approvals.answer(known, token, replayed=True)
@@ -326,17 +357,16 @@ class Trading:
             raise ApiError(RejectReason.UNKNOWN_TOKEN, WORDS[RejectReason.UNKNOWN_TOKEN], data)
         return token
 
-    async def authenticate(self, account: Address, digest: bytes, signature: bytes) -> Address:
-        """`account`, if it signed; else the error says which digest was computed and who signed that."""
-        try:
-            signer = await self._verifier.recover(digest, signature)
-        except VerifierOverloaded as error:
-            raise ApiError(Code.RATE_LIMITED, str(error), {"retryAfterMs": 1000}, {"Retry-After": "1"}) from None
+    def authenticate(self, account: Address, digest: bytes, signature: bytes, also: Iterable[Address] = ()) -> Address:
+        """`account` (or one of those who may `also` sign), if it signed; else the error says which digest was computed
+        and who signed that. `signature` has 65 bytes, the form that is kept."""
+        found = self._signers.recover_root(digest, signature)
         name = "0x" + digest.hex()
-        if signer is None:
+        if found is None:
             message = "the signature is malformed: v is 27 or 28, s is low"
             raise ApiError(Code.INVALID_SIGNATURE, message, {"digest": name})
-        if signer != account:
+        signer = to_address(found)
+        if signer not in (account, *also):
             data = {"digest": name, "recovered": signer, "account": account}
             message = "the signature recovers another address: compare the digest with yours"
             raise ApiError(RejectReason.WRONG_SIGNER, message, data)

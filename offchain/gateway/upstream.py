@@ -9,14 +9,19 @@ import contextlib
 import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
-from pathlib import Path
 from typing import TypeVar
 
 from offchain.domain.command import Command
 from offchain.domain.errors import HooatsError, InvalidInput, SequencerUnavailable
 from offchain.gateway.readmodel import Changes, ReadModel
-from offchain.sequencer.link import SequencerLink
-from offchain.sequencer.protocol import Ack, FeedMessage
+from offchain.gateway.settings import GatewaySettings
+from offchain.sequencer.link import DeliverRows, SequencerLink
+from offchain.sequencer.protocol import Ack
+from offchain.sequencer.receipts import GroupReceipt
+from offchain.storage.frames import Group
+from offchain.storage.reader import JournalReader
+from offchain.storage.replica import FeedMessage, Replica
+from offchain.storage.snapshots import read_snapshot
 
 RECONNECT_SECONDS = (0.02, 1.0)
 SUBMIT_SECONDS = 10.0
@@ -38,11 +43,11 @@ class Upstream:
     """`start`, then `submit`; `on_changes(None)` says that a snapshot replaced the model."""
 
     def __init__(
-        self, path: Path, chain_id: int, model: ReadModel, on_changes: Callable[[Changes | None], None]
+        self, settings: GatewaySettings, model: ReadModel, on_changes: Callable[[Changes | None], None]
     ) -> None:
-        self._path = path
-        self._chain_id = chain_id
+        self._settings = settings
         self._model = model
+        self._replica = Replica()
         self._on_changes = on_changes
         self._link: SequencerLink | None = None
         self._receipts: OrderedDict[int, str] = OrderedDict()
@@ -77,6 +82,16 @@ class Upstream:
             self._receipts.popitem(last=False)
         return acks
 
+    def submit_rows(self, rows: bytes, deliver: DeliverRows, *, is_bulk: bool) -> None:
+        """Signed frames, answered by `deliver`: see `SequencerLink.submit_rows`."""
+        link = self._link
+        if link is None or not self.is_live:
+            raise NotSubmitted("the sequencer is away", remedy="Nothing was sent; try again")
+        try:
+            link.submit_rows(rows, deliver, is_bulk=is_bulk)
+        except SequencerUnavailable as error:
+            raise NotSubmitted(str(error)) from None
+
     async def receipt(self, sequence: int) -> str:
         """The receipt of a sequenced order again, "" if it cannot be had now."""
         link = self._link
@@ -88,6 +103,16 @@ class Upstream:
             return await self._bounded(link.receipt(sequence))
         except (SequencerUnavailable, InvalidInput):
             return ""
+
+    async def group_receipt(self, sequence: int) -> GroupReceipt | None:
+        """The receipt of the whole group in which an order was sequenced; None if there is none, or none now."""
+        link = self._link
+        if link is None or not self.is_live:
+            return None
+        try:
+            return await self._bounded(link.group_receipt(sequence))
+        except (SequencerUnavailable, InvalidInput):
+            return None
 
     async def _bounded(self, answer: Awaitable[T]) -> T:
         try:
@@ -107,8 +132,8 @@ class Upstream:
                 if self._is_connected or not attempts:
                     _log.warning("feed lost: %s", error)
             except Exception:
-                _log.exception("feed broke; starting again from a snapshot")
-                self._model.is_loaded = False
+                _log.exception("feed broke; starting again")
+                self._forget()
             attempts = 0 if self._is_connected else attempts + 1
             self._is_connected = False
             await self._drop_link()
@@ -116,26 +141,53 @@ class Upstream:
             await asyncio.sleep(delay)
 
     async def _follow_once(self) -> None:
-        self._link = await SequencerLink.connect(self._path)
-        hello = self._link.hello
+        self._link = await SequencerLink.connect(self._settings.sequencer_socket)
+        hello, chain_id = self._link.hello, self._settings.chain_id
         assert hello is not None
-        if hello.chain_id not in (0, self._chain_id):
-            raise SequencerUnavailable(f"the sequencer is of chain {hello.chain_id}, not {self._chain_id}")
-        model = self._model
-        if hello.sequence < model.sequence:  # another journal, or an older one
-            model.is_loaded = False
+        if hello.chain_id not in (0, chain_id):
+            raise SequencerUnavailable(f"the sequencer is of chain {hello.chain_id}, not {chain_id}")
+        if hello.sequence < self._replica.sequence:  # another journal, or an older one
+            self._forget()
+        if not self._replica.sequence:
+            self._replica = await asyncio.to_thread(self._begin, hello.sequence)
         self._target = hello.sequence
-        feed = self._link.feed(model.sequence + 1 if model.is_loaded else 0)
+        if not self._model.is_loaded:
+            self._show_state()
+        feed = self._link.feed(self._replica.sequence + 1)
         self._is_connected = True
-        count = 0
         async with contextlib.aclosing(feed):
-            async for message in feed:
-                self._take(message)
-                count += 1
-                if count % YIELD_MESSAGES == 0:
-                    await asyncio.sleep(0)
+            async for group in feed:
+                await self._take(group)
 
-    def _take(self, message: FeedMessage) -> None:
+    async def _take(self, group: Group) -> None:
+        if not self._model.is_loaded:
+            self._replica.advance(group)
+            self._show_state()
+            await asyncio.sleep(0)
+            return
+        for count, message in enumerate(self._replica.apply(group), start=1):
+            self._show(message)
+            if count % YIELD_MESSAGES == 0:
+                await asyncio.sleep(0)
+
+    def _begin(self, sequence_max: int) -> Replica:
+        """From the newest snapshot, if there is one."""
+        journal, snapshots = self._settings.journal_folder, self._settings.snapshots_folder
+        if journal is None or snapshots is None:
+            return Replica()
+        found = read_snapshot(snapshots, JournalReader(journal), sequence_max)
+        return Replica() if found is None else Replica(found.engine, found.group_hash)
+
+    def _forget(self) -> None:
+        self._replica = Replica()
+        self._model.is_loaded = False
+
+    def _show_state(self) -> None:
+        """Once the replica is where the sequencer was on connection."""
+        if self._replica.sequence >= self._target:
+            self._show(self._replica.describe())
+
+    def _show(self, message: FeedMessage) -> None:
         changes = self._model.apply(message)
         self._on_changes(None if message.snapshot else changes)
 

@@ -8,6 +8,7 @@ engine and writes only what is beyond each cursor. Nothing here ever decides abo
 """
 
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,10 +32,10 @@ from offchain.domain.units import Digest, from_hex
 from offchain.engine.engine import Engine
 from offchain.projector.epochs import NO_PARENT, build_epoch, write_epoch
 from offchain.projector.recorder import Recorder
-from offchain.projector.snapshots import read_snapshot, write_snapshot
 from offchain.storage.history import Cursor, History
 from offchain.storage.ops import Ops, OutboxRow
-from offchain.storage.reader import JournalReader, Record
+from offchain.storage.reader import Group, JournalReader, Record
+from offchain.storage.snapshots import read_snapshot, write_snapshot
 from offchain.telemetry.probes import OFF, Progress
 
 COMMANDS_PER_TRANSACTION = 2_000
@@ -55,7 +56,9 @@ class ProjectorSettings:
     ops_url: str
     history_url: str
     poll_millis: int = 20
-    snapshot_commands: int = 250_000
+    snapshot_commands: int = 50_000
+    snapshot_seconds: float = 60.0
+    """At least so many commands and so much time after the one before."""
     metrics_host: str = "127.0.0.1"
     metrics_port: int = OFF
     """Of /livez, /readyz and /metrics; 0 lets the system choose and writes it to `data/projector.port`."""
@@ -85,8 +88,9 @@ class Projector:
         self._check_cursor()
         self._outbox_sequence = ops.outbox_sequence()
         done = min(self._cursor.sequence, self._outbox_sequence)
-        self.engine = read_snapshot(settings.snapshots_folder, reader, done) or Engine()
-        self._snapshot_sequence = self.engine.sequence
+        snapshot = read_snapshot(settings.snapshots_folder, reader, done)
+        self.engine = Engine() if snapshot is None else snapshot.engine
+        self._snapshot_sequence, self._snapshot_at = self.engine.sequence, time.monotonic()
         self._recorder = Recorder(history)
         self._settlement = b""
         self._outbox: list[OutboxRow] = []
@@ -119,17 +123,24 @@ class Projector:
         if first is not None:
             self._ops.bind_journal(keccak(record_bytes(*first)).hex())
         log.info("projecting", replay_from=self.engine.sequence + 1, cursor=self._cursor.sequence, lag=self.lag)
-        for records in self._reader.follow(self.engine.sequence + 1):
-            for start in range(0, len(records), COMMANDS_PER_TRANSACTION):
-                for record in records[start : start + COMMANDS_PER_TRANSACTION]:
-                    self.apply(record)
-                self.flush()
-                self.progress.note()
+        for groups in self._reader.follow_groups(self.engine.sequence + 1):
+            for group in groups:
+                self.apply_group(group)
+                if self.engine.sequence >= self._cursor.sequence + COMMANDS_PER_TRANSACTION or group is groups[-1]:
+                    self.flush()
+                    self._keep_snapshot(group)
+                    self.progress.note()
                 if stop.is_set():
                     return
             self.progress.note()
-            if stop.wait(0 if records else self._settings.poll_millis / 1000):
+            if stop.wait(0 if groups else self._settings.poll_millis / 1000):
                 return
+
+    def apply_group(self, group: Group) -> None:
+        """What of it is beyond the engine."""
+        for record in group.records():
+            if record.sequence > self.engine.sequence:
+                self.apply(record)
 
     def apply(self, record: Record) -> None:
         """One command; its rows are kept until `flush`."""
@@ -158,9 +169,15 @@ class Projector:
             cursor = Cursor(sequence, self.engine.at, keccak(self._record).hex())
             self._history.write(self._recorder.take(), cursor)
             self._cursor = cursor
-        if sequence >= self._snapshot_sequence + self._settings.snapshot_commands:
-            write_snapshot(self._settings.snapshots_folder, self.engine, keccak(self._record).hex())
-            self._snapshot_sequence = sequence
+
+    def _keep_snapshot(self, group: Group) -> None:
+        """After this group, if the last one is old."""
+        sequence, now, settings = self.engine.sequence, time.monotonic(), self._settings
+        if sequence < self._snapshot_sequence + settings.snapshot_commands:
+            return
+        if now >= self._snapshot_at + settings.snapshot_seconds:
+            write_snapshot(settings.snapshots_folder, self.engine, group.head.hash)
+            self._snapshot_sequence, self._snapshot_at = sequence, now
 
     def _note(self, sequence: int, at: int, event: AnyEvent, is_new: bool) -> None:
         match event:

@@ -1,21 +1,33 @@
 """Proof files: that an order was received, at which position, in which epoch; and the check of one, without a chain.
 
 A proof file is JSON (camelCase, hashes and addresses as 0x-hex): chainId, contract (OrderbookCommitment), settlement,
-header, leaf [sequence, orderHash], proof, order (the EIP-712 message), signature, receipt {sequence, at, orderHash,
-signature}. Invariant: `verify_proof` trusts nothing in the file but what it names: chain id and contracts; whether the
-contract committed to the header is for the chain to say (`OrderbookCommitment.verifyOrder`).
+header, leaf [sequence, orderHash], proof, order (the EIP-712 message), signature, signer if it is an agent, receipt
+{sequence, at, orderHash, signature}, groupReceipt {sequence, at, orderHash, first, last, orders, position, root, proof,
+signature} or null. Invariant: `verify_proof` trusts nothing in the file but what it names: chain id and contracts;
+whether the contract committed to the header is for the chain to say (`OrderbookCommitment.verifyOrder`).
 """
 
+import struct
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from offchain.domain.batch import EpochHeader
 from offchain.domain.command import OpenVenue, PlaceOrder, decode
-from offchain.domain.eip712 import domain_separator, order_digest, order_message, receipt_digest
+from offchain.domain.eip712 import (
+    bulk_digest,
+    bulk_root_of,
+    domain_separator,
+    order_digest,
+    order_message,
+    receipt_digest,
+    receipt_leaf,
+    receipts_digest,
+    split_signature,
+)
 from offchain.domain.errors import InvalidInput
 from offchain.domain.order import Kind, Order, Side, TimeInForce
 from offchain.domain.units import Address, Lots, Ticks, from_hex
-from offchain.engine.merkle import standard_leaf, standard_proof, verify_standard
+from offchain.engine.merkle import standard_leaf, standard_proof, verify_indexed, verify_standard
 from offchain.security.signatures import recover
 from offchain.storage.history import History
 from offchain.storage.reader import JournalReader
@@ -44,8 +56,11 @@ class Finding(NamedTuple):
     ok: bool
 
 
-def build_proof(history: History, reader: JournalReader, digest: str, receipt: str = "") -> dict[str, Any]:
-    """The proof file of an order. `receipt`: the attestation key's signature, if at hand (`SequencerLink.receipt`).
+def build_proof(
+    history: History, reader: JournalReader, digest: str, receipt: str = "", group: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """The proof file of an order. `receipt`: the attestation key's signature, if at hand (`SequencerLink.receipt`);
+    `group`: its receipt for all orders of the journal's group (`SequencerLink.group_receipt`).
 
     InvalidInput if the order was never sequenced, or its epoch is still open.
     """
@@ -77,7 +92,9 @@ def build_proof(history: History, reader: JournalReader, digest: str, receipt: s
         "proof": ["0x" + node.hex() for node in standard_proof(leaves, position)],
         "order": {**order_message(command.order), "nonce": str(command.order.nonce)},
         "signature": "0x" + command.signature.hex(),
+        **({"signer": command.signer} if command.signer != command.order.account else {}),
         "receipt": {"sequence": row.sequence, "at": row.at, "orderHash": row.digest, "signature": receipt},
+        "groupReceipt": group,
     }
 
 
@@ -116,7 +133,7 @@ def verify_proof(body: dict[str, Any]) -> list[Finding]:
     findings: list[Finding] = []
     checks: tuple[tuple[str, Callable[[dict[str, Any]], bool]], ...] = (
         ("the order hashes to the leaf's order hash", _order_matches),
-        ("the order was signed by its account", _signature_matches),
+        (f"the order was signed by {_claimed_signer(body)}", _signature_matches),
         ("the leaf is under the header's orders root", _path_matches),
         ("the leaf's sequence is in the header's range", _range_matches),
     )
@@ -126,6 +143,11 @@ def verify_proof(body: dict[str, Any]) -> list[Finding]:
     if isinstance(receipt, dict) and receipt.get("signature"):
         signer = receipt_signer(body)
         findings.append(Finding(f"the receipt is for this leaf, signed by {signer or 'nobody'}", signer is not None))
+    if isinstance(body.get("groupReceipt"), dict):
+        signer = group_receipt_signer(body)
+        findings.append(
+            Finding(f"the group's receipt holds this leaf, signed by {signer or 'nobody'}", signer is not None)
+        )
     findings.append(Finding(f"the header hashes to {_header_hash(body)}", _header_hash(body) != "nothing"))
     return findings
 
@@ -143,12 +165,44 @@ def receipt_signer(body: dict[str, Any]) -> Address | None:
         return None
 
 
+def group_receipt_signer(body: dict[str, Any]) -> Address | None:
+    """Who signed the root that the leaf is under; None if nobody did, or it is for another leaf."""
+    try:
+        receipt, (sequence, order_hash) = body["groupReceipt"], body["leaf"]
+        first, last, orders, position = (int(receipt[name]) for name in ("first", "last", "orders", "position"))
+        if not first <= int(sequence) <= last or (int(receipt["sequence"]), receipt["orderHash"]) != (
+            int(sequence),
+            order_hash,
+        ):
+            return None
+        leaf = receipt_leaf(int(sequence), int(receipt["at"]), from_hex(order_hash))
+        root, path = from_hex(receipt["root"]), [from_hex(node) for node in receipt["proof"]]
+        if not verify_indexed(root, leaf, position, orders, path):
+            return None
+        separator = domain_separator(int(body["chainId"]), Address(str(body["contract"]).lower()))
+        return recover(receipts_digest(separator, first, last, orders, root), from_hex(receipt["signature"]))
+    except (*MALFORMED, struct.error):
+        return None
+
+
+def _claimed_signer(body: dict[str, Any]) -> str:
+    """Whether an agent was one is for the chain to say (`Settlement.agentOf`)."""
+    return f"the agent {body['signer']}" if body.get("signer") else "its account"
+
+
 def _order_matches(body: dict[str, Any]) -> bool:
     return _order_hash(body) == from_hex(body["leaf"][1])
 
 
 def _signature_matches(body: dict[str, Any]) -> bool:
-    return recover(_order_hash(body), from_hex(body["signature"])) == str(body["order"]["account"]).lower()
+    account = str(body["order"]["account"]).lower()
+    signer = str(body.get("signer") or account).lower()
+    signature, proof = split_signature(from_hex(body["signature"]))
+    if proof is None:
+        return recover(_order_hash(body), signature) == signer
+    separator = domain_separator(int(body["chainId"]), Address(str(body["settlement"]).lower()))
+    root = bulk_root_of(read_order(body["order"]), proof)
+    return signer != account and recover(bulk_digest(separator, root), signature) == signer
 
 
 def _path_matches(body: dict[str, Any]) -> bool:

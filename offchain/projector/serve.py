@@ -22,11 +22,16 @@ EXIT_DISK_FAILURE = 70
 log = structlog.get_logger("projector")
 
 
+def stop_on_signals(stop: threading.Event) -> None:
+    """Setting an event takes its lock, which the interrupted thread may hold: another thread does it."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: threading.Thread(target=stop.set).start())
+
+
 def run_projector(settings: ProjectorSettings) -> int:
     """Blocks until SIGTERM or SIGINT; the exit code."""
     stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    stop_on_signals(stop)
     ops = Ops(settings.ops_url)
     history = History(settings.history_url)
     listener: Listener | None = None

@@ -13,6 +13,7 @@ from offchain.domain.eip712 import (
     approval_digest,
     domain_separator,
     receipt_digest,
+    receipts_digest,
     withdraw_hash,
     withdrawal_of,
 )
@@ -32,6 +33,10 @@ class Attestor:
         """0x-hex of 65 bytes over `Receipt(sequence, at, orderHash)`."""
         return self._sign(receipt_digest(self._receipts, sequence, at, from_hex(digest)))
 
+    def receipts(self, first: int, last: int, orders: int, root: bytes) -> bytes:
+        """65 bytes over `Receipts(first, last, orders, root)`."""
+        return self._sign_raw(receipts_digest(self._receipts, first, last, orders, root))
+
     def approval(self, grant: ApprovalGranted) -> str:
         """0x-hex of 65 bytes over the Vault's `Approval`."""
         return self._sign(
@@ -47,8 +52,11 @@ class Attestor:
         )
 
     def _sign(self, digest: bytes) -> str:
-        raw = self._key.sign_recoverable(digest, hasher=None)
-        return f"0x{raw[:64].hex()}{raw[64] + 27:02x}"
+        return "0x" + self._sign_raw(digest).hex()
+
+    def _sign_raw(self, digest: bytes) -> bytes:
+        raw: bytes = self._key.sign_recoverable(digest, hasher=None)
+        return raw[:64] + bytes((raw[64] + 27,))
 
 
 def purpose_hash(grant: ApprovalGranted) -> bytes:

@@ -6,20 +6,23 @@ knows whether a repetition is harmless; a later call connects anew.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import msgspec
 
 from offchain.domain.command import Command
-from offchain.domain.errors import InvalidInput, SequencerUnavailable
-from offchain.domain.event import AnyEvent
+from offchain.domain.errors import HooatsError, InvalidInput, SequencerUnavailable
 from offchain.sequencer import protocol
-from offchain.sequencer.protocol import Ack, FeedMessage, FrameReader, FrameType, Hello
+from offchain.sequencer.protocol import Ack, FrameReader, FrameType, Hello
+from offchain.sequencer.receipts import GroupReceipt
+from offchain.storage.frames import Group
 
-__all__ = ["Ack", "FeedMessage", "SequencerLink"]
+__all__ = ["Ack", "SequencerLink"]
 
+DeliverRows = Callable[[bytes, bytes, HooatsError | None], None]
+"""Packed results, the attestation of their group; the failure, if it is one, and then neither."""
 CONNECT_SECONDS = 5.0
 READ_BYTES = 1 << 18
 
@@ -55,14 +58,26 @@ class SequencerLink:
         """
         return await (await self._connected()).submit(commands)
 
+    def submit_rows(self, rows: bytes, deliver: DeliverRows, *, is_bulk: bool = False) -> None:
+        """Signed frames (`domain.order`), no future for each: `deliver` gets their packed results and the attestation
+        of their group, or the failure, in the sense of `submit`. SequencerUnavailable: nothing was sent."""
+        connection = self._connection
+        if connection is None or connection.lost:
+            raise SequencerUnavailable("the connection to the sequencer is lost")
+        connection.submit_rows(rows, deliver, is_bulk)
+
+    async def group_receipt(self, sequence: int) -> GroupReceipt:
+        """That the order at `sequence` is in its group, under the group's one signature. InvalidInput as `receipt`."""
+        return await (await self._connected()).group_receipt(sequence)
+
     async def receipt(self, sequence: int) -> str:
         """The attestation key's receipt of the order at `sequence`, again. InvalidInput if no order is there."""
         return await (await self._connected()).receipt(sequence)
 
-    async def feed(self, from_sequence: int) -> AsyncGenerator[FeedMessage, None]:
-        """Every command's events from `from_sequence` on, without gap; 0, or one too old, gives a snapshot first.
+    async def feed(self, from_sequence: int) -> AsyncGenerator[Group, None]:
+        """The durable groups from the one that holds `from_sequence` on, without gap.
 
-        Ends with SequencerUnavailable when the connection is lost, also because the consumer was too slow; resume with
+        Ends with SequencerUnavailable when the connection is lost, or if the journal does not reach so far; resume with
         the last sequence + 1.
         """
         try:
@@ -72,8 +87,8 @@ class SequencerLink:
             raise SequencerUnavailable(f"no sequencer at {self.path}: {error!r}") from error
         try:
             writer.write(protocol.feed_frame(from_sequence))
-            async for message in _messages(reader, from_sequence):
-                yield message
+            async for group in _groups(reader):
+                yield group
         except (OSError, msgspec.MsgspecError, InvalidInput) as error:
             raise SequencerUnavailable(f"the feed broke: {error}") from error
         finally:
@@ -102,25 +117,15 @@ class SequencerLink:
             return connection
 
 
-async def _messages(reader: asyncio.StreamReader, wanted: int) -> AsyncIterator[FeedMessage]:
-    """Feed messages from frames; those before `wanted` share a frame with it and are dropped."""
+async def _groups(reader: asyncio.StreamReader) -> AsyncIterator[Group]:
     frames = _frames(reader)
     _check_hello(await anext(frames))
-    parts: list[AnyEvent] = []
     async for frame_type, body in frames:
-        if frame_type is FrameType.EVENTS:
-            for message in protocol.read_events(body):
-                if message.sequence >= wanted:
-                    yield message
-        elif frame_type is FrameType.SNAPSHOT:
-            parts.extend(protocol.read_snapshot(body))
-        elif frame_type is FrameType.SNAPSHOT_END:
-            sequence, at = protocol.read_snapshot_end(body)
-            wanted = sequence + 1
-            yield FeedMessage(sequence, at, True, tuple(parts))
-            parts = []
-        else:
+        if frame_type is FrameType.ERROR:
+            raise InvalidInput(protocol.read_error(body).message)
+        if frame_type is not FrameType.RECORDS:
             raise InvalidInput(f"unexpected {frame_type.name} in a feed")
+        yield protocol.read_records(body)
 
 
 class _Connection(asyncio.Protocol):
@@ -134,6 +139,7 @@ class _Connection(asyncio.Protocol):
         self.greeted: asyncio.Future[None] = self.loop.create_future()
         self._reader = FrameReader()
         self._pending: dict[int, asyncio.Future[Any]] = {}
+        self._delivering: dict[int, DeliverRows] = {}
         self._last_request = 0
         self._writable = asyncio.Event()
         self._writable.set()
@@ -149,6 +155,18 @@ class _Connection(asyncio.Protocol):
         request = self._last_request
         signature: str = await self._ask(request, protocol.receipt_frame(request, sequence))
         return signature
+
+    def submit_rows(self, rows: bytes, deliver: DeliverRows, is_bulk: bool) -> None:
+        assert self.transport is not None
+        self._last_request += 1
+        self._delivering[self._last_request] = deliver
+        self.transport.write(protocol.rows_frame(self._last_request, rows, is_bulk=is_bulk))
+
+    async def group_receipt(self, sequence: int) -> GroupReceipt:
+        self._last_request += 1
+        request = self._last_request
+        receipt: GroupReceipt = await self._ask(request, protocol.group_receipt_frame(request, sequence))
+        return receipt
 
     async def _ask(self, request: int, message: bytes) -> Any:
         if not self._writable.is_set():
@@ -182,13 +200,19 @@ class _Connection(asyncio.Protocol):
         self._lose(error or ConnectionError("closed by the sequencer"))
 
     def _receive(self, frame_type: FrameType, body: bytes) -> None:
-        if frame_type is FrameType.ACKS:
+        if frame_type is FrameType.RESULTS:
+            request, attestation, results = protocol.read_results(body)
+            self._delivering.pop(request)(results, attestation, None)
+        elif frame_type is FrameType.ACKS:
             request, acks = protocol.read_acks(body)
             self._answer(request, acks)
         elif frame_type is FrameType.ERROR:
             failure = protocol.read_error(body)
             error = InvalidInput(failure.message, field=failure.field, remedy=failure.remedy)
             self._answer(failure.request, error)
+        elif frame_type is FrameType.GROUP_RECEIPT_IS:
+            request, found = protocol.read_group_receipt_is(body)
+            self._answer(request, found)
         elif frame_type is FrameType.RECEIPT_IS:
             request, signature = protocol.read_receipt_is(body)
             self._answer(request, signature)
@@ -198,6 +222,9 @@ class _Connection(asyncio.Protocol):
                 self.greeted.set_result(None)
 
     def _answer(self, request: int, answer: object) -> None:
+        deliver = self._delivering.pop(request, None)
+        if deliver is not None and isinstance(answer, HooatsError):
+            deliver(b"", b"", answer)
         waiting = self._pending.get(request)
         if waiting is None or waiting.done():  # its caller was cancelled
             return
@@ -213,6 +240,9 @@ class _Connection(asyncio.Protocol):
         for waiting in (self.greeted, *self._pending.values()):
             if not waiting.done():
                 waiting.set_exception(SequencerUnavailable(f"the connection to the sequencer is lost: {cause}"))
+        delivering, self._delivering = self._delivering, {}
+        for deliver in delivering.values():
+            deliver(b"", b"", SequencerUnavailable(f"the connection to the sequencer is lost: {cause}"))
         if self.greeted.done():
             self.greeted.exception()  # retrieved: nobody may be waiting for it any more
         self._writable.set()

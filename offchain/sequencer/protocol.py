@@ -1,13 +1,18 @@
 """The message protocol between gateways and the sequencer, without a socket: frames in, frames out.
 
 A frame is length (u32, of what follows), type (u8) and body. Commands travel in their canonical payloads, so that what
-is journaled is what was sent; everything else is JSON, because amounts do not fit 64 bits.
+is journaled is what was sent, and the feed sends what was journaled; the rest is JSON: amounts do not fit 64 bits.
 
     client                      server
                                 HELLO      on connection: protocol version, chain id, last durable sequence
     SUBMIT(id, commands)        ACKS(id, acks), after the fsync | ERROR(id, message): nothing was sequenced
-    FEED(from_sequence)         SNAPSHOT* and SNAPSHOT_END if the ring does not reach back so far, then EVENTS for ever
+    FEED(from_sequence)         RECORDS for ever: a durable group each, as it is in the journal | ERROR(0, message)
+    ROWS(id, form, rows)        RESULTS(id, attestation, results), after the fsync | ERROR(id, message)
     RECEIPT(id, sequence)       RECEIPT_IS(id, signature) | ERROR(id, message)
+    GROUP_RECEIPT(id, sequence) GROUP_RECEIPT_IS(id, receipt) | ERROR(id, message)
+
+ROWS carries orders and cancels in fixed frames (`domain.order`), RESULTS what became of them (`domain.wire`): no object
+is made of either on the way. The attestation is empty if none of them was sequenced now.
 
 Invariant: every frame that leaves the server speaks of durable commands only.
 """
@@ -22,16 +27,20 @@ from offchain.domain.command import Command, decode, encode
 from offchain.domain.errors import InvalidInput
 from offchain.domain.event import AnyEvent
 from offchain.domain.limits import RECORD_BYTES_MAX
+from offchain.sequencer.receipts import GroupReceipt
+from offchain.storage.frames import Damaged, Group, decode_group
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 3
 SUBMISSION_COMMANDS_MAX = 1_024
 """A submission never spans groups, so it is well below RECORDS_PER_GROUP_MAX."""
 FRAME_BYTES_MAX = 512 * 1024 * 1024
-"""Far above the events of any group; a longer one is a broken peer."""
+"""Far above any group; a longer one is a broken peer."""
 
 _FRAME_HEAD = struct.Struct(">IB")
 _REQUEST_HEAD = struct.Struct(">QI")
 _COMMAND_HEAD = struct.Struct(">IBB")
+_ROWS_HEAD = struct.Struct(">Q?")
+_RESULTS_HEAD = struct.Struct(">QB")
 _NUMBER = struct.Struct(">Q")
 _PAIR = struct.Struct(">QQ")
 
@@ -42,11 +51,13 @@ class FrameType(IntEnum):
     ACKS = 3
     ERROR = 4
     FEED = 5
-    SNAPSHOT = 6
-    SNAPSHOT_END = 7
-    EVENTS = 8
-    RECEIPT = 9
-    RECEIPT_IS = 10
+    RECORDS = 6
+    RECEIPT = 7
+    RECEIPT_IS = 8
+    ROWS = 9
+    RESULTS = 10
+    GROUP_RECEIPT = 11
+    GROUP_RECEIPT_IS = 12
 
 
 class Hello(msgspec.Struct, frozen=True):
@@ -72,15 +83,6 @@ class Ack(msgspec.Struct, frozen=True):
     replayed: bool = False
 
 
-class FeedMessage(msgspec.Struct, frozen=True):
-    """All events of one command; or, if `snapshot`, events that rebuild a read model as of `sequence`."""
-
-    sequence: int
-    at: int
-    snapshot: bool
-    events: tuple[AnyEvent, ...]
-
-
 class Failure(msgspec.Struct, frozen=True):
     request: int
     message: str
@@ -91,9 +93,8 @@ class Failure(msgspec.Struct, frozen=True):
 _encode_json = msgspec.json.Encoder().encode
 _decode_hello = msgspec.json.Decoder(Hello).decode
 _decode_failure = msgspec.json.Decoder(Failure).decode
+_decode_group_receipt = msgspec.json.Decoder(GroupReceipt).decode
 _decode_acks = msgspec.json.Decoder(list[Ack]).decode
-_decode_events = msgspec.json.Decoder(tuple[AnyEvent, ...]).decode
-_decode_feed = msgspec.json.Decoder(list[FeedMessage]).decode
 
 
 def frame(frame_type: FrameType, *parts: bytes) -> bytes:
@@ -173,7 +174,7 @@ def read_submit(body: bytes) -> tuple[int, list[Command]]:
 
 
 def request_of(body: bytes) -> int:
-    """The request id that opens the bodies of SUBMIT, ACKS, RECEIPT and RECEIPT_IS; 0 if there is none."""
+    """The request id that opens the bodies of all frames but HELLO, ERROR, FEED and RECORDS; 0 if there is none."""
     return int(_NUMBER.unpack_from(body)[0]) if len(body) >= _NUMBER.size else 0
 
 
@@ -203,31 +204,53 @@ def read_feed(body: bytes) -> int:
     return request_of(body)
 
 
-def snapshot_frame(events: Sequence[AnyEvent]) -> bytes:
-    """One part of a snapshot."""
-    return frame(FrameType.SNAPSHOT, _encode_json(events))
+def records_frame(group: bytes) -> bytes:
+    """A group as `Journal.append` wrote it."""
+    return frame(FrameType.RECORDS, group)
 
 
-def read_snapshot(body: bytes) -> tuple[AnyEvent, ...]:
-    return _decode_events(body)
+def read_records(body: bytes) -> Group:
+    """InvalidInput if it is not what its hash says."""
+    try:
+        return decode_group(body)
+    except Damaged as damage:
+        raise InvalidInput(f"a group of the feed does not read: {damage.what}") from damage
 
 
-def snapshot_end_frame(sequence: int, at: int) -> bytes:
-    """The parts before it are the state after the command `sequence`."""
-    return frame(FrameType.SNAPSHOT_END, _PAIR.pack(sequence, at))
+def rows_frame(request: int, rows: bytes, *, is_bulk: bool) -> bytes:
+    """Signed frames one after the other, or (`is_bulk`) bulk frames."""
+    return frame(FrameType.ROWS, _ROWS_HEAD.pack(request, is_bulk), rows)
 
 
-def read_snapshot_end(body: bytes) -> tuple[int, int]:
-    sequence, at = _PAIR.unpack(body)
-    return sequence, at
+def split_rows(body: bytes) -> tuple[int, bool, bytes]:
+    """(request, whether they are bulk frames, rows): as they came, see `rows.read_rows`."""
+    if len(body) < _ROWS_HEAD.size:
+        raise InvalidInput("ROWS is too short")
+    request, is_bulk = _ROWS_HEAD.unpack_from(body)
+    return request, is_bulk, body[_ROWS_HEAD.size :]
 
 
-def events_frame(messages: Sequence[FeedMessage]) -> bytes:
-    return frame(FrameType.EVENTS, _encode_json(messages))
+def results_frame(request: int, attestation: bytes, results: bytes) -> bytes:
+    return frame(FrameType.RESULTS, _RESULTS_HEAD.pack(request, len(attestation)), attestation, results)
 
 
-def read_events(body: bytes) -> list[FeedMessage]:
-    return _decode_feed(body)
+def read_results(body: bytes) -> tuple[int, bytes, bytes]:
+    """(request, attestation, results)."""
+    request, length = _RESULTS_HEAD.unpack_from(body)
+    start = _RESULTS_HEAD.size + length
+    return request, body[_RESULTS_HEAD.size : start], body[start:]
+
+
+def group_receipt_frame(request: int, sequence: int) -> bytes:
+    return frame(FrameType.GROUP_RECEIPT, _PAIR.pack(request, sequence))
+
+
+def group_receipt_is_frame(request: int, receipt: GroupReceipt) -> bytes:
+    return frame(FrameType.GROUP_RECEIPT_IS, _NUMBER.pack(request), _encode_json(receipt))
+
+
+def read_group_receipt_is(body: bytes) -> tuple[int, GroupReceipt]:
+    return request_of(body), _decode_group_receipt(body[_NUMBER.size :])
 
 
 def receipt_frame(request: int, sequence: int) -> bytes:
@@ -235,6 +258,7 @@ def receipt_frame(request: int, sequence: int) -> bytes:
 
 
 def read_receipt(body: bytes) -> tuple[int, int]:
+    """Of GROUP_RECEIPT, too."""
     if len(body) != _PAIR.size:
         raise InvalidInput("RECEIPT has another length")
     request, sequence = _PAIR.unpack(body)

@@ -4,22 +4,31 @@ Invariant: everything here is a function of the journal alone. The configuration
 otherwise name the same contracts.
 """
 
-from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+
+import structlog
 
 from offchain.domain.command import CloseEpoch, Command, OpenVenue, PlaceOrder, RequestApproval, decode, encode
-from offchain.domain.eip712 import domain_separator, order_digest
+from offchain.domain.eip712 import order_digest
 from offchain.domain.errors import ConfigurationError
 from offchain.domain.event import AnyEvent, ApprovalGranted, CommandRejected, EpochClosed
+from offchain.domain.order import CANCEL_TERMS
 from offchain.domain.units import Digest, from_hex
 from offchain.engine.engine import Engine
-from offchain.sequencer.protocol import FeedMessage
-from offchain.sequencer.results import FirstResults, Result
+from offchain.engine.trading import Outcome
+from offchain.sequencer.results import FirstResults, Result, packed
 from offchain.sequencer.settings import FIRST_RESULTS_MAX, Clock
 from offchain.storage.journal import Journal, Record
-from offchain.storage.reader import JournalReader
+from offchain.storage.reader import Group, JournalReader
+from offchain.storage.rows import Run, parts
+from offchain.storage.snapshots import read_snapshot
 
 IDENTITY = ("chain_id", "vault", "settlement", "commitment", "quote_token", "quote_decimals")
 """Fields of OpenVenue that say which exchange this is; the others stay as they were journaled."""
+
+
+log = structlog.get_logger("sequencer")
 
 
 class OpenEpoch:
@@ -30,10 +39,18 @@ class OpenEpoch:
         self._since = 0
         self._refused_at: int | None = None
 
+    def continue_from(self, engine: Engine) -> None:
+        """When the first order came is not known there: the epoch may get longer, once."""
+        self.orders, self._since = engine.epoch_orders, engine.at
+
+    def note_orders(self, at: int, count: int) -> None:
+        if count:
+            self._since = self._since if self.orders else at
+            self.orders += count
+
     def note(self, at: int, command: Command, events: tuple[AnyEvent, ...]) -> None:
         if isinstance(command, PlaceOrder):
-            self._since = self._since if self.orders else at
-            self.orders += 1
+            self.note_orders(at, 1)
         elif isinstance(command, CloseEpoch) and any(isinstance(event, CommandRejected) for event in events):
             self._refused_at = at
         elif any(isinstance(event, EpochClosed) for event in events):
@@ -48,15 +65,17 @@ class OpenEpoch:
 
 
 class Memory:
-    """The engine, and what the sequencer keeps beside it."""
+    """The engine, and what the sequencer keeps beside it. `engine` is that of a snapshot."""
 
-    def __init__(self) -> None:
-        self.engine = Engine()
+    def __init__(self, engine: Engine | None = None) -> None:
+        self.engine = engine or Engine()
         self.epoch = OpenEpoch()
+        self.epoch.continue_from(self.engine)
         self.results = FirstResults(self.engine, FIRST_RESULTS_MAX)
         self.to_countersign: list[ApprovalGranted] = []
         """Granted withdrawals whose owner wants them relayed, until the sequencer has handed them over."""
-        self._settlement = b""
+        approvals = self.engine.open_approvals
+        self.to_countersign.extend(granted for granted in approvals if granted.owner_signature)
 
     @property
     def venue(self) -> OpenVenue:
@@ -77,41 +96,55 @@ class Memory:
             self.to_countersign.extend(grants)
         return events
 
+    def advance(self, group: Group) -> None:
+        """All of a group that the engine does not have, as when it came."""
+        for part in parts(group, self.engine):
+            if isinstance(part, Run):
+                outcomes = self.engine.apply_rows(*part)
+                self.engine.skip_events()
+                self._note_rows(part, outcomes)
+            else:
+                self.apply(part.sequence, part.at, decode(part.kind, part.version, part.payload))
+
+    def _note_rows(self, run: Run, outcomes: Sequence[Outcome]) -> None:
+        results = [packed(sequence, run.at, outcome) for sequence, outcome in enumerate(outcomes, run.first)]
+        self.results.record_rows(run.rows, outcomes, results)
+        self.epoch.note_orders(run.at, sum(row[1] != CANCEL_TERMS for row in run.rows))
+
     def digest(self, command: PlaceOrder) -> Digest:
-        self._settlement = self._settlement or domain_separator(self.venue.chain_id, self.venue.settlement)
-        return Digest("0x" + order_digest(self._settlement, command.order).hex())
+        return Digest("0x" + order_digest(self.engine.separator, command.order).hex())
 
 
-def recover(journal: Journal, venue: OpenVenue, clock: Clock, recent_commands: int) -> tuple[Memory, list[FeedMessage]]:
-    """Replays the journal, or opens the venue in an empty one. Also the events of the most recent commands.
+def recover(journal: Journal, venue: OpenVenue, clock: Clock, snapshots: Path) -> Memory:
+    """Replays the journal from the newest snapshot of it, if there is one; or opens the venue in an empty one.
 
     ConfigurationError if the journal is another exchange's.
     """
-    memory = Memory()
-    recent: deque[FeedMessage] = deque(maxlen=recent_commands)
     if journal.last_sequence == 0:
-        at = clock()
-        kind, version, payload = encode(venue)
-        events = memory.apply(1, at, venue)
-        if memory.engine.venue is None:
-            raise ConfigurationError(
-                f"the engine does not open this venue: {venue}", remedy="Check fees and batch size"
-            )
-        journal.append([Record(kind, version, 1, at, payload)])
-        recent.append(FeedMessage(1, at, False, events))
-        return memory, list(recent)
-    for record in JournalReader(journal.folder).read():
-        command = decode(record.kind, record.version, record.payload)
-        if record.sequence == 1:
-            _check_identity(command, venue)
-        events = memory.apply(record.sequence, record.at, command)
-        recent.append(FeedMessage(record.sequence, record.at, False, events))
+        return _open_venue(journal, venue, clock())
+    reader = JournalReader(journal.folder)
+    snapshot = read_snapshot(snapshots, reader, journal.last_sequence)
+    memory = Memory(None if snapshot is None else snapshot.engine)
+    log.info("replaying", from_sequence=memory.engine.sequence + 1, to_sequence=journal.last_sequence)
+    for group in reader.groups(memory.engine.sequence + 1):
+        memory.advance(group)
     assert memory.engine.sequence == journal.last_sequence
-    return memory, list(recent)
+    _check_identity(memory.engine.venue, venue)
+    return memory
 
 
-def _check_identity(first: Command, venue: OpenVenue) -> None:
-    if not isinstance(first, OpenVenue):
+def _open_venue(journal: Journal, venue: OpenVenue, at: int) -> Memory:
+    memory = Memory()
+    kind, version, payload = encode(venue)
+    memory.apply(1, at, venue)
+    if memory.engine.venue is None:
+        raise ConfigurationError(f"the engine does not open this venue: {venue}", remedy="Check fees and batch size")
+    journal.append([Record(kind, version, 1, at, payload)])
+    return memory
+
+
+def _check_identity(first: OpenVenue | None, venue: OpenVenue) -> None:
+    if first is None:
         raise ConfigurationError("the journal does not start with OpenVenue", remedy="Name the data folder of a node")
     for field in IDENTITY:
         journaled, configured = getattr(first, field), getattr(venue, field)

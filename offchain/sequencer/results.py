@@ -1,17 +1,31 @@
 """Idempotency: the same order again gets the first result, and is not sequenced twice.
 
 Invariant: the engine alone says whether an order is known; this memory only adds what the engine does not keep, the
-first events to the letter (of an older order its present state stands for them). It is filled by the same path live and
-in recovery.
+first result to the letter (of an older order its present state stands for it). Of an order that came as a row it keeps
+the packed result, of one that came as a command the events: either is told in the other's form from the engine's state.
 """
 
-from collections import OrderedDict
+import struct
+from collections import deque
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from offchain.domain.command import PlaceOrder
-from offchain.domain.event import AnyEvent, OrderAccepted, OrderRejected, RejectReason
-from offchain.domain.units import Address, Digest
+from offchain.domain.event import (
+    AmmFillMatched,
+    AnyEvent,
+    CloseReason,
+    FillMatched,
+    OrderAccepted,
+    OrderClosed,
+    OrderRejected,
+)
+from offchain.domain.order import CANCEL_TERMS, OrderRow, OrderStatus
+from offchain.domain.units import Address, Digest, from_hex
+from offchain.domain.wire import REASONS, RESULT, STATUSES
 from offchain.engine.engine import Engine
+from offchain.engine.orders import ORDER_TRANSITIONS
+from offchain.engine.trading import RESTS, STRANGERS, Outcome
 
 
 class Result(NamedTuple):
@@ -29,15 +43,34 @@ class FirstResults:
     def __init__(self, engine: Engine, capacity: int) -> None:
         self._engine = engine
         self._capacity = capacity
-        self._results: OrderedDict[Digest, tuple[Address, Result]] = OrderedDict()
+        self._results: dict[bytes, tuple[bytes, Result | bytes]] = {}
+        """Who signed, and the result; by digest."""
+        self._oldest: deque[bytes] = deque()
 
     def record(self, command: PlaceOrder, result: Result) -> None:
         """What sequencing this order led to; a stranger's attempt at it is no result of the order."""
-        if _is_strangers(result):
-            return
-        self._results[result.digest] = command.signer, result
-        if len(self._results) > self._capacity:
-            self._results.popitem(last=False)
+        if not _is_strangers(result):
+            self._keep(from_hex(result.digest), from_hex(command.signer), result)
+
+    def record_rows(self, rows: Sequence[OrderRow], outcomes: Sequence[Outcome], results: Sequence[bytes]) -> None:
+        """The same of orders that came as rows; cancels among them have no result to keep."""
+        kept, oldest = self._results, self._oldest
+        for row, outcome, result in zip(rows, outcomes, results, strict=True):
+            if row[1] == CANCEL_TERMS or (outcome is not RESTS and outcome.reason in STRANGERS):
+                continue
+            key = row[-1]
+            if key not in kept:
+                oldest.append(key)
+            kept[key] = row[-2], result
+        while len(oldest) > self._capacity:
+            del kept[oldest.popleft()]
+
+    def _keep(self, key: bytes, signer: bytes, result: Result | bytes) -> None:
+        if key not in self._results:
+            self._oldest.append(key)
+        self._results[key] = signer, result
+        if len(self._oldest) > self._capacity:
+            del self._results[self._oldest.popleft()]
 
     def find(self, command: PlaceOrder, digest: Digest) -> Result | None:
         """The first result of this order, or of the same order under another nonce with the same client order id.
@@ -59,8 +92,23 @@ class FirstResults:
         found = self._engine.find_order(digest)
         if found is None:
             return None
-        first_signer, result = self._results.get(digest) or (account, _present_state(digest, found))
-        return result if signer == first_signer else None
+        first_signer, result = self._results.get(from_hex(digest)) or (from_hex(account), b"")
+        if from_hex(signer) != first_signer:
+            return None
+        return result if isinstance(result, Result) else _present_state(digest, found)
+
+    def find_row(self, row: OrderRow) -> bytes | None:
+        """The packed first result of an order that the engine knows; None as in `find`."""
+        first_signer, result = self._results.get(row[-1]) or (row[0], None)
+        if row[-2] != first_signer:
+            return None
+        if isinstance(result, bytes):
+            return again(result)
+        if result is None:
+            found = self._engine.find_order(Digest("0x" + row[-1].hex()))
+            assert found is not None, "the engine knows it"
+            result = _present_state(Digest("0x" + row[-1].hex()), found)
+        return packed_events(result)
 
 
 def _present_state(digest: Digest, events: tuple[AnyEvent, ...]) -> Result:
@@ -73,8 +121,44 @@ def _present_state(digest: Digest, events: tuple[AnyEvent, ...]) -> Result:
 def _is_strangers(result: Result) -> bool:
     for event in result.events:
         if isinstance(event, OrderRejected) and event.digest == result.digest:
-            return event.reason is RejectReason.WRONG_SIGNER
+            return event.reason in STRANGERS
     return False
+
+
+_PLACE = struct.Struct(">QQ")
+_TAIL_OF_RESTS = RESULT.pack(0, 0, STATUSES[OrderStatus.OPEN], 0, 0, 0, 0)[_PLACE.size :]
+"""Of nearly every order: it rests, and nothing has filled."""
+_REPLAYED_AT = RESULT.size - struct.calcsize(">BxQI")
+
+
+def packed(sequence: int, at: int, outcome: Outcome) -> bytes:
+    """A row's result as it goes out."""
+    if outcome is RESTS:
+        return _PLACE.pack(sequence, at) + _TAIL_OF_RESTS
+    reason = 0 if outcome.reason is None else REASONS[outcome.reason]
+    return RESULT.pack(sequence, at, STATUSES[outcome.status], reason, 0, outcome.filled_lots, outcome.fills)
+
+
+def again(result: bytes) -> bytes:
+    """Marked as the first result again."""
+    return result[:_REPLAYED_AT] + b"\x01" + result[_REPLAYED_AT + 1 :]
+
+
+def packed_events(result: Result) -> bytes:
+    """A first result that was kept as events, or is the present state, marked as such."""
+    digest, status, reason, filled, fills = result.digest, OrderStatus.OPEN, "", 0, 0
+    for event in result.events:
+        if isinstance(event, OrderRejected) and event.digest == digest:
+            status, reason = OrderStatus.REJECTED, event.reason
+        elif isinstance(event, OrderAccepted) and event.digest == digest:
+            filled = event.filled_lots
+        elif isinstance(event, FillMatched | AmmFillMatched) and event.taker_digest == digest:
+            filled, fills = filled + event.size_lots, fills + 1
+        elif isinstance(event, OrderClosed) and event.digest == digest:
+            status = ORDER_TRANSITIONS[OrderStatus.OPEN, event.reason]
+            reason = "ORDER_EXPIRED" if event.reason is CloseReason.EXPIRED else event.reason
+            filled = event.filled_lots
+    return RESULT.pack(result.sequence, result.at, STATUSES[status], REASONS[reason], 1, filled, fills)
 
 
 def _acceptance(result: Result) -> OrderAccepted | None:

@@ -85,8 +85,8 @@ async def serve(
     try:
         with Journal.open(folder, chain_id=settings.venue.chain_id, disk=disk) as journal:
             _report_tail(journal)
-            memory, recent = recover(journal, settings.venue, clock, settings.ring_commands)
-            sequencer = Sequencer(journal, memory, recent, settings, clock)
+            memory = recover(journal, settings.venue, clock, settings.snapshots_folder)
+            sequencer = Sequencer(journal, memory, settings, clock)
             log.info("recovered", sequence=journal.last_sequence)
             _set_operators(sequencer, settings)
             ops = Ops(settings.ops_url)

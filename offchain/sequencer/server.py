@@ -7,21 +7,25 @@ peer's; what the writer cannot take yet stays in the peers' sockets.
 import asyncio
 import contextlib
 import os
+from collections.abc import Coroutine
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import structlog
 
 from offchain.domain.command import AdvanceTime, Command, ObserveBlock, ObserveLog, OpenVenue, PlaceOrder, decode
-from offchain.domain.errors import HooatsError, InvalidInput, SequencerUnavailable
+from offchain.domain.errors import HooatsError, InvalidInput
 from offchain.sequencer import protocol
 from offchain.sequencer.protocol import Ack, Failure, FrameReader, FrameType, Hello
+from offchain.sequencer.receipts import GroupReceipt, group_receipt
+from offchain.sequencer.rows import RowSubmission, read_rows
 from offchain.sequencer.sequencer import Sequencer, Submission
 from offchain.sequencer.settings import CONNECTION_BUFFER_BYTES_MAX
 from offchain.storage.reader import JournalReader
 
 FEED_WRITE_BYTES = 1 << 18
-SNAPSHOT_EVENTS_PER_FRAME = 2_000
+JOURNAL_PAUSE_SECONDS = 0.005
+"""Until what became durable is in the ring."""
 FLUSH_SECONDS = 2.0
 
 OWN_COMMANDS = (OpenVenue, AdvanceTime, ObserveLog, ObserveBlock)
@@ -91,7 +95,6 @@ class Connection(asyncio.Protocol):
         self._writable.set()
         self._news = asyncio.Event()
         self._feed: asyncio.Task[None] | None = None
-        self._feed_position: int | None = None
         self._answers: set[asyncio.Task[None]] = set()
         self._paused = False
         self._closing = False
@@ -149,10 +152,6 @@ class Connection(asyncio.Protocol):
             self._transport.resume_reading()
 
     def feed_has_news(self) -> None:
-        """A feed whose place has left the ring cannot go on: its client resumes, with a snapshot if need be."""
-        if self._feed_position is not None and self._feed_position < self._sequencer.ring.start:
-            log.warning("slow feed cut off")
-            self.abort()
         self._news.set()
 
     def abort(self) -> None:
@@ -167,13 +166,14 @@ class Connection(asyncio.Protocol):
             return
         if frame_type is FrameType.SUBMIT:
             self._submit(body)
+        elif frame_type is FrameType.ROWS:
+            self._submit_rows(body)
         elif frame_type is FrameType.FEED and self._feed is None:
             self._feed = asyncio.get_running_loop().create_task(self._run_feed(protocol.read_feed(body)))
         elif frame_type is FrameType.RECEIPT:
-            request, sequence = protocol.read_receipt(body)
-            answer = asyncio.get_running_loop().create_task(self._send_receipt(request, sequence))
-            self._answers.add(answer)
-            answer.add_done_callback(self._answers.discard)
+            self._answer_later(self._send_receipt(*protocol.read_receipt(body)))
+        elif frame_type is FrameType.GROUP_RECEIPT:
+            self._answer_later(self._send_group_receipt(*protocol.read_receipt(body)))
         else:
             raise InvalidInput(f"unexpected {frame_type.name}")
 
@@ -185,6 +185,24 @@ class Connection(asyncio.Protocol):
             self._refuse(protocol.request_of(body), error)
             return
         self._sequencer.enqueue(Submission(commands, lambda acks: self._acknowledge(request, acks)))
+
+    def _submit_rows(self, body: bytes) -> None:
+        try:
+            request, is_bulk, content = protocol.split_rows(body)
+            count = read_rows(content, is_bulk, protocol.SUBMISSION_COMMANDS_MAX)
+        except InvalidInput as error:
+            self._refuse(protocol.request_of(body), error)
+            return
+
+        def deliver(results: bytes, attestation: bytes) -> None:
+            self._write(protocol.results_frame(request, attestation, results))
+
+        self._sequencer.enqueue(RowSubmission(content, is_bulk, count, deliver))
+
+    def _answer_later(self, answer: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(answer)
+        self._answers.add(task)
+        task.add_done_callback(self._answers.discard)
 
     def _acknowledge(self, request: int, acks: list[Ack]) -> None:
         self._write(protocol.acks_frame(request, acks))
@@ -201,6 +219,24 @@ class Connection(asyncio.Protocol):
             self._refuse(request, error)
         else:
             self._write(protocol.receipt_is_frame(request, receipt))
+
+    async def _send_group_receipt(self, request: int, sequence: int) -> None:
+        """From the journal, too."""
+        try:
+            receipt = await asyncio.to_thread(self._find_group_receipt, sequence)
+        except HooatsError as error:
+            self._refuse(request, error)
+        else:
+            self._write(protocol.group_receipt_is_frame(request, receipt))
+
+    def _find_group_receipt(self, sequence: int) -> GroupReceipt:
+        known = 0 < sequence <= self._sequencer.durable_sequence
+        group = next(self._server.reader.groups(sequence), None) if known else None
+        digest_of, attestor = self._sequencer.memory.digest, self._sequencer.attestor
+        receipt = None if group is None else group_receipt(attestor, group, sequence, digest_of)
+        if receipt is None:
+            raise InvalidInput(f"no order was sequenced at {sequence}", field="sequence")
+        return receipt
 
     def _find_receipt(self, sequence: int) -> str:
         known = 0 < sequence <= self._sequencer.durable_sequence
@@ -221,36 +257,45 @@ class Connection(asyncio.Protocol):
             log.warning("peer does not read its answers: cut off")
             self.abort()
 
-    async def _run_feed(self, from_sequence: int) -> None:
+    async def _run_feed(self, sequence: int) -> None:
         ring = self._sequencer.ring
         try:
-            position = ring.find(from_sequence) if from_sequence else None
-            if position is None:
-                position = await self._send_snapshot()
-            while position is not None and not self._closing:
-                self._feed_position = position
+            if not 0 < sequence <= ring.last_sequence + 1:
+                self._refuse(0, InvalidInput(f"there is no sequence {sequence}", remedy="Another journal is read here"))
+                return
+            while not self._closing:
+                if not ring.reaches(sequence):
+                    sequence = await self._send_past(sequence)
                 self._news.clear()
-                content, position = ring.read(position, FEED_WRITE_BYTES)
+                content, sequence = ring.read(sequence, FEED_WRITE_BYTES)
                 if content:
                     self._write(content)
                     await self._writable.wait()
-                    position = position if position >= ring.start else None
                 else:
                     await self._news.wait()
-        except SequencerUnavailable:  # it stops, and this connection with it
-            pass
+        except HooatsError as error:
+            log.error("feed", error=str(error))
         finally:
-            self.abort()
+            self._end_feed()
 
-    async def _send_snapshot(self) -> int | None:
-        """The ring's place after the snapshot; None if the peer took so long that it is gone."""
-        taken = await self._sequencer.snapshot()
-        for start in range(0, len(taken.events), SNAPSHOT_EVENTS_PER_FRAME):
-            self._write(protocol.snapshot_frame(taken.events[start : start + SNAPSHOT_EVENTS_PER_FRAME]))
-            await self._writable.wait()
-        self._write(protocol.snapshot_end_frame(taken.sequence, taken.at))
-        await self._writable.wait()
-        return self._sequencer.ring.find(taken.sequence + 1)
+    async def _send_past(self, sequence: int) -> int:
+        """What the ring does not reach, from the journal; the sequence after it."""
+        found = self._server.reader.follow_groups(sequence)
+        while not self._closing and not self._sequencer.ring.reaches(sequence):
+            groups = await asyncio.to_thread(next, found)
+            for group in groups:
+                self._write(protocol.records_frame(group.content))
+                sequence = group.last + 1
+                await self._writable.wait()
+            if not groups:
+                await asyncio.sleep(JOURNAL_PAUSE_SECONDS)
+        return sequence
+
+    def _end_feed(self) -> None:
+        """Lets out what was written."""
+        self._closing = True
+        if self._transport is not None:
+            self._transport.close()
 
 
 def _check_origin(commands: list[Command]) -> None:

@@ -18,7 +18,7 @@ WAITING_COMMANDS_MAX = 16_384
 """Commands that wait for the disk; above it nothing more is read from the sockets."""
 RING_COMMANDS = 50_000
 RING_BYTES = 64 * 1024 * 1024
-"""Recent events for feeds that resume; older ones get a snapshot."""
+"""Recent groups for feeds; what is older is read from the journal."""
 FIRST_RESULTS_MAX = 65_536
 """Orders whose first result is kept to the letter; of older ones the engine knows the present state."""
 CONNECTION_BUFFER_BYTES_MAX = 256 * 1024 * 1024
@@ -63,3 +63,8 @@ class SequencerSettings:
     @property
     def journal_folder(self) -> Path:
         return self.data / "journal"
+
+    @property
+    def snapshots_folder(self) -> Path:
+        """Written by the projector."""
+        return self.data / "snapshots"

@@ -63,6 +63,29 @@ class GroupHead(NamedTuple):
     hash: bytes
 
 
+class Group(NamedTuple):
+    """A durable group as it stands in the journal: `content` is head and records."""
+
+    head: GroupHead
+    content: bytes
+
+    @property
+    def first(self) -> int:
+        return self.head.first
+
+    @property
+    def last(self) -> int:
+        return self.head.first + self.head.size - 1
+
+    @property
+    def body(self) -> memoryview:
+        """The records."""
+        return memoryview(self.content)[GROUP_HEAD_BYTES:]
+
+    def records(self) -> Iterator[Record]:
+        return decode_records(self.body, self.head)
+
+
 class SegmentHeader(msgspec.Struct, frozen=True, rename="camel"):
     """`fields`: the record kinds of the code that wrote the segment; `previous_hash` closes the segment before."""
 
@@ -145,6 +168,15 @@ def check_group_body(segment: bytes | memoryview, offset: int, head: GroupHead) 
     if digest.digest() != head.hash:
         raise Damaged("group does not match its hash", offset)
     return body
+
+
+def decode_group(content: bytes) -> Group:
+    """One whole group that came from somewhere else; Damaged if it is not what its hash says."""
+    head = decode_group_head(content, 0)
+    if len(content) != GROUP_HEAD_BYTES + head.body_bytes:
+        raise Damaged("group has another length", 0)
+    check_group_body(content, 0, head)
+    return Group(head, content)
 
 
 def decode_records(body: memoryview, head: GroupHead) -> Iterator[Record]:

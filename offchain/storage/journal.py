@@ -75,8 +75,8 @@ class Journal:
             raise DiskFailure(f"{folder}: {error}", remedy="Check the disk and its permissions") from error
         return journal
 
-    def append(self, records: Sequence[Record]) -> None:
-        """One group: one write, one fdatasync. DiskFailure: its fate is unknown until the next start."""
+    def append(self, records: Sequence[Record]) -> bytes:
+        """One group: one write, one fdatasync; as it stands there. DiskFailure: unknown until the next start."""
         if self._dead is not None:
             raise DiskFailure(f"the journal is closed: {self._dead}")
         self._check(records)
@@ -93,6 +93,7 @@ class Journal:
         self._written += len(group)
         self.last_sequence, self.last_at, self.last_hash = records[-1].sequence, records[-1].at, group_hash
         self._publish()
+        return group
 
     def close(self) -> None:
         """Releases the folder; idempotent."""

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from offchain.storage import frames, scan
-from offchain.storage.frames import GROUP_HEAD_BYTES, Damaged, GroupHead, Record
+from offchain.storage.frames import GROUP_HEAD_BYTES, Damaged, Group, GroupHead, Record
 from offchain.storage.journal import durable_sequence
 
-__all__ = ["JournalReader", "Record"]
+__all__ = ["Group", "JournalReader", "Record"]
 
 READ_BYTES = 1 << 22
 
@@ -25,16 +25,28 @@ class JournalReader:
 
     def read(self, from_sequence: int = 1) -> Iterator[Record]:
         """Every record from there to the end of the complete groups, durable or not: for recovery and offline use."""
+        for group in self.groups(from_sequence):
+            for record in group.records():
+                if record.sequence >= from_sequence:
+                    yield record
+
+    def groups(self, from_sequence: int = 1) -> Iterator[Group]:
+        """The same as whole groups; the first is the one that holds `from_sequence`."""
         position = _Position(self.folder, from_sequence)
-        while records := position.next_records(None):
-            yield from records
+        while groups := position.next_groups(None):
+            yield from groups
 
     def follow(self, from_sequence: int = 1) -> Iterator[list[Record]]:
         """For ever: the records that became durable since, or [] when there are none (the caller waits)."""
+        for groups in self.follow_groups(from_sequence):
+            yield [r for group in groups for r in group.records() if r.sequence >= from_sequence]
+
+    def follow_groups(self, from_sequence: int = 1) -> Iterator[list[Group]]:
+        """The same as whole groups; the first is the one that holds `from_sequence`."""
         position = _Position(self.folder, from_sequence)
         while True:
             durable = durable_sequence(self.folder)
-            yield [] if durable is None else position.next_records(durable)
+            yield [] if durable is None else position.next_groups(durable)
 
     def record(self, sequence: int) -> Record | None:
         """One record, None beyond the end."""
@@ -70,23 +82,30 @@ class _Position:
         self.expected = 0
         self.previous = frames.NO_HASH
 
-    def next_records(self, durable: int | None) -> list[Record]:
-        """Some records (a few megabytes at most), [] at the end; `durable` None: up to the last complete group."""
+    def next_groups(self, durable: int | None) -> list[Group]:
+        """Some groups (a few megabytes at most), [] at the end; `durable` None: up to the last complete one."""
         if durable is not None and durable < self.wanted:
             return []
-        if self.path is None and not self._find_segment():
+        if self.path is None and not self._find_segment(durable):
             return []
         while True:
             before = self.path, self.offset
-            records = self._read_groups(durable)
-            if records:
-                return records
+            groups = self._read_groups(durable)
+            if groups:
+                return groups
             if before == (self.path, self.offset) and not self._enter(self.expected):
                 return []
 
-    def _find_segment(self) -> bool:
-        starts = [first for first, _ in scan.segments(self.folder) if first <= self.wanted]
-        return bool(starts) and self._enter(starts[-1], known=False)
+    def _find_segment(self, durable: int | None) -> bool:
+        found = [(first, path) for first, path in scan.segments(self.folder) if first <= self.wanted]
+        if not found:
+            return False
+        first, path = found[-1]
+        if self._enter(first, known=False):
+            return True
+        if durable is not None:
+            raise scan.corrupt(path, 0, f"sequence {self.wanted} was durable and is missing")
+        return False
 
     def _enter(self, first: int, known: bool = True) -> bool:
         """Moves to the segment that starts at `first`, if it exists."""
@@ -105,8 +124,8 @@ class _Position:
         self.path, self.expected, self.previous = path, first, bytes.fromhex(header.previous_hash)
         return True
 
-    def _read_groups(self, durable: int | None) -> list[Record]:
-        """The records of the groups at the present offset; moves it. [] while skipping, and at the end."""
+    def _read_groups(self, durable: int | None) -> list[Group]:
+        """The groups at the present offset; moves it. [] while skipping, and at the end."""
         assert self.path is not None
         with self.path.open("rb", buffering=0) as segment:
             size = os.fstat(segment.fileno()).st_size - self.offset
@@ -121,32 +140,32 @@ class _Position:
             self._check_damage(chunk, damage, durable)
             return []
 
-    def _take_groups(self, chunk: bytes, durable: int | None) -> list[Record]:
+    def _take_groups(self, chunk: bytes, durable: int | None) -> list[Group]:
         """Damaged if not even the first group of the chunk is whole."""
-        base, records = self.offset, list[Record]()
+        base, groups = self.offset, list[Group]()
         while self.offset - base < len(chunk):
             try:
                 head = frames.decode_group_head(chunk, self.offset - base)
                 if durable is not None and head.first + head.size - 1 > durable:
                     break
-                self._take(chunk, head, self.offset - base, records)
+                self._take(chunk, head, self.offset - base, groups)
             except Damaged:
                 if self.offset == base:
                     raise
                 break
         if not chunk:
             self._check_end(durable)
-        return records
+        return groups
 
-    def _take(self, chunk: bytes, head: GroupHead, offset: int, records: list[Record]) -> None:
+    def _take(self, chunk: bytes, head: GroupHead, offset: int, groups: list[Group]) -> None:
         assert self.path is not None
         scan.check_link(head, self.path, self.offset, self.expected, self.previous)
         length = GROUP_HEAD_BYTES + head.body_bytes
         if len(chunk) - offset < length:
             raise Damaged("group is incomplete", offset)
         if head.first + head.size > self.wanted:
-            body = frames.check_group_body(chunk, offset, head)
-            records.extend(record for record in frames.decode_records(body, head) if record.sequence >= self.wanted)
+            frames.check_group_body(chunk, offset, head)
+            groups.append(Group(head, chunk[offset : offset + length]))
             self.wanted = head.first + head.size
         self.offset += length
         self.expected, self.previous = head.first + head.size, head.hash

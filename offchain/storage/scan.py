@@ -116,12 +116,11 @@ def scan(folder: Path, chain_id: int = 0) -> Tail:
 
 
 def _scan_segment(segment: bytes, path: Path, start: int, before: Tail, last: bool) -> Tail:
-    good, sequence, at, previous = start, before.last_sequence, before.last_at, before.last_hash
+    good, newest = start, None
     try:
-        for offset, head in groups(segment, path, start, sequence + 1, previous):
+        for offset, head in groups(segment, path, start, before.last_sequence + 1, before.last_hash):
             good = offset + frames.GROUP_HEAD_BYTES + head.body_bytes
-            sequence, previous = head.first + head.size - 1, head.hash
-            at = last_record(segment, offset, head).at
+            newest = offset, head
     except Damaged as damage:
         after = find_group(segment, good + 1)
         if after is not None:
@@ -129,7 +128,12 @@ def _scan_segment(segment: bytes, path: Path, start: int, before: Tail, last: bo
         if not last:
             raise corrupt(path, good, f"{damage.what}, and this is not the last segment") from None
     torn = len(segment) - good
-    return Tail(path, good, torn, path if torn else None, sequence, at, previous)
+    if newest is None:
+        last_known = before.last_sequence, before.last_at, before.last_hash
+    else:
+        record = last_record(segment, *newest)
+        last_known = record.sequence, record.at, newest[1].hash
+    return Tail(path, good, torn, path if torn else None, *last_known)
 
 
 def last_record(segment: bytes | memoryview, offset: int, head: GroupHead) -> Record:

@@ -6,18 +6,20 @@ import threading
 import time
 from collections.abc import Callable
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
 from bench.load import drive as drive_module
 from bench.load.drive import Frame, drive, framed
 from bench.load.histogram import HIGHEST, Histogram
-from bench.load.main import durable, table
-from bench.load.presign import SPOILT, Plan, addresses, presigned, spoil
+from bench.load.main import durable, main, table
+from bench.load.presign import SPOILT, Plan, addresses, is_spoilt, presigned, spoil
 from bench.load.schedule import poisson
 from bench.load.venue import listed
 from bench.load.wire import Replied, Rest, WebSocket
-from offchain.domain.eip712 import domain_separator, order_digest
+from bench.machine import ROOT
+from offchain.domain.eip712 import domain_separator, frame_digest, order_digest
 from offchain.domain.units import Address
 from offchain.gateway import schema
 from offchain.security.signatures import recover
@@ -270,3 +272,33 @@ def test_a_point_that_misses_a_spoilt_order_is_void() -> None:
     }
     assert "void: 1 refused, 2 were spoilt" in table([point])
     assert "void" not in table([point | {"refused": 2}])
+
+
+# --- fixed frames ---
+
+
+def test_packed_orders_say_what_the_same_orders_say_in_json() -> None:
+    packed, bodies = (presigned(PLAN._replace(is_packed=packed), 12, workers=1) for packed in (True, False))
+    for (account, content), (_, body) in zip(packed, bodies, strict=True):
+        submission = schema.parse_order(schema.decode(schema.OrderRequest, body), PLAN.market)
+        assert content == submission.order.to_frame() + submission.signature
+        assert recover(frame_digest(SEPARATOR, content), content[74:]) == addresses(4)[account]
+    spoilt = spoil(packed, 4)
+    assert [is_spoilt(content) for _, content in spoilt] == ([False] * 3 + [True]) * 3
+    assert [is_spoilt(body) for _, body in spoil(bodies, 4)] == ([False] * 3 + [True]) * 3
+
+
+def test_frames_go_to_a_venue_of_two_gateways_and_end_in_its_journal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every way in, spoilt orders among them; then all are killed, and everything acknowledged is there."""
+    saved: list[dict[str, Any]] = []
+    monkeypatch.setattr("bench.report.save", lambda part, run: saved.append(run) or ROOT / "nowhere")
+    few = ["--orders", "300", "--alone", "20", "--accounts", "40", "--shares", "--spoil-every", "50"]
+    assert main([*few, "--via", "packed", "bulk", "ws", "--per-frame", "1", "16", "--gateways", "2"]) == 0
+    (run,) = saved
+    assert run["durable"].startswith("all ")
+    for point in run["points"]:
+        assert point["unanswered"] == 0 and point["accepted"] > 10
+        assert point["refused"] == point["spoilt"] == (0 if point["via"] == "bulk" else point["refused"]), point
+    assert {(point["via"], point["per_frame"]) for point in run["points"]} == {
+        (via, size) for via in ("packed", "bulk", "ws") for size in (1, 16)
+    }

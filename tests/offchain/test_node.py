@@ -1,5 +1,6 @@
 """The node as a process: one owner per folder, damage is refused, SIGTERM drains, children come back."""
 
+import contextlib
 import json
 import os
 import signal
@@ -32,8 +33,8 @@ class Node:
             probe.bind(("127.0.0.1", 0))
             self.port: int = probe.getsockname()[1]
 
-    def start(self) -> "subprocess.Popen[str]":
-        flags = ["--data", self.data, "--registry", self.folder / "998.json", "--port", self.port]
+    def start(self, *more: object) -> "subprocess.Popen[str]":
+        flags = ["--data", self.data, "--registry", self.folder / "998.json", "--port", self.port, *more]
         flags += ["--attestation-key", self.folder / "cosigner.key"]
         command = [sys.executable, "-m", "offchain.cli", "node", *map(str, flags)]
         return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -187,3 +188,33 @@ def test_a_missing_attestation_key_is_one_line(node: Node) -> None:
     output, _ = process.communicate(timeout=30)
     assert process.returncode == 2
     assert "cosigner.key" in output and len(output.strip().splitlines()) == 1
+
+
+def test_gateways_share_a_port_and_one_may_die(node: Node) -> None:
+    """The system chooses the port; the others go on taking connections, and all end with the node."""
+    process = node.start("--gateways", 3, "--port", 0)
+    try:
+        wait_until(lambda: (node.data / "gateway.port").exists())
+        node.port = int((node.data / "gateway.port").read_text())
+        node.wait_ready()
+        names = ("gateway", "gateway-2", "gateway-3")
+        pids = node.pids()
+        assert len({pids[name] for name in names}) == 3
+
+        def answers() -> int:
+            with contextlib.suppress(httpx.HTTPError):
+                return httpx.get(f"http://127.0.0.1:{node.port}/readyz", timeout=2).status_code
+            return 0
+
+        wait_until(lambda: [answers() for _ in range(20)] == [200] * 20)
+        os.kill(pids["gateway-2"], signal.SIGKILL)
+        wait_until(lambda: not is_alive(pids["gateway-2"]))
+        wait_until(lambda: node.pids()["gateway-2"] != pids["gateway-2"])
+        wait_until(lambda: [answers() for _ in range(20)] == [200] * 20)
+        pids = node.pids()
+        process.terminate()
+        assert process.wait(20) == 0
+        assert not any(is_alive(pids[name]) for name in names)
+    finally:
+        process.kill()
+        process.communicate()

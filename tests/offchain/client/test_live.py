@@ -3,8 +3,8 @@
 import asyncio
 
 import pytest
-from gateway_stub import balance
-from gateway_stub import level_event as level
+from gateway_stub import Deposit
+from gateway_stub import Level as level
 from gateway_venues import KEYS
 
 from offchain.client import LiveAccount, LocalBook, Order, Refused, follow_book
@@ -33,8 +33,8 @@ async def test_an_account_follows_its_orders(start_venue) -> None:
         await client.cancel(placed.order.id)
         ended = await account.wait_closed(placed.order.id, 5)
         assert (ended.status, account.orders) == ("canceled", {})
-        venue.sequencer.publish(balance(ALICE, 7_000_000))
-        await account.wait(lambda: {row.settled for row in account.balances.values()} == {"7"}, 5)
+        venue.sequencer.publish(Deposit(ALICE, amount=7_000_000))
+        await account.wait(lambda: {row.settled for row in account.balances.values()} == {"1000007"}, 5)
 
 
 async def test_an_order_that_ended_while_away_is_reconciled(start_venue) -> None:

@@ -7,7 +7,8 @@ from eth_account.messages import encode_typed_data
 from hypothesis import given
 from hypothesis import strategies as st
 
-from offchain.client import HooatsClient, Refused
+from offchain.client import HooatsClient, Order, Refused
+from offchain.client.answers import convert
 from offchain.client.orders import Nonces, Signer, Slots, Ticket, sign_order
 from offchain.domain import eip712
 from offchain.domain.errors import InvalidInput
@@ -123,17 +124,44 @@ KNOWN = {
 }
 
 
+NOT_FOUND = Refused("ORDER_NOT_FOUND", "no such order", {}, 404)
+FIELDS = {"clientOrderId": "", "timestamp": 1, "lastTradeTimestamp": 1, "lastUpdateTimestamp": 1, "symbol": "BTC-USDC"}
+FIELDS |= {"type": "limit", "side": "buy", "price": "1", "amount": "0.01", "cost": "0.01", "average": "1"}
+FIELDS |= {"filled": "0.01", "remaining": "0", "timeInForce": "IOC", "postOnly": False, "reason": "FILLED", "fee": None}
+FIELDS |= {"account": "0x", "nonce": "1", "slot": 0, "expiry": 0, "seq": 7, "status": "closed"}
+
+
 @pytest.mark.parametrize(
-    ("answers", "code", "orders"),
-    [((DEAD, DEAD, POOR), "INSUFFICIENT_BALANCE", 3), ((httpx.ReadError("lost"), DEAD), "DEAD_NONCE", 1)],
-    ids=["overtaken", "maybe executed"],
+    ("answers", "known", "orders", "outcome"),
+    [
+        ((DEAD, DEAD, POOR), None, 3, "INSUFFICIENT_BALANCE"),
+        ((httpx.ReadError("lost"), DEAD, POOR), NOT_FOUND, 2, "INSUFFICIENT_BALANCE"),
+        ((httpx.ReadError("lost"), DEAD), "itself", 1, "closed"),
+    ],
+    ids=["overtaken", "lost and overtaken", "lost and executed"],
 )
-async def test_an_overtaken_order_is_signed_anew_unless_it_may_have_been_executed(answers, code, orders) -> None:
-    """DEAD_NONCE after a lost answer may well mean that the first time it was executed: nothing new is sent."""
+async def test_an_overtaken_order_is_signed_anew_unless_it_was_executed(
+    monkeypatch, answers, known, orders, outcome
+) -> None:
+    """DEAD_NONCE after a lost answer may mean that the first time it was executed: then nothing new is sent."""
     transport = Lossy(*answers)
+
+    async def order(self: HooatsClient, digest: str) -> Order:
+        assert known is not None, "of an order whose first answer says that it was not executed nobody is asked"
+        if isinstance(known, Refused):
+            raise known
+        return convert(FIELDS | {"id": digest}, Order)
+
+    async def fills(self: HooatsClient, **_) -> list:
+        return []
+
+    monkeypatch.setattr(HooatsClient, "order", order)
+    monkeypatch.setattr(HooatsClient, "fills", fills)
     async with HooatsClient("http://127.0.0.1:9", KEY) as client:
         client._http._transport = transport
-        with pytest.raises(Refused) as caught:
-            await client.place("BTC-USDC", "buy", "1", "0.01", time_in_force="IOC")
-    assert (caught.value.code, caught.value.is_first) == (code, orders == 3)
+        try:
+            result = (await client.place("BTC-USDC", "buy", "1", "0.01", time_in_force="IOC")).order.status
+        except Refused as refused:
+            result = refused.code
+    assert result == outcome
     assert (len(transport.bodies), len(set(transport.bodies))) == (len(answers), orders)

@@ -31,6 +31,15 @@ def test_orders(order: Order) -> None:
     assert eip712.order_digest(SEPARATOR, order) == public_digest(eip712.ORDER_TYPE, eip712.order_message(order))
 
 
+@given(ORDERS)
+def test_frames_hash_like_their_orders(order: Order) -> None:
+    frame = order.to_frame()
+    assert (
+        eip712.frame_struct_hash(frame) == eip712.frame_struct_hash(frame + b"more") == eip712.order_struct_hash(order)
+    )
+    assert eip712.frame_digest(SEPARATOR, frame) == eip712.order_digest(SEPARATOR, order)
+
+
 @given(ADDRESS, st.integers(0, 2**64 - 1), st.integers(0, 2**48 - 1))
 def test_cancels(account: Address, nonce: int, floor: int) -> None:
     expected = public_digest(eip712.CANCEL_TYPE, {"account": account, "nonce": nonce})
@@ -114,6 +123,8 @@ def test_the_tree_of_bulk_orders(orders: list[Order], data: st.DataObject) -> No
     position = data.draw(st.integers(0, len(orders) - 1))
     proof = eip712.bulk_proof(orders, position)
     assert eip712.bulk_root_of(orders[position], proof) == root
+    levels, signature = eip712.bulk_levels([eip712.order_struct_hash(order) for order in orders]), bytes(range(65))
+    assert eip712.join_levels(signature, levels, position) == eip712.join_signature(signature, proof)
     moved = eip712.BulkProof((position + 1) % 32, proof.siblings)
     same = orders[position + 1 : position + 2] == [orders[position]]
     assert eip712.bulk_root_of(orders[position], moved) != root or same

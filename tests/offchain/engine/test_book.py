@@ -41,11 +41,12 @@ class Scene:
         terms = (account, 0, 1, side, Kind.LIMIT, TimeInForce.GTC, 0, Ticks(price), Lots(size), Ticks(0), 10_000)
         order, state = Order(*terms, make_nonce(sequence, START), 0), self.state
         one = Ticket()
-        one.lane = open_lane(state, to_row(order, b"", b"")[1])
+        one.lane = open_lane(state, to_row(order, b"", b"", b"")[1])
         one.trader = state.trader(self.book, state.accounts[account])
         one.moment, one.sequence, one.key, one.signature = state.moment, sequence, sequence.to_bytes(32, "big"), b""
         one.price, one.size, one.remaining, one.max_fee_ppm = price, size, size, 10_000
         one.nonce, one.expiry, one.is_fresh, one.reason, one.level = order.nonce, 0, False, None, None
+        one.agent = None
         one.hold_per_lot = 10**6 if side is BUY else self.book.market.base_atoms_per_lot
         one.balance.taken += one.hold_per_lot * size
         return one

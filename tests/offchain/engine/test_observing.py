@@ -296,12 +296,6 @@ def test_revoking_what_is_no_agent_is_a_divergence(bench: Bench) -> None:
     assert bench.only(Diverged).what == f"agent {CAROL} of {DAVE}"
 
 
-def test_an_agent_cannot_trade_through_the_exchange_yet(bench: Bench) -> None:
-    bench.see(AgentRegistered, **AGENT | {"account": ALICE, "expiry": START, "markets": ()})
-    bench.place(ALICE, BUY, 100, 1, signer=CAROL)
-    assert bench.rejection is RejectReason.WRONG_SIGNER
-
-
 def test_a_loss_lowers_no_balance(bench: Bench) -> None:
     before = {key: balance.as_tuple() for key, balance in bench.engine.ledger.balances.items()}
     bench.see(LossDeclared, index=10**18, new_index=9 * 10**17, shortfall=2**130)

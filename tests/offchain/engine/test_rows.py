@@ -44,9 +44,22 @@ VENUES = pytest.mark.parametrize(
 def row_of(engine: Engine, command: Command) -> OrderRow | None:
     """Of what its account signed, without a name."""
     if isinstance(command, PlaceOrder) and command.signer == command.order.account and not command.client_order_id:
-        return to_row(command.order, command.signature, order_digest(engine.separator, command.order))
+        signer = from_hex(command.signer)
+        return to_row(command.order, command.signature, signer, order_digest(engine.separator, command.order))
     if isinstance(command, CancelOrder) and command.signer == command.account:
-        return from_hex(command.account), CANCEL_TERMS, 0, 0, 0, 0, command.nonce, 0, bytes(65), bytes(32)
+        return (
+            from_hex(command.account),
+            CANCEL_TERMS,
+            0,
+            0,
+            0,
+            0,
+            command.nonce,
+            0,
+            bytes(65),
+            from_hex(command.account),
+            bytes(32),
+        )
     return None
 
 
@@ -175,7 +188,7 @@ def test_the_quick_look_lets_pass_what_the_whole_list_has_no_reason_against(stat
         while engine.batches.next_batch is not None:
             bench.settle()
         order = drawn(pick, bench.at, START + number)
-        row = to_row(order, b"", order_digest(engine.separator, order))
+        row = to_row(order, b"", from_hex(order.account), order_digest(engine.separator, order))
         reason = refusal(engine._state, order, "")
         (outcome,) = engine.apply_rows(engine.sequence + 1, bench.at, [row])
         assert (outcome.reason if outcome.status is OrderStatus.REJECTED else None) == reason, order
@@ -187,8 +200,8 @@ def test_the_quick_look_lets_pass_what_the_whole_list_has_no_reason_against(stat
 def test_a_signed_frame_is_unpacked_to_its_row() -> None:
     for _, _, command, _ in History(24).steps(200):
         if isinstance(command, PlaceOrder):
-            row = to_row(command.order, command.signature, bytes(range(32)))
-            frame = command.order.to_frame() + command.signature + bytes(range(32))
+            row = to_row(command.order, command.signature, bytes(range(20)), bytes(range(32)))
+            frame = command.order.to_frame() + command.signature + bytes(range(20)) + bytes(range(32))
             assert SIGNED_FRAME.unpack(frame) == row and SIGNED_FRAME.pack(*row) == frame
             assert from_row(row) == command.order
 
@@ -212,10 +225,10 @@ def test_a_million_operations_leave_nothing_to_collect() -> None:
             nonce = make_nonce(1 + (number >> 1) % 400, START + number)
             if draw < 0.3:
                 nonce -= 200
-                yield owners[who], CANCEL_TERMS, 0, 0, 0, 0, nonce, 0, b"", b""
+                yield owners[who], CANCEL_TERMS, 0, 0, 0, 0, nonce, 0, b"", owners[who], b""
                 continue
             price = 1_000 + (side or -1) * int(40 * draw) if draw < 0.85 else 1_000
-            yield owners[who], terms[side], price, 5, 0, 10_000, nonce, 0, b"", number.to_bytes(32, "big")
+            yield owners[who], terms[side], price, 5, 0, 10_000, nonce, 0, b"", owners[who], number.to_bytes(32, "big")
 
     gc.collect()
     gc.disable()

@@ -149,7 +149,8 @@ async def run_real_venue(**changes) -> AsyncIterator[tuple[real_venue.RealVenue,
         processes.deposit(Signer(key).address, real_venue.BASE, 10**20)
         processes.deposit(Signer(key).address, real_venue.ETH, 10**20)
     processes.start("sequencer", "projector")
-    settings = settings_for(folder, journal_folder=processes.journal_folder, **changes)
+    folders = {"journal_folder": processes.journal_folder, "snapshots_folder": folder / "snapshots"}
+    settings = settings_for(folder, **folders, **changes)
     try:
         async with run_gateway_here(settings) as (gateway, url):
             running = Running(None, gateway, url)

@@ -1,32 +1,24 @@
-"""A sequencer for tests that need faults at a chosen moment: it rests every order, cancels, and can go away.
+"""A sequencer for tests that need faults at a chosen moment: it can go away, before or after it has executed something.
 
-It speaks the real protocol over a real socket, but knows no balances and matches nothing.
+The real engine behind the real protocol over a real socket, in the test's own process; only disk and keys are missing.
 """
 
 import asyncio
+import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
-from offchain.domain.command import CancelAll, CancelOrder, Command, PlaceOrder, RequestApproval
-from offchain.domain.eip712 import domain_separator, order_digest
-from offchain.domain.event import (
-    AnyEvent,
-    ApprovalGranted,
-    BalanceChanged,
-    CloseReason,
-    CommandRejected,
-    FeesChanged,
-    LevelChanged,
-    MarketOpened,
-    OrderAccepted,
-    OrderClosed,
-    RejectReason,
-    VenueState,
-    VenueStateChanged,
-)
-from offchain.domain.units import Address, Digest
+from offchain.domain.chainlog import Deposited, MarketListed
+from offchain.domain.command import CancelOrder, Command, ObserveLog, OpenVenue, PlaceOrder, encode
+from offchain.domain.event import ApprovalGranted
+from offchain.domain.order import Kind, Order, Side, TimeInForce, make_nonce
+from offchain.domain.units import Address, Digest, Lots, Ticks
+from offchain.engine.engine import Engine
 from offchain.sequencer import protocol
-from offchain.sequencer.protocol import Ack, FeedMessage, FrameReader, FrameType, Hello
+from offchain.sequencer.protocol import Ack, FrameReader, FrameType, Hello
+from offchain.sequencer.recovery import Memory
+from offchain.storage.frames import NO_HASH, Group, Record, decode_group, encode_group
 
 CHAIN_ID = 998
 VAULT = Address("0x" + "11" * 20)
@@ -34,45 +26,88 @@ SETTLEMENT = Address("0x" + "22" * 20)
 COMMITMENT = Address("0x" + "33" * 20)
 QUOTE = Address("0x" + "44" * 20)
 BASE = Address("0x" + "55" * 20)
-OPENED = MarketOpened(
-    market=1,
-    symbol="BTC-USDC",
-    base_token=BASE,
-    base_atoms_per_lot=10**14,
-    quote_atoms_per_tick_lot=10,
-    base_decimals=18,
+MAKER = Address("0x" + "66" * 20)
+"""Whose orders `level` places."""
+OPENED = OpenVenue(
+    chain_id=CHAIN_ID,
+    vault=VAULT,
+    settlement=SETTLEMENT,
+    commitment=COMMITMENT,
+    quote_token=QUOTE,
     quote_decimals=6,
+    fee_account=Address("0x" + "a1" * 20),
+    treasury_account=Address("0x" + "a2" * 20),
+    insurance_account=Address("0x" + "a3" * 20),
+    maker_fee_ppm=2_500,
+    taker_fee_ppm=2_500,
+    batch_interval_millis=200,
+    batch_gas_max=1_400_000,
+    fills_per_immediate_order_max=13,
 )
-"""Tick 0.1 USDC, lot 0.0001 BTC."""
 
 
-def balance(account: Address, settled: int = 10**12) -> BalanceChanged:
-    return BalanceChanged(account=account, token=QUOTE, settled=settled, pending=0, held=0, leaving=0)
+class Level(NamedTuple):
+    """The one order of MAKER at a price gets this size; 0 takes it away."""
+
+    price: int
+    size: int
+    side: int = 0
+
+
+class Deposit(NamedTuple):
+    account: Address
+    token: Address = QUOTE
+    amount: int = 1
 
 
 class StubSequencer:
-    """`lose_next`: take the next submission, and close the connection before or after executing it."""
+    """`lose_next`: take the next submission, and close the connection before or after executing it.
 
-    def __init__(self, path: Path, accounts: Sequence[Address]) -> None:
+    Market 1 is BTC-USDC, tick 0.1 USDC, lot 0.0001 BTC; each account has 10^12 quote units.
+    """
+
+    def __init__(self, path: Path, accounts: Sequence[Address], opened: OpenVenue = OPENED) -> None:
         self.path = path
-        self.sequence = 10
-        self.state: list[AnyEvent] = [
-            OPENED,
-            FeesChanged(maker_fee_ppm=2500, taker_fee_ppm=2500),
-            VenueStateChanged(state=VenueState.ACTIVE, reason=""),
-            *(balance(account) for account in accounts),
-        ]
-        self.first = self.sequence
-        self.history: list[FeedMessage] = []
-        self.open: dict[Digest, PlaceOrder] = {}
-        self.results: dict[Digest, Ack] = {}
-        self.levels: dict[tuple[int, int], int] = {}
         self.lose_next = ""
         self.submissions = 0
-        self._separator = domain_separator(CHAIN_ID, SETTLEMENT)
         self._feeds: list[asyncio.StreamWriter] = []
         self._writers: set[asyncio.StreamWriter] = set()
         self._server: asyncio.Server | None = None
+        self.begin(accounts, opened)
+
+    def begin(self, accounts: Sequence[Address], opened: OpenVenue = OPENED) -> None:
+        """A journal of its own."""
+        self.memory = Memory()
+        self.groups: list[Group] = []
+        self.placed: dict[Digest, PlaceOrder] = {}
+        self.at = self.logs = 0
+        self.block = 100
+        self._hash = NO_HASH
+        self._nonce = time.time_ns() // 1_000_000
+        self._slots: dict[tuple[int, int], int] = {}
+        self.resting: dict[tuple[int, int], int] = {}
+        self._deposited: dict[tuple[Address, Address], int] = {}
+        self.publish(opened)
+        self.list_market(market=1, symbol="BTC-USDC", base_token=BASE)
+        self.publish(Deposit(MAKER, QUOTE, 10**18), Deposit(MAKER, BASE, 10**24))
+        self.publish(*(Deposit(account, QUOTE, 10**12) for account in accounts))
+
+    @property
+    def engine(self) -> Engine:
+        return self.memory.engine
+
+    @property
+    def sequence(self) -> int:
+        return self.engine.sequence
+
+    def list_market(self, **fields) -> None:
+        units = {"base_atoms_per_lot": 10**14, "quote_atoms_per_tick_lot": 10, "base_decimals": 18, "quote_decimals": 6}
+        self.observe(MarketListed, **(units | fields))
+
+    def observe(self, kind, **fields) -> Ack:
+        self.logs += 1
+        head = {"event_sequence": self.logs, "block_number": self.block, "block_time": int(time.time())}
+        return self.apply([ObserveLog(log=kind(**head, transaction="0x" + "77" * 32, **fields))])[0]
 
     async def start(self) -> None:
         self._server = await asyncio.start_unix_server(self._serve, self.path)
@@ -85,14 +120,52 @@ class StubSequencer:
             writer.transport.abort()
         await asyncio.sleep(0)
 
-    def publish(self, *events: AnyEvent) -> int:
-        """Events of one command, to every feed."""
-        self.sequence += 1
-        message = FeedMessage(self.sequence, 1_700_000_000_000 + self.sequence, False, events)
-        self.history.append(message)
-        for writer in self._feeds:
-            writer.write(protocol.events_frame([message]))
+    def publish(self, *wanted: Command | Level | Deposit) -> int:
+        """To every feed; the last sequence."""
+        for one in wanted:
+            if isinstance(one, Deposit):
+                balance = self._deposited.get(one[:2], 0) + one.amount
+                self._deposited[one[:2]] = balance
+                self.observe(Deposited, account=one.account, token=one.token, amount=one.amount, balance=balance)
+            else:
+                self.apply([self._level(one) if isinstance(one, Level) else one])
         return self.sequence
+
+    def apply(self, commands: Sequence[Command]) -> list[Ack]:
+        """One group."""
+        self.at = max(time.time_ns() // 1_000_000, self.at)
+        records, acks = list[Record](), []
+        for command in commands:
+            digest = self.memory.digest(command) if isinstance(command, PlaceOrder) else None
+            first = self.memory.results.find(command, digest) if digest is not None else None
+            receipt = "0x" + "ab" * 65 if digest is not None else ""
+            if first is not None:
+                acks.append(Ack(first.sequence, first.at, first.events, receipt, "", True))
+                continue
+            sequence = self.sequence + 1
+            events = self.memory.apply(sequence, self.at, command, digest)
+            if digest is not None:
+                self.placed[digest] = command
+            records.append(Record(*encode(command)[:2], sequence, self.at, encode(command)[2]))
+            is_granted = any(isinstance(event, ApprovalGranted) for event in events)
+            acks.append(Ack(sequence, self.at, events, receipt, "0x" + "cd" * 65 if is_granted else ""))
+        if records:
+            content, self._hash = encode_group(records, self._hash)
+            self.groups.append(decode_group(content))
+            for writer in self._feeds:
+                writer.write(protocol.records_frame(content))
+        return acks
+
+    def _level(self, level: Level) -> Command:
+        key = level.side, level.price
+        slot = self._slots.setdefault(key, len(self._slots) + 1)
+        if not level.size:
+            return CancelOrder(MAKER, self.resting.pop(key), MAKER)
+        self._nonce += 1
+        nonce = self.resting[key] = make_nonce(slot, self._nonce)
+        head = MAKER, 0, 1, Side(level.side), Kind.LIMIT, TimeInForce.GTC, 0
+        order = Order(*head, Ticks(level.price), Lots(level.size), Ticks(0), 2_500, nonce, 0)
+        return PlaceOrder(order, bytes(65), MAKER)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
@@ -123,100 +196,14 @@ class StubSequencer:
             if lose == "before":
                 writer.transport.abort()
                 return
-            acks = [self._execute(command) for command in commands]
+            acks = self.apply(commands)
             if lose == "after":
                 writer.transport.abort()
                 return
             writer.write(protocol.acks_frame(request, acks))
 
     def _feed(self, from_sequence: int, writer: asyncio.StreamWriter) -> None:
-        if from_sequence <= self.first:
-            writer.write(protocol.snapshot_frame(self.state))
-            writer.write(protocol.snapshot_end_frame(self.first, 1_700_000_000_000))
-            from_sequence = self.first + 1
-        missing = [message for message in self.history if message.sequence >= from_sequence]
-        if missing:
-            writer.write(protocol.events_frame(missing))
+        for group in self.groups:
+            if group.last >= from_sequence:
+                writer.write(protocol.records_frame(group.content))
         self._feeds.append(writer)
-
-    def _execute(self, command: Command) -> Ack:
-        if isinstance(command, PlaceOrder):
-            return self._place(command)
-        if isinstance(command, CancelOrder):
-            for digest, placed in list(self.open.items()):
-                if (placed.order.account, placed.order.nonce) == (command.account, command.nonce):
-                    return self._ack(*self._close(digest, placed))
-            return self._ack(CommandRejected(reason=RejectReason.ORDER_NOT_OPEN))
-        if isinstance(command, CancelAll):
-            mine = [(d, p) for d, p in self.open.items() if p.order.account == command.account]
-            return self._ack(*(event for digest, placed in mine for event in self._close(digest, placed)))
-        assert isinstance(command, RequestApproval)
-        granted = ApprovalGranted(
-            nonce=self.sequence + 1,
-            purpose=command.purpose,
-            account=command.account,
-            token=command.token,
-            amount=command.amount,
-            destination=command.destination,
-            as_cxpt=command.as_cxpt,
-            owner_nonce=command.nonce,
-            owner_deadline=command.deadline,
-            owner_signature=command.signature,
-            deadline=1_700_000_120,
-        )
-        return self._ack(granted, approval="0x" + "cd" * 65)
-
-    def _place(self, command: PlaceOrder) -> Ack:
-        order = command.order
-        digest = Digest("0x" + order_digest(self._separator, order).hex())
-        if digest in self.results:
-            first = self.results[digest]
-            return Ack(first.sequence, first.at, first.events, first.receipt, "", True)
-        self.open[digest] = command
-        accepted = OrderAccepted(
-            sequence=self.sequence + 1,
-            at=1_700_000_000_000 + self.sequence + 1,
-            digest=digest,
-            account=order.account,
-            subaccount=0,
-            market=order.market,
-            side=int(order.side),
-            kind=int(order.kind),
-            time_in_force=int(order.time_in_force),
-            flags=order.flags,
-            price_ticks=order.price_ticks,
-            size_lots=order.size_lots,
-            nonce=order.nonce,
-            expiry=order.expiry,
-            client_order_id=command.client_order_id,
-            maker_fee_ppm=2500,
-            taker_fee_ppm=2500,
-        )
-        ack = self._ack(accepted, self._level(command, 1), receipt="0x" + "ab" * 65)
-        self.results[digest] = ack
-        return ack
-
-    def _close(self, digest: Digest, placed: PlaceOrder) -> tuple[AnyEvent, ...]:
-        del self.open[digest]
-        closed = OrderClosed(
-            digest=digest,
-            account=placed.order.account,
-            market=placed.order.market,
-            reason=CloseReason.CANCELED,
-            filled_lots=0,
-        )
-        return closed, self._level(placed, -1)
-
-    def _level(self, placed: PlaceOrder, sign: int) -> LevelChanged:
-        order = placed.order
-        key = int(order.side), int(order.price_ticks)
-        self.levels[key] = self.levels.get(key, 0) + sign * order.size_lots
-        return LevelChanged(market=order.market, side=key[0], price_ticks=key[1], size_lots=self.levels[key])
-
-    def _ack(self, *events: AnyEvent, receipt: str = "", approval: str = "") -> Ack:
-        sequence = self.publish(*events)
-        return Ack(sequence, 1_700_000_000_000 + sequence, events, receipt, approval)
-
-
-def level_event(price: int, size: int, side: int = 0) -> LevelChanged:
-    return LevelChanged(market=1, side=side, price_ticks=price, size_lots=size)

@@ -8,8 +8,10 @@ import sys
 import time
 from pathlib import Path
 
+from offchain.domain.batch import batch_rules
 from offchain.domain.chainlog import AnyChainLog, Deposited, MarketListed
 from offchain.domain.command import OpenVenue
+from offchain.domain.limits import BLOCK_GAS_LIMIT
 from offchain.domain.units import Address
 from offchain.security.signatures import address_of
 from offchain.storage.ops import Ops
@@ -34,6 +36,7 @@ OPENED = OpenVenue(
     batch_interval_millis=200,
     batch_gas_max=1_400_000,
     fills_per_immediate_order_max=13,
+    batch_rules=batch_rules(BLOCK_GAS_LIMIT),
 )
 
 

@@ -7,10 +7,9 @@ from conftest import KEYS
 from offchain.client import Refused
 from offchain.client.orders import Signer
 from offchain.domain.amm import amount_in, amount_out
-from offchain.domain.event import AmmFillImproved, FillRefused, FillSettled, RefusalCause
 from offchain.domain.units import PPM
 from offchain.gateway.readmodel import ReadModel
-from offchain.sequencer.protocol import FeedMessage
+from offchain.storage.replica import FeedMessage
 
 pytestmark = pytest.mark.asyncio
 BASE_RESERVE, QUOTE_RESERVE = 10**19, 500_000 * 10**6
@@ -54,10 +53,7 @@ async def test_settling_brings_the_surplus_and_frees_the_pair(engine_venue) -> N
     async with engine_venue.client() as client:
         await client.place("BTC-USDC", "buy", "60000", "0.01", amm=True)
         assert model.markets[1].undecided == {1}
-        stub.publish(
-            AmmFillImproved(fill=1, taker=ALICE, token="0x" + "55" * 20, amount=7 * 10**12),
-            FillSettled(fill=1, transaction="0x" + "77" * 32),
-        )
+        stub.settle_pair_fill(surplus=7 * 10**12)
         await engine_venue.wait(lambda: not model.markets[1].undecided)
         (fill,) = await client.fills()
         assert (fill.state, fill.tx_hash) == ("SETTLED", "0x" + "77" * 32)
@@ -68,7 +64,7 @@ async def test_a_refusal_by_the_pair_is_nobodys_fault(engine_venue) -> None:
     stub, model = engine_venue.sequencer, engine_venue.gateway.model
     async with engine_venue.client() as client:
         placed = await client.place("BTC-USDC", "buy", "60000", "0.01", amm=True)
-        stub.publish(FillRefused(fill=1, reason=int(RefusalCause.AMM), transaction="0x" + "77" * 32))
+        stub.settle_pair_fill(surplus=None)
         await engine_venue.wait(lambda: not model.markets[1].undecided)
         (fill,) = await client.fills()
         assert (fill.state, fill.reason) == ("REFUSED", "AMM")

@@ -24,14 +24,15 @@ import httpx
 import msgspec
 import pytest
 from conftest import KEYS
-from gateway_stub import level_event as level
+from gateway_stub import Level as level
 from test_stream import open_socket
 
 from offchain.client import ExchangeUnreachable, HooatsClient, LiveAccount, LocalBook, Placed, Refused, Ticket
 from offchain.client.orders import Signer, sign_order
 from offchain.client.unified import Hooats
+from offchain.domain.command import SetVenueState
 from offchain.domain.eip712 import domain_separator
-from offchain.domain.event import VenueState, VenueStateChanged
+from offchain.domain.market import MarketState
 
 DOES_NOT_APPLY = {2: "TWAP is not a type of this venue", 19: "brackets are not built: such a request is refused whole"}
 ALICE, BOB = Signer(KEYS[0]), Signer(KEYS[1])
@@ -151,7 +152,7 @@ async def test_complaint_09_the_state_of_the_venue_is_a_channel(venue) -> None:
     async with open_socket(venue) as socket, venue.client(None) as client:
         await socket.subscribe("venue")
         assert (await socket.next())["state"] == "ACTIVE"
-        venue.sequencer.publish(VenueStateChanged(state=VenueState.POST_ONLY, reason="backlog"))
+        venue.sequencer.publish(SetVenueState(state=MarketState.POST_ONLY, reason="backlog"))
         message = await socket.next()
         assert (message["state"], message["reason"]) == ("POST_ONLY", "backlog")
         assert (await client.venue())["state"] == "POST_ONLY"

@@ -161,6 +161,7 @@ async def test_real_answers_fit_their_schemas(engine_venue, start_real_venue) ->
                 assert time.monotonic() < deadline
                 await asyncio.sleep(0.1)
         await client.epoch(proof["header"]["epoch"])
+        await client._get(f"/v1/receipts/{placed.order.seq}")
     operations = {operation["operationId"] for path in SPEC["paths"].values() for operation in path.values()}
     assert operations - transport.seen == {"stream", "metrics"}
 
@@ -170,7 +171,13 @@ async def test_real_answers_fit_their_schemas(engine_venue, start_real_venue) ->
 async def test_a_refusal_of_every_route_fits_its_schema(shared_venue, route) -> None:
     """Without a session, without a body, and of things that are not there."""
     path = route.path
-    for name, value in (("symbol", "NOPE"), ("id", "0x" + "00" * 32), ("number", "x"), ("key", "none")):
+    for name, value in (
+        ("symbol", "NOPE"),
+        ("id", "0x" + "00" * 32),
+        ("number", "x"),
+        ("key", "none"),
+        ("sequence", "x"),
+    ):
         path = path.replace("{" + name + "}", value)
     async with httpx.AsyncClient(base_url=shared_venue.url) as http:
         headers = {"content-type": "application/json"}

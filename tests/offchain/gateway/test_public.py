@@ -5,7 +5,7 @@ import re
 import httpx
 import pytest
 from conftest import KEYS
-from gateway_stub import CHAIN_ID, COMMITMENT, SETTLEMENT, VAULT, level_event
+from gateway_stub import CHAIN_ID, COMMITMENT, SETTLEMENT, VAULT, Level
 
 from offchain.domain import eip712
 from offchain.gateway.routes import ROUTES
@@ -73,7 +73,7 @@ async def test_markets_have_exact_steps(shared_venue) -> None:
 
 async def test_book_depth(shared_venue) -> None:
     for price in range(20):
-        last = shared_venue.sequencer.publish(level_event(600_000 + price, 1))
+        last = shared_venue.sequencer.publish(Level(600_000 + price, 1))
     await shared_venue.wait(lambda: shared_venue.gateway.model.sequence == last)
     deep, shallow = [(await get(shared_venue, f"/v1/book/BTC-USDC?depth={n}")).json() for n in (100, 2)]
     assert len(deep["bids"]) >= 20

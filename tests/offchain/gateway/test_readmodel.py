@@ -20,7 +20,7 @@ from offchain.gateway.channels import Channel, ChannelLog
 from offchain.gateway.present import Tokens, agent_json, venue_json
 from offchain.gateway.readmodel import BookSide, ReadModel
 from offchain.gateway.records import FillState, refusal_words
-from offchain.sequencer.protocol import FeedMessage
+from offchain.storage.replica import FeedMessage
 
 ACCOUNTS = [Signer(key).address for key in KEYS[:3]]
 START = 1_700_000_000_000

@@ -17,7 +17,7 @@ from offchain.domain.errors import ConfigurationError
 from offchain.domain.limits import SESSION_LIFETIME_SECONDS
 from offchain.gateway.failures import ApiError
 from offchain.gateway.revocations import Revocations
-from offchain.gateway.sessions import SEEN_MAX, WINDOW_MILLIS, Sessions
+from offchain.gateway.sessions import SEEN_MAX, WINDOW_MILLIS, Sessions, SpentMarks
 
 ALICE, BOB = Signer(KEYS[0]), Signer(KEYS[1])
 SEPARATOR = eip712.domain_separator(CHAIN_ID, SETTLEMENT)
@@ -32,8 +32,13 @@ def revocations(tmp_path) -> Revocations:
 
 
 @pytest.fixture
-def sessions(revocations) -> Sessions:
-    return Sessions(SERVER_KEY, SEPARATOR, revocations)
+def spent(tmp_path) -> SpentMarks:
+    return SpentMarks(tmp_path / "spent")
+
+
+@pytest.fixture
+def sessions(spent, revocations) -> Sessions:
+    return Sessions(SERVER_KEY, SEPARATOR, spent, revocations)
 
 
 def sign(secret: str, timestamp: int | str, request: bytes) -> str:
@@ -58,8 +63,9 @@ def test_a_session_opens_for_its_account(sessions) -> None:
 
 def test_a_session_survives_a_restart(sessions, revocations) -> None:
     issued = sessions.issue(ALICE.address, SECONDS, SECONDS + 60)
-    assert check(Sessions(SERVER_KEY, SEPARATOR, revocations), issued).account == ALICE.address
-    assert code_of(lambda: check(Sessions(b"\x01" * 32, SEPARATOR, revocations), issued)) == "UNAUTHENTICATED"
+    assert check(Sessions(SERVER_KEY, SEPARATOR, sessions._spent, revocations), issued).account == ALICE.address
+    stranger = Sessions(b"\x01" * 32, SEPARATOR, sessions._spent, revocations)
+    assert code_of(lambda: check(stranger, issued)) == "UNAUTHENTICATED"
 
 
 @pytest.mark.parametrize("request_", [b"GET/v1/orders?limit=1", b"DELETE/v1/orders", b"GET/v1/orders{}", b""])
@@ -115,17 +121,40 @@ def test_an_expired_session(sessions) -> None:
 
 
 def test_a_mutation_is_taken_once(sessions) -> None:
-    sessions.spend("ab" * 32, NOW)
-    assert code_of(lambda: sessions.spend("ab" * 32, NOW + WINDOW_MILLIS)) == "REPLAYED"
-    sessions.spend("cd" * 32, NOW)
+    sessions.spend("ab" * 32, NOW, NOW)
+    assert code_of(lambda: sessions.spend("AB" * 32, NOW, NOW + WINDOW_MILLIS)) == "REPLAYED"
+    sessions.spend("cd" * 32, NOW, NOW)
+
+
+def test_a_mutation_is_taken_once_by_all_gateways_that_share_a_folder(tmp_path, revocations) -> None:
+    """Also by one that starts again."""
+    gateways = [Sessions(SERVER_KEY, SEPARATOR, SpentMarks(tmp_path / "spent"), revocations) for _ in range(3)]
+    for number in range(30):
+        gateways[number % 3].spend(f"{number:064x}", NOW, NOW)
+        for other in gateways:
+            assert code_of(lambda other=other, number=number: other.spend(f"{number:064x}", NOW, NOW)) == "REPLAYED"
+
+
+def test_marks_are_removed_when_no_gateway_takes_their_time_any_more(tmp_path) -> None:
+    spent = SpentMarks(tmp_path / "spent")
+    for step in range(20):
+        now = NOW + step * WINDOW_MILLIS
+        for off in (-WINDOW_MILLIS, 0, WINDOW_MILLIS):
+            mark = f"{step:032x}{off + WINDOW_MILLIS:032x}"
+            assert spent.take(bytes.fromhex(mark), now + off, now)
+            assert not spent.take(bytes.fromhex(mark), now + off, now)
+        assert len(list((tmp_path / "spent").iterdir())) <= 5
+    for off in (-WINDOW_MILLIS, 0, WINDOW_MILLIS):
+        mark = f"{step:032x}{off + WINDOW_MILLIS:032x}"
+        assert not SpentMarks(tmp_path / "spent").take(bytes.fromhex(mark), now + off, now + off + WINDOW_MILLIS)
 
 
 def test_what_is_remembered_is_bounded_and_fails_closed(sessions, monkeypatch) -> None:
     monkeypatch.setattr("offchain.gateway.sessions.SEEN_MAX", 3)
     for number in range(3):
-        sessions.spend(f"{number:064x}", NOW)
-    assert code_of(lambda: sessions.spend("ff" * 32, NOW)) == "RATE_LIMITED"
-    sessions.spend("ff" * 32, NOW + 2 * WINDOW_MILLIS + 1)
+        sessions.spend(f"{number:064x}", NOW, NOW)
+    assert code_of(lambda: sessions.spend("ff" * 32, NOW, NOW)) == "RATE_LIMITED"
+    sessions.spend("ff" * 32, NOW + WINDOW_MILLIS, NOW + WINDOW_MILLIS)
     assert SEEN_MAX > 1000
 
 
@@ -171,7 +200,7 @@ def test_nobody_ends_another_account_s_session(sessions) -> None:
 
 
 def test_what_was_ended_stays_ended_after_a_restart_and_at_every_gateway(sessions, tmp_path) -> None:
-    other = Sessions(SERVER_KEY, SEPARATOR, Revocations(tmp_path / "session.revoked", SECONDS))
+    other = Sessions(SERVER_KEY, SEPARATOR, sessions._spent, Revocations(tmp_path / "session.revoked", SECONDS))
     issued = [sessions.issue(ALICE.address, SECONDS, SECONDS + n) for n in (60, 61)]
     over = []
     other.watch(other.check(issued[0].api_key, str(NOW), sign(issued[0].secret, NOW, b""), b"", NOW), over.append)
@@ -184,7 +213,7 @@ def test_what_was_ended_stays_ended_after_a_restart_and_at_every_gateway(session
     other.end(issued[1].api_key, ALICE.address, NOW)
     sessions.refresh()
     assert code_of(lambda: check(sessions, issued[1])) == "SESSION_REVOKED"
-    again = Sessions(SERVER_KEY, SEPARATOR, Revocations(tmp_path / "session.revoked", SECONDS))
+    again = Sessions(SERVER_KEY, SEPARATOR, sessions._spent, Revocations(tmp_path / "session.revoked", SECONDS))
     assert {code_of(lambda one=one: check(again, one)) for one in issued} == {"SESSION_REVOKED"}
 
 

@@ -46,7 +46,7 @@ async def test_the_same_order_again_gets_the_first_result(venue) -> None:
 
 async def test_orders_in_an_array_are_placed_together(venue) -> None:
     async with venue.client() as client:
-        tickets = [Ticket(symbol="BTC-USDC", side="sell", price=str(70_000 + n), size="0.01") for n in range(20)]
+        tickets = [Ticket(symbol="BTC-USDC", side="buy", price=str(50_000 + n), size="0.01") for n in range(20)]
         before = venue.sequencer.submissions
         placed = await client.place_all(tickets)
         assert venue.sequencer.submissions == before + 1
@@ -122,7 +122,7 @@ async def test_an_order_is_one_order_in_both_forms_of_its_signature(venue, first
             answers.append(answer.json())
     assert [answer["replayed"] for answer in answers] == [False, True]
     assert answers[0]["order"]["id"] == answers[1]["order"]["id"]
-    kept = venue.sequencer.open[answers[0]["order"]["id"]]
+    kept = venue.sequencer.placed[answers[0]["order"]["id"]]
     assert kept.signature.hex() == body["signature"][2:]
 
 
@@ -256,7 +256,9 @@ async def test_orders_while_the_sequencer_is_away(venue) -> None:
         assert (answer.status_code, answer.json()["error"]["code"]) == (503, "UNAVAILABLE")
         assert answer.json()["error"]["data"]["executed"] is False
         assert answer.headers["retry-after"] == "1"
-        assert (await client.book("BTC-USDC"))["seq"] == 10, "market data stay, with their sequence"
+        assert (await client.book("BTC-USDC"))["seq"] == venue.sequencer.sequence, (
+            "market data stay, with their sequence"
+        )
         await venue.sequencer.start()
         await venue.wait(lambda: venue.gateway.upstream.is_live)
         assert (await client.place_signed(signed)).replayed is False

@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import msgspec
 import pytest
-from conftest import KEYS
+from conftest import KEYS, Running, run_gateway_here
 from real_venue import ATTESTER, CHAIN_ID, COMMITMENT, SETTLEMENT, VAULT
 
 from offchain.client import Refused, Ticket
@@ -22,6 +22,9 @@ from offchain.domain import eip712
 from offchain.domain.units import Address, from_hex
 from offchain.projector.proofs import verify_proof
 from offchain.security.signatures import recover
+from offchain.storage.reader import JournalReader
+from offchain.storage.replica import Replica
+from offchain.storage.snapshots import write_snapshot
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -286,32 +289,6 @@ async def test_an_order_signed_by_ethers_from_the_served_template(real) -> None:
         assert answer.status_code == 201
 
 
-async def test_the_verifier_is_killed_in_the_flow(real) -> None:
-    """No order is lost: all are answered, all are open."""
-    import os
-    import signal
-
-    _, venue = real
-    async with venue.client() as client:
-        await client.markets()
-        tickets = [Ticket(symbol="BTC-USDC", side="buy", price=str(1 + n), size="0.001") for n in range(150)]
-        signed = [await client.sign(ticket) for ticket in tickets]
-        flow = asyncio.gather(*(client.place_all_signed(signed[n : n + 10]) for n in range(0, 150, 10)))
-        verifier = venue.gateway.verifier
-        before = verifier.restarts
-        for kill in (1, 2):
-            await asyncio.sleep(0.01)
-            # Only the process that runs now: until the gateway has noticed a death, the id is that of a dead one.
-            while verifier.restarts < before + kill - 1 or verifier.process_id <= 1:
-                await asyncio.sleep(0.002)
-            os.kill(verifier.process_id, signal.SIGKILL)
-        answers = [answer for part in await flow for answer in part]
-        assert [answer.order.id for answer in answers] == [order.digest for order in signed]
-        assert {order.id for order in await client.orders(limit=1000)} >= {order.digest for order in signed}
-        assert venue.gateway.verifier.restarts >= 2
-        assert len(await client.cancel_all()) >= 150
-
-
 async def test_the_sequencer_is_killed_in_the_flow(start_real_venue) -> None:
     """SIGKILL under load: the client's retries leave every order placed exactly once."""
     async with start_real_venue() as (processes, venue), venue.client(retry_seconds=30) as client:
@@ -328,3 +305,25 @@ async def test_the_sequencer_is_killed_in_the_flow(start_real_venue) -> None:
         sequences = [answer.receipt.seq for answer in answers]
         assert len(set(sequences)) == 100
         assert {order.id for order in await client.orders(limit=1000)} == {order.digest for order in signed}
+
+
+async def test_a_gateway_starts_from_a_snapshot(start_real_venue) -> None:
+    """What it shows is what the one shows that followed from the beginning."""
+    async with start_real_venue() as (processes, running), running.client() as client:
+        for price in range(30):
+            await client.place("BTC-USDC", "buy", str(50_000 + price), "0.01")
+        replica, reader = Replica(), JournalReader(processes.journal_folder)
+        for group in reader.groups():
+            replica.advance(group)
+        write_snapshot(running.gateway.settings.snapshots_folder, replica.engine, replica.group_hash)
+        await client.place("BTC-USDC", "buy", "60000", "0.01")
+        async with run_gateway_here(running.gateway.settings) as (fresh, url):
+            second = Running(None, fresh, url)
+            await second.wait(lambda: fresh.upstream.is_live)
+            async with second.client() as other:
+                books = await other.book("BTC-USDC"), await client.book("BTC-USDC")
+                assert len(books[0]["bids"]) == 31
+                assert [book["checksum"] for book in books] == [books[0]["checksum"]] * 2
+                assert await other.orders() == await client.orders()
+                placed = await other.place("BTC-USDC", "buy", "61000", "0.01")
+                assert placed.order.status == "open", "and it follows from there"

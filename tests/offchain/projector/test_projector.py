@@ -40,6 +40,7 @@ from offchain.operations import restore as restoring
 from offchain.operations.backup import back_up
 from offchain.projector.epochs import epoch_path
 from offchain.projector.projector import Projector, ProjectorSettings
+from offchain.projector.serve import stop_on_signals
 from offchain.storage import scan
 from offchain.storage.history import History
 from offchain.storage.journal import Journal
@@ -59,7 +60,7 @@ def configure(folder: Path, name: str = "", **changes: Any) -> ProjectorSettings
         "ops_url": f"sqlite:///{folder}/ops{name}.sqlite",
         "history_url": f"sqlite:///{folder}/history{name}.sqlite",
     }
-    return ProjectorSettings(data=folder, **urls, poll_millis=5, **changes)
+    return ProjectorSettings(data=folder, **urls, poll_millis=5, **({"snapshot_seconds": 0.0} | changes))
 
 
 def project(settings: ProjectorSettings, after_open: Callable[[Projector], None] | None = None) -> Projector:
@@ -308,7 +309,7 @@ def test_a_real_kill_again_and_again(day: Path, copy: Path) -> None:
         "p.COMMANDS_PER_TRANSACTION = 3\n"
         "d = Path(sys.argv[1])\n"
         "s = p.ProjectorSettings(data=d, ops_url=f'sqlite:///{d}/ops.sqlite',"
-        " history_url=f'sqlite:///{d}/history.sqlite', snapshot_commands=30)\n"
+        " history_url=f'sqlite:///{d}/history.sqlite', snapshot_commands=30, snapshot_seconds=0)\n"
         "sys.exit(run_projector(s))\n"
     )
     last, database = JournalReader(copy / "journal").durable_sequence(), copy / "history.sqlite"
@@ -335,6 +336,20 @@ def test_a_real_kill_again_and_again(day: Path, copy: Path) -> None:
     same_as(day, copy)
 
 
+def test_a_signal_in_the_wrong_moment_stops_it_too() -> None:
+    """The thread that gets it is just about to wait."""
+    stop, before = threading.Event(), [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
+    stop_on_signals(stop)
+    try:
+        with stop._cond:  # type: ignore[attr-defined]
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0.01)
+        assert stop.wait(5)
+    finally:
+        for number, handler in zip((signal.SIGTERM, signal.SIGINT), before, strict=True):
+            signal.signal(number, handler)
+
+
 def test_the_history_can_be_rebuilt_and_so_can_the_outbox(day: Path, copy: Path) -> None:
     project(configure(copy, snapshot_commands=50))
     for path in copy.glob("history.sqlite*"):
@@ -355,7 +370,8 @@ def test_a_restart_starts_from_a_snapshot(day: Path, copy: Path) -> None:
     project(configure(copy), lambda projector: started.append(projector.engine.sequence))
     assert started[0] > 100
     content = snapshots[-1].read_bytes()
-    for damaged in (content[:-1], b"x" + content, content.replace(b'"state_hash":"', b'"state_hash":"0'), b""):
+    other_code = content.replace(b'"code":"', b'"code":"0').replace(b'"state_hash":"', b'"state_hash":"0')
+    for damaged in (content[:-1], b"x" + content, other_code, b""):
         snapshots[-1].write_bytes(damaged)
         started.clear()
         project(configure(copy), lambda projector: started.append(projector.engine.sequence))

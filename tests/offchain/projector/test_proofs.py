@@ -4,17 +4,27 @@ import copy
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 from day_samples import write_day
 from test_projector import configure, project
 from venue_samples import KEY, TRADERS, VENUE
 
 from offchain.domain.command import PlaceOrder, decode
+from offchain.domain.eip712 import bulk_digest, bulk_proof, bulk_root, domain_separator, join_signature, order_digest
 from offchain.domain.errors import InvalidInput
-from offchain.domain.units import Digest
-from offchain.projector.proofs import build_proof, read_header, receipt_signer, verify_proof
-from offchain.security.signatures import address_of
+from offchain.domain.units import Address, Digest, from_hex
+from offchain.projector.proofs import (
+    build_proof,
+    group_receipt_signer,
+    read_header,
+    read_order,
+    receipt_signer,
+    verify_proof,
+)
+from offchain.security.signatures import address_of, sign
 from offchain.sequencer.attestation import Attestor
+from offchain.sequencer.receipts import GroupReceipt, group_receipt
 from offchain.storage.history import History
 from offchain.storage.reader import JournalReader
 
@@ -56,17 +66,50 @@ def test_every_order_of_a_closed_epoch_is_proved(folder: Path, history: History)
     assert proved > 50
 
 
+def receipt_of(reader: JournalReader, attestor: Attestor, sequence: int) -> GroupReceipt:
+    separator = domain_separator(VENUE.chain_id, VENUE.settlement)
+    group = next(reader.groups(sequence))
+    found = group_receipt(
+        attestor, group, sequence, lambda command: Digest("0x" + order_digest(separator, command.order).hex())
+    )
+    assert found is not None
+    return found
+
+
+def test_an_order_that_an_agent_signed_in_bulk_is_proved_by_its_own_proof(folder: Path, history: History) -> None:
+    """And by nobody else's signature, nor by the account's own over a tree."""
+    whole = build_proof(history, JournalReader(folder / "journal"), signed_order(history))
+    order, agent = read_order(whole["order"]), b"\x77" * 32
+    separator = domain_separator(whole["chainId"], Address(whole["settlement"]))
+    digest = bulk_digest(separator, bulk_root([order]))
+    what = f"the order was signed by the agent {address_of(agent)}"
+
+    def findings(signature: bytes, signer: str) -> dict[str, bool]:
+        kept = "0x" + join_signature(signature, bulk_proof([order], 0)).hex()
+        return {found.what: found.ok for found in verify_proof(whole | {"signature": kept, "signer": signer})}
+
+    assert findings(sign(digest, agent), address_of(agent))[what]
+    assert not findings(sign(digest, KEY), address_of(agent))[what]
+    assert not findings(sign(digest, KEY), order.account)[f"the order was signed by the agent {order.account}"]
+    single = whole | {"signature": "0x" + sign(from_hex(whole["leaf"][1]), agent).hex(), "signer": address_of(agent)}
+    assert {found.what: found.ok for found in verify_proof(single)}[what]
+
+
 def test_no_change_survives(folder: Path, history: History) -> None:
     reader, attestor = JournalReader(folder / "journal"), Attestor(KEY, VENUE)
     digest = signed_order(history)
     row = history.order(digest)
     assert row is not None
-    whole = build_proof(history, reader, digest, attestor.receipt(row.sequence, row.at, row.digest))
+    group = msgspec.to_builtins(receipt_of(reader, attestor, row.sequence))
+    whole = build_proof(history, reader, digest, attestor.receipt(row.sequence, row.at, row.digest), group)
+    whole = json.loads(json.dumps(whole))
     assert all(finding.ok for finding in verify_proof(whole))
-    signers = {receipt_signer(whole)}
+    assert receipt_signer(whole) == group_receipt_signer(whole) == address_of(KEY)
     paths = [[key] for key in ("chainId", "settlement", "contract", "signature")]
     paths += [["order", key] for key in whole["order"]] + [["leaf", 0], ["leaf", 1], ["proof", 0]]
     paths += [["header", key] for key in ("ordersRoot",)] + [["receipt", key] for key in whole["receipt"]]
+    paths += [["groupReceipt", key] for key in whole["groupReceipt"] if key != "proof"]
+    paths += [["groupReceipt", "proof", at] for at in range(len(whole["groupReceipt"]["proof"]))]
     for path in paths:
         body = copy.deepcopy(whole)
         place = body
@@ -75,7 +118,8 @@ def test_no_change_survives(folder: Path, history: History) -> None:
         value = place[path[-1]]
         place[path[-1]] = changed(value)
         held = all(finding.ok for finding in verify_proof(body))
-        assert not held or receipt_signer(body) not in signers, path
+        by_venue = receipt_signer(body) == group_receipt_signer(body) == address_of(KEY)
+        assert not (held and by_venue), path
         del place[path[-1]]
         if path != ["receipt", "signature"]:
             assert not all(finding.ok for finding in verify_proof(body)), path

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from offchain.domain.keccak import keccak
-from offchain.security.signatures import CURVE_ORDER, LOW_S_MAX, address_of, canonical, recover, sign
+from offchain.security.signatures import CURVE_ORDER, LOW_S_MAX, Signers, address_of, canonical, recover, sign
 
 keys = st.integers(1, CURVE_ORDER - 1).map(lambda number: number.to_bytes(32, "big"))
 digests = st.binary(min_size=32, max_size=32)
@@ -89,3 +89,41 @@ def test_one_signature_has_one_form() -> None:
     for odd in (b"", bytes(63), bytes(65), bytes(66)):
         assert canonical(odd) == odd
     assert recover(bytes(32), canonical(b"\xff" * 64)) is None
+
+
+SIGNERS = Signers(keys_max=16)
+"""One for all examples, as in a gateway: whatever it has seen must change nothing."""
+
+
+def agree(digest: bytes, signature: bytes) -> None:
+    """For signatures of 65 bytes: the other form never gets there."""
+    expected = recover(digest, signature) if len(signature) == 65 else None
+    found = SIGNERS.recover(digest, signature)
+    assert found == SIGNERS.recover(digest, signature), "known by now"
+    assert (None if found is None else "0x" + found.hex()) == expected
+
+
+edges = st.sampled_from([0, 1, LOW_S_MAX, LOW_S_MAX + 1, CURVE_ORDER - 1, CURVE_ORDER, 2**256 - 1])
+words = st.one_of(edges, st.integers(0, 2**256 - 1))
+
+
+@given(digests, words, words, st.integers(0, 255) | st.sampled_from([26, 27, 28, 29]))
+def test_remembered_signers_have_the_same_accept_set(digest: bytes, r: int, s: int, v: int) -> None:
+    agree(digest, pack(r, s, v))
+
+
+@given(keys, digests, st.integers(0, 64), st.integers(0, 255))
+def test_no_change_of_a_good_signature_is_taken_for_its_signer(key: bytes, digest: bytes, at: int, byte: int) -> None:
+    signature = sign(digest, key)
+    agree(digest, signature)
+    changed = signature[:at] + bytes((byte,)) + signature[at + 1 :]
+    agree(digest, changed)
+    r, s, v = parts(signature)
+    for other in (pack(r, s, 55 - v), pack(r, CURVE_ORDER - s, 55 - v), pack(r, CURVE_ORDER - s, v)):
+        agree(digest, other)
+        assert SIGNERS.recover(digest, other) != bytes.fromhex(address_of(key)[2:])
+
+
+@given(st.binary(max_size=80), st.binary(max_size=40))
+def test_remembered_signers_never_raise(signature: bytes, digest: bytes) -> None:
+    agree(digest, signature)

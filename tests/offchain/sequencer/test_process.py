@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from venue_samples import Running, chunks, flow, fund, placed, replay, running, settings, until
+from venue_samples import Running, chunks, flow, fund, messages, placed, replay, running, settings, until
 
 from offchain.domain.command import PlaceOrder
 from offchain.domain.errors import SequencerUnavailable
@@ -64,7 +64,7 @@ async def stream(link: SequencerLink, orders: list[PlaceOrder], acknowledged: di
 
 
 async def wait_funded(link: SequencerLink) -> None:
-    async for message in link.feed(1):
+    async for message in messages(link):
         if message.sequence >= 19:
             return
 

@@ -17,8 +17,9 @@ from offchain.domain.units import Address, Digest
 from offchain.security.signatures import sign
 from offchain.sequencer import protocol
 from offchain.sequencer.attestation import Attestor
-from offchain.sequencer.protocol import Ack, FeedMessage, FrameReader, FrameType
+from offchain.sequencer.protocol import Ack, FrameReader, FrameType
 from offchain.sequencer.ring import Ring, RingFrame
+from offchain.storage.frames import Record, encode_group
 
 ADDRESS = Address("0x" + "11" * 20)
 
@@ -91,17 +92,16 @@ def test_unknown_frames_are_refused() -> None:
 
 def test_the_ring_keeps_the_newest_and_finds_any() -> None:
     ring, told = Ring(commands_max=10, bytes_max=10_000), []
-    ring.listeners.append(lambda: told.append(ring.stop))
+    ring.listeners.append(lambda: told.append(ring.last_sequence))
+    assert ring.read(1, 100) == (b"", 1)
     for first in range(1, 40, 3):
         ring.append(RingFrame(first, first + 2, b"%d," % first))
-    assert len(told) == 13
-    assert ring.find(40) == ring.stop == 13 and ring.find(41) is None
-    assert ring.find(28) == ring.find(30) == 9
-    assert ring.find(3) is None and ring.start == 9
-    content, position = ring.read(9, 100)
-    assert (content, position) == (b"28,31,34,37,", 13)
-    assert ring.read(9, 1) == (b"28,", 10)
-    assert ring.read(13, 100) == (b"", 13)
+    assert told == list(range(3, 40, 3))
+    assert [ring.reaches(sequence) for sequence in (0, 27, 28, 39, 40, 41)] == [False, False, True, True, True, False]
+    for sequence in (28, 29, 30):
+        assert ring.read(sequence, 100) == (b"28,31,34,37,", 40)
+        assert ring.read(sequence, 1) == (b"28,", 31)
+    assert ring.read(40, 100) == (b"", 40)
     with pytest.raises(AssertionError):
         ring.append(RingFrame(41, 41, b""))
 
@@ -110,9 +110,9 @@ def test_the_ring_is_bounded_in_bytes() -> None:
     ring = Ring(commands_max=1_000, bytes_max=100)
     for first in range(1, 50):
         ring.append(RingFrame(first, first, bytes(30)))
-    assert ring.stop - ring.start == 3
+    assert not ring.reaches(46) and ring.reaches(47)
     ring.append(RingFrame(50, 50, bytes(1_000)))
-    assert ring.stop - ring.start == 1, "the newest stays, however large"
+    assert not ring.reaches(49) and ring.reaches(50), "the newest stays, however large"
 
 
 def test_attestations_are_the_same_bytes_as_everywhere() -> None:
@@ -137,6 +137,10 @@ def test_attestations_are_the_same_bytes_as_everywhere() -> None:
     assert attestor.receipt(1, 2, Digest("0x" + "ab" * 32)) == attestor.receipt(1, 2, Digest("0x" + "ab" * 32))
 
 
-def test_feed_messages_keep_large_amounts() -> None:
-    message = FeedMessage(3, 4, False, (balance(2**127),))
-    assert protocol.read_events(protocol.events_frame([message])[5:]) == [message]
+def test_a_group_travels_as_it_stands_in_the_journal() -> None:
+    content, group_hash = encode_group([Record(16, 1, 5, 6, b"{}"), Record(16, 1, 6, 6, b"[]")], bytes(32))
+    group = protocol.read_records(protocol.records_frame(content)[5:])
+    assert (group.first, group.last, group.head.hash, group.content) == (5, 6, group_hash, content)
+    for damaged in (content[:-1], content + b"x", content[:-1] + b"x", b""):
+        with pytest.raises(InvalidInput, match="group"):
+            protocol.read_records(damaged)

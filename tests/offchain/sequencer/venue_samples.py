@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
 from pathlib import Path
 
 from offchain.domain.chainlog import AnyChainLog, Deposited, MarketListed
@@ -17,6 +17,7 @@ from offchain.sequencer.settings import SequencerSettings
 from offchain.storage.disk import Disk
 from offchain.storage.ops import Ops
 from offchain.storage.reader import JournalReader
+from offchain.storage.replica import FeedMessage, Replica
 
 
 def address(number: int) -> Address:
@@ -171,6 +172,15 @@ async def running(
     finally:
         stop.set()
         await asyncio.wait((task,), timeout=20)
+
+
+async def messages(link: SequencerLink, replica: Replica | None = None) -> AsyncGenerator[FeedMessage, None]:
+    """What a reader of the feed makes of it, from the first command on."""
+    replica = replica or Replica()
+    async with contextlib.aclosing(link.feed(replica.sequence + 1)) as groups:
+        async for group in groups:
+            for message in replica.apply(group):
+                yield message
 
 
 def replay(folder: Path) -> Engine:

@@ -7,6 +7,7 @@ from journal_samples import CHAIN, FaultyDisk, read, record, records, write
 
 from offchain.domain.errors import JournalCorrupt
 from offchain.storage import scan
+from offchain.storage.frames import GROUP_MAGIC
 from offchain.storage.journal import DURABLE_NAME, Journal
 from offchain.storage.reader import READ_BYTES, JournalReader, Record
 
@@ -52,7 +53,10 @@ def test_a_durable_group_that_is_gone_or_damaged_is_corrupt(tmp_path: Path) -> N
         with pytest.raises(JournalCorrupt, match="durable"):
             next(following)
         assert read(tmp_path) == [record(1)], "offline it is a torn tail"
-    path.write_bytes(whole[: len(whole) // 2])
+    path.write_bytes(whole[: whole.index(GROUP_MAGIC) // 2])
+    with pytest.raises(JournalCorrupt, match="durable"):
+        next(JournalReader(tmp_path).follow())
+    path.write_bytes(whole[: whole.index(GROUP_MAGIC) + 20])
     with pytest.raises(JournalCorrupt, match="durable"):
         list(zip(range(3), JournalReader(tmp_path).follow(), strict=False))
 

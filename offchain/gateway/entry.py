@@ -1,0 +1,415 @@
+"""Orders and cancels in fixed frames (`domain.wire`): from a connection's bytes to rows for the sequencer, and back.
+
+    message -> waits for the end of the loop's tick -> cheap looks -> who signed -> one submission -> packed results
+
+No future, task or object is made for an order. Invariant: every message that is understood is answered once, with as
+many results as it has items, in their order; what is refused here was not sequenced; nobody but the account, or a key
+that the chain registered for it, puts anything into the journal in its name. What waits is bounded.
+"""
+
+import asyncio
+import struct
+import time
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from typing import Final, Protocol
+
+from offchain.domain.command import CancelAll
+from offchain.domain.eip712 import bulk_digest, bulk_levels, frame_struct_hash, join_levels
+from offchain.domain.errors import HooatsError
+from offchain.domain.event import RejectReason
+from offchain.domain.keccak import keccak
+from offchain.domain.limits import BULK_DEPTH, ORDERS_PER_REQUEST_MAX
+from offchain.domain.order import ORDER_FRAME_BYTES, SIGNATURE_BYTES, unpack_terms
+from offchain.domain.units import Address, from_hex, to_address
+from offchain.domain.wire import (
+    CANCEL,
+    CANCEL_ALL,
+    HEAD,
+    REASONS,
+    RESULT_BYTES,
+    SIGNED_ORDER_BYTES,
+    STATUSES,
+    UNKNOWN,
+    VERSION,
+    MessageKind,
+    refused,
+)
+from offchain.gateway.failures import ApiError, Code
+from offchain.gateway.ingress import Ingress
+from offchain.gateway.metrics import Metrics
+from offchain.gateway.readmodel import ReadModel
+from offchain.gateway.upstream import NotSubmitted, Upstream
+from offchain.security.limits import Gcra
+from offchain.security.signatures import Signers
+from offchain.sequencer.rows import cancel_row
+
+ROWS_PER_SUBMISSION: Final = 64
+"""About 2 ms of recoveries: so long the loop does nothing else, and so soon the sequencer can begin."""
+WAITING_MAX: Final = 8_192
+"""Orders and cancels that wait for their signatures to be looked at, a quarter of a second's; more are refused."""
+UNANSWERED_MAX: Final = 16_384
+"""Rows that the sequencer has not answered yet; more are refused."""
+FIRST_RESULTS_MAX: Final = 32_768
+"""Orders whose result is kept here, so that sending one again costs no recovery; the sequencer knows more."""
+
+TERMS_MAX: Final = 10_000
+"""Kinds of orders that are known to make sense."""
+NO_DIGEST: Final = bytes(32)
+"""Of a row that cancels."""
+ITEM_BYTES: Final[dict[int, int]] = {
+    MessageKind.ORDERS: SIGNED_ORDER_BYTES,
+    MessageKind.BULK: ORDER_FRAME_BYTES,
+    MessageKind.CANCELS: CANCEL.size,
+    MessageKind.CANCEL_ALL: CANCEL_ALL.size,
+}
+_STATUS_AT, _REASON_AT, _REPLAYED_AT = 16, 17, 18
+"""In a packed result."""
+_LOOK = struct.Struct(">20s10sQQ20xQ")
+"""Of an order's frame: account, terms, price, size, expiry."""
+_REASON_WORDS = {number: str(word) for word, number in REASONS.items()}
+
+
+class Peer(Protocol):
+    """A connection, as far as order entry knows it."""
+
+    limit: Gcra
+    address: str
+
+    def reply(self, message: bytes) -> None: ...
+
+    def require_account(self) -> Address:
+        """Of the session; `ApiError` if nobody is logged in."""
+        ...
+
+
+class Request:
+    """One message under way. `local` are the results of items that go no further, by position."""
+
+    __slots__ = ("content", "count", "fresh", "kind", "local", "number", "peer")
+
+    def __init__(self, peer: Peer, kind: int, count: int, number: int, content: bytes) -> None:
+        self.peer = peer
+        self.kind = kind
+        self.count = count
+        self.number = number
+        self.content = content
+        self.local: dict[int, bytes] = {}
+        self.fresh = 0
+        """How many rows it gave."""
+
+
+class Entry:
+    """Shared by all connections of one gateway."""
+
+    def __init__(
+        self,
+        separator: bytes,
+        model: ReadModel,
+        upstream: Upstream,
+        ingress: Ingress,
+        metrics: Metrics,
+        signers: Signers,
+        cancel_all: Callable[[CancelAll], "asyncio.Future[bytes]"],
+    ) -> None:
+        self._separator = separator
+        self._prefix = b"\x19\x01" + separator
+        """Of every digest."""
+        self._model = model
+        self._upstream = upstream
+        self._ingress = ingress
+        self._metrics = metrics
+        self._signers = signers
+        self._cancel_all = cancel_all
+        self._waiting: deque[Request] = deque()
+        self._waiting_items = 0
+        self._unanswered = 0
+        self._is_flush_due = False
+        self._accounts: dict[bytes, Address] = {}
+        self._terms: dict[bytes, str] = {}
+        self._now = 0
+        """Of the tick, monotonic nanoseconds."""
+        self._charges: dict[Address, int] = {}
+        """Orders that accounts have signed in this tick."""
+        self._results: dict[bytes, tuple[bytes, bytes, int]] = {}
+        """By digest: the row, the results that have its own, and where."""
+        self._oldest: deque[bytes] = deque()
+
+    # --- messages in ---
+
+    def receive(self, peer: Peer, content: bytes) -> None:
+        """Never raises for any bytes."""
+        number = 0
+        try:
+            version, kind, count, number = _head(content)
+            size = ITEM_BYTES.get(kind, 0)
+            body = len(content) - HEAD.size - (SIGNATURE_BYTES if kind == MessageKind.BULK else 0)
+            if version != VERSION or not size or not count > 0 or body != count * size:
+                raise ApiError("MALFORMED", f"version {version}, kind {kind}: {len(content)} bytes for {count} items")
+            if count > (1 << BULK_DEPTH if kind == MessageKind.BULK else ORDERS_PER_REQUEST_MAX):
+                raise ApiError(Code.TOO_MANY_ORDERS, f"{count} items in one message")
+            self._ingress.take_message(peer.limit)
+            is_cancel = kind in (MessageKind.CANCELS, MessageKind.CANCEL_ALL)
+            self._ingress.take_address(peer.address, count, is_cancel=is_cancel)
+            self._admit(count)
+            request = Request(peer, kind, count, number, content)
+            if kind == MessageKind.CANCEL_ALL:
+                self._start_cancel_all(request)
+                return
+            self._waiting.append(request)
+            self._waiting_items += count
+            self._schedule()
+        except ApiError as error:
+            peer.reply(fault(number, error))
+
+    def _admit(self, count: int) -> None:
+        if not self._upstream.is_live:
+            raise ApiError(Code.UNAVAILABLE, "the sequencer is away; nothing was executed")
+        if self._waiting_items + count > WAITING_MAX or self._unanswered + count > UNANSWERED_MAX:
+            self._metrics.limited.labels("entry").inc()
+            raise ApiError(Code.RATE_LIMITED, "the venue is busy; nothing was executed")
+
+    def _schedule(self) -> None:
+        if not self._is_flush_due:
+            self._is_flush_due = True
+            asyncio.get_running_loop().call_soon(self._flush)
+
+    # --- one tick ---
+
+    def _flush(self) -> None:
+        """What came in this tick, up to a submission's worth; the rest after a look at the sockets."""
+        self._is_flush_due = False
+        now, self._now = time.time_ns() // 1_000_000, time.monotonic_ns()
+        rows, requests = list[bytes](), list[Request]()
+        while self._waiting and len(rows) < ROWS_PER_SUBMISSION:
+            request = self._waiting.popleft()
+            self._waiting_items -= request.count
+            if request.kind == MessageKind.BULK:
+                bulk = list[bytes]()
+                self._look_at_bulk(request, now, bulk)
+                self._submit([request], bulk, is_bulk=True)
+            else:
+                requests.append(request)
+                if request.kind == MessageKind.CANCELS:
+                    self._look_at_cancels(request, rows)
+                else:
+                    self._look_at_orders(request, now, rows)
+        for account, count in self._charges.items():
+            self._ingress.charge_account(account, count, self._now)
+        self._charges.clear()
+        if requests:
+            self._submit(requests, rows, is_bulk=False)
+        if self._waiting:
+            self._schedule()
+
+    def _look_at_orders(self, request: Request, now: int, rows: list[bytes]) -> None:
+        """Adds a row for every order that its account, or an agent of it, signed."""
+        content, recover, before = request.content, self._signers.recover, len(rows)
+        prefix, start, results = self._prefix, HEAD.size, self._results
+        for position in range(request.count):
+            frame = content[start : start + ORDER_FRAME_BYTES]
+            signature = content[start + ORDER_FRAME_BYTES : start + SIGNED_ORDER_BYTES]
+            start += SIGNED_ORDER_BYTES
+            reason = self._cheap_refusal(frame, now)
+            if reason:
+                request.local[position] = refused(reason)
+                continue
+            hashed = keccak(prefix + frame_struct_hash(frame))
+            if hashed in results and (result := self._first_result(hashed, signature)):
+                request.local[position] = result
+                continue
+            signer = recover(hashed, signature)
+            reason = self._signer_refusal(frame[:20], signer)
+            if signer is None or reason:
+                request.local[position] = refused(reason)
+                continue
+            rows.append(b"".join((frame, signature, signer, hashed)))
+        request.fresh = len(rows) - before
+
+    def _look_at_bulk(self, request: Request, now: int, rows: list[bytes]) -> None:
+        """One signature for all; a root that was seen with it costs no recovery."""
+        content, start = request.content, HEAD.size + SIGNATURE_BYTES
+        signature = content[HEAD.size : start]
+        frames = [content[at : at + ORDER_FRAME_BYTES] for at in range(start, len(content), ORDER_FRAME_BYTES)]
+        hashes = [frame_struct_hash(frame) for frame in frames]
+        levels = bulk_levels(hashes)
+        signer = self._signers.recover_root(bulk_digest(self._separator, levels[-1][0]), signature)
+        for position, (frame, hashed) in enumerate(zip(frames, hashes, strict=True)):
+            owner = frame[:20]
+            reason = self._cheap_refusal(frame, now) or self._signer_refusal(owner, signer)
+            if reason or signer is None or signer == owner:
+                request.local[position] = refused(reason or RejectReason.WRONG_SIGNER)
+                continue
+            kept = join_levels(signature, levels, position)
+            rows.append(b"".join((frame, kept, signer, keccak(self._prefix + hashed))))
+        request.fresh = len(rows)
+
+    def _look_at_cancels(self, request: Request, rows: list[bytes]) -> None:
+        """By session: of its own account only."""
+        before = len(rows)
+        try:
+            account = request.peer.require_account()
+            owner = from_hex(account)
+            for (nonce,) in CANCEL.iter_unpack(request.content[HEAD.size :]):
+                self._ingress.take_cancel(account)
+                rows.append(cancel_row(owner, nonce))
+        except ApiError as error:
+            del rows[before:]
+            request.local = dict.fromkeys(range(request.count), refused(error.code))
+        request.fresh = len(rows) - before
+
+    def _cheap_refusal(self, frame: bytes, now: int) -> str:
+        """What needs no cryptography; "" if there is nothing against the order."""
+        owner, terms, price, size, expiry = _LOOK.unpack(frame)
+        account = self._accounts.get(owner) or self._find_account(owner)
+        if not account:
+            return RejectReason.INSUFFICIENT_BALANCE
+        reason = self._terms.get(terms)
+        if reason is None:
+            reason = self._judge(terms)
+        if reason:
+            return reason
+        if expiry and expiry * 1000 <= now:
+            return RejectReason.EXPIRED
+        if not price:
+            return RejectReason.INVALID_PRICE
+        if not size:
+            return RejectReason.INVALID_SIZE
+        weight = self._charges.get(account, 0) + 1
+        return "" if self._ingress.has_account_room(account, weight, self._now) else Code.RATE_LIMITED
+
+    def _signer_refusal(self, owner: bytes, signer: bytes | None) -> str:
+        """Charges the account if it was its order."""
+        if signer is None:
+            return Code.INVALID_SIGNATURE
+        account = self._accounts[owner]
+        if signer != owner and to_address(signer) not in self._model.agents.get(account, ()):
+            return RejectReason.WRONG_SIGNER
+        self._charges[account] = self._charges.get(account, 0) + 1
+        return ""
+
+    def _find_account(self, owner: bytes) -> Address | None:
+        """Only accounts that have money here are kept, so that strangers cost nothing."""
+        account = to_address(owner)
+        if account not in self._model.balances:
+            return None
+        self._accounts[owner] = account
+        return account
+
+    def _judge(self, terms: bytes) -> str:
+        """Whether there is such a market, and such a kind of order. Kept while the market stays; the engine decides."""
+        try:
+            _, market, *_ = unpack_terms(terms)
+        except ValueError:
+            return RejectReason.INVALID_PARAMETER
+        if market not in self._model.markets:
+            return RejectReason.UNKNOWN_MARKET
+        if len(self._terms) < TERMS_MAX:
+            self._terms[terms] = ""
+        return ""
+
+    # --- to the sequencer, and back ---
+
+    def _submit(self, requests: list[Request], rows: list[bytes], *, is_bulk: bool) -> None:
+        if not rows:
+            self._answer(requests, b"", b"")
+            return
+        self._unanswered += len(rows)
+        try:
+            self._upstream.submit_rows(b"".join(rows), partial(self._deliver, requests, rows), is_bulk=is_bulk)
+        except NotSubmitted:
+            self._unanswered -= len(rows)
+            self._answer(requests, refused(Code.UNAVAILABLE) * len(rows), b"")
+
+    def _deliver(
+        self, requests: list[Request], rows: list[bytes], results: bytes, attestation: bytes, error: HooatsError | None
+    ) -> None:
+        self._unanswered -= len(rows)
+        if error is not None:
+            results = UNKNOWN * len(rows)
+        else:
+            self._remember(rows, results)
+        self._answer(requests, results, attestation)
+
+    def _answer(self, requests: list[Request], results: bytes, attestation: bytes) -> None:
+        self._count(results)
+        start = 0
+        for request in requests:
+            stop = start + request.fresh * RESULT_BYTES
+            own = results[start:stop]
+            start = stop
+            if request.local:
+                for local in request.local.values():
+                    self._count(local)
+                own = _woven(own, request.local, request.count)
+            head = HEAD.pack(VERSION, MessageKind.RESULTS, request.count, request.number)
+            request.peer.reply(b"".join((head, own, attestation if request.fresh else b"")))
+
+    def _remember(self, rows: list[bytes], results: bytes) -> None:
+        """First results of orders that were signed one by one."""
+        if len(rows[0]) != ORDER_FRAME_BYTES + SIGNATURE_BYTES + 52:
+            return
+        kept, oldest, start = self._results, self._oldest, 0
+        for row in rows:
+            hashed = row[-32:]
+            if hashed not in kept and hashed != NO_DIGEST:
+                kept[hashed] = row, results, start
+                oldest.append(hashed)
+            start += RESULT_BYTES
+        while len(oldest) > FIRST_RESULTS_MAX:
+            del kept[oldest.popleft()]
+
+    def _first_result(self, hashed: bytes, signature: bytes) -> bytes:
+        """Of the very same request, marked as such; empty if another signature came with it."""
+        row, results, start = self._results[hashed]
+        if row[ORDER_FRAME_BYTES : ORDER_FRAME_BYTES + SIGNATURE_BYTES] != signature:
+            return b""
+        result = results[start : start + RESULT_BYTES]
+        return b"".join((result[:_REPLAYED_AT], b"\x01", result[_REPLAYED_AT + 1 :]))
+
+    def _count(self, results: bytes) -> None:
+        statuses, orders = results[_STATUS_AT::RESULT_BYTES], self._metrics.orders
+        rejected = statuses.count(STATUSES["rejected"])
+        if rejected:
+            reasons = results[_REASON_AT::RESULT_BYTES]
+            for status, reason in zip(statuses, reasons, strict=True):
+                if status == STATUSES["rejected"]:
+                    orders.labels(_REASON_WORDS[reason]).inc()
+        if len(statuses) > rejected:
+            orders.labels("OK").inc(len(statuses) - rejected)
+
+    def _start_cancel_all(self, request: Request) -> None:
+        account = request.peer.require_account()
+        if request.count != 1:
+            raise ApiError(Code.TOO_MANY_ORDERS, "one market, or 0 for all, in one message")
+        self._ingress.take_cancel(account)
+        (market,) = CANCEL_ALL.unpack_from(request.content, HEAD.size)
+        answer = self._cancel_all(CancelAll(account, market, 0, account))
+        request.fresh = 1
+
+        def deliver(done: "asyncio.Future[bytes]") -> None:
+            if not done.cancelled():
+                self._answer([request], done.result(), b"")
+
+        answer.add_done_callback(deliver)
+
+
+def _head(content: bytes) -> tuple[int, int, int, int]:
+    if len(content) < HEAD.size:
+        raise ApiError("MALFORMED", f"a message of {len(content)} bytes has no head")
+    version, kind, count, number = HEAD.unpack_from(content)
+    return version, kind, count, number
+
+
+def _woven(results: bytes, local: dict[int, bytes], count: int) -> bytes:
+    """The results of all items, those that went no further in their places."""
+    fresh = (results[start : start + RESULT_BYTES] for start in range(0, len(results), RESULT_BYTES))
+    return b"".join(local[position] if position in local else next(fresh) for position in range(count))
+
+
+def fault(number: int, error: ApiError) -> bytes:
+    """The message with this id was not understood, or not taken."""
+    words = error.message.encode()[:200]
+    head = HEAD.pack(VERSION, MessageKind.FAULT, 1, number)
+    return head + bytes((REASONS.get(error.code, REASONS["MALFORMED"]),)) + words

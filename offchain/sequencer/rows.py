@@ -1,0 +1,127 @@
+"""Orders and cancels that came as rows of fixed frames: sequenced, applied and answered without an object for each.
+
+Invariant: a row leaves the same record in the journal, the same state and the same first result as its command would;
+nobody can tell from the journal which way it came. What a row says is checked where it is read (`read_rows`), so that
+the engine gets nothing that a command could not say.
+"""
+
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from typing import NamedTuple
+
+from offchain.domain.command import NO_SIGNATURE, Codec, pack_cancel
+from offchain.domain.errors import InvalidInput
+from offchain.domain.order import BULK_FRAME, CANCEL_TERMS, SIGNED_FRAME, OrderRow, unpack_terms
+from offchain.sequencer.recovery import Memory
+from offchain.sequencer.results import again, packed
+from offchain.storage.journal import Record
+
+DIGEST_BYTES = 32
+TERMS = slice(20, 30)
+"""Of an order's frame: see `domain.order`."""
+PRICE = slice(30, 38)
+
+
+class RowSubmission(NamedTuple):
+    """`deliver` gets the packed results and the attestation of their group, once they are durable."""
+
+    content: bytes
+    is_bulk: bool
+    size: int
+    """How many rows."""
+    deliver: Callable[[bytes, bytes], None]
+
+
+def read_rows(content: bytes, is_bulk: bool, most: int) -> int:
+    """How many rows there are. InvalidInput for bytes that are none: nothing of them may reach the engine."""
+    size = (BULK_FRAME if is_bulk else SIGNED_FRAME).size
+    count, rest = divmod(len(content), size)
+    if rest or not 0 < count <= most:
+        raise InvalidInput(f"{len(content)} bytes of rows", remedy=f"1 to {most} rows of {size} bytes")
+    starts = range(0, len(content), size)
+    for terms in {content[start + TERMS.start : start + TERMS.stop] for start in starts}:
+        if terms != CANCEL_TERMS:
+            _check_terms(terms)
+        elif is_bulk or any(map(_is_no_cancel, (content[start : start + PRICE.stop] for start in starts))):
+            raise InvalidInput("a row is neither order nor cancel")
+    if is_bulk:
+        for start in starts:
+            if content[start : start + 20] == content[start + size - DIGEST_BYTES - 20 : start + size - DIGEST_BYTES]:
+                raise InvalidInput("only agents sign in bulk")
+    return count
+
+
+def _is_no_cancel(head: bytes) -> bool:
+    return head[TERMS] == CANCEL_TERMS and any(head[PRICE])
+
+
+@lru_cache(maxsize=4_096)
+def _check_terms(terms: bytes) -> None:
+    try:
+        unpack_terms(terms)
+    except ValueError as error:
+        raise InvalidInput(f"the terms of a row do not decode: {error}") from None
+
+
+class RowAnswers(NamedTuple):
+    """What became of a submission. `leaves`: sequence and digest of every order that got a place in the journal."""
+
+    records: list[Record]
+    results: bytes
+    leaves: list[tuple[int, bytes]]
+
+
+def apply_rows(memory: Memory, submission: RowSubmission, at: int) -> RowAnswers:
+    """Gives every row that is not known its place; the others get their first result again."""
+    engine, first_results = memory.engine, memory.results
+    content, frame = submission.content, BULK_FRAME if submission.is_bulk else SIGNED_FRAME
+    kind = Codec.KIND_PLACE_BULK if submission.is_bulk else Codec.KIND_PLACE
+    size, payload_bytes, known = frame.size, frame.size - DIGEST_BYTES, engine.known
+    records, rows, repeated = list[Record](), list[OrderRow](), list[tuple[int, bytes | int]]()
+    first, here, counted = engine.sequence + 1, dict[bytes, int](), 0
+
+    def find(row: OrderRow) -> bytes | int | None:
+        """The first result; of an order that is in this very submission, which of the rows it is."""
+        nonlocal counted
+        here.update((rows[number][-1], number) for number in range(counted, len(rows)))
+        counted = len(rows)
+        number = here.get(row[-1])
+        if number is not None and rows[number][-2] == row[-2]:
+            return number
+        return first_results.find_row(row)
+
+    def fresh() -> Iterator[OrderRow]:
+        """Drawn one by one, each after the one before it was applied: a row may repeat it."""
+        start, sequence = -size, first
+        for row in frame.iter_unpack(content):
+            start += size
+            if row[1] == CANCEL_TERMS:
+                records.append(Record(Codec.KIND_CANCEL, 1, sequence, at, _cancel_payload(row)))
+            else:
+                if row[-1] in known and (result := find(row)) is not None:
+                    repeated.append((start // size, result))
+                    continue
+                records.append(Record(kind, 1, sequence, at, content[start : start + payload_bytes]))
+            rows.append(row)
+            sequence += 1
+            yield row
+
+    outcomes = engine.apply_rows(first, at, fresh())
+    engine.skip_events()
+    results = [packed(sequence, at, outcome) for sequence, outcome in enumerate(outcomes, first)]
+    leaves = [(sequence, row[-1]) for sequence, row in enumerate(rows, first) if row[1] != CANCEL_TERMS]
+    first_results.record_rows(rows, outcomes, results)
+    memory.epoch.note_orders(at, len(leaves))
+    answers = results.copy() if repeated else results
+    for position, found in repeated:
+        answers.insert(position, found if isinstance(found, bytes) else again(results[found]))
+    return RowAnswers(records, b"".join(answers), leaves)
+
+
+def _cancel_payload(row: OrderRow) -> bytes:
+    return pack_cancel(row[0], row[6], row[9], row[8])
+
+
+def cancel_row(account: bytes, nonce: int) -> bytes:
+    """A row that cancels by session: nobody's signature is in it."""
+    return SIGNED_FRAME.pack(account, CANCEL_TERMS, 0, 0, 0, 0, nonce, 0, NO_SIGNATURE, account, bytes(DIGEST_BYTES))
