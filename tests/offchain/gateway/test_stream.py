@@ -328,6 +328,8 @@ async def test_a_slow_reader_of_books_gets_the_present_state(start_venue) -> Non
         book, snapshots = LocalBook(), 0
         while book.sequence != venue.sequencer.sequence:
             message = await socket.next()
+            if message["type"] == "heartbeat":  # on a busy machine this takes a while
+                continue
             snapshots += message["type"] == "snapshot"
             assert book.apply(message)
         assert snapshots >= 2
