@@ -62,7 +62,8 @@ prove: ## prove what tests/halmos claims, for all inputs within the bounds state
 	@toolchain/setup audit
 	@$(PYTHON) toolchain/prove.py
 
-docs: setup ## write docs/cli.md and docs/metrics.md from the commands and metrics themselves
+docs: setup ## write docs/api.md, docs/cli.md and docs/metrics.md from the routes, commands and metrics themselves
+	@$(PYTHON) toolchain/api_reference.py > docs/api.md
 	@$(PYTHON) toolchain/cli_reference.py > docs/cli.md
 	@$(PYTHON) toolchain/metrics_reference.py > docs/metrics.md
 

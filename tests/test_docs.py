@@ -21,7 +21,7 @@ from offchain.gateway.routes import ROUTES
 ROOT = Path(__file__).parent.parent
 FOLDERS = ("docs", "deployment", "packaging")
 PAGES = sorted([*ROOT.glob("*.md"), *(page for folder in FOLDERS for page in (ROOT / folder).rglob("*.md"))])
-MADE = ("cli.md", "metrics.md")
+MADE = ("api.md", "cli.md", "metrics.md")
 OTHER_VARIABLES = {
     "HOOATS_DEBUG": "offchain/cli/failures.py",
     "HOOATS_KEYS": "demo/session.py",
@@ -59,7 +59,7 @@ def calls(text: str, program: str) -> Iterator[list[str]]:
                 yield rest.split()
 
 
-@pytest.mark.parametrize("page", ["cli", "metrics"])
+@pytest.mark.parametrize("page", ["api", "cli", "metrics"])
 def test_generated_pages_say_what_is(page: str) -> None:
     command = [sys.executable, str(ROOT / "toolchain" / f"{page}_reference.py")]
     made = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout

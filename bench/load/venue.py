@@ -33,7 +33,7 @@ from offchain.domain.market import Market
 from offchain.domain.order import ORDER_FRAME_BYTES, Order
 from offchain.domain.units import Address
 from offchain.gateway.serve import bind
-from offchain.gateway.settings import GatewaySettings, RateSettings
+from offchain.gateway.settings import LIMITS, GatewaySettings, RateSettings
 from offchain.projector.projector import ProjectorSettings
 from offchain.security.limits import Rate
 from offchain.security.signatures import address_of
@@ -167,7 +167,7 @@ class LoadedVenue:
             settlement=OPENING.settlement,
             commitment=OPENING.commitment,
             quote_token=OPENING.quote_token,
-            rates=RateSettings(address=OPEN, account=OPEN, cancel=OPEN, connection=OPEN),
+            rates=RateSettings(**dict.fromkeys(LIMITS, OPEN)),
         )
 
     def _names(self) -> list[str]:

@@ -11,7 +11,9 @@ from offchain.client.answers import Approval, Balance, Fill, Order, Placed, Pool
 from offchain.client.book import LocalBook
 from offchain.client.failures import ExchangeUnreachable, Refused
 from offchain.client.http import HooatsClient, Routed
+from offchain.client.live import LiveAccount, follow_book
 from offchain.client.orders import Nonces, SignedOrder, Signer, Ticket
+from offchain.client.stream import Stream
 
 __all__ = [
     "Approval",
@@ -19,6 +21,7 @@ __all__ = [
     "ExchangeUnreachable",
     "Fill",
     "HooatsClient",
+    "LiveAccount",
     "LocalBook",
     "Nonces",
     "Order",
@@ -30,5 +33,7 @@ __all__ = [
     "Routed",
     "SignedOrder",
     "Signer",
+    "Stream",
     "Ticket",
+    "follow_book",
 ]

@@ -181,6 +181,8 @@ class MarketAnswer(Answer, frozen=True, kw_only=True):
     quote_decimals: int
     base_atoms_per_lot: str
     quote_atoms_per_tick_lot: str
+    tick_size: str = ""
+    lot_size: str = ""
     pool: Pool | None = None
 
 

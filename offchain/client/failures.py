@@ -6,7 +6,11 @@ from offchain.domain.errors import HooatsError, SequencerUnavailable
 
 
 class Refused(HooatsError):
-    """The venue answered with an error: `code` is stable, `data` says more; nothing was executed."""
+    """The venue answered with an error: `code` is stable, `data` says more; nothing was executed.
+
+    `is_first` is False if the same request had been sent before and its outcome was unknown: then it is that first time
+    of which nothing is said.
+    """
 
     def __init__(self, code: str, message: str, data: dict[str, Any] | None = None, status: int = 0) -> None:
         detail = (data or {}).get("remedy")
@@ -14,6 +18,7 @@ class Refused(HooatsError):
         self.code = code
         self.data = data or {}
         self.status = status
+        self.is_first = True
 
 
 class ExchangeUnreachable(SequencerUnavailable):

@@ -6,17 +6,13 @@ the same slots.
 """
 
 import asyncio
-import hashlib
-import hmac
 import time
-from collections.abc import AsyncGenerator, Sequence
-from typing import Any, NamedTuple, Self
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode
 
-import httpx
 import msgspec
 
-from offchain.client import stream
 from offchain.client.answers import (
     Approval,
     Balance,
@@ -30,18 +26,18 @@ from offchain.client.answers import (
     convert,
 )
 from offchain.client.failures import ExchangeUnreachable, Refused
-from offchain.client.orders import Nonces, SignedOrder, Signer, Slots, Ticket, sign_order
+from offchain.client.orders import Nonces, SignedOrder, Slots, Ticket, sign_order
+from offchain.client.stream import Stream
+from offchain.client.wire import BACKOFF_SECONDS, UNKNOWN_CODES, Json, Wire, refused_of, separator_of
 from offchain.domain import eip712
-from offchain.domain.errors import ConfigurationError, InvalidInput
+from offchain.domain.errors import InvalidInput
 from offchain.domain.market import Market, parse_atoms
 from offchain.domain.units import Address
 
-_BACKOFF_SECONDS = (0.05, 1.0)
-_RENEW_SECONDS = 60
-_UNKNOWN_CODES = ("UNKNOWN", "UNAVAILABLE")
-"""Codes after which the same request is sent again."""
-
-Json = dict[str, Any]
+DEAD_NONCES_MAX = 20
+"""Immediate orders share slot 0, whose sequence only rises: how often one may be overtaken by another on the way."""
+SLOTS_UNTIL_ASKED = 30_000
+"""Half of all slots: after so many the orders that still rest are looked at again, before one is replaced unasked."""
 
 
 class Routed(NamedTuple):
@@ -52,59 +48,18 @@ class Routed(NamedTuple):
     amm: Placed | Refused | None
 
 
-class HooatsClient:
-    """`key` (32 bytes) signs and logs in; without one only public routes work.
+class HooatsClient(Wire):
+    """Every route of the gateway."""
 
-    `connect_seconds`: how long it tries to get a connection at all, if not as long as other retries.
-    """
-
-    def __init__(
-        self,
-        url: str,
-        key: bytes | None = None,
-        *,
-        timeout_seconds: float = 10.0,
-        retry_seconds: float = 15.0,
-        connect_seconds: float | None = None,
-        session_seconds: int = 3600,
-    ) -> None:
-        self.url = url.rstrip("/")
-        self.signer = Signer(key) if key is not None else None
+    def __init__(self, url: str, key: bytes | None = None, **options: Any) -> None:
+        """`options` are those of `Wire`."""
+        super().__init__(url, key, **options)
         self.nonces = Nonces()
         self._slots = Slots()
-        self._are_slots_known = False
-        self._retry_seconds = retry_seconds
-        self._connect_seconds = retry_seconds if connect_seconds is None else connect_seconds
-        self._session_seconds = session_seconds
-        timeouts = httpx.Timeout(timeout_seconds, connect=connect_seconds or timeout_seconds)
-        self._http = httpx.AsyncClient(base_url=self.url, timeout=timeouts)
-        self._login_lock = asyncio.Lock()
-        self._session: Json | None = None
-        self._clock_offset_millis = 0
-        self._templates: Json = {}
+        self._slots_left = 0
         self._markets: dict[str, tuple[Market, MarketAnswer]] = {}
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.close()
-
-    async def close(self) -> None:
-        await self._http.aclose()
-
-    @property
-    def address(self) -> Address:
-        """Of the key."""
-        return self._require_signer().address
-
     # --- public ---
-
-    async def eip712(self) -> Json:
-        """The templates, asked once."""
-        if not self._templates:
-            self._templates = await self._get("/v1/eip712")
-        return self._templates
 
     async def markets(self) -> dict[str, Market]:
         """By symbol, asked anew. Of two markets with one symbol the first is meant, as by the exchange."""
@@ -122,6 +77,22 @@ class HooatsClient:
             )
             self._markets.setdefault(row.symbol, (market, row))
         return {symbol: market for symbol, (market, _) in self._markets.items()}
+
+    async def listing(self) -> dict[str, tuple[Market, MarketAnswer]]:
+        """Markets with their states and fees, asked anew."""
+        await self.markets()
+        return dict(self._markets)
+
+    async def tokens(self) -> dict[str, tuple[Address, int]]:
+        """Address and decimals of the settlement token and of what the markets trade, by symbol; asked anew."""
+        await self.markets()
+        quote_token = Address((await self.capabilities())["contracts"]["quoteToken"])
+        found: dict[str, tuple[Address, int]] = {}
+        for market, _ in self._markets.values():
+            base, _, quote_symbol = market.symbol.partition("-")
+            found.setdefault(quote_symbol, (quote_token, market.quote_decimals))
+            found.setdefault(base, (market.base_token, market.base_decimals))
+        return found
 
     async def book(self, symbol: str, depth: int = 100) -> Json:
         return await self._get(f"/v1/book/{quote(symbol)}?depth={depth}")
@@ -174,7 +145,37 @@ class HooatsClient:
         ticket = msgspec.convert(
             {"symbol": symbol, "side": side, "price": price, "size": size, **details}, Ticket, strict=True
         )
+        return await self.place_ticket(ticket)
+
+    async def place_ticket(self, ticket: Ticket) -> Placed:
+        """Signs and places it; an immediate one anew if another one overtook it."""
+        for _ in range(DEAD_NONCES_MAX):
+            signed = await self.sign(ticket)
+            try:
+                return await self.place_signed(signed)
+            except Refused as refused:
+                if not _is_overtaken(ticket, refused):
+                    raise
+                if not refused.is_first and (known := await self._known(signed)) is not None:
+                    return known
         return await self.place_signed(await self.sign(ticket))
+
+    async def _known(self, signed: SignedOrder) -> Placed | None:
+        """An order that was sent before without an answer, and whose nonce is dead now, perhaps as it was executed.
+
+        What is neither among the account's last 10,000 orders, which would have been answered with their first result,
+        nor in the history was never accepted.
+        """
+        try:
+            order = await self.order(signed.digest)
+        except Refused as refused:
+            if refused.code != "ORDER_NOT_FOUND":
+                raise
+            return None
+        if order.status == "rejected":
+            return None
+        fills = [fill for fill in await self.fills(limit=1000) if fill.order == signed.digest]
+        return Placed(order=order, fills=fills, receipt=order.receipt, replayed=True)
 
     async def place_routed(self, symbol: str, side: str, size: str, limit: str | None = None) -> Routed:
         """Asks for a quote and places its orders, both immediate: one in the book, one with the AMM pair.
@@ -214,29 +215,55 @@ class HooatsClient:
     async def place_all(self, tickets: Sequence[Ticket]) -> list[Placed | Refused]:
         """One request; an answer per ticket, in order."""
         signed = [await self.sign(ticket) for ticket in tickets]
-        return await self.place_all_signed(signed)
+        results = await self.place_all_signed(signed)
+        for _ in range(DEAD_NONCES_MAX):
+            again = []
+            for i, result in enumerate(results):
+                if isinstance(result, Refused) and _is_overtaken(tickets[i], result):
+                    known = None if result.is_first else await self._known(signed[i])
+                    if known is None:
+                        again.append(i)
+                    else:
+                        results[i] = known
+            if not again:
+                break
+            for i in again:
+                signed[i] = await self.sign(tickets[i])
+            for i, result in zip(again, await self.place_all_signed([signed[i] for i in again]), strict=True):
+                results[i] = result
+        return results
 
     async def place_all_signed(self, signed: Sequence[SignedOrder]) -> list[Placed | Refused]:
         """Items whose outcome is unknown are sent again."""
         results: dict[int, Placed | Refused] = {}
         open_items = list(range(len(signed)))
-        deadline, delay = time.monotonic() + self._retry_seconds, _BACKOFF_SECONDS[0]
+        lost: list[str] = []
+        deadline, delay = time.monotonic() + self._retry_seconds, BACKOFF_SECONDS[0]
         while open_items:
             bodies = [signed[i].body for i in open_items]
-            answers = await self._send("POST", "/v1/orders", bodies)
+            answers = await self._send("POST", "/v1/orders", bodies, lost=lost)
             for i, answer in zip(open_items, answers, strict=True):
-                results[i] = convert(answer, Placed) if answer["ok"] else _refused(answer, 0)
+                results[i] = result = convert(answer, Placed) if answer["ok"] else refused_of(answer, 0)
+                if isinstance(result, Refused):
+                    result.is_first = not lost
             open_items = [i for i in open_items if _is_unknown(results[i])]
+            lost += [signed[i].digest for i in open_items]
             if open_items and time.monotonic() >= deadline:
                 raise ExchangeUnreachable("some outcomes are unknown", digest=signed[open_items[0]].digest)
             if open_items:
                 await asyncio.sleep(delay)
-                delay = min(delay * 2, _BACKOFF_SECONDS[1])
+                delay = min(delay * 2, BACKOFF_SECONDS[1])
         return [results[i] for i in range(len(signed))]
 
     async def cancel(self, digest: str) -> Order:
-        """The order as the cancel left it."""
-        return convert((await self._send("DELETE", f"/v1/orders/{digest}", session=True))["order"], Order)
+        """The order as the cancel left it, or an earlier one did: a cancel may be repeated."""
+        try:
+            answer = await self._send("DELETE", f"/v1/orders/{digest}", session=True)
+        except Refused as refused:
+            answer = refused.data
+            if refused.code != "ORDER_NOT_OPEN" or answer.get("order", {}).get("status") != "canceled":
+                raise
+        return convert(answer["order"], Order)
 
     async def cancel_all(self, symbol: str | None = None) -> list[str]:
         """Ids of the orders that it cancelled."""
@@ -323,7 +350,7 @@ class HooatsClient:
             nonce=self.nonces.next(0),
             deadline=int(time.time()) + seconds,
         )
-        digest = eip712.withdraw_digest(_separator_of(template), withdrawal)
+        digest = eip712.withdraw_digest(separator_of(template), withdrawal)
         body = {
             "account": withdrawal.account,
             "token": withdrawal.token,
@@ -361,132 +388,28 @@ class HooatsClient:
 
     # --- stream ---
 
-    def stream(self, channels: Sequence[str]) -> AsyncGenerator[Json, None]:
-        """Messages of the channels, for ever: reconnects and resumes by itself. See `client.stream`."""
-        return stream.follow(self, channels)
-
-    async def login(self) -> tuple[str, str]:
-        """(apiKey, secret) of a session that is valid for at least another minute."""
-        async with self._login_lock:
-            session, now = self._session, self._now_millis()
-            if session is None or session["expiresAt"] < now + _RENEW_SECONDS * 1000:
-                session = self._session = await self._new_session(now // 1000)
-        return session["apiKey"], session["secret"]
-
-    async def sign_request(self, request: bytes) -> tuple[str, int, str]:
-        """(key, timestamp, signature) over method + path?query + body."""
-        key, secret = await self.login()
-        timestamp = self._now_millis()
-        digest = hmac.digest(secret.encode(), str(timestamp).encode() + request, hashlib.sha256)
-        return key, timestamp, digest.hex()
-
-    async def _new_session(self, now: int) -> Json:
-        signer = self._require_signer()
-        expiry = now + self._session_seconds
-        digest = eip712.session_digest(await self._separator("Session"), signer.address, now, expiry)
-        body = {"account": signer.address, "issuedAt": now, "expiry": expiry, "signature": signer.sign(digest)}
-        try:
-            session: Json = await self._send("POST", "/v1/sessions", body)
-            return session
-        except Refused as refused:
-            if refused.code != "TIMESTAMP_OUT_OF_WINDOW" or self._clock_offset_millis:
-                raise
-            self._clock_offset_millis = refused.data["serverTime"] - time.time_ns() // 1_000_000
-            return await self._new_session(self._now_millis() // 1000)
-
-    # --- requests ---
-
-    async def _get(self, target: str, *, session: bool = False) -> Json:
-        answer: Json = await self._send("GET", target, session=session)
-        return answer
-
-    async def _send(
-        self,
-        method: str,
-        target: str,
-        body: Any = None,
-        *,
-        session: bool = False,
-        digest: str = "",
-        retry: bool = True,
-    ) -> Any:
-        """The decoded answer. Retries what may be retried until `retry_seconds` are over."""
-        content = msgspec.json.encode(body) if body is not None else b""
-        started, delay = time.monotonic(), _BACKOFF_SECONDS[0]
-        is_sent = False
-        while True:
-            patience = self._retry_seconds
-            try:
-                return await self._send_once(method, target, content, session)
-            except (httpx.ConnectError, httpx.ConnectTimeout):
-                failure: Exception = _unreachable(self.url, method, digest, is_sent)
-                wait, patience = delay, self._connect_seconds
-            except httpx.TransportError:
-                is_sent = True
-                failure = _unreachable(self.url, method, digest, is_sent)
-                wait = delay
-            except Refused as refused:
-                if refused.code not in (*_UNKNOWN_CODES, "RATE_LIMITED"):
-                    raise
-                failure = refused
-                wait = max(delay, refused.data.get("retryAfterMs", 0) / 1000)
-                if refused.code in _UNKNOWN_CODES:
-                    is_sent = True
-                    failure = ExchangeUnreachable(refused.message, digest=digest, remedy="Ask for the order")
-            if not retry or time.monotonic() + wait > started + patience:
-                raise failure
-            await asyncio.sleep(wait)
-            delay = min(delay * 2, _BACKOFF_SECONDS[1])
-
-    async def _send_once(self, method: str, target: str, content: bytes, session: bool) -> Any:
-        headers = {"content-type": "application/json"} if content else {}
-        request = self._http.build_request(method, target, content=content or None, headers=headers)
-        if session:
-            signed = method.encode() + request.url.raw_path + content
-            key, timestamp, signature = await self.sign_request(signed)
-            request.headers["HOOATS-KEY"] = key
-            request.headers["HOOATS-TIMESTAMP"] = str(timestamp)
-            request.headers["HOOATS-SIGN"] = signature
-        response = await self._http.send(request)
-        try:
-            answer = msgspec.json.decode(response.content)
-        except msgspec.DecodeError:
-            raise Refused(
-                "INVALID_ANSWER", f"{response.status_code} without JSON", status=response.status_code
-            ) from None
-        if response.status_code < 400:
-            return answer
-        raise _refused(answer, response.status_code)
-
-    async def _separator(self, name: str) -> bytes:
-        return _separator_of((await self.eip712())[name])
+    def stream(self, channels: Sequence[str], seen: Mapping[str, int] | None = None) -> Stream:
+        """Messages of the channels, for ever: reconnects and resumes by itself; after `seen` if that is given."""
+        return Stream(self, channels, seen)
 
     async def _token(self, name: str) -> tuple[Address, int]:
         """Address and decimals of a token by symbol or address."""
-        await self.markets()
-        quote_token = (await self.capabilities())["contracts"]["quoteToken"]
+        tokens = await self.tokens()
+        for symbol, (address, decimals) in tokens.items():
+            if name == symbol or name.lower() == address:
+                return address, decimals
         for market, _ in self._markets.values():
-            base, _, quote_symbol = market.symbol.partition("-")
-            if name == quote_symbol or name.lower() == quote_token:
-                return Address(quote_token), market.quote_decimals
-            if name == base or name.lower() == market.base_token:
+            if name.lower() == market.base_token:
                 return market.base_token, market.base_decimals
         raise InvalidInput(f"no token {name}", field="token", remedy="A symbol like USDC, or an address")
 
     async def _free_slot(self) -> int:
         """Never one in which an order of this account rests."""
-        if not self._are_slots_known:
+        if not self._slots_left:
             self._slots.mark({order.slot for order in await self.orders(limit=1000)})
-            self._are_slots_known = True
+            self._slots_left = SLOTS_UNTIL_ASKED
+        self._slots_left -= 1
         return self._slots.take()
-
-    def _now_millis(self) -> int:
-        return time.time_ns() // 1_000_000 + self._clock_offset_millis
-
-    def _require_signer(self) -> Signer:
-        if self.signer is None:
-            raise ConfigurationError("this needs a private key", remedy="Name its file with --key")
-        return self.signer
 
 
 def _immediate(symbol: str, side: str, part: QuotePart, *, is_amm: bool) -> Ticket:
@@ -494,27 +417,11 @@ def _immediate(symbol: str, side: str, part: QuotePart, *, is_amm: bool) -> Tick
     return msgspec.convert({**fields, "time_in_force": "IOC", "amm": is_amm}, Ticket)
 
 
-def _separator_of(template: Json) -> bytes:
-    domain = template["domain"]
-    return eip712.domain_separator(domain["chainId"], Address(domain["verifyingContract"].lower()))
-
-
-def _unreachable(url: str, method: str, digest: str, is_sent: bool) -> ExchangeUnreachable:
-    """One wording for a venue that is away and for one that broke off; `is_sent` if it may have got the request."""
-    if is_sent and method != "GET":
-        remedy = "The outcome may be unknown: ask for the order"
-    else:
-        remedy = "Check --api (HOOATS_API), and that the venue runs"
-    return ExchangeUnreachable(f"no exchange answers at {url}", digest=digest, remedy=remedy, is_sent=is_sent)
-
-
-def _refused(answer: Any, status: int) -> Refused:
-    try:
-        error = answer["error"]
-        return Refused(error["code"], error["message"], error["data"], status)
-    except (KeyError, TypeError):
-        return Refused("INVALID_ANSWER", f"an error without its shape: {str(answer)[:200]}", status=status)
+def _is_overtaken(ticket: Ticket, refused: Refused) -> bool:
+    """An immediate order that a later one overtook on the way: it was not executed, and is signed anew; unless it was
+    sent before without an answer, see `_known`."""
+    return ticket.is_immediate and refused.code == "DEAD_NONCE"
 
 
 def _is_unknown(result: Placed | Refused) -> bool:
-    return isinstance(result, Refused) and result.code in (*_UNKNOWN_CODES, "RATE_LIMITED")
+    return isinstance(result, Refused) and result.code in (*UNKNOWN_CODES, "RATE_LIMITED")

@@ -31,11 +31,12 @@ class HooatsError(Exception):
 
 
 class InvalidInput(HooatsError):
-    """Input that cannot be understood: `field` names the place."""
+    """Input that cannot be understood: `field` names the place, `nearest` a value that would do, if there is one."""
 
-    def __init__(self, message: str, *, field: str = "", remedy: str = "") -> None:
+    def __init__(self, message: str, *, field: str = "", remedy: str = "", nearest: str = "") -> None:
         super().__init__(message, remedy=remedy)
         self.field = field
+        self.nearest = nearest
 
 
 class ConfigurationError(HooatsError):

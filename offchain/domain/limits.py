@@ -101,11 +101,17 @@ WITHDRAWAL_DEADLINE_SECONDS_MAX: Final = 24 * 60 * 60
 
 # --- ingress ---
 BODY_BYTES_MAX: Final = 64 * 1024
+"""A hundred orders are 50 kB."""
 ORDERS_PER_REQUEST_MAX: Final = 100
+"""Their signatures are 3 ms of work: what one request keeps another one waiting for."""
 FRAME_BYTES_MAX: Final = 64 * 1024
+"""As much as a body."""
 SUBSCRIPTIONS_PER_CONNECTION_MAX: Final = 100
+"""Four channels of 20 markets, and one's own."""
 PAGE_LIMIT_MAX: Final = 1_000
+"""An answer of some hundred kB."""
 SESSION_LIFETIME_SECONDS: Final = 24 * 60 * 60
+"""A stolen session ends by itself within a day."""
 
 # --- journal ---
 RECORD_BYTES_MAX: Final = 64 * 1024

@@ -136,12 +136,13 @@ def _parse(text: object, step: tuple[int, int], maximum: int, field: str, unit: 
     scaled_step: int = step_numerator * 10**places
     units, rest = divmod(numerator * step_denominator, scaled_step)
     if rest:
-        nearest = units + 1 if 2 * rest >= scaled_step else max(units, 1)
+        nearest = min(units + 1 if 2 * rest >= scaled_step else max(units, 1), maximum)
         valid = format_fraction(nearest * step_numerator, step_denominator)
         raise InvalidInput(
             f"{field} {text} is not a multiple of the {unit} size {format_fraction(*step)}",
             field=field,
             remedy=f"The nearest valid {field} is {valid}",
+            nearest=valid,
         )
     if not 0 < units <= maximum:
         limit = format_fraction(maximum * step_numerator, step_denominator)

@@ -1,6 +1,6 @@
 """Order entry in fixed frames: what a client sends over the stream in binary messages, and what it gets back.
 
-Big-endian throughout; docs/api.md has the same tables for readers, and a test compares the two. Numbers are for ever:
+Big-endian throughout; docs/frames.md has the same tables for readers, a test compares the two. Numbers are for ever:
 they are only added. Nothing is said here of who may send what; see `gateway.entry`.
 
     message  = version[1] kind[1] count[2] id[8] item*

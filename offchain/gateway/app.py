@@ -23,6 +23,8 @@ from starlette.routing import Route as HttpRoute
 from starlette.websockets import WebSocket
 
 from offchain.domain.limits import BODY_BYTES_MAX
+from offchain.gateway.bounds import BODY_SECONDS, DISCARDED_BYTES_MAX
+from offchain.gateway.connection import DOORS
 from offchain.gateway.context import Gateway
 from offchain.gateway.failures import ApiError, Code
 from offchain.gateway.metrics import CONTENT_TYPE_LATEST
@@ -32,11 +34,6 @@ from offchain.gateway.sessions import Session
 from offchain.gateway.settings import GatewaySettings
 from offchain.gateway.socket import EXTENSION, EntryProtocol
 from offchain.gateway.stream import Connection
-
-BODY_SECONDS = 10.0
-"""How long a body may take to arrive."""
-DISCARDED_BYTES_MAX = 1024 * 1024
-"""Longer ones are cut off without an answer that the client could read."""
 
 _encode = msgspec.json.Encoder().encode
 _JSON = {"content-type": "application/json"}
@@ -50,10 +47,10 @@ def create_app(settings: GatewaySettings) -> Starlette:
     gateway = Gateway(settings)
 
     @asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+    async def lifespan(app: Starlette) -> AsyncIterator[dict[str, Any]]:
         await gateway.start()
         try:
-            yield
+            yield {DOORS: gateway.doors}
         finally:
             await gateway.close()
 
@@ -102,7 +99,9 @@ def _endpoint(gateway: Gateway, route: Route) -> Callable[[Request], Awaitable[R
 
 async def _checked(gateway: Gateway, route: Route, request: Request) -> Call:
     address = request.client.host if request.client else ""
-    gateway.ingress.take_address(address, route.weight)
+    gateway.ingress.take_address(address, route.weight, is_cancel=route.is_cancel)
+    if route.rate is not None:
+        gateway.ingress.take_route(address, route.path, route.rate)
     query = _query(route, request.scope["query_string"])
     body = b"" if route.method == "GET" else await _body(request)
     if body or (route.request is not None and route.auth is not Auth.SESSION_OR_SIGNATURE):
@@ -165,14 +164,14 @@ async def _body(request: Request) -> bytes:
 
 async def _serve_socket(gateway: Gateway, socket: WebSocket) -> None:
     address = socket.client.host if socket.client else ""
-    connections, settings = gateway.connections, gateway.settings
-    count = connections.get(address, 0)
-    full = count >= settings.connections_per_address_max or sum(connections.values()) >= settings.connections_max
-    if full or gateway.is_draining:
-        error = ApiError(Code.RATE_LIMITED, "too many connections", {"retryAfterMs": 1000}, {"Retry-After": "1"})
+    try:
+        gateway.ingress.take_handshake(address)
+        if gateway.is_draining or not gateway.sockets.enter(address):
+            data = {"limit": "connections", "retryAfterMs": 1000}
+            raise ApiError(Code.RATE_LIMITED, "too many connections", data, {"Retry-After": "1"})
+    except ApiError as error:
         await socket.send_denial_response(_failure(error, f"{_REQUEST_PREFIX}-{next(_request_numbers)}"))
         return
-    connections[address] = count + 1
     try:
         await socket.accept()
         connection = Connection(gateway, socket)
@@ -181,9 +180,7 @@ async def _serve_socket(gateway: Gateway, socket: WebSocket) -> None:
             below.admit(gateway.entry, connection.limit, address, connection)
         await connection.run()
     finally:
-        connections[address] -= 1
-        if not connections[address]:
-            del connections[address]
+        gateway.sockets.leave(address)
 
 
 def _failure(error: ApiError, request_id: str) -> Response:

@@ -4,16 +4,19 @@ import asyncio
 import gc
 import logging
 import sys
+import time
 
 from offchain.gateway.administration import Administration
 from offchain.gateway.channels import ChannelLog
+from offchain.gateway.connection import Doors
 from offchain.gateway.entry import Entry
 from offchain.gateway.hub import Hub
-from offchain.gateway.ingress import Ingress
+from offchain.gateway.ingress import Crowd, Ingress, Proxies
 from offchain.gateway.metrics import Metrics
 from offchain.gateway.past import Past
 from offchain.gateway.present import Tokens
 from offchain.gateway.readmodel import Changes, ReadModel
+from offchain.gateway.revocations import POLL_SECONDS, Revocations
 from offchain.gateway.sessions import Sessions, SpentMarks
 from offchain.gateway.settings import GatewaySettings
 from offchain.gateway.trading import Trading
@@ -35,8 +38,10 @@ class Gateway:
         self.log = ChannelLog(self.model, self.tokens, settings.ring_commands)
         self.hub = Hub(self.log)
         self.ingress = Ingress(settings.rates, self.metrics)
+        revocations = Revocations(settings.session_key_file.with_suffix(".revoked"), int(time.time()))
         spent = SpentMarks(settings.session_key_file.with_suffix(".spent"))
-        self.sessions = Sessions(load_secret(settings.session_key_file), settings.settlement_separator, spent)
+        secret = load_secret(settings.session_key_file)
+        self.sessions = Sessions(secret, settings.settlement_separator, spent, revocations)
         self.signers = Signers()
         self.upstream = Upstream(settings, self.model, self._changed)
         self.trading = Trading(settings, self.model, self.upstream, self.signers, self.ingress, self.metrics)
@@ -51,15 +56,21 @@ class Gateway:
         )
         self.administration = Administration(self.model, self.trading, settings.quote_decimals)
         self.past = Past(settings.history_url, settings.journal_folder)
-        self.connections: dict[str, int] = {}
+        self.sockets = Crowd(settings.connections_max, settings.connections_per_address_max)
+        doors = Crowd(settings.http_connections_max, settings.http_connections_per_address_max)
+        self.doors = Doors(doors, self.ingress, Proxies(settings.trusted_proxies))
         self.is_draining = False
+        self._watching: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         await self.upstream.start()
+        self._watching = asyncio.create_task(self._watch_sessions(), name="sessions")
         gc.collect()
         gc.freeze()
 
     async def close(self) -> None:
+        if self._watching is not None:
+            self._watching.cancel()
         await self.upstream.close()
         await asyncio.to_thread(self.past.close)
 
@@ -79,8 +90,18 @@ class Gateway:
         self.metrics.sequence.set(self.model.sequence)
         self.metrics.signatures.set(self.signers.looked_at)
         self.metrics.live.set(self.upstream.is_live)
-        self.metrics.connections.set(sum(self.connections.values()))
+        self.metrics.connections.set(len(self.sockets))
+        self.metrics.http_connections.set(len(self.doors.crowd))
         return self.metrics.render()
+
+    async def _watch_sessions(self) -> None:
+        """A file that cannot be read now is asked again; what was known before stays known."""
+        while True:
+            await asyncio.sleep(POLL_SECONDS)
+            try:
+                self.sessions.refresh()
+            except (OSError, ValueError) as error:
+                _log.error("ended sessions cannot be read: %s", error)
 
     def _changed(self, changes: Changes | None) -> None:
         self.hub.publish(changes)

@@ -177,7 +177,8 @@ class Entry:
             if count > (1 << BULK_DEPTH if kind == MessageKind.BULK else ORDERS_PER_REQUEST_MAX):
                 raise ApiError(Code.TOO_MANY_ORDERS, f"{count} items in one message")
             self._ingress.take_message(peer.limit)
-            self._ingress.take_address(peer.address, count)
+            is_cancel = kind in (MessageKind.CANCELS, MessageKind.CANCEL_ALL)
+            self._ingress.take_address(peer.address, count, is_cancel=is_cancel)
             self._require_live()
             request = Request(peer, kind, count, number, content)
             if kind == MessageKind.CANCEL_ALL:

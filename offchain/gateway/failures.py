@@ -26,6 +26,7 @@ class Code(StrEnum):
     INVALID_SIGNATURE = "INVALID_SIGNATURE"
     UNAUTHENTICATED = "UNAUTHENTICATED"
     SESSION_EXPIRED = "SESSION_EXPIRED"
+    SESSION_REVOKED = "SESSION_REVOKED"
     TIMESTAMP_OUT_OF_WINDOW = "TIMESTAMP_OUT_OF_WINDOW"
     REPLAYED = "REPLAYED"
     NOT_FOUND = "NOT_FOUND"
@@ -81,6 +82,7 @@ STATUS: dict[str, int] = {
     Code.INVALID_SIGNATURE: 401,
     Code.UNAUTHENTICATED: 401,
     Code.SESSION_EXPIRED: 401,
+    Code.SESSION_REVOKED: 401,
     Code.TIMESTAMP_OUT_OF_WINDOW: 401,
     Code.REPLAYED: 401,
     Code.NOT_FOUND: 404,
@@ -101,43 +103,35 @@ STATUS: dict[str, int] = {
 """HTTP status of every code that there is; a test checks that none is missing."""
 
 CCXT: dict[str, str] = {
-    "WRONG_SIGNER": "AuthenticationError",
-    "AGENT_NOT_ENTITLED": "PermissionDenied",
-    "AGENT_LIMIT": "PermissionDenied",
-    "INVALID_SIGNATURE": "AuthenticationError",
-    "UNAUTHENTICATED": "AuthenticationError",
-    "SESSION_EXPIRED": "AuthenticationError",
-    "TIMESTAMP_OUT_OF_WINDOW": "InvalidNonce",
-    "REPLAYED": "InvalidNonce",
-    "DEAD_NONCE": "InvalidNonce",
-    "NONCE_TOO_FAR_AHEAD": "InvalidNonce",
-    "UNKNOWN_MARKET": "BadSymbol",
-    "MARKET_NOT_OPEN": "MarketClosed",
-    "MARKET_DELISTED": "MarketClosed",
+    **dict.fromkeys(("INVALID_SIGNATURE", "UNAUTHENTICATED", "WRONG_SIGNER"), "AuthenticationError"),
+    **dict.fromkeys(("SESSION_EXPIRED", "SESSION_REVOKED"), "AuthenticationError"),
+    **dict.fromkeys(("AGENT_LIMIT", "AGENT_NOT_ENTITLED"), "PermissionDenied"),
     "NOT_AN_OPERATOR": "PermissionDenied",
-    "NO_POOL": "MarketClosed",
-    "POOL_BUSY": "RateLimitExceeded",
+    **dict.fromkeys(("TIMESTAMP_OUT_OF_WINDOW", "REPLAYED"), "InvalidNonce"),
+    **dict.fromkeys(("DEAD_NONCE", "NONCE_TOO_FAR_AHEAD"), "InvalidNonce"),
+    **dict.fromkeys(("UNKNOWN_MARKET", "UNKNOWN_TOKEN"), "BadSymbol"),
+    **dict.fromkeys(("MARKET_NOT_OPEN", "MARKET_DELISTED", "NO_POOL"), "MarketClosed"),
+    **dict.fromkeys(("POST_ONLY_VENUE", "CANCEL_ONLY_VENUE"), "OnMaintenance"),
+    **dict.fromkeys(("CANCEL_ONLY_ACCOUNT", "TOO_MANY_APPROVALS", "TOO_MANY_OPEN_ORDERS"), "OperationRejected"),
+    "NOTHING_TO_CLOSE": "OperationRejected",
     "INSUFFICIENT_BALANCE": "InsufficientFunds",
+    **dict.fromkeys(("EXPIRED", "FEE_CAP_TOO_LOW", "INVALID_PRICE", "INVALID_SIZE", "INVALID_SLOT"), "InvalidOrder"),
     "POST_ONLY_WOULD_CROSS": "OrderImmediatelyFillable",
     "DUPLICATE_CLIENT_ORDER_ID": "DuplicateOrderId",
-    "ORDER_NOT_OPEN": "OrderNotFound",
-    "ORDER_NOT_FOUND": "OrderNotFound",
-    "RATE_LIMITED": "RateLimitExceeded",
-    "POST_ONLY_VENUE": "OnMaintenance",
-    "CANCEL_ONLY_VENUE": "OnMaintenance",
-    "UNAVAILABLE": "OnMaintenance",
-    "UNKNOWN": "RequestTimeout",
-    "INVALID_FIELD": "BadRequest",
-    "UNKNOWN_FIELD": "BadRequest",
+    **dict.fromkeys(("ORDER_NOT_FOUND", "ORDER_NOT_OPEN"), "OrderNotFound"),
+    "UNSUPPORTED": "NotSupported",
     "MISSING_FIELD": "ArgumentsRequired",
-    "MALFORMED_JSON": "BadRequest",
-    "INVALID_PRICE": "InvalidOrder",
-    "INVALID_SIZE": "InvalidOrder",
-    "INVALID_SLOT": "InvalidOrder",
-    "EXPIRED": "InvalidOrder",
-    "FEE_CAP_TOO_LOW": "InvalidOrder",
+    **dict.fromkeys(("INVALID_FIELD", "INVALID_PARAMETER", "MALFORMED_JSON", "UNKNOWN_FIELD"), "BadRequest"),
+    **dict.fromkeys(("BODY_TOO_LARGE", "HEAD_TOO_LARGE", "MALFORMED_HTTP", "TOO_MANY_ORDERS"), "BadRequest"),
+    **dict.fromkeys(("METHOD_NOT_ALLOWED", "NOT_FOUND", "UNSUPPORTED_MEDIA_TYPE"), "BadRequest"),
+    **dict.fromkeys(("MARKET_EXISTS", "UNKNOWN_FILL"), "BadRequest"),
+    **dict.fromkeys(("POOL_BUSY", "RATE_LIMITED", "SLOW_CONSUMER", "TOO_MANY_SUBSCRIPTIONS"), "RateLimitExceeded"),
+    **dict.fromkeys(("REQUEST_TIMEOUT", "UNAVAILABLE"), "ExchangeNotAvailable"),
+    "UNKNOWN": "RequestTimeout",
+    "INTERNAL": "ExchangeError",
 }
-"""Code to ccxt's exception class, served by /v1/capabilities."""
+"""Code to ccxt's exception class, served by /v1/capabilities; a test checks that none is missing. Of those only
+RequestTimeout leaves open whether something was executed."""
 
 
 class ApiError(Exception):
@@ -170,6 +164,8 @@ def invalid(error: InvalidInput, code: str = Code.INVALID_FIELD) -> ApiError:
     data = {"field": error.field}
     if error.remedy:
         data["remedy"] = error.remedy
+    if error.nearest:
+        data["nearest"] = error.nearest
     return ApiError(code, error.message, data)
 
 

@@ -21,8 +21,11 @@ class Metrics:
             "hooats_gateway_request_seconds", "Time to answer", ["route"], buckets=_SECONDS, registry=registry
         )
         self.orders = Counter("hooats_gateway_orders", "Orders answered; OK: accepted", ["code"], registry=registry)
-        self.limited = Counter("hooats_gateway_rate_limited", "Requests over a budget", ["limit"], registry=registry)
+        self.limited = Counter(
+            "hooats_gateway_rate_limited", "Over a budget; ban: went on", ["limit"], registry=registry
+        )
         self.connections = Gauge("hooats_gateway_connections", "Open WebSocket connections", registry=registry)
+        self.http_connections = Gauge("hooats_gateway_http_connections", "Open HTTP connections", registry=registry)
         self.messages_in = Counter("hooats_gateway_messages_received", "WebSocket messages received", registry=registry)
         self.messages_out = Counter("hooats_gateway_messages_sent", "WebSocket messages sent", registry=registry)
         self.conflated = Counter("hooats_gateway_conflated", "Book messages left out for the slow", registry=registry)

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from offchain.domain.errors import InvalidInput, StorageError
 from offchain.domain.order import OrderStatus
 from offchain.domain.units import Address, Digest
+from offchain.gateway.bounds import PROOFS_WAITING_MAX, QUESTIONS_WAITING_MAX
 from offchain.gateway.failures import ApiError, Code
 from offchain.gateway.records import FillRecord, FillState, OrderRecord, refusal_words
 from offchain.projector.proofs import build_proof, header_json
@@ -37,6 +38,7 @@ class Past:
         self._history: History | None = None
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="history")
         self._proofs = asyncio.Semaphore(1)
+        self._proofs_waiting = self._questions_waiting = 0
         self._opening = asyncio.Lock()
 
     def close(self) -> None:
@@ -79,16 +81,24 @@ class Past:
         folder = self._journal_folder
         if folder is None:
             raise ApiError(Code.NOT_FOUND, "this gateway has no journal at hand", {"remedy": "Use `hooats prove`"})
-        async with self._proofs:
-            try:
+        if self._proofs_waiting >= PROOFS_WAITING_MAX:
+            raise _busy("proofs")
+        self._proofs_waiting += 1
+        try:
+            async with self._proofs:
                 return await self._ask(
                     lambda history: build_proof(history, JournalReader(folder), digest, receipt, group)
                 )
-            except InvalidInput as error:
-                raise ApiError(Code.ORDER_NOT_FOUND, error.message, {"remedy": error.remedy}) from None
+        except InvalidInput as error:
+            raise ApiError(Code.ORDER_NOT_FOUND, error.message, {"remedy": error.remedy}) from None
+        finally:
+            self._proofs_waiting -= 1
 
     async def _ask(self, question: Callable[[History], T]) -> T:
+        if self._questions_waiting >= QUESTIONS_WAITING_MAX:
+            raise _busy("history")
         loop = asyncio.get_running_loop()
+        self._questions_waiting += 1
         try:
             async with self._opening:
                 if self._history is None:
@@ -99,6 +109,13 @@ class Past:
             _log.warning("history does not answer: %s", error)
             message = "the history does not answer"
             raise ApiError(Code.UNAVAILABLE, message, {"retryAfterMs": 1000}, {"Retry-After": "1"}) from None
+        finally:
+            self._questions_waiting -= 1
+
+
+def _busy(limit: str) -> ApiError:
+    data = {"limit": limit, "retryAfterMs": 1000}
+    return ApiError(Code.RATE_LIMITED, f"too many wait for the {limit} already", data, {"Retry-After": "1"})
 
 
 def _order(row: OrderRow) -> OrderRecord:

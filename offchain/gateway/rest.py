@@ -250,6 +250,17 @@ async def login(gateway: Gateway, call: Call) -> Answer:
     return Status(201, body)
 
 
+async def logout(gateway: Gateway, call: Call) -> Answer:
+    key = call.path["key"]
+    gateway.sessions.end(key, call.account, call.now)
+    return {"ok": True, "ended": key}
+
+
+async def logout_all(gateway: Gateway, call: Call) -> Answer:
+    gateway.sessions.end_all(call.account, call.now)
+    return {"ok": True, "ended": "all"}
+
+
 async def withdraw(gateway: Gateway, call: Call) -> Answer:
     return await gateway.trading.withdraw(call.body)
 

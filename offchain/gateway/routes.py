@@ -8,8 +8,10 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from offchain.gateway import rest, schema, templates
+from offchain.gateway.capabilities import capabilities_json
 from offchain.gateway.context import Gateway
 from offchain.gateway.rest import Call
+from offchain.security.limits import Rate
 
 
 class Auth(StrEnum):
@@ -25,7 +27,7 @@ Handler = Callable[[Gateway, Call], Awaitable[Any]]
 
 
 class Route(NamedTuple):
-    """`query` names the query parameters that it takes; others are refused."""
+    """`query` names the query parameters that it takes; others are refused. `rate`: a budget per address."""
 
     method: str
     path: str
@@ -35,6 +37,12 @@ class Route(NamedTuple):
     request: type[schema.Wire] | None = None
     query: tuple[str, ...] = ()
     weight: int = 1
+    rate: Rate | None = None
+
+    @property
+    def is_cancel(self) -> bool:
+        """Draws on the budgets of cancels: the ways out."""
+        return self.method == "DELETE"
 
 
 async def eip712(gateway: Gateway, call: Call) -> Any:
@@ -42,7 +50,7 @@ async def eip712(gateway: Gateway, call: Call) -> Any:
 
 
 async def capabilities(gateway: Gateway, call: Call) -> Any:
-    return templates.capabilities_json(gateway.settings)
+    return capabilities_json(gateway.settings)
 
 
 async def openapi(gateway: Gateway, call: Call) -> Any:
@@ -51,6 +59,10 @@ async def openapi(gateway: Gateway, call: Call) -> Any:
     return openapi_json()
 
 
+_RARE = Rate(2, 20)
+"""What a program asks once, and what costs a whole epoch."""
+_LOGINS = Rate(10, 100)
+"""Each costs a recovery; a desk logs in all its bots at once."""
 _PAGE = ("symbol", "cursor", "limit")
 
 ROUTES: tuple[Route, ...] = (
@@ -69,7 +81,7 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route("GET", "/v1/venue", rest.venue, "State of the venue, fees, states of the markets"),
     Route("GET", "/v1/capabilities", capabilities, "Features, limits, error codes"),
-    Route("GET", "/v1/openapi.json", openapi, "This description", weight=5),
+    Route("GET", "/v1/openapi.json", openapi, "This description", weight=5, rate=_RARE),
     Route("GET", "/v1/epochs/{number}", rest.epoch, "Header of a closed epoch", weight=5),
     Route(
         "GET",
@@ -77,8 +89,9 @@ ROUTES: tuple[Route, ...] = (
         rest.group_receipt,
         "Receipt of an order under the one signature of all orders that became durable with it",
         weight=20,
+        rate=_RARE,
     ),
-    Route("GET", "/v1/proofs/{id}", rest.proof, "Proof file of a sequenced order", weight=20),
+    Route("GET", "/v1/proofs/{id}", rest.proof, "Proof file of a sequenced order", weight=20, rate=_RARE),
     Route("POST", "/v1/orders", rest.place, "Places one order or an array", Auth.SIGNATURE, schema.OrderRequest),
     Route("GET", "/v1/orders", rest.orders, "Own orders", Auth.SESSION, query=("status", *_PAGE), weight=5),
     Route(
@@ -102,7 +115,9 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route("GET", "/v1/fills", rest.fills, "Own fills, newest first", Auth.SESSION, query=_PAGE, weight=5),
     Route("GET", "/v1/balances", rest.balances, "Own balances", Auth.SESSION),
-    Route("POST", "/v1/sessions", rest.login, "Login", Auth.SIGNATURE, schema.SessionRequest, weight=5),
+    Route("POST", "/v1/sessions", rest.login, "Login", Auth.SIGNATURE, schema.SessionRequest, weight=5, rate=_LOGINS),
+    Route("DELETE", "/v1/sessions", rest.logout_all, "Ends all sessions of the account", Auth.SESSION),
+    Route("DELETE", "/v1/sessions/{key}", rest.logout, "Ends one session of the account", Auth.SESSION),
     Route(
         "POST",
         "/v1/vault/withdraw",

@@ -20,6 +20,7 @@ from starlette.applications import Starlette
 from offchain.domain.errors import ConfigurationError, HooatsError
 from offchain.domain.limits import FRAME_BYTES_MAX
 from offchain.gateway.app import create_app
+from offchain.gateway.bounds import SEND_BUFFER_BYTES, STALLED_SECONDS
 from offchain.gateway.connection import BoundedProtocol
 from offchain.gateway.context import Gateway
 from offchain.gateway.settings import GatewaySettings
@@ -28,8 +29,6 @@ from offchain.security.keys import load_secret
 from offchain.telemetry.logs import configure_logs
 
 PING_SECONDS = 20.0
-SEND_BUFFER_BYTES = 128 * 1024
-"""Of the kernel, per connection."""
 
 
 class _Server(uvicorn.Server):
@@ -94,12 +93,14 @@ def configure(app: Starlette, settings: GatewaySettings) -> uvicorn.Config:
 
 
 def bind(host: str, port: int, *, shared: bool = False) -> socket.socket:
-    """A socket whose connections buffer little in the kernel, so that a slow reader is noticed."""
+    """A socket whose connections buffer little in the kernel, so that a slow reader is noticed; a stalled one ends."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STALLED_SECONDS * 1000)
         if shared:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         listener.bind((host, port))

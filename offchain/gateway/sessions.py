@@ -1,9 +1,9 @@
-"""Logins: an EIP-712 Session signature buys an expiring HMAC key. Stateless, so it survives a restart of the gateway.
+"""Logins: an EIP-712 Session signature buys an expiring HMAC key, which survives a restart of the gateway.
 
 `apiKey` names the account and the expiry; `secret` = HMAC(server key, apiKey), so an invented key has a secret that
 nobody knows. A private request is signed over `timestamp + method + path?query + body` and its timestamp (ms) is at
 most 30 s off; a request that changes something is taken once. A session reads and cancels; it can neither trade nor
-move money, both of which need the owner's signature. Deliberately not here: revocation of a single session.
+move money, both of which need the owner's signature. Nothing is kept of a session but that it was ended early.
 """
 
 import base64
@@ -12,28 +12,28 @@ import hmac
 import os
 import shutil
 import struct
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 from offchain.domain import eip712
 from offchain.domain.limits import SESSION_LIFETIME_SECONDS
 from offchain.domain.units import Address, from_hex, to_address
+from offchain.gateway.bounds import SEEN_MAX, WINDOW_MILLIS
 from offchain.gateway.failures import ApiError, Code
-
-WINDOW_MILLIS = 30_000
-"""How far a request's timestamp, or a login's issue time, may be from the gateway's clock."""
-SEEN_MAX = 200_000
-"""Mutations by session that one gateway takes of one window; at the bound they are refused, not replayable."""
+from offchain.gateway.revocations import Revocations
 
 _PAYLOAD = struct.Struct(">B20sQQ")
 _VERSION = 1
 
 
 class Session(NamedTuple):
-    """`expires_at` in unix seconds."""
+    """Times in unix seconds; `name` stands for its key, and is no secret."""
 
     account: Address
     expires_at: int
+    issued_at: int
+    name: str
 
 
 class Credentials(NamedTuple):
@@ -83,12 +83,14 @@ class SpentMarks:
 
 
 class Sessions:
-    """Issues and checks; `now` (unix ms) is always passed in."""
+    """Issues, checks and ends; `now` (unix ms) is always passed in."""
 
-    def __init__(self, server_key: bytes, separator: bytes, spent: "SpentMarks") -> None:
+    def __init__(self, server_key: bytes, separator: bytes, spent: "SpentMarks", revocations: Revocations) -> None:
         self._server_key = server_key
         self._separator = separator
         self._spent = spent
+        self._revocations = revocations
+        self._watchers: dict[Callable[[], None], Session] = {}
 
     def login_digest(self, account: Address, issued_at: int, expiry: int, now: int) -> bytes:
         """What the login must have signed; `ApiError` if its times are out of bounds."""
@@ -106,7 +108,9 @@ class Sessions:
         """For a login whose signature was checked. The same login gives the same key."""
         payload = _PAYLOAD.pack(_VERSION, from_hex(account), issued_at, expiry)
         api_key = base64.urlsafe_b64encode(payload).decode().rstrip("=")
-        return Credentials(api_key, self._secret(api_key), Session(account, expiry))
+        session = Session(account, expiry, issued_at, _name_of(api_key))
+        self._require_living(session)
+        return Credentials(api_key, self._secret(api_key), session)
 
     def check(self, key: str, timestamp: str, signature: str, request: bytes, now: int) -> Session:
         """The session of a request; `request` is method + path?query + body."""
@@ -126,7 +130,50 @@ class Sessions:
             )
         if now >= session.expires_at * 1000:
             raise ApiError(Code.SESSION_EXPIRED, "the session has expired", {"expiresAt": session.expires_at})
+        self._require_living(session)
         return session
+
+    def end(self, key: str, account: Address, now: int) -> None:
+        """One session of `account`, whoever of its sessions says so; NOT_FOUND for a key that is none of its."""
+        try:
+            session = self._session_of(key)
+        except ApiError:
+            session = None
+        if session is None or session.account != account:
+            raise ApiError(Code.NOT_FOUND, "the account has no such session")
+        self._revocations.end(session.name, account, session.expires_at, now // 1000)
+        self._tell_watchers()
+
+    def end_all(self, account: Address, now: int) -> None:
+        """All sessions of `account` that were issued up to now."""
+        self._revocations.end_all(account, now // 1000)
+        self._tell_watchers()
+
+    def refresh(self) -> None:
+        """Takes over what other gateways ended."""
+        if self._revocations.refresh():
+            self._tell_watchers()
+
+    def watch(self, session: Session, over: Callable[[], None]) -> None:
+        """`over` is called once the session is ended early."""
+        self._watchers[over] = session
+
+    def unwatch(self, over: Callable[[], None]) -> None:
+        self._watchers.pop(over, None)
+
+    def _tell_watchers(self) -> None:
+        for over, session in list(self._watchers.items()):
+            if self._is_revoked(session):
+                del self._watchers[over]
+                over()
+
+    def _is_revoked(self, session: Session) -> bool:
+        return self._revocations.is_revoked(session.name, session.account, session.issued_at)
+
+    def _require_living(self, session: Session) -> None:
+        if self._is_revoked(session):
+            remedy = "POST /v1/sessions with a later issuedAt"
+            raise ApiError(Code.SESSION_REVOKED, "the session was ended by its account", {"remedy": remedy})
 
     def spend(self, signature: str, timestamp: int, now: int) -> None:
         """Takes the signature of a mutation, which `check` found good for this timestamp, once; REPLAYED the second
@@ -137,12 +184,16 @@ class Sessions:
     def _session_of(self, key: str) -> Session:
         try:
             payload = base64.urlsafe_b64decode(key.encode("ascii") + b"=" * (-len(key) % 4))
-            version, account, _, expiry = _PAYLOAD.unpack(payload)
+            version, account, issued_at, expiry = _PAYLOAD.unpack(payload)
         except (ValueError, struct.error):
             raise ApiError(Code.UNAUTHENTICATED, "HOOATS-KEY is not a key", {"remedy": "POST /v1/sessions"}) from None
         if version != _VERSION:
             raise ApiError(Code.UNAUTHENTICATED, "HOOATS-KEY is of another version", {"remedy": "POST /v1/sessions"})
-        return Session(to_address(account), expiry)
+        return Session(to_address(account), expiry, issued_at, _name_of(key))
 
     def _secret(self, api_key: str) -> str:
         return hmac.digest(self._server_key, b"session " + api_key.encode(), hashlib.sha256).hex()
+
+
+def _name_of(api_key: str) -> str:
+    return hashlib.sha256(api_key.rstrip("=").encode()).hexdigest()

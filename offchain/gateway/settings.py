@@ -6,20 +6,38 @@ import msgspec
 
 from offchain.domain.eip712 import domain_separator
 from offchain.domain.units import Address
-from offchain.security.limits import Rate
+from offchain.security.limits import BanTerms, Rate
 
 
 class RateSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """Weights a second and bursts; see `routes` for the weight of a request. An order weighs 1."""
+    """Weights a second and bursts; see `routes` for the weight of a request. An order weighs 1.
+
+    Cancels have budgets of their own at every level, so that whoever ran out of placements, or is banned for going on
+    placing, can still get out.
+    """
 
     address: Rate = Rate(2_000, 8_000)
-    """Per client address, all routes. Several traders share one behind a NAT."""
+    """Per client address (an IPv6 /64), all routes but cancels. Several traders share one behind a NAT."""
+    address_cancel: Rate = Rate(4_000, 16_000)
+    """Per client address, cancels: twice as many as placements."""
     account: Rate = Rate(500, 2_000)
     """Per account: what can be told apart only after a signature or session was checked."""
     cancel: Rate = Rate(2_000, 8_000)
-    """Per account, cancels only: whoever ran out of placements can still get out."""
+    """Per account, cancels: a full book of 1,000 orders, and what was placed since."""
     connection: Rate = Rate(500, 1_000)
     """Per WebSocket connection, messages."""
+    handshake: Rate = Rate(50, 500)
+    """Per client address: TCP connections and WebSocket upgrades. A desk's bots all come back at once after a drain."""
+    everyone: Rate = Rate(40_000, 80_000)
+    """All placements and questions together: above what one process can answer, so that the rest is told so at once."""
+    everyone_cancel: Rate = Rate(40_000, 80_000)
+    """All cancels together."""
+    ban: BanTerms = BanTerms()
+    """Of addresses and accounts that go on after refusals; cancels are never banned."""
+
+
+LIMITS = tuple(name for name in RateSettings.__struct_fields__ if name != "ban")
+"""The budgets among the fields."""
 
 
 class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,6 +65,11 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True):
     connections_max: int = 1_000
     """WebSocket connections in all; each holds at most `send_queue_max` messages."""
     connections_per_address_max: int = 100
+    """Of them, from one client address."""
+    http_connections_max: int = 2_000
+    """Before and besides WebSockets; beyond it a connection is cut without an answer. Each holds less than 300 kB."""
+    http_connections_per_address_max: int = 256
+    """A pool of 100 connections each for two programs of a desk."""
     send_queue_max: int = 512
     """Messages that wait for a slow reader before books are conflated or the connection is closed."""
     ring_commands: int = 10_000

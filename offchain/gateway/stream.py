@@ -26,11 +26,12 @@ from offchain.gateway.context import Gateway
 from offchain.gateway.failures import ApiError, Code, undecodable
 from offchain.gateway.hub import CLOSE_TRY_LATER, Message, Outbox
 from offchain.gateway.sessions import Session
+from offchain.security.limits import Gcra, Rate
 
 REQUESTS_IN_FLIGHT_MAX = 64
 """Of one connection; then its frames wait in the socket."""
-FAULTS_MAX = 50
-"""Refused frames (over the rate, malformed) until the connection is closed."""
+FAULTS = Rate(1, 50)
+"""Refused frames (over the rate, malformed) until the connection is closed; one a second is forgotten."""
 HEARTBEAT_SECONDS = 15.0
 CLOSE_SECONDS = 2.0
 CLOSE_POLICY = 1008
@@ -75,7 +76,7 @@ class Connection:
         self._session: Session | None = None
         self._expiry: asyncio.TimerHandle | None = None
         self._expired: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._faults = 0
+        self._faults = Gcra(FAULTS)
         self._slots = asyncio.Semaphore(REQUESTS_IN_FLIGHT_MAX)
         self._tasks: set[asyncio.Task[None]] = set()
         self._address = socket.client.host if socket.client else ""
@@ -89,6 +90,7 @@ class Connection:
         finally:
             if self._expiry is not None:
                 self._expiry.cancel()
+            self._gateway.sessions.unwatch(self._expire)
             for channel in self._channels:
                 self._gateway.hub.unsubscribe(self._outbox, channel)
             tasks = (*parts, *self._tasks)
@@ -135,7 +137,9 @@ class Connection:
             try:
                 self._gateway.ingress.take_message(self.limit)
                 request = self._decode_frame(event)
-                self._gateway.ingress.take_address(self._address, max(1, len(request.orders or ())))
+                is_cancel = request.op in ("cancel", "cancelAll")
+                weight = max(1, len(request.orders or ()))
+                self._gateway.ingress.take_address(self._address, weight, is_cancel=is_cancel)
                 if not self._answer_now(request):
                     await self._slots.acquire()
                     task = asyncio.create_task(self._answer_later(request))
@@ -143,8 +147,8 @@ class Connection:
                     task.add_done_callback(self._finished)
             except ApiError as error:
                 self._refuse(request, error)
-                self._faults += error.code in (Code.RATE_LIMITED, Code.MALFORMED_JSON)
-                if self._faults >= FAULTS_MAX:
+                is_fault = error.code in (Code.RATE_LIMITED, Code.MALFORMED_JSON)
+                if is_fault and self._faults.take("", 1, time.monotonic_ns()):
                     return CLOSE_POLICY, "too many refused frames"
 
     def _decode_frame(self, event: Any) -> StreamRequest:
@@ -242,6 +246,7 @@ class Connection:
             raise ApiError(Code.UNAUTHENTICATED, "this connection is logged in as another account")
         sessions.spend(request.sign, request.timestamp, now)
         self._session = session
+        sessions.watch(session, self._expire)
         if self._expiry is not None:
             self._expiry.cancel()
         left = session.expires_at - now / 1000

@@ -1,13 +1,8 @@
-"""GET /v1/eip712 and /v1/capabilities: what a wallet needs to sign, and what a bot needs to know before it starts."""
+"""GET /v1/eip712: what a wallet needs to sign."""
 
 from typing import Any
 
 from offchain.domain import eip712, limits
-from offchain.domain.amm import FEE_PPM
-from offchain.domain.order import TimeInForce
-from offchain.gateway import failures
-from offchain.gateway.channels import ADMIN, MARKET_CHANNELS, PRIVATE_CHANNELS, VENUE
-from offchain.gateway.sessions import WINDOW_MILLIS
 from offchain.gateway.settings import GatewaySettings
 
 _ACCOUNT = "the Vault account, and the signer"
@@ -88,65 +83,3 @@ def eip712_json(settings: GatewaySettings) -> dict[str, Any]:
         template = eip712.typed_data_template(type_string, settings.chain_id, verifying_contract)
         templates[name] = template | {"typeString": type_string, "fields": _FIELDS[name]}
     return templates
-
-
-def capabilities_json(settings: GatewaySettings) -> dict[str, Any]:
-    """In the words of ccxt's `features`, so that it need not be kept by hand there."""
-    return {
-        "version": "v1",
-        "chainId": settings.chain_id,
-        "contracts": {
-            "vault": settings.vault,
-            "settlement": settings.settlement,
-            "commitment": settings.commitment,
-            "quoteToken": settings.quote_token,
-        },
-        "features": {
-            "spot": {
-                "sandbox": settings.chain_id != 999,
-                "createOrder": {
-                    "marginMode": False,
-                    "triggerPrice": False,
-                    "triggerPriceType": None,
-                    "stopLossPrice": False,
-                    "takeProfitPrice": False,
-                    "attachedStopLossTakeProfit": None,
-                    "timeInForce": {tif.name: True for tif in TimeInForce} | {"PO": True},
-                    "hedged": False,
-                    "selfTradePrevention": {"expireMaker": True},
-                    "trailing": False,
-                    "iceberg": False,
-                    "leverage": False,
-                    "marketBuyByCost": False,
-                },
-                "createOrders": {"max": limits.ORDERS_PER_REQUEST_MAX},
-                "fetchMyTrades": {"limit": limits.PAGE_LIMIT_MAX},
-                "fetchOrder": {},
-                "fetchOpenOrders": {"limit": limits.PAGE_LIMIT_MAX},
-                "fetchClosedOrders": {"limit": limits.PAGE_LIMIT_MAX},
-            }
-        },
-        "limits": {
-            "bodyBytes": limits.BODY_BYTES_MAX,
-            "frameBytes": limits.FRAME_BYTES_MAX,
-            "ordersPerRequest": limits.ORDERS_PER_REQUEST_MAX,
-            "openOrdersPerAccount": limits.OPEN_ORDERS_PER_ACCOUNT_MAX,
-            "subscriptionsPerConnection": limits.SUBSCRIPTIONS_PER_CONNECTION_MAX,
-            "pageLimit": limits.PAGE_LIMIT_MAX,
-            "clientOrderIdBytes": limits.CLIENT_ORDER_ID_BYTES_MAX,
-            "sessionSeconds": limits.SESSION_LIFETIME_SECONDS,
-            "timestampWindowMillis": WINDOW_MILLIS,
-            "approvalSeconds": limits.APPROVAL_LIFETIME_SECONDS,
-            "sequenceAheadMillis": limits.SEQUENCE_AHEAD_MILLIS_MAX,
-        },
-        "rates": {
-            name: {"perSecond": rate.per_second, "burst": rate.burst}
-            for name in ("address", "account", "cancel", "connection")
-            for rate in (getattr(settings.rates, name),)
-        },
-        "channels": [*(f"{kind}:SYMBOL" for kind in MARKET_CHANNELS), VENUE, *PRIVATE_CHANNELS, f"{ADMIN}:SYMBOL"],
-        "amm": {"orderFlag": "amm", "poolFeePpm": FEE_PPM, "marginPpm": limits.AMM_MARGIN_PPM},
-        "errors": {
-            code: {"status": status, "ccxt": failures.CCXT.get(code)} for code, status in failures.STATUS.items()
-        },
-    }

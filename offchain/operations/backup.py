@@ -3,7 +3,7 @@
     backup.json                  what is in it: sizes, hashes, last sequence, position on chain
     journal/<first>.journal      segments; the last one ends with a whole group
     ops.sqlite                   inbox, outbox, transactions, leases
-    session.secret               only if secrets were asked for
+    session.secret, .revoked     only if secrets were asked for
 
 Invariant: the ops database is copied before the journal, so that it never knows of a command that the journal lacks:
 what it lacks itself is read again from journal and chain. Everything else in a data folder is rebuilt. Deliberately no
@@ -40,7 +40,7 @@ FORMAT = 1
 MANIFEST = "backup.json"
 JOURNAL = "journal"
 OPS = "ops.sqlite"
-SECRETS = ("session.secret",)
+SECRETS = ("session.secret", "session.revoked")
 ARCHIVES = (".tar", ".tar.gz", ".tgz")
 COPY_BYTES = 1 << 20
 MANIFEST_BYTES_MAX = 16 << 20

@@ -1,8 +1,11 @@
-"""Rate limits: GCRA, one integer per key, time passed in.
+"""Rate limits: GCRA, one integer per key, time passed in; and bans for those whom a refusal does not stop.
 
 Source: the generic cell rate algorithm of ITU-T I.371; one theoretical arrival time (TAT) per key instead of a bucket
 and its refill job. Invariant: over any span t, weights allowed to a key are at most burst + rate * t; a refusal costs
 nothing. Memory is bounded: keys that are at rest are forgotten, and at the bound a new key is refused.
+
+Who waits as long as a refusal says is never banned. A ban doubles with every one that follows it, up to a bound, and
+what was before is forgotten again, one step for every calm while.
 """
 
 from collections import OrderedDict
@@ -73,21 +76,70 @@ class Gcra:
         return len(arrivals) < self._keys_max
 
 
-class Budget(NamedTuple):
-    """One limit that a request draws on, and how much of it."""
+class BanTerms(NamedTuple):
+    """`patience`: requests before the time that a refusal told which are borne. A ban lasts `first_seconds`, the next
+    one twice as long, none longer than `longest_seconds`; `calm_seconds` without one take a step back. `first_seconds`
+    0: nobody is banned."""
 
-    limit: Gcra
-    key: object
-    weight: int
+    patience: Rate = Rate(20, 200)
+    """A hundred requests in flight at once may all be refused, twice."""
+    first_seconds: int = 1
+    longest_seconds: int = 256
+    calm_seconds: int = 60
 
 
-def take_all(budgets: list[Budget], now: int) -> int:
-    """Takes from every budget or from none; nanoseconds to wait, 0 if taken."""
-    delay = max((limit.wait(key, weight, now) for limit, key, weight in budgets), default=0)
-    if delay == 0:
-        for budget in budgets:
-            delay = max(delay, budget.limit.take(budget.key, budget.weight, now))
-    return delay
+class Bans:
+    """Who is refused everything for a while. Times as in `Gcra`."""
+
+    def __init__(self, terms: BanTerms, keys_max: int = KEYS_MAX) -> None:
+        assert 0 <= terms.first_seconds <= terms.longest_seconds and terms.calm_seconds > 0
+        self._terms = terms
+        self._patience = Gcra(terms.patience, keys_max)
+        self._keys_max = keys_max
+        self._told: OrderedDict[object, int] = OrderedDict()
+        """key -> when it was told to come back; oldest word first"""
+        self._bans: OrderedDict[object, tuple[int, int]] = OrderedDict()
+        """key -> (end of its last ban, how many steps up); oldest ban first"""
+
+    def __len__(self) -> int:
+        return len(self._bans)
+
+    def left(self, key: object, now: int) -> int:
+        """Nanoseconds until the ban of `key` ends, 0 if there is none."""
+        until, _ = self._bans.get(key, (now, 0))
+        return max(0, until - now)
+
+    def refused(self, key: object, delay: int, now: int) -> int:
+        """Notes that `key` was told to wait for `delay`. Nanoseconds of the ban that this brings, else 0."""
+        if not self._terms.first_seconds:
+            return 0
+        is_early = now < self._told.get(key, now)
+        self._told[key] = now + delay
+        self._told.move_to_end(key)
+        if len(self._told) > self._keys_max:
+            self._told.popitem(last=False)
+        if not is_early or not self._patience.take(key, 1, now):
+            return 0
+        self._forget(now)
+        steps = min(self._steps(key, now) + 1, 64)
+        seconds = min(self._terms.first_seconds << (steps - 1), self._terms.longest_seconds)
+        self._bans[key] = now + seconds * _NANOS, steps
+        self._bans.move_to_end(key)
+        return seconds * _NANOS
+
+    def _steps(self, key: object, now: int) -> int:
+        until, steps = self._bans.get(key, (now, 0))
+        return max(0, steps - max(0, now - until) // (self._terms.calm_seconds * _NANOS))
+
+    def _forget(self, now: int) -> None:
+        """The two oldest bans, if nothing is left of them; at the bound the oldest in any case."""
+        for _ in range(2):
+            if not self._bans:
+                return
+            key = next(iter(self._bans))
+            if self._steps(key, now) and len(self._bans) < self._keys_max:
+                return
+            del self._bans[key]
 
 
 def retry_after_seconds(delay_nanos: int) -> int:

@@ -25,7 +25,7 @@ from offchain.client.orders import Signer
 from offchain.gateway.app import create_app
 from offchain.gateway.context import Gateway
 from offchain.gateway.serve import bind, configure
-from offchain.gateway.settings import GatewaySettings, RateSettings
+from offchain.gateway.settings import LIMITS, GatewaySettings, RateSettings
 from offchain.security.limits import Rate
 
 KEYS = [bytes((n,)) * 32 for n in range(1, 5)]
@@ -59,7 +59,7 @@ class Running:
 
 
 def settings_for(folder: Path, **changes) -> GatewaySettings:
-    rates = RateSettings(address=GENEROUS, account=GENEROUS, cancel=GENEROUS, connection=GENEROUS)
+    rates = RateSettings(**dict.fromkeys(LIMITS, GENEROUS))
     settings = {
         "port": 0,
         "sequencer_socket": folder / "s",

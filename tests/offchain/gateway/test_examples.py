@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from conftest import KEYS
 
+SECONDS = 100
+"""Python starts slowly on a busy machine."""
 EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
 
 
@@ -14,7 +16,7 @@ async def run(name: str, *arguments: str, status: int = 0) -> str:
     command = (sys.executable, str(EXAMPLES / name), *arguments)
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(*command, stdout=pipe, stderr=asyncio.subprocess.STDOUT)
-    output, _ = await asyncio.wait_for(process.communicate(), 30)
+    output, _ = await asyncio.wait_for(process.communicate(), SECONDS)
     assert process.returncode == status, output.decode()
     return output.decode()
 
@@ -55,3 +57,59 @@ async def test_a_swap(engine_venue, tmp_path) -> None:
     key.write_text("0x" + KEYS[0].hex())
     swapped = await run("swap_amm.py", str(key), "BTC-USDC", "sell", "0.1", "45000", engine_venue.url)
     assert "so 50000 before fees" in swapped and "sell 0.1 for 49" in swapped and "MATCHED" in swapped
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_examples_of_orders(real, tmp_path) -> None:
+    """Arrays, replacing, retrying, and the same in ccxt's words."""
+    _, venue = real
+    key = tmp_path / "b.key"
+    key.write_text("0x" + KEYS[1].hex())
+    ladder = await run("batch.py", str(key), "BTC-USDC", "100", venue.url)
+    assert ladder.count(": open, sequence") == 4 and "INSUFFICIENT_BALANCE" in ladder and "cancelled 4" in ladder
+    moved = await run("replace.py", str(key), "BTC-USDC", "100", "101", venue.url)
+    assert "100 is canceled: REPLACED" in moved and "101 is open" in moved
+    retried = await run("retry.py", str(key), "BTC-USDC", "100", venue.url)
+    assert "again: replayed True" in retried and "by its own name: open" in retried
+    unified = await run("trade_as_ccxt.py", str(key), "BTC/USDC", "100", venue.url)
+    assert "open: 0.0001 at 100.0" in unified and "canceled" in unified and "InsufficientFunds" in unified
+    assert "SESSION_REVOKED: ended" in await run("logout.py", str(key), "this", venue.url)
+    assert "SESSION_REVOKED: ended" in await run("logout.py", str(key), "all", venue.url)
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_examples_of_streams(real, tmp_path) -> None:
+    """An account that is followed while it trades, and a stream that goes on in another process."""
+    _, venue = real
+    key, state = tmp_path / "c.key", tmp_path / "state.json"
+    key.write_text("0x" + KEYS[2].hex())
+    first = await run("resume.py", str(key), str(state), venue.url, "3")
+    assert first.count("snapshot of") == 3
+    watching = asyncio.create_task(run("watch_account.py", str(key), venue.url, "8"))
+    async with venue.client(KEYS[2]) as client:
+        while not watching.done():
+            placed = await client.place("BTC-USDC", "buy", "100", "0.01")
+            await client.cancel(placed.order.id)
+            await asyncio.sleep(0.2)
+    watched = await watching
+    assert "3 balances" in watched and ": open, 0 of 0.01" in watched and ": canceled, 0 of 0.01" in watched
+    second = await run("resume.py", str(key), str(state), venue.url, "3")
+    assert second.count("delta of") == 3, "what was missed, not a snapshot"
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_an_example_of_a_proof(real, tmp_path) -> None:
+    _, venue = real
+    key = tmp_path / "d.key"
+    key.write_text("0x" + KEYS[0].hex())
+    proved = await run("prove.py", str(key), "BTC-USDC", "100", venue.url)
+    assert proved.count("ok: ") >= 3 and "NO: " not in proved
+
+
+def test_every_example_is_run() -> None:
+    """Here, by the tests of the chain, or by the pages of the journeys."""
+    root = EXAMPLES.parent
+    sources = [*(root / "docs" / "journeys").glob("*.md"), *(root / "tests").rglob("test_examples.py")]
+    text = "".join(source.read_text() for source in sources)
+    for example in EXAMPLES.glob("*.py"):
+        assert f'run("{example.name}"' in text or f"examples/{example.name}" in text, example.name

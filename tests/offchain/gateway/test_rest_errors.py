@@ -16,7 +16,7 @@ from offchain.client.orders import Signer, sign_order
 from offchain.domain.eip712 import domain_separator
 from offchain.domain.event import RejectReason
 from offchain.domain.limits import BODY_BYTES_MAX, ORDERS_PER_REQUEST_MAX
-from offchain.gateway.failures import STATUS, Code
+from offchain.gateway.failures import CCXT, STATUS, Code
 from offchain.gateway.refusals import WORDS
 from offchain.gateway.routes import ROUTES, Auth
 
@@ -132,7 +132,8 @@ async def test_signature_of_another_length_or_alphabet(shared_venue, text) -> No
 async def test_price_off_tick_names_the_nearest(shared_venue) -> None:
     order = await signed(shared_venue)
     error = await refuse(shared_venue, order.body | {"price": "61500.17"}, 400, "INVALID_PRICE")
-    assert error["data"] == {"field": "price", "remedy": "The nearest valid price is 61500.2"}
+    nearest = {"nearest": "61500.2", "remedy": "The nearest valid price is 61500.2"}
+    assert error["data"] == {"field": "price"} | nearest
 
 
 async def test_size_off_lot_names_the_nearest(shared_venue) -> None:
@@ -355,6 +356,7 @@ async def test_no_value_makes_a_5xx(shared_venue, name, value) -> None:
 async def test_every_code_has_a_status_and_words() -> None:
     assert set(STATUS) == {str(code) for code in Code} | {str(reason) for reason in RejectReason}
     assert set(WORDS) == set(RejectReason)
+    assert set(CCXT) == set(STATUS), "ccxt's class of every code"
     assert {code for code, status in STATUS.items() if status >= 500} == {"UNAVAILABLE", "UNKNOWN", "INTERNAL"}
 
 

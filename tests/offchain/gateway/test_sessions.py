@@ -10,10 +10,13 @@ import pytest
 from conftest import KEYS
 from gateway_stub import CHAIN_ID, COMMITMENT, SETTLEMENT
 
+from offchain.client import Refused
 from offchain.client.orders import Signer
 from offchain.domain import eip712
+from offchain.domain.errors import ConfigurationError
 from offchain.domain.limits import SESSION_LIFETIME_SECONDS
 from offchain.gateway.failures import ApiError
+from offchain.gateway.revocations import Revocations
 from offchain.gateway.sessions import SEEN_MAX, WINDOW_MILLIS, Sessions, SpentMarks
 
 ALICE, BOB = Signer(KEYS[0]), Signer(KEYS[1])
@@ -24,8 +27,18 @@ SERVER_KEY = bytes(32)
 
 
 @pytest.fixture
-def sessions(tmp_path) -> Sessions:
-    return Sessions(SERVER_KEY, SEPARATOR, SpentMarks(tmp_path / "spent"))
+def revocations(tmp_path) -> Revocations:
+    return Revocations(tmp_path / "session.revoked", SECONDS)
+
+
+@pytest.fixture
+def spent(tmp_path) -> SpentMarks:
+    return SpentMarks(tmp_path / "spent")
+
+
+@pytest.fixture
+def sessions(spent, revocations) -> Sessions:
+    return Sessions(SERVER_KEY, SEPARATOR, spent, revocations)
 
 
 def sign(secret: str, timestamp: int | str, request: bytes) -> str:
@@ -48,10 +61,11 @@ def test_a_session_opens_for_its_account(sessions) -> None:
     assert check(sessions, issued).account == ALICE.address
 
 
-def test_a_session_survives_a_restart(sessions) -> None:
+def test_a_session_survives_a_restart(sessions, revocations) -> None:
     issued = sessions.issue(ALICE.address, SECONDS, SECONDS + 60)
-    assert check(Sessions(SERVER_KEY, SEPARATOR, sessions._spent), issued).account == ALICE.address
-    assert code_of(lambda: check(Sessions(b"\x01" * 32, SEPARATOR, sessions._spent), issued)) == "UNAUTHENTICATED"
+    assert check(Sessions(SERVER_KEY, SEPARATOR, sessions._spent, revocations), issued).account == ALICE.address
+    stranger = Sessions(b"\x01" * 32, SEPARATOR, sessions._spent, revocations)
+    assert code_of(lambda: check(stranger, issued)) == "UNAUTHENTICATED"
 
 
 @pytest.mark.parametrize("request_", [b"GET/v1/orders?limit=1", b"DELETE/v1/orders", b"GET/v1/orders{}", b""])
@@ -112,9 +126,9 @@ def test_a_mutation_is_taken_once(sessions) -> None:
     sessions.spend("cd" * 32, NOW, NOW)
 
 
-def test_a_mutation_is_taken_once_by_all_gateways_that_share_a_folder(tmp_path) -> None:
+def test_a_mutation_is_taken_once_by_all_gateways_that_share_a_folder(tmp_path, revocations) -> None:
     """Also by one that starts again."""
-    gateways = [Sessions(SERVER_KEY, SEPARATOR, SpentMarks(tmp_path / "spent")) for _ in range(3)]
+    gateways = [Sessions(SERVER_KEY, SEPARATOR, SpentMarks(tmp_path / "spent"), revocations) for _ in range(3)]
     for number in range(30):
         gateways[number % 3].spend(f"{number:064x}", NOW, NOW)
         for other in gateways:
@@ -158,6 +172,81 @@ def test_login_times(sessions, issued_at, expiry, code) -> None:
     assert code_of(lambda: sessions.login_digest(ALICE.address, issued_at, expiry, NOW)) == code
 
 
+# --- ended early ---
+
+
+def test_a_session_is_ended_alone(sessions) -> None:
+    first, second = (sessions.issue(ALICE.address, SECONDS, SECONDS + n) for n in (60, 61))
+    sessions.end(first.api_key, ALICE.address, NOW)
+    assert code_of(lambda: check(sessions, first)) == "SESSION_REVOKED"
+    check(sessions, second)
+    assert code_of(lambda: sessions.issue(ALICE.address, SECONDS, SECONDS + 60)) == "SESSION_REVOKED"
+
+
+def test_all_sessions_of_an_account_are_ended(sessions) -> None:
+    mine = [sessions.issue(ALICE.address, SECONDS - n, SECONDS + 60) for n in range(3)]
+    other = sessions.issue(BOB.address, SECONDS, SECONDS + 60)
+    sessions.end_all(ALICE.address, NOW)
+    assert {code_of(lambda issued=issued: check(sessions, issued)) for issued in mine} == {"SESSION_REVOKED"}
+    check(sessions, other)
+    check(sessions, sessions.issue(ALICE.address, SECONDS + 1, SECONDS + 60))
+
+
+def test_nobody_ends_another_account_s_session(sessions) -> None:
+    issued = sessions.issue(ALICE.address, SECONDS, SECONDS + 60)
+    for key in (issued.api_key, "rubbish", ""):
+        assert code_of(lambda key=key: sessions.end(key, BOB.address, NOW)) == "NOT_FOUND"
+    check(sessions, issued)
+
+
+def test_what_was_ended_stays_ended_after_a_restart_and_at_every_gateway(sessions, tmp_path) -> None:
+    other = Sessions(SERVER_KEY, SEPARATOR, sessions._spent, Revocations(tmp_path / "session.revoked", SECONDS))
+    issued = [sessions.issue(ALICE.address, SECONDS, SECONDS + n) for n in (60, 61)]
+    over = []
+    other.watch(other.check(issued[0].api_key, str(NOW), sign(issued[0].secret, NOW, b""), b"", NOW), over.append)
+    other._watchers = {lambda: over.append("ended"): session for session in other._watchers.values()}
+    sessions.end(issued[0].api_key, ALICE.address, NOW)
+    other.refresh()
+    assert over == ["ended"]
+    assert code_of(lambda: check(other, issued[0])) == "SESSION_REVOKED"
+    check(other, issued[1])
+    other.end(issued[1].api_key, ALICE.address, NOW)
+    sessions.refresh()
+    assert code_of(lambda: check(sessions, issued[1])) == "SESSION_REVOKED"
+    again = Sessions(SERVER_KEY, SEPARATOR, sessions._spent, Revocations(tmp_path / "session.revoked", SECONDS))
+    assert {code_of(lambda one=one: check(again, one)) for one in issued} == {"SESSION_REVOKED"}
+
+
+def test_ended_sessions_are_forgotten_when_they_would_have_expired(sessions, tmp_path) -> None:
+    sessions.end(sessions.issue(ALICE.address, SECONDS, SECONDS + 60).api_key, ALICE.address, NOW)
+    sessions.end_all(BOB.address, NOW)
+    file = tmp_path / "session.revoked"
+    assert len(file.read_bytes().splitlines()) == 2
+    Revocations(file, SECONDS + 60)
+    assert len(file.read_bytes().splitlines()) == 1
+    Revocations(file, SECONDS + 2 + SESSION_LIFETIME_SECONDS)
+    assert file.read_bytes() == b""
+
+
+def test_a_torn_line_is_dropped_and_a_damaged_one_keeps_it_from_starting(sessions, tmp_path) -> None:
+    sessions.end_all(ALICE.address, NOW)
+    file = tmp_path / "session.revoked"
+    with file.open("ab") as torn:
+        torn.write(b'{"until": 1')
+    assert Revocations(file, SECONDS).is_revoked("", ALICE.address, SECONDS)
+    file.write_bytes(b"rubbish\n")
+    with pytest.raises(ConfigurationError, match=r"session\.revoked is damaged"):
+        Revocations(file, SECONDS)
+
+
+def test_who_ends_too_many_one_by_one_ends_all(sessions, monkeypatch) -> None:
+    monkeypatch.setattr("offchain.gateway.revocations.REVOKED_PER_ACCOUNT_MAX", 3)
+    issued = [sessions.issue(ALICE.address, SECONDS, SECONDS + 60 + n) for n in range(6)]
+    for one in issued[:4]:
+        sessions.end(one.api_key, ALICE.address, NOW)
+    assert {code_of(lambda one=one: check(sessions, one)) for one in issued} == {"SESSION_REVOKED"}
+
+
 # --- over HTTP ---
 
 
@@ -195,3 +284,24 @@ async def test_a_captured_mutation_is_refused_and_a_read_is_not(venue) -> None:
         assert [await send("DELETE", now), await send("DELETE", now), await send("DELETE", now + 1)] == [200, 401, 200]
         assert [await send("GET", now), await send("GET", now)] == [200, 200]
         assert await send("GET", now - 60_000) == 401
+
+
+async def test_logout(venue) -> None:
+    """One session, then all: requests are refused, and the stream that the session opened ends."""
+    async with venue.client() as client, venue.client() as other, venue.client() as third:
+        for one, seconds in ((client, 0), (other, 1), (third, 2)):
+            one._session_seconds += seconds
+            await one.balances()
+        stream = client.stream(["balances"])
+        await anext(stream)
+        assert len(venue.gateway.sockets) == 1
+        await other.logout((await client.login())[0])
+        await venue.wait(lambda: len(venue.gateway.sockets) == 0)
+        await stream.aclose()
+        with pytest.raises(Refused, match="SESSION_REVOKED"):
+            await client.balances()
+        await other.balances()
+        await other.logout(everywhere=True)
+        for one in (other, third):
+            with pytest.raises(Refused, match="SESSION_REVOKED"):
+                await one.balances()

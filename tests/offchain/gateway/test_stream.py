@@ -314,7 +314,7 @@ async def test_connections_per_address_are_limited(start_venue) -> None:
         assert refused.value.response.status_code == 429
         assert json.loads(refused.value.response.body)["error"]["code"] == "RATE_LIMITED"
         await first.socket.close()
-        await venue.wait(lambda: sum(venue.gateway.connections.values()) == 1)
+        await venue.wait(lambda: len(venue.gateway.sockets) == 1)
         async with open_socket(venue) as third:
             assert (await third.ask(op="ping"))["ok"]
 
@@ -328,6 +328,8 @@ async def test_a_slow_reader_of_books_gets_the_present_state(start_venue) -> Non
         book, snapshots = LocalBook(), 0
         while book.sequence != venue.sequencer.sequence:
             message = await socket.next()
+            if message["type"] == "heartbeat":  # on a busy machine this takes a while
+                continue
             snapshots += message["type"] == "snapshot"
             assert book.apply(message)
         assert snapshots >= 2

@@ -1,4 +1,4 @@
-"""docs/api.md says byte by byte what the code does: its tables are read and compared."""
+"""docs/frames.md says byte by byte what the code does: its tables are read and compared."""
 
 import re
 from pathlib import Path
@@ -10,7 +10,7 @@ from offchain.domain.order import ORDER_FRAME_BYTES, SIGNATURE_BYTES, Kind, Orde
 from offchain.domain.units import Address, Lots, Ticks
 from offchain.gateway.entry import ITEM_BYTES
 
-PAGE = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
+PAGE = (Path(__file__).parents[2] / "docs" / "frames.md").read_text()
 
 
 def tables(heading: str) -> list[list[list[str]]]:

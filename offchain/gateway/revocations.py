@@ -1,0 +1,130 @@
+"""Sessions that their account has ended before their time, in a file that the gateways of one secret share.
+
+Invariant: what was answered as revoked is on disk, and every gateway that shares the file refuses it within
+POLL_SECONDS, also after a restart. Bounded: a line is forgotten once the session would have expired anyway, and an
+account that ends too many one by one has all of its sessions ended.
+
+    one     {"session": hex of sha256(apiKey), "until": unix seconds}
+    all     {"account": address, "until": unix seconds, "before": those issued before this unix second}
+"""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from offchain.domain.errors import ConfigurationError
+from offchain.domain.limits import SESSION_LIFETIME_SECONDS
+from offchain.domain.units import Address
+from offchain.gateway.bounds import REVOKED_MAX, REVOKED_PER_ACCOUNT_MAX
+
+POLL_SECONDS = 0.5
+
+
+class _Line(msgspec.Struct, frozen=True, omit_defaults=True):
+    until: int
+    account: Address
+    session: str = ""
+    before: int = 0
+
+
+_decode = msgspec.json.Decoder(_Line).decode
+_encode = msgspec.json.Encoder().encode
+
+
+class Revocations:
+    """`now` in unix seconds. ConfigurationError if the file cannot be read or made."""
+
+    def __init__(self, path: Path, now: int) -> None:
+        self._path = path
+        self._sessions: dict[str, int] = {}
+        """name -> until"""
+        self._counts: dict[Address, int] = {}
+        self._accounts: dict[Address, tuple[int, int]] = {}
+        """account -> (before, until)"""
+        self._inode = self._offset = 0
+        try:
+            with self._locked():
+                self._rewrite(now)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise ConfigurationError(f"cannot keep {path.name}: {reason}", remedy="Check the folder") from None
+        except msgspec.MsgspecError:
+            raise ConfigurationError(f"{path.name} is damaged", remedy="Delete it, and the session secret") from None
+
+    def is_revoked(self, session: str, account: Address, issued_at: int) -> bool:
+        before, _ = self._accounts.get(account, (0, 0))
+        return issued_at < before or session in self._sessions
+
+    def end(self, session: str, account: Address, expires_at: int, now: int) -> None:
+        """One session; all of the account if it ends too many, or if too many are remembered already."""
+        if session in self._sessions:
+            return
+        if self._counts.get(account, 0) >= REVOKED_PER_ACCOUNT_MAX or len(self._sessions) >= REVOKED_MAX:
+            self.end_all(account, now)
+        else:
+            self._append(_Line(until=expires_at, account=account, session=session))
+
+    def end_all(self, account: Address, now: int) -> None:
+        """Every session that was issued up to now. One issued within this very second ends with them."""
+        self._append(_Line(until=now + 1 + SESSION_LIFETIME_SECONDS, account=account, before=now + 1))
+
+    def refresh(self) -> bool:
+        """Takes over what other gateways wrote. True if there was anything."""
+        try:
+            found = self._path.stat()
+        except FileNotFoundError:
+            return False
+        if (found.st_ino, found.st_size) == (self._inode, self._offset):
+            return False
+        with self._locked():
+            self._read()
+        return True
+
+    def _read(self) -> None:
+        with self._path.open("rb") as file:
+            inode = os.fstat(file.fileno()).st_ino
+            file.seek(self._offset if inode == self._inode else 0)
+            for line in file:
+                self._take(_decode(line))
+            self._inode, self._offset = inode, file.tell()
+
+    def _take(self, line: _Line) -> None:
+        if not line.session:
+            before, until = self._accounts.get(line.account, (0, 0))
+            self._accounts[line.account] = max(before, line.before), max(until, line.until)
+        elif line.session not in self._sessions:
+            self._sessions[line.session] = line.until
+            self._counts[line.account] = self._counts.get(line.account, 0) + 1
+
+    def _append(self, line: _Line) -> None:
+        with self._locked():
+            with self._path.open("ab") as file:
+                file.write(_encode(line) + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
+            self._read()
+
+    def _rewrite(self, now: int) -> None:
+        """Without what is over. A torn last line was never answered."""
+        old = self._path.read_bytes() if self._path.exists() else b""
+        lines = [line for line in old.splitlines(keepends=True) if line.endswith(b"\n")]
+        kept = [line for line in lines if _decode(line).until > now]
+        staging = self._path.with_name(f".{self._path.name}.{os.getpid()}")
+        descriptor = os.open(staging, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.writelines(kept)
+            file.flush()
+            os.fsync(file.fileno())
+        staging.replace(self._path)
+        self._read()
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Among the gateways that share the file; held for one line or one pass."""
+        with self._path.with_name(f".{self._path.name}.lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
