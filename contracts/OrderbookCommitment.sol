@@ -56,8 +56,8 @@ contract OrderbookCommitment is IOrderbookCommitment, TwoStepAdmin, EIP712 {
         headerHash[uint64(epoch)] = _log(words, epoch);
     }
 
-    /// @dev The header as `abi.encode` has it, which is as it lies in calldata. `volume` and `count` are passed, so that
-    /// the compiler has checked their bits; those of the other numbers are compared whole.
+    /// @dev The header as `abi.encode` has it, which is as it lies in calldata. `volume` and `count` are passed, so
+    /// that the compiler has checked their bits; those of the other numbers are compared whole.
     function _words(Header calldata header, uint128, uint32) private pure returns (uint256[WORDS] memory words) {
         // solhint-disable-next-line no-inline-assembly
         assembly ("memory-safe") {

@@ -34,9 +34,13 @@ contract PriceOracle is IPriceOracle, TwoStepAdmin {
 
     /// @dev Every one costs each acceptance two storage reads.
     uint256 public constant MAX_POSTERS = 16;
+    /// @dev Per feed. Bounds what an acceptance may cost: SOURCE_GAS for each.
     uint256 public constant MAX_SOURCES = 4;
+    /// @dev Seconds; the bound of a feed's `maxAge`. A shutdown counts on it.
     uint256 public constant MAX_AGE = MAX_PRICE_AGE;
+    /// @dev The bound of a feed's speed: all of its price in a minute.
     uint256 public constant MAX_MOVE_PPM_PER_MINUTE = 1_000_000;
+    /// @dev Gas that one source is given; one that needs more is no reading.
     uint256 public constant SOURCE_GAS = 200_000;
     /// @dev A call can be given 63/64 of what is left, after what the call itself costs.
     uint256 private constant SOURCE_GAS_LEFT = SOURCE_GAS * 64 / 63 + 10_000;

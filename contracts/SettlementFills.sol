@@ -136,8 +136,8 @@ abstract contract SettlementFills is SettlementBase {
 
     /* FILLS OF THE AMM */
 
-    /// @dev A fill whose maker is the pair of the taker's market. Its price is exact: the pair may turn out to give more,
-    /// never less.
+    /// @dev A fill whose maker is the pair of the taker's market. Its price is exact: the pair may turn out to give
+    /// more, never less.
     /// @return reason 0 if the fill is settled, or why it is refused.
     function _evaluateAmm(Sheet memory sheet, Frame memory frame, uint256 index, PackedFill fill)
         private

@@ -41,6 +41,7 @@ contract SynthIssuer is ISynthIssuer, IPausable, TwoStepAdmin {
     /// @dev After an outage of the price, debtors get this long before anything is liquidated.
     uint256 public constant RESUME_GRACE = 20 minutes;
 
+    /// @dev The bounds of a synth's terms, as ratios of collateral to the debt's value: see Terms.
     uint256 private constant MIN_MAINTENANCE_PERCENT = 110;
     uint256 private constant MAX_INITIAL_PERCENT = 1000;
     /// @dev Prices are units per this many synth atoms.
@@ -360,8 +361,8 @@ contract SynthIssuer is ISynthIssuer, IPausable, TwoStepAdmin {
 
     /* VALUE */
 
-    /// @dev The accepted price moves at a bounded speed: what it lags behind would be minted unbacked. So debt is opened
-    /// at the median that it is on its way to, if that is higher, and not at all while nobody can be liquidated.
+    /// @dev The accepted price moves at a bounded speed: what it lags behind would be minted unbacked. So debt is
+    /// opened at the median that it is on its way to, if that is higher, and not at all while nobody can be liquidated.
     function _cautiousPrice(address synth) private view returns (uint256) {
         (uint256 price, uint256 graceUntil) = _freshPrice(synth);
         if (block.timestamp < graceUntil) revert PriceResumed(graceUntil);

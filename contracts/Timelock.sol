@@ -14,9 +14,9 @@ contract Timelock is TimelockController {
         TimelockController(minDelay, proposers, executors, admin)
     {}
 
-    /// @notice Accepts the admin's role that `target` has offered to this timelock. Anyone may call it: it takes what the
-    /// admin there has offered, and gives nothing away. Without it a deployer would stay admin until a proposal of the
-    /// timelock's own could be executed, a day at least.
+    /// @notice Accepts the admin's role that `target` has offered to this timelock. Anyone may call it: it takes what
+    /// the admin there has offered, and gives nothing away. Without it a deployer would stay admin until a proposal of
+    /// the timelock's own could be executed, a day at least.
     function acceptAdminOf(ITwoStepAdmin target) external {
         target.acceptAdmin();
     }

@@ -19,6 +19,7 @@ contract TwapSource is ITwapSource {
     /// updates.
     uint256 public constant OBSERVATIONS = 8;
     uint32 private constant OBSERVATIONS_PER_WINDOW = 4;
+    /// @dev Seconds; the bounds of WINDOW.
     uint256 public constant MIN_WINDOW = 1 minutes;
     uint256 public constant MAX_WINDOW = 1 days;
     /// @dev Prices are quote units per this many synth atoms.

@@ -6,8 +6,8 @@ import {IAccessControl} from "@openzeppelin/contracts/access/IAccessControl.sol"
 import {ITwoStepAdmin} from "./interfaces/ITwoStepAdmin.sol";
 
 /// @title Roles with one admin, who changes in two steps; see ITwoStepAdmin
-/// @dev OpenZeppelin's AccessControlDefaultAdminRules without a delay of its own: the admin is a timelock, which has one,
-/// and a second clock would only let the first handover drag on while the deployer is still admin.
+/// @dev OpenZeppelin's AccessControlDefaultAdminRules without a delay of its own: the admin is a timelock, which has
+/// one, and a second clock would only let the first handover drag on while the deployer is still admin.
 abstract contract TwoStepAdmin is ITwoStepAdmin, AccessControl {
     /// @inheritdoc ITwoStepAdmin
     address public override admin;

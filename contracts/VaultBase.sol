@@ -21,8 +21,8 @@ abstract contract VaultBase is IVault {
     using Checkpoints for Checkpoints.Trace208;
     using SafeCast for uint256;
 
-    /// @dev A struct, so that what was found for reading is found for writing. `floors` knows since when which cancel-all
-    /// floor of the word binds; a word without a maturity spares settlement a look at `demands`.
+    /// @dev A struct, so that what was found for reading is found for writing. `floors` knows since when which
+    /// cancel-all floor of the word binds; a word without a maturity spares settlement a look at `demands`.
     struct Entry {
         AccountWord word;
     }
@@ -92,8 +92,8 @@ abstract contract VaultBase is IVault {
         return flow;
     }
 
-    /// @dev Every word of a batch is read once and written once. The common case, without a request and within 128 bits,
-    /// is done in place; `_change` says the same in words, and does the rest.
+    /// @dev Every word of a batch is read once and written once. The common case, without a request and within 128
+    /// bits, is done in place; `_change` says the same in words, and does the rest.
     /// @param sequenceMask Which bits of a change are the immediate sequence.
     /// @return sum Of all changes. No overflow: a batch has few of them, of 208 bits each.
     function _applyChanges(address token, address[] calldata accounts, Change[] calldata changes, uint256 sequenceMask)

@@ -16,6 +16,7 @@ from demo.trading import Trading
 from offchain.chain.contracts import OrderbookCommitment, Settlement
 from offchain.chain.reconcile import Comparison, reconcile
 from offchain.chain.registry import Registry, load_registry
+from offchain.chain.roles import HAS_ROLE
 from offchain.chain.rpc import Rpc
 from offchain.chain.wallet import Endpoint
 from offchain.cli.journals import compare_epochs
@@ -23,6 +24,8 @@ from offchain.cli.proofs import header_tuple
 from offchain.domain.event import BalanceChanged
 from offchain.domain.units import Address
 from offchain.projector.replay import Replay, replay_journal
+
+GOVERNED = ("Vault", "Settlement", "OrderbookCommitment", "SynthIssuer")
 
 
 async def wait(stage: Stage, what: str, is_done: Callable[[], Awaitable[bool]], seconds: float) -> None:
@@ -80,6 +83,17 @@ async def wait_reconciled(stage: Stage, registry: Registry, report: Report, seco
     sums = [difference for difference in comparison.differences if not difference.account]
     held = comparison.is_comparable and not sums and not any(pending.values())
     report.check("conserved", held, f"{len(tokens)} tokens" if held else f"{sums} pending {pending}")
+
+
+def check_handover(rpc_url: str, registry: Registry, report: Report, deployer: Address) -> None:
+    """Who may change what, by the chain's word, before anything is done with it."""
+    endpoint, timelock = Endpoint(rpc_url), registry.address("Timelock")
+
+    def is_admin(name: str, who: Address) -> bool:
+        return bool(endpoint.call(registry.address(name), HAS_ROLE, bytes(32), who)[0])
+
+    wrong = [name for name in GOVERNED if not is_admin(name, timelock) or is_admin(name, deployer)]
+    report.check("handed_over", not wrong, f"not {', '.join(wrong)}" if wrong else f"{len(GOVERNED)} contracts")
 
 
 def check_journal(stage: Stage, report: Report, trading: Trading) -> None:

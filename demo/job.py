@@ -116,6 +116,7 @@ class Job:
         seconds = self._stage.deploy(keys["deployer"], roles)
         registry = load_registry(self._stage.registry, 998)
         say(f"contracts deployed in {seconds:.0f} s: {', '.join(registry.contracts)}")
+        checks.check_handover(self._stage.rpc_url, registry, self._report, keys["deployer"].address)
         for name in ("settler", "committer", "relay", "poster", "lister", "liquidator"):
             self._stage.rpc("anvil_setBalance", keys[name].address, hex(10**20))
         write_prices(self._stage.prices, PRICES)

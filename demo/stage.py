@@ -56,6 +56,7 @@ class Stage:
         self._commands: dict[str, list[str]] = {}
         for path in (folder, self.data, self.keys, self.registry.parent, folder / "logs"):
             path.mkdir(parents=True, exist_ok=True)
+        self.data.chmod(0o700)  # as a node makes it
 
     # --- chain ---
 

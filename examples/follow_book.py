@@ -22,4 +22,6 @@ async def main(symbol: str, url: str = "http://127.0.0.1:8080", messages: str = 
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 2:
+        raise SystemExit(__doc__)
     raise SystemExit(asyncio.run(main(*sys.argv[1:])))

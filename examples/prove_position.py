@@ -31,9 +31,12 @@ def records_of(content: bytes) -> Iterator[bytes]:
 
 
 def main(sequence: int, folder: str, api: str, rpc: str, registry_file: str) -> int:
+    files = sorted(Path(folder).glob("*.records"))
+    if not files:
+        raise SystemExit(f"{folder} holds no epochs: name the folder of <n>.records; nothing is said of {sequence}")
     path = Path(registry_file)
     contract = load_registry(path, json.loads(path.read_text())["chainId"]).address("OrderbookCommitment")
-    for file in sorted(Path(folder).glob("*.records")):
+    for file in files:
         header = httpx.get(f"{api}/v1/epochs/{int(file.stem)}").json()["header"]
         if not int(header["first"]) <= sequence <= int(header["last"]):
             continue

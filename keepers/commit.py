@@ -16,6 +16,7 @@ from keepers.trial import Trial, try_out
 from offchain.chain import rpc as questions
 from offchain.chain.contracts import OrderbookCommitment, commit_calldata
 from offchain.chain.registry import Registry, check_contracts
+from offchain.chain.roles import check_roles
 from offchain.chain.rpc import Query, Rpc
 from offchain.chain.transactions import Sender
 from offchain.domain.batch import EpochHeader
@@ -120,6 +121,7 @@ class Committer:
         await self._lease.acquire()
         await self._rpc.check_chain(self._registry.chain_id)
         await check_contracts(self._rpc, self._registry, ("OrderbookCommitment",))
+        await check_roles(self._rpc, self._registry, self.name, self._sender.address)
         await self._sender.start()
 
     async def observe(self) -> Observation:

@@ -16,6 +16,7 @@ import json
 import os
 import random
 import signal
+import socket
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -109,7 +110,8 @@ class Heartbeat:
         if self._path is None or (not force and now - self._written < HEARTBEAT_SECONDS):
             return
         self._written = now
-        content = {"state": state, "pid": os.getpid(), "at": int(time.time() * 1000), **figures}
+        who = {"pid": os.getpid(), "host": socket.gethostname()}
+        content = {"state": state, **who, "at": int(time.time() * 1000), **figures}
         if self.metrics_port is not None:
             content["metricsPort"] = self.metrics_port
         staging = self._path.with_name(f".{self._path.name}.{os.getpid()}")

@@ -24,6 +24,7 @@ from offchain.chain.listing import (
     predict_call,
 )
 from offchain.chain.registry import Registry, check_contracts
+from offchain.chain.roles import check_roles
 from offchain.chain.rpc import Rpc, RpcRefused
 from offchain.chain.transactions import Sender
 from offchain.domain.event import MarketRequested, MarketWithdrawn
@@ -147,6 +148,7 @@ class Lister:
         await self._lease.acquire()
         await self._rpc.check_chain(self._registry.chain_id)
         await check_contracts(self._rpc, self._registry, CONTRACTS)
+        await check_roles(self._rpc, self._registry, self.name, self._sender.address)
         await self._sender.start()
 
     async def observe(self) -> Observation | None:

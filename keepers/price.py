@@ -23,6 +23,7 @@ from keepers.trial import try_out
 from offchain.chain import rpc as questions
 from offchain.chain.contracts import PriceOracle, SynthFactory, TwapSource, Vault
 from offchain.chain.registry import Registry, check_contracts
+from offchain.chain.roles import check_roles
 from offchain.chain.rpc import Query, Rpc, RpcRefused
 from offchain.chain.transactions import Sender
 from offchain.domain.units import INDEX_ONE, ZERO_ADDRESS, Address, from_hex
@@ -258,6 +259,7 @@ class Pricer:
         await self._lease.acquire()
         await self._rpc.check_chain(self._registry.chain_id)
         await check_contracts(self._rpc, self._registry, ("PriceOracle",))
+        await check_roles(self._rpc, self._registry, self.name, self._sender.address)
         head = await self._rpc.read(questions.latest_header())
         # Before the sender looks after what an earlier process left: what is late must not be sent again.
         for post in self._pending():

@@ -20,6 +20,7 @@ from keepers.trial import Trial, try_call, try_out
 from offchain.chain import rpc as questions
 from offchain.chain.contracts import Settlement, cut_batch, places_to_cut, settle_calldata
 from offchain.chain.registry import Registry, check_contracts
+from offchain.chain.roles import check_roles
 from offchain.chain.rpc import Query, Rpc
 from offchain.chain.transactions import Sender
 from offchain.domain.batch import AMM_MAKER, ITEMIZED_RULES, BatchItems, SettlementBatch
@@ -218,6 +219,7 @@ class Settler:
         await self._lease.acquire()
         await self._rpc.check_chain(self._registry.chain_id)
         await check_contracts(self._rpc, self._registry, ("Settlement",))
+        await check_roles(self._rpc, self._registry, self.name, self._sender.address)
         await self._sender.start()
 
     async def observe(self) -> Observation:

@@ -22,15 +22,19 @@ pragma solidity ^0.8.30;
 /// WARNINGS
 /// - A gift (tokens sent without a call) is the next caller's, by `skim`, `mint` or `swap`, or by `sync` the
 ///   shareholders'. A gift of more than 112 bits hold bars the pool until somebody skims it; anyone may.
-/// - The first one to bring liquidity sets the price and loses MINIMUM_LIQUIDITY shares for ever; whoever makes a share
-///   dear by gifts loses more than the next one does.
+/// - The first one to bring liquidity sets the price and loses MINIMUM_LIQUIDITY (1,000) shares for ever; whoever makes
+///   a share dear by gifts loses more than the next one does.
 /// - Times have 32 bits and wrap in 2106; a pool that nobody touches for 136 years has a wrong average over them.
 interface IAmmPair {
+    /// @notice `shares` were made for `to`. Amounts are atoms of base and quote that came in.
     event Mint(address indexed sender, uint256 baseAmount, uint256 quoteAmount, uint256 shares, address indexed to);
+    /// @notice `shares` are gone; `to` got these atoms of base and quote.
     event Burn(address indexed sender, uint256 baseAmount, uint256 quoteAmount, uint256 shares, address indexed to);
+    /// @notice A trade, in atoms; what came in includes the fee and any gift before it.
     event Swap(
         address indexed sender, uint256 baseIn, uint256 quoteIn, uint256 baseOut, uint256 quoteOut, address indexed to
     );
+    /// @notice The reserves after every change, in atoms.
     event Sync(uint112 baseReserve, uint112 quoteReserve);
 
     /// @notice Thrown when a pool would hold less than MINIMUM_LIQUIDITY shares, or shares or amounts would be zero.
@@ -58,7 +62,9 @@ interface IAmmPair {
     /// @notice Makes the reserves what is there.
     function sync() external;
 
+    /// @notice The synth.
     function base() external view returns (address);
+    /// @notice The settlement token.
     function quote() external view returns (address);
     /// @return baseReserve Atoms of the synth.
     /// @return quoteReserve Atoms of the settlement token.
@@ -68,8 +74,8 @@ interface IAmmPair {
     /// @return quoteCumulative Sum over seconds of base/quote as UQ112x112 (wraps), up to now.
     /// @return at Now, as 32 bits.
     function cumulativePrices() external view returns (uint256 baseCumulative, uint256 quoteCumulative, uint32 at);
-    /// @notice Most that comes out for `amountIn`: Uniswap v2's formula at 30 bps, rounded down; zero from an empty pool, or
-    /// for more than a pool can hold. Never reverts.
+    /// @notice Most that comes out for `amountIn`: Uniswap v2's formula at 30 bps, rounded down; zero from an empty
+    /// pool, or for more than a pool can hold. Never reverts.
     /// @param isBaseIn Whether base comes in and quote goes out.
     function getAmountOut(uint256 amountIn, bool isBaseIn) external view returns (uint256 amountOut);
     /// @notice Least that must come in for `amountOut`, rounded up.

@@ -6,7 +6,8 @@ pragma solidity ^0.8.30;
 /// It holds nothing between two calls, takes from its caller only, and pays to a pool of its factory first. What a
 /// caller approved is safe from everybody else: another's permit, used up before, leaves the allowance that it was for.
 ///
-/// Paths lead from a token to another over the settlement token: one hop between it and a synth, two between two synths.
+/// Paths lead from a token to another over the settlement token: one hop between it and a synth, two between two
+/// synths.
 ///
 /// WHO MAY CALL: anyone. There is no owner, no setting and no state.
 ///
@@ -59,8 +60,8 @@ interface IAmmRouter {
         Permit calldata permit
     ) external returns (uint256 amountIn);
 
-    /// @notice Adds at the pool's price (at the given ratio if nobody has shares), at most the desired amounts. The shares
-    /// are the pool's own token.
+    /// @notice Adds at the pool's price (at the given ratio if nobody has shares), at most the desired amounts. The
+    /// shares are the pool's own token.
     function addLiquidity(
         address base,
         uint256 baseDesired,
@@ -89,5 +90,6 @@ interface IAmmRouter {
         external
         view
         returns (uint256 amountIn);
+    /// @notice Whose pools it trades with, set once.
     function FACTORY() external view returns (address);
 }

@@ -15,13 +15,15 @@ import {Header} from "./Types.sol";
 ///   committed one in anything proves nothing.
 /// - By position `verifyCommand` proves absence, too: another command stands where one was promised.
 ///
-/// WHO MAY CALL: COMMITTER_ROLE commits; everybody verifies. The admin (ITwoStepAdmin, the timelock) changes committers.
-/// Nobody takes an epoch back.
+/// WHO MAY CALL: COMMITTER_ROLE commits; everybody verifies. The admin (ITwoStepAdmin, the timelock) changes
+/// committers. Nobody takes an epoch back.
 ///
 /// WARNINGS
-/// - That a root is committed does not say that it is right: replay says so. A committer that lies convicts the operator.
+/// - That a root is committed does not say that it is right: replay says so. A committer that lies convicts the
+///   operator.
 /// - An epoch that is never committed proves nothing: what convicts then are signed receipts.
 interface IOrderbookCommitment {
+    /// @notice The epoch's header in full, and its `hashHeader`, which is what is kept.
     event EpochCommitted(uint64 indexed epoch, bytes32 indexed headerHash, Header header);
 
     /// @notice Thrown when an epoch is not the next one.

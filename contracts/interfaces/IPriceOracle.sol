@@ -29,13 +29,15 @@ import {IPriceSource} from "./IPriceSource.sol";
 ///
 /// WARNINGS
 /// - A quorum of one is one key. Whoever changes a feed changes at which price debtors are liquidated, a day later.
-/// - `accept` takes readings that are up to `maxAge` old, and its price then counts for `maxAge`: what a valid price rests on
-///   can be up to 2 * maxAge old. Who waits for the end of a price waits from its acceptance, not from the last post.
+/// - `accept` takes readings that are up to `maxAge` old, and its price then counts for `maxAge`: what a valid price
+///   rests on can be up to 2 * maxAge old. Who waits for the end of a price waits from its acceptance, not from the
+///   last post.
 interface IPriceOracle {
-    /// @param quorum Readings that must count: above twice the number of sources, from 1 to MAX_POSTERS and that number.
+    /// @param quorum Readings that must count: above twice the number of sources, from 1 to MAX_POSTERS (16)
+    /// and that number.
     /// @param maxAge Seconds for which a reading and the accepted price count, from 1 to MAX_AGE (1 hour).
     /// @param maxMovePpmPerMinute Bound of the accepted price's speed, from 1 to 10^6.
-    /// @param sources Sources beside the posters; at most MAX_SOURCES, no two the same.
+    /// @param sources Sources beside the posters; at most MAX_SOURCES (4), no two the same.
     struct Feed {
         uint8 quorum;
         uint32 maxAge;
@@ -43,10 +45,16 @@ interface IPriceOracle {
         IPriceSource[] sources;
     }
 
+    /// @notice The feed of `synth` from now on; see Feed.
     event FeedConfigured(
         address indexed synth, uint8 quorum, uint32 maxAge, uint32 maxMovePpmPerMinute, IPriceSource[] sources
     );
+    /// @notice A reading of `poster`, which counts for the feed's `maxAge`.
     event PricePosted(address indexed poster, address indexed synth, uint256 price);
+    /// @notice The accepted price from this block on.
+    /// @param price Rounded down; moved towards `median` at the feed's speed.
+    /// @param readings How many counted, the quorum at least.
+    /// @param resumedAt As `priceOf` has it.
     event PriceAccepted(address indexed synth, uint256 price, uint256 median, uint8 readings, uint40 resumedAt);
 
     /// @notice Thrown when a synth has no feed.
@@ -77,8 +85,8 @@ interface IPriceOracle {
     function postUntil(uint40 deadline, address[] calldata synths, uint256[] calldata prices) external;
 
     /// @notice Accepts the present median, if a quorum is there. Anyone may call it; without a quorum it changes
-    /// nothing. Costs up to SOURCE_GAS per source beside the readings, and refuses to run with too little gas:
-    /// otherwise its caller could choose whose reading counts.
+    /// nothing. Costs up to SOURCE_GAS (200,000) per source beside the readings, and refuses to run with too little
+    /// gas: otherwise its caller could choose whose reading counts.
     function accept(address synth) external returns (bool accepted);
 
     /// @notice The accepted price. Valid while `block.timestamp <= at + maxAge`.
@@ -97,5 +105,6 @@ interface IPriceOracle {
     function medianOf(address synth) external view returns (uint256 median, uint8 readings);
     /// @return price What `poster` posted last for `synth`, 0 if never, or not since it became a poster.
     function postOf(address poster, address synth) external view returns (uint256 price, uint40 at);
+    /// @notice Who holds POSTER_ROLE, MAX_POSTERS at most, in no order that lasts.
     function posters() external view returns (address[] memory);
 }

@@ -27,31 +27,38 @@ import {AgentTerms, Market, Order} from "./Types.sol";
 /// `feeIndex` earns the fees and must be the Vault's fee account, unless there are no orders.
 ///
 /// A fill's id is `first` plus its index; the price of a fill is its maker's. `sizeLots` 0 marks a fill that the
-/// operator takes back: it is refused for both sides, nothing else of it is looked at, and its orders need not be there.
+/// operator takes back: it is refused for both sides, nothing else of it is looked at, and its orders need not be
+/// there.
 ///
 /// A fill that an account cannot pay, or whose order was cancelled or expired more than SETTLEMENT_WINDOW ago, is
 /// refused for both sides, with a reason, and the batch goes on. Whatever only the operator can get wrong (a signature,
 /// a crossed limit, an overfill, a fee above a cap, a gap in the sequence) reverts.
 ///
-/// TIME IN FORCE. Immediate orders (IOC, FOK, market) take only, and are used up by the first batch that lists them. The
-/// fills of a fill-or-kill order follow each other and add up to its size; they settle all or none. A post-only order
-/// makes only.
+/// TIME IN FORCE. Immediate orders (IOC, FOK, market) take only, and are used up by the first batch that lists them.
+/// The fills of a fill-or-kill order follow each other and add up to its size; they settle all or none. A post-only
+/// order makes only.
 ///
 /// AGENTS sign orders for an account within its AgentTerms. One that is over, not for the order's market, or out of
 /// notional has its fills refused; a signer who never was an agent of the account is the operator's fault. Only agents
 /// may sign in bulk: 32 leaves (see BulkTree) under one signature of `BulkOrder(bytes32 root)`.
 ///
 /// AMM FILLS. A fill whose maker is AMM_MAKER trades its whole order, which must be immediate and carry FLAG_AMM, with
-/// the pair of its market at an exact quote amount, within the order's limit: what its taker pays before fees for exactly
-/// its size, or gets for it at least. These amounts are the quotes, one per AMM fill that was not taken back, in order.
-/// It takes part in the running balances like any other fill. If the pair would give less in this block, the fill is refused for nobody's fault;
-/// what it gives more is the taker's, to the atom. One such fill per base token and batch.
+/// the pair of its market at an exact quote amount, within the order's limit: what its taker pays before fees for
+/// exactly its size, or gets for it at least. These amounts are the quotes, one per AMM fill that was not taken back,
+/// in order. It takes part in the running balances like any other fill. If the pair would give less in this block, the
+/// fill is refused for nobody's fault; what it gives more is the taker's, to the atom. One such fill per base token and
+/// batch.
 ///
 /// A guardian may pause `settle`, and nothing else (see IPausable): cancels always work. Clocks do not stop: in a pause
 /// longer than SETTLEMENT_WINDOW, cancels, expiries and withdrawals overtake fills that were matched before it.
 ///
+/// WHO MAY CALL: SETTLER_ROLE settles. Anyone cancels its own orders and registers agents of its own account, or of one
+/// that signed for it; account or agent revoke. LISTER_ROLE lists a market, once; GUARDIAN_ROLE pauses; the admin (the
+/// timelock) gives roles, and no more: nobody changes a market, a window or a cap.
+///
 /// @dev Warning: not a proxy. A new version is a new address, for which old signatures mean nothing.
 interface ISettlement {
+    /// @notice Fills `first` to `last` are decided, for ever.
     /// @param refusals (uint16 fill offset, uint8 reason) for each fill refused, packed, in order. Reason: 1 balance,
     /// 2 cancelled, 3 expired, 4 superseded by a newer order of its slot, 5 taken back by the operator, 6 the AMM pair
     /// would give less than was promised, or is not there, 7 another fill of the fill-or-kill order was refused, 8 the
@@ -67,6 +74,10 @@ interface ISettlement {
     event AmmLegSettled(
         uint64 indexed sequence, uint32 indexed market, uint64 fill, bool isBuy, uint128 amountIn, uint128 amountOut
     );
+    /// @notice A row of the market table, never changed again. A tick is a price at which one lot is worth
+    /// `quoteAtomsPerTickLot` units.
+    /// @param baseAtomsPerLot Atoms of `baseToken` in a lot.
+    /// @param symbol For people only; nothing keeps two rows from sharing one.
     event MarketListed(
         uint64 indexed sequence,
         uint32 indexed market,
@@ -83,7 +94,7 @@ interface ISettlement {
     /// @notice Orders of `account` with a sequence below `floor` are dead for settlement from `effectiveAt`.
     event AllOrdersCancelled(uint64 indexed sequence, address indexed account, uint48 floor, uint40 effectiveAt);
 
-    /// @notice `agent` may sign orders of `account` from now on.
+    /// @notice `agent` may sign orders of `account` from now on. The fields are those of AgentTerms.
     event AgentRegistered(
         uint64 indexed sequence,
         address indexed account,
@@ -138,8 +149,9 @@ interface ISettlement {
     /// symbol is longer than SYMBOL_BYTES_MAX.
     error MalformedMarket(uint32 market);
 
-    /// @notice Settles the next batch (SETTLER_ROLE). An immediate order is used up by the first batch that lists it,
-    /// whatever becomes of its fills.
+    /// @notice Settles the next batch (SETTLER_ROLE), of MAX_FILLS (100) fills at most and two orders per fill. An
+    /// immediate order is used up by the first batch that lists it, whatever becomes of its fills. Reverts with
+    /// IsPaused while settlement is paused.
     function settle(bytes calldata batch) external;
 
     /// @notice Kills the caller's orders in the slot of `nonce` up to its sequence, binding after SETTLEMENT_WINDOW.
@@ -171,7 +183,9 @@ interface ISettlement {
         string calldata symbol
     ) external;
 
+    /// @notice The last fill that is decided; the next batch starts one above it. 0 before the first.
     function lastFill() external view returns (uint64);
+    /// @notice The row of `market`; all zero without one.
     function marketOf(uint32 market) external view returns (Market memory);
     /// @return sequence The newest order sequence known in this slot.
     /// @return filled Lots filled of it.
@@ -183,6 +197,9 @@ interface ISettlement {
         external
         view
         returns (bool isEntitled, uint256 notional, uint256 registrations);
+    /// @notice What the account or its agent signs for `order`: its EIP-712 digest in this contract's domain. Checks
+    /// nothing.
     function hashOrder(Order calldata order) external view returns (bytes32 digest);
+    /// @notice Of the EIP-712 domain in which `Order`, `BulkOrder` and `Agent` are signed.
     function domainSeparator() external view returns (bytes32);
 }

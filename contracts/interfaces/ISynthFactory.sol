@@ -9,10 +9,13 @@ pragma solidity ^0.8.30;
 /// - What it creates is one code: it takes no fee, does not call back, cannot be stopped, upgraded or minted by anybody
 ///   but the Vault. The Vault's register holds nothing else, because only the factory may register.
 ///
-/// WHO MAY CALL: CREATOR_ROLE (a lister) creates and registers; the admin (ITwoStepAdmin, the timelock) changes listers.
+/// WHO MAY CALL: CREATOR_ROLE (a lister) creates and registers; the admin (ITwoStepAdmin, the timelock) changes
+/// listers.
 ///
-/// WARNING: symbols are told apart byte by byte: "hBTC" and "HBTC" are two synths, and so are look-alikes. Go by address.
+/// WARNING: symbols are told apart byte by byte: "hBTC" and "HBTC" are two synths, and so are look-alikes. Go by
+/// address.
 interface ISynthFactory {
+    /// @notice A clone is there, and not registered yet (the Vault's `SynthRegistered`).
     event SynthCreated(address indexed synth, string name, string symbol);
 
     /// @notice Thrown when a symbol is taken.

@@ -25,10 +25,11 @@ import {Authorization} from "./Types.sol";
 ///   call back, and its only minter is the Vault.
 /// - Somebody liquidates in time: between the initial and the maintenance ratio there is room for it, and after an
 ///   outage of the price RESUME_GRACE (20 minutes).
+/// - A position in debt is worth a liquidator's gas: whatever takes collateral out leaves MIN_COLLATERAL (10e6 units).
 ///
-/// WHO MAY CALL: anyone, for an own position, and to liquidate, absorb, shut down, reprice and settle. LISTER_ROLE sets a
-/// synth's terms once; GUARDIAN_ROLE pauses new debt (IPausable), nothing else; the admin (ITwoStepAdmin, the timelock)
-/// changes terms, a day after saying so.
+/// WHO MAY CALL: anyone, for an own position, and to liquidate, absorb, shut down, reprice and settle. LISTER_ROLE sets
+/// a synth's terms once; GUARDIAN_ROLE pauses new debt (IPausable), nothing else; the admin (ITwoStepAdmin, the
+/// timelock) changes terms, a day after saying so.
 ///
 /// WARNINGS
 /// - After an outage the price that counts is the last one before it: if it was wrong by then, one side of every
@@ -57,17 +58,29 @@ interface ISynthIssuer {
         uint16 bonusPercent;
     }
 
+    /// @notice The synth's terms from now on, for open positions too; see Terms.
     event TermsConfigured(
         address indexed synth, uint128 ceiling, uint16 initialPercent, uint16 maintenancePercent, uint16 bonusPercent
     );
     /// @notice Every change of a position, whatever its reason.
+    /// @param collateral Units that it has now.
+    /// @param debt Atoms that it owes now.
     event PositionChanged(address indexed account, address indexed synth, uint128 collateral, uint128 debt);
+    /// @notice Follows the `PositionChanged` of `account`.
+    /// @param debt Atoms that `liquidator` paid back.
+    /// @param collateral Units that it got for them, the bonus included.
     event Liquidated(
         address indexed liquidator, address indexed account, address indexed synth, uint128 debt, uint128 collateral
     );
+    /// @notice A whole position went to the insurance account: `collateral` units and `debt` atoms.
     event Absorbed(address indexed account, address indexed synth, uint128 collateral, uint128 debt);
+    /// @notice The synth has ended at `price` (units per 1e18 atoms). Logged again by each `reprice`.
     event ShutDown(address indexed synth, uint256 price);
+    /// @notice A position is closed by a shutdown.
+    /// @param toPool Units for those who redeem.
+    /// @param returned Units that went back to `account`.
     event PositionSettled(address indexed account, address indexed synth, uint128 toPool, uint128 returned);
+    /// @notice `account` gave up `amount` atoms for `units` of the pool.
     event Redeemed(address indexed account, address indexed synth, uint256 amount, uint256 units);
 
     /// @notice Thrown when terms are out of their bounds.
@@ -123,8 +136,8 @@ interface ISynthIssuer {
 
     /// @notice Locks `collateral` units of the caller and mints `debt` atoms of `synth` to the caller's Vault account.
     /// New debt needs a fresh price that is not in the grace after an outage, the initial ratio at that price or at the
-    /// median that it is on its way to, whichever is higher, room below the ceiling, MIN_COLLATERAL, and that a guardian
-    /// has not paused it. Taking collateral out of a debt needs the same price and ratio.
+    /// median that it is on its way to, whichever is higher, room below the ceiling, MIN_COLLATERAL, and that a
+    /// guardian has not paused it. Taking collateral out of a debt needs the same price and ratio.
     function open(address synth, uint128 collateral, uint128 debt, Authorization calldata authorization) external;
 
     /// @notice Burns `debt` atoms from the caller's Vault account and unlocks `collateral` units to it. While debt is
@@ -158,18 +171,20 @@ interface ISynthIssuer {
 
     /* SHUTDOWN */
 
-    /// @notice Ends a synth for ever at the price that was accepted last, once that has been SHUTDOWN_DELAY (6 hours) ago
-    /// and no quorum of readings is there. Anyone may. The price is final SHUTDOWN_GRACE (1 hour) later. What was posted
-    /// last may be accepted up to the feed's `maxAge` (an hour at most) after it, by anyone: the 6 hours count from then.
+    /// @notice Ends a synth for ever at the price that was accepted last, once that has been SHUTDOWN_DELAY (6 hours)
+    /// ago and no quorum of readings is there. Anyone may. The price is final SHUTDOWN_GRACE (1 hour) later. What was
+    /// posted last may be accepted up to the feed's `maxAge` (an hour at most) after it, by anyone: the 6 hours count
+    /// from then.
     function shutDown(address synth) external;
 
-    /// @notice Replaces the price of a shutdown by one that was accepted after it, within SHUTDOWN_GRACE of it; as often
-    /// as there is a new one. Anyone may. So nobody gains by shutting down a moment before the price returns: what
-    /// debtors and holders then get is the price that returned, within the bounds of its speed.
+    /// @notice Replaces the price of a shutdown by one that was accepted after it, within SHUTDOWN_GRACE of it; as
+    /// often as there is a new one. Anyone may. So nobody gains by shutting down a moment before the price returns:
+    /// what debtors and holders then get is the price that returned, within the bounds of its speed.
     function reprice(address synth) external;
 
-    /// @notice After a shutdown, once its price is final: the value of each position's debt goes from its collateral to the pool, as far as it
-    /// reaches; the rest returns to its owner's Vault account. Positions without anything are passed over. Anyone may.
+    /// @notice After a shutdown, once its price is final: the value of each position's debt goes from its collateral to
+    /// the pool, as far as it reaches; the rest returns to its owner's Vault account. Positions without anything are
+    /// passed over. Anyone may.
     function settlePositions(address synth, address[] calldata accounts) external;
 
     /// @notice After all positions were settled: burns `amount` atoms from the caller's Vault account for its share of
@@ -181,7 +196,9 @@ interface ISynthIssuer {
 
     /* VIEWS */
 
+    /// @notice The synth's terms; all zero if it has none.
     function termsOf(address synth) external view returns (Terms memory);
+    /// @notice The account's position in `synth`; all zero without one, and after a shutdown settled it.
     function positionOf(address account, address synth) external view returns (Position memory);
     /// @return count Accounts with a position, of collateral or debt, in `synth`.
     function positionCount(address synth) external view returns (uint256 count);

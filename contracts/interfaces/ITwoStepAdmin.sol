@@ -12,9 +12,12 @@ pragma solidity ^0.8.30;
 /// WARNING: there is no waiting here. How long a change of the admin is known beforehand is the admin's own delay: the
 /// Timelock's, once it is the admin.
 interface ITwoStepAdmin {
+    /// @param admin Who offers, and stays admin until the acceptance.
+    /// @param next Who may accept; zero if the offer was taken back.
     event AdminOffered(address indexed admin, address indexed next);
 
-    /// @notice Thrown when the admin's role is granted, revoked or given up in another way than by offer and acceptance.
+    /// @notice Thrown when the admin's role is granted, revoked or given up in another way than by offer and
+    /// acceptance.
     error AdminMovesInTwoSteps();
     /// @notice Thrown when somebody accepts what was not offered to them.
     error NotOffered(address account);

@@ -14,7 +14,9 @@ import {Authorization, Withdrawal} from "./Types.sol";
 ///   withdrawal only, both rounded down.
 /// - Everything that lowers an account's free balance outside settlement needs the operator's countersignature or the
 ///   account's own matured request.
-/// - A guardian may pause deposits, and nothing else (see IPausable): no way out is ever shut.
+/// - A guardian may pause deposits of the settlement token, and nothing else (see IPausable): no way out is ever shut.
+///   So a synth always comes in: whoever pays a debt back, liquidates or redeems does it out of the Vault, and may hold
+///   the synth in a wallet.
 /// - At most 2^88 units of the settlement token are ever deposited, and at most 2^128 atoms of a synth. Beyond that
 /// deposits are refused; no way out is.
 /// - The Vault's balance of the settlement token falls by its own transfers only. If it falls otherwise, everybody may
@@ -25,8 +27,15 @@ import {Authorization, Withdrawal} from "./Types.sol";
 /// - The balance of an AMM pair is a place of transit: what a batch puts in it leaves again in the same batch. Whoever
 ///   deposits for a pair loses the deposit.
 ///
+/// WHO MAY CALL: anyone deposits, asks for its own balance, completes a matured request and declares a loss; an
+/// approved withdrawal is its owner's and the cosigner's. CORE_ROLE (SynthIssuer) mints, burns, locks and unlocks;
+/// SETTLEMENT_ROLE (Settlement) moves what batches say; REGISTRAR_ROLE (SynthFactory) registers synths; GUARDIAN_ROLE
+/// pauses; DEFAULT_ADMIN_ROLE (the timelock) sets caps and gives roles; UPGRADER_ROLE, a timelock of MIN_UPGRADE_DELAY
+/// (24 hours) or more, replaces the code.
+///
 /// EVENTS carry one global sequence without gaps, shared with Settlement (see `takeSequence`), and, outside settlement,
-/// the resulting balance: a missed log is provable.
+/// the resulting balance: a missed log is provable. `amount` and `balance` are units of the settlement token or atoms
+/// of a synth; `balance` is what the account has after it, a request included.
 interface IVault {
     /// @notice What settlement needs of an account, one storage word.
     /// @param units Balance of the settlement token.
@@ -39,13 +48,17 @@ interface IVault {
     }
 
     /// @notice A withdrawal that needs nobody's consent once it has matured.
+    /// @param amount What may still be drawn: units of the settlement token or atoms of a synth.
+    /// @param maturesAt Unix seconds; EXIT_DELAY after the request.
+    /// @param destination Who is paid, fixed by the request.
     struct Request {
         uint128 amount;
         uint40 maturesAt;
         address destination;
     }
 
-    /// @notice Totals per token since deployment; `internalTotal + locked == deposits - withdrawals + minted - burned`.
+    /// @notice Totals per token since deployment, in units or atoms; `internalTotal + locked == deposits - withdrawals
+    /// + minted - burned`.
     struct Totals {
         uint256 deposits;
         uint256 withdrawals;
@@ -55,9 +68,14 @@ interface IVault {
         uint256 internalTotal;
     }
 
+    /// @notice Somebody's tokens came in and were credited to `account`.
+    /// @param amount What was credited; of the settlement token units, not the atoms that moved.
     event Deposited(
         uint64 indexed sequence, address indexed account, address indexed token, uint256 amount, uint256 balance
     );
+    /// @notice `account` opened its request; no balance changed.
+    /// @param destination Who is paid; the Vault itself if it is for locking or burning.
+    /// @param maturesAt Unix seconds from which settlement cannot debit `amount` and anyone may complete it.
     event WithdrawalRequested(
         uint64 indexed sequence,
         address indexed account,
@@ -66,7 +84,9 @@ interface IVault {
         address destination,
         uint40 maturesAt
     );
+    /// @notice `account` closed its request, what was left of it included; no balance changed.
     event WithdrawalRequestCancelled(uint64 indexed sequence, address indexed account, address indexed token);
+    /// @notice `amount` left the account, countersigned or out of its matured request.
     /// @param approval Nonce of the countersignature, 0 if it drew on a matured request.
     /// @param requestRemaining What is left of the account's request in this token.
     /// With `asCxpt` the units moved to the treasury account and CXPT was minted to `destination`.
@@ -81,6 +101,9 @@ interface IVault {
         uint256 approval,
         uint256 requestRemaining
     );
+    /// @notice Units of `account` became collateral of its debt position.
+    /// @param approval As in Withdrawn.
+    /// @param requestRemaining As in Withdrawn, of the settlement token.
     event CollateralLocked(
         uint64 indexed sequence,
         address indexed account,
@@ -89,10 +112,15 @@ interface IVault {
         uint256 approval,
         uint256 requestRemaining
     );
+    /// @notice Collateral came back to the free balance of `account`, a debtor's, liquidator's or redeemer's.
     event CollateralUnlocked(uint64 indexed sequence, address indexed account, uint256 amount, uint256 balance);
+    /// @notice `amount` atoms of `token` were made, held by the Vault for `account`.
     event SynthMinted(
         uint64 indexed sequence, address indexed token, address indexed account, uint256 amount, uint256 balance
     );
+    /// @notice `amount` atoms of `token` that the Vault held for `account` are gone.
+    /// @param approval As in Withdrawn.
+    /// @param requestRemaining As in Withdrawn.
     event SynthBurned(
         uint64 indexed sequence,
         address indexed token,
@@ -102,10 +130,13 @@ interface IVault {
         uint256 approval,
         uint256 requestRemaining
     );
+    /// @notice `token` may be deposited, withdrawn and minted from now on, for ever.
     event SynthRegistered(uint64 indexed sequence, address indexed token);
+    /// @notice A unit is worth less: every unit alike, no balance in units changed.
     /// @param index Before; `newIndex` is lower.
     /// @param shortfall Atoms that were missing at `index`.
     event LossDeclared(uint64 indexed sequence, uint256 index, uint256 newIndex, uint256 shortfall);
+    /// @param perHour Units of the settlement token or atoms of a synth; 0 for no cap.
     /// @dev Changes no balance, and therefore takes no sequence number.
     event OutflowCapSet(address indexed token, uint256 perHour);
 
@@ -150,7 +181,8 @@ interface IVault {
 
     /* DEPOSITS */
 
-    // All of them revert while deposits are paused.
+    // Those of the settlement token revert while deposits are paused (IsPaused). `depositSynth` never does: a synth in
+    // a wallet must come in before it pays a debt back or is redeemed, and that is a way out.
 
     /// @notice Moves `atoms` of the settlement token from the caller and credits the caller.
     function deposit(uint256 atoms) external;
@@ -162,7 +194,8 @@ interface IVault {
     /// A permit that was front-run does not matter as long as the allowance is there.
     function depositWithPermit(address owner, uint256 atoms, uint256 deadline, uint8 v, bytes32 r, bytes32 s) external;
 
-    /// @notice Moves `atoms` of a registered synth from the caller and credits the caller.
+    /// @notice Moves `atoms` of a registered synth from the caller and credits the caller, also while deposits are
+    /// paused.
     function depositSynth(address token, uint256 atoms) external;
 
     /* WITHDRAWALS */
@@ -182,16 +215,16 @@ interface IVault {
     /// @param asCxpt Mint CXPT 1:1 by value to the destination and move the units to the treasury account instead.
     function withdraw(uint256 amount, bool asCxpt) external;
 
-    /// @notice Pays min(request, balance) of `account`'s matured request in `token` to its destination. What the balance
-    /// does not cover stays open and matured: whatever the account gets next is out of settlement's reach up to it.
-    /// Anyone may call it, at any time, also while everything else is paused. With nothing to pay it reverts.
+    /// @notice Pays min(request, balance) of `account`'s matured request in `token` to its destination. What the
+    /// balance does not cover stays open and matured: whatever the account gets next is out of settlement's reach up to
+    /// it. Anyone may call it, at any time, also while everything else is paused. With nothing to pay it reverts.
     function completeWithdrawal(address account, address token) external;
 
     /// @notice Withdraws at once with the operator's countersignature, and leaves alone what a matured request holds.
     /// The owner's nonce is used up whoever sends. The purpose of the countersignature is the hash of the owner's whole
-    /// message (hashStruct), so that it can be used for this message only, and once. Reverts beyond the cap of the token
-    /// (`setOutflowCap`), and if the destination is the Vault. Both signatures have 65 bytes (r, s, v) or 64 (ERC-2098),
-    /// with a low s.
+    /// message (hashStruct), so that it can be used for this message only, and once. Reverts beyond the cap of the
+    /// token (`setOutflowCap`), and if the destination is the Vault. Both signatures have 65 bytes (r, s, v) or 64
+    /// (ERC-2098), with a low s.
     /// @param ownerSignature The owner's `Withdraw` signature; may be empty if the owner is the caller.
     function withdrawApproved(
         Withdrawal calldata withdrawal,
@@ -247,8 +280,8 @@ interface IVault {
     /// WARNING: an immediate sequence is written as it comes; settlement must never hand over a lower one.
     function applySettlement(address token, address[] calldata accounts, Change[] calldata changes) external;
 
-    /// @notice Trades `amountIn` of what `pair` has here in `tokenIn` with the pair itself, for as much of `tokenOut` as
-    /// it gives. What goes out counts as withdrawn, what came in as deposited and credited to `pair`.
+    /// @notice Trades `amountIn` of what `pair` has here in `tokenIn` with the pair itself, for as much of `tokenOut`
+    /// as it gives. What goes out counts as withdrawn, what came in as deposited and credited to `pair`.
     /// @param amountIn Units or atoms.
     /// @return amountOut What really came in, in units (rounded down) or atoms.
     function exchange(address pair, address tokenIn, address tokenOut, uint256 amountIn)
@@ -266,10 +299,14 @@ interface IVault {
     /// @notice The account word with the floor that binds at this block's time.
     function accountOf(address account) external view returns (Account memory);
 
+    /// @notice Units of the settlement token or atoms of a synth, a request included, locked collateral not; 0 for a
+    /// token that is unknown.
     function balanceOf(address account, address token) external view returns (uint256);
 
+    /// @notice The account's open request, matured or not; all zero without one. It may exceed the balance.
     function requestOf(address account, address token) external view returns (Request memory);
 
+    /// @notice Units of the settlement token or atoms of a synth; all zero for a token that is unknown.
     function totalsOf(address token) external view returns (Totals memory);
 
     /// @notice One consistent look for reconciliation.
@@ -287,13 +324,22 @@ interface IVault {
     /// @return left What may leave in this block; 2^256 - 1 without a cap.
     function outflowOf(address token) external view returns (uint256 perHour, uint256 left);
 
+    /// @notice Whether `token` was registered; it stays so for ever.
     function isSynth(address token) external view returns (bool);
+    /// @notice The last number of the global event sequence that was taken, here or by Settlement; 0 before the first.
     function sequence() external view returns (uint64);
+    /// @notice Atoms of the settlement token per unit, times 1e18; 1e18 at first, and it only falls.
     function index() external view returns (uint256);
+    /// @notice The settlement token (USDC), set once.
     function quoteToken() external view returns (address);
+    /// @notice The Vault account that earns the fees of batches.
     function feeAccount() external view returns (address);
+    /// @notice The Vault account that keeps the units for which CXPT was minted.
     function treasuryAccount() external view returns (address);
+    /// @notice The Vault account that takes over positions worth less than their debt.
     function insuranceAccount() external view returns (address);
+    /// @notice The operator's key whose countersignature lets a free balance fall at once; another takes an upgrade.
     function cosigner() external view returns (address);
+    /// @notice Of the EIP-712 domain in which `Withdraw` and `Approval` are signed.
     function domainSeparator() external view returns (bytes32);
 }

@@ -11,7 +11,8 @@ uint256 constant SETTLEMENT_WINDOW = 5 minutes;
 uint256 constant EXIT_DELAY = 15 minutes;
 
 /// @dev A reading and an accepted price count for an hour at most. An hour after the last post anyone may still have
-/// its price accepted, which puts off a shutdown by as much. Python twin: `offchain.domain.limits.PRICE_AGE_SECONDS_MAX`.
+/// its price accepted, which puts off a shutdown by as much. Python twin:
+/// `offchain.domain.limits.PRICE_AGE_SECONDS_MAX`.
 uint256 constant MAX_PRICE_AGE = 1 hours;
 
 /// @dev A synth whose price was accepted last longer ago than this may be shut down by anyone.
@@ -40,19 +41,24 @@ uint256 constant SYMBOL_BYTES_MAX = 31;
 /// @dev No fill carries a fee above 1 % of its notional, rounded up to an atom, whatever its order signed.
 int32 constant MAX_FEE_PPM = 10_000;
 
+/// @dev Order.side.
 uint8 constant SIDE_BUY = 0;
 uint8 constant SIDE_SELL = 1;
 
+/// @dev Order.kind.
 uint8 constant KIND_LIMIT = 0;
 /// @dev A market order is an immediate-or-cancel order whose price is the worst price its signer accepts.
 uint8 constant KIND_MARKET = 1;
 
+/// @dev Order.timeInForce: good till cancelled, immediate or cancel, fill or kill, good till date (`expiry`).
 uint8 constant TIF_GTC = 0;
 uint8 constant TIF_IOC = 1;
 uint8 constant TIF_FOK = 2;
 uint8 constant TIF_GTD = 3;
 
+/// @dev Bits of Order.flags. This order makes only.
 uint16 constant FLAG_POST_ONLY = 1;
+/// @dev No meaning on chain.
 uint16 constant FLAG_REDUCE_ONLY = 2;
 /// @dev This order trades with its market's AMM pair only, whole or not at all. Python twin: `domain.order.Flags.AMM`.
 uint16 constant FLAG_AMM = 4;
@@ -60,8 +66,8 @@ uint16 constant FLAG_AMM = 4;
 /// @dev In a packed batch, the maker of a fill whose maker is the AMM pair of its market.
 uint8 constant AMM_MAKER = type(uint8).max;
 
-/// @dev Why a fill was refused. REASON_TAKER is added when the taker's order is at fault and not the maker's. Python twin:
-/// `domain.command.Refusal`.
+/// @dev Why a fill was refused. REASON_TAKER is added when the taker's order is at fault and not the maker's. Python
+/// twin: `domain.command.Refusal`.
 uint8 constant REASON_BALANCE = 1;
 uint8 constant REASON_CANCELLED = 2;
 uint8 constant REASON_EXPIRED = 3;
@@ -107,7 +113,8 @@ struct Order {
 /// @param agent Address of the key.
 /// @param expiry Unix seconds from which it matches no more; what was matched before settles until expiry +
 /// SETTLEMENT_WINDOW.
-/// @param notional What its orders may trade in all, in quote units; type(uint128).max: any amount, which is not counted.
+/// @param notional What its orders may trade in all, in quote units; type(uint128).max: any amount, which is not
+/// counted.
 /// @param markets The markets that it may trade; empty: every market.
 struct AgentTerms {
     address agent;

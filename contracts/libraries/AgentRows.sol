@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.30;
 
-/// @dev Where an agent is in memory whose budget is counted, and who signed orders of the batch: three words, the location
-/// of its word in storage, the notional that it may still trade, in quote units, and the word as it was.
+/// @dev Where an agent is in memory whose budget is counted, and who signed orders of the batch: three words, the
+/// location of its word in storage, the notional that it may still trade, in quote units, and the word as it was.
 type AgentRow is uint256;
 
 using AgentRows for AgentRow global;

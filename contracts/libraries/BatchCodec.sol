@@ -51,8 +51,8 @@ library PackedFills {
 
 /// @title The packed form of a batch, as ISettlement describes it. Python twin: `offchain.domain.packed`
 /// @dev Records have fixed sizes and come one after the other; nothing in them says where anything is. `open` checks
-/// that the batch is exactly as long as its counts say, so that every position up to a count is inside it. All positions
-/// are absolute in calldata.
+/// that the batch is exactly as long as its counts say, so that every position up to a count is inside it. All
+/// positions are absolute in calldata.
 library BatchCodec {
     uint256 internal constant HEADER_BYTES = 15;
     uint256 internal constant MARKET_BYTES = 4;

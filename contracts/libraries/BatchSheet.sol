@@ -20,8 +20,8 @@ struct MarketRow {
 /// @dev Where the quote column is among the columns.
 uint256 constant QUOTE_COLUMN = 0;
 
-/// @dev Where the sheet of a batch is in memory, right behind the desk of OrderHash: fixed positions, as sums of another
-/// cost much. Orders and Trades read these words of it.
+/// @dev Where the sheet of a batch is in memory, right behind the desk of OrderHash: fixed positions, as sums of
+/// another cost much. Orders and Trades read these words of it.
 uint256 constant SHEET = 0x340;
 uint256 constant SHEET_ACCOUNTS = 0x340;
 uint256 constant SHEET_MARKETS = 0x360;

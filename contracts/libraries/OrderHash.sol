@@ -3,8 +3,8 @@ pragma solidity ^0.8.30;
 
 import {Order} from "../interfaces/Types.sol";
 
-/// @dev Where a batch has the order at hand in memory, one after the other: fixed positions, as sums of another cost much.
-/// First what its struct hash is of, the type hash and the fields.
+/// @dev Where a batch has the order at hand in memory, one after the other: fixed positions, as sums of another cost
+/// much. First what its struct hash is of, the type hash and the fields.
 uint256 constant DESK = 0x80;
 uint256 constant DESK_ACCOUNT = 0xa0;
 uint256 constant DESK_SUBACCOUNT = 0xc0;
@@ -61,8 +61,8 @@ library OrderHash {
     }
 
     /// @dev Writes the fields of a record's first word, but for account and market, which are there with those of its
-    /// second; see Orders. And the hash of them all, keccak256(abi.encode(TYPE_HASH, order)): what was signed, unless in
-    /// bulk.
+    /// second; see Orders. And the hash of them all, keccak256(abi.encode(TYPE_HASH, order)): what was signed, unless
+    /// in bulk.
     /// @param at Where the record is in calldata.
     function write(uint256 at) internal pure {
         assembly ("memory-safe") {

@@ -14,8 +14,9 @@ uint256 constant PERHAPS_CANCELLED = 8;
 uint256 constant SIGNED_IN_BULK = 16;
 
 /// @title How an order's record becomes a ticket
-/// @dev By hand, as Trades, whose remarks hold here too. A record is two words: account u8 | market u8 | subaccount u8 |
-/// terms u8 | flags u16 | priceTicks u64 | sizeLots u64 | triggerTicks u64, and maxFeePpm i32 | nonce u64 | expiry u40.
+/// @dev By hand, as Trades, whose remarks hold here too. A record is two words: account u8 | market u8 |
+/// subaccount u8 | terms u8 | flags u16 | priceTicks u64 | sizeLots u64 | triggerTicks u64, and maxFeePpm i32 |
+/// nonce u64 | expiry u40.
 library Orders {
     uint256 private constant TAIL = 30;
     /// @dev Where an order is hashed; see OrderHash.
@@ -39,14 +40,14 @@ library Orders {
     uint256 private constant SOUND_RESTING = 0x30033003;
     uint256 private constant SOUND_IMMEDIATE = 0x0ff00ff0;
 
-    /// @dev Reads a record into a ticket, and finds what the order changes: its balances (the base token's in a new row, if
-    /// no order before had one; orders come by account, so that the last row is of theirs or of an earlier one) and its
-    /// slot. Orders of one slot follow each other, so that the first of them keeps the slot's state for all. An immediate
-    /// order has none, so that its fills are its own; it is used up by its batch, whatever becomes of them. Those of one
-    /// account come with increasing sequences. Account, market and the second word's fields are written where they are
-    /// hashed; OrderHash writes the others.
-    /// An order is unsound if bits without a meaning are set, without a price or a size, with a nonce that is not of its
-    /// time in force, or if it is a market order that rests. Of one that is, or is out of place, nothing is found.
+    /// @dev Reads a record into a ticket, and finds what the order changes: its balances (the base token's in a new
+    /// row, if no order before had one; orders come by account, so that the last row is of theirs or of an earlier one)
+    /// and its slot. Orders of one slot follow each other, so that the first of them keeps the slot's state for all. An
+    /// immediate order has none, so that its fills are its own; it is used up by its batch, whatever becomes of them.
+    /// Those of one account come with increasing sequences. Account, market and the second word's fields are written
+    /// where they are hashed; OrderHash writes the others.
+    /// An order is unsound if bits without a meaning are set, without a price or a size, with a nonce that is not of
+    /// its time in force, or if it is a market order that rests. Of one that is, or is out of place, nothing is found.
     /// @param at Where the record is in calldata.
     /// @param previous The place of the order before, which is less; less than any, before the first.
     /// @return place account | nonce

@@ -13,8 +13,8 @@ type Ticket is uint256;
 
 /// @dev What an order says that its fills must keep to: the first 22 bytes of its record (see ISettlement), which are
 /// account u8 | market u8 | subaccount u8 | terms u8 | flags u16 | priceTicks u64 | sizeLots u64, and behind them
-/// maxFeePpm i32 | nothing u38 | isFillOrKill u1 | isImmediate u1 | refusal u8. `refusal` is the reason for which none of
-/// its fills settles, 0 if there is none: what the clock decides.
+/// maxFeePpm i32 | nothing u38 | isFillOrKill u1 | isImmediate u1 | refusal u8. `refusal` is the reason for which none
+/// of its fills settles, 0 if there is none: what the clock decides.
 type Terms is uint256;
 
 using TermsOfOrders for Terms global;

@@ -42,8 +42,8 @@ library Trades {
     uint256 private constant BALANCE = REASON_BALANCE;
 
     /// @param groups FILL_OR_KILL if fills of such orders are to be left alone, which are evaluated as a group.
-    /// @return reason 0 if the fill is settled, why it is refused (REASON_*), or why it is neither (see above; a FAULT_SIZE
-    /// of the taker's with REASON_TAKER).
+    /// @return reason 0 if the fill is settled, why it is refused (REASON_*), or why it is neither (see above; a
+    /// FAULT_SIZE of the taker's with REASON_TAKER).
     function settle(PackedFill fill, uint256 groups) internal pure returns (uint256 reason) {
         (Ticket maker, Ticket taker) = (Ticket.wrap(0), Ticket.wrap(0));
         assembly ("memory-safe") {
@@ -52,9 +52,10 @@ library Trades {
             taker := byte(1, fill)
             let orders := mload(ORDERS)
             reason := NOT_OF_BOOK
-            // Whether two orders, and the limits of this venue, agree to the fill: these are two accounts' orders on two
-            // sides of one market, of kinds that may meet, at a price within both limits, with fees within both caps.
-            // Rates that do not sum below zero make fees that do not sum below zero. Once, left by the first fault.
+            // Whether two orders, and the limits of this venue, agree to the fill: these are two accounts' orders on
+            // two sides of one market, of kinds that may meet, at a price within both limits, with fees within both
+            // caps. Rates that do not sum below zero make fees that do not sum below zero. Once, left by the first
+            // fault.
             for {} and(and(lt(maker, orders), lt(taker, orders)), gt(shl(16, fill), NO_LOTS)) {} {
                 orders := mload(TICKETS)
                 maker := add(orders, shl(7, maker))

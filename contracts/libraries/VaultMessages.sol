@@ -59,10 +59,10 @@ library VaultMessages {
         }
     }
 
-    /// @dev Both signers of a withdrawal, zero for a signature that recovers nobody: the typed messages hashed in place, and
-    /// `Signatures.recover` twice. The purpose of the countersignature is the hash of the withdrawal: whoever countersigns
-    /// it countersigns all of it, and the owner's nonce uses up both signatures. An owner who sends it himself need not
-    /// sign it.
+    /// @dev Both signers of a withdrawal, zero for a signature that recovers nobody: the typed messages hashed in
+    /// place, and `Signatures.recover` twice. The purpose of the countersignature is the hash of the withdrawal:
+    /// whoever countersigns it countersigns all of it, and the owner's nonce uses up both signatures. An owner who
+    /// sends it himself need not sign it.
     /// @param authorization Nobody asks whether its signature ends within calldata: behind the end there are zeros, of
     /// which nobody is recovered.
     function signersOf(Words calldata withdrawal, bytes calldata ownerSignature, Authorization calldata authorization)

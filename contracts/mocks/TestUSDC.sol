@@ -6,8 +6,8 @@ import {ERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/ERC20P
 
 /// @title Play money: 6 decimals, ERC-2612 permit, anyone mints. Never for a chain where it could be taken for USDC.
 contract TestUSDC is ERC20Permit {
-    /// @dev A trillion. Whoever could mint as much as a number holds could make the sums of Vault and pools overflow for
-    /// everybody: this way it takes quadrillions of transactions.
+    /// @dev A trillion. Whoever could mint as much as a number holds could make the sums of Vault and pools overflow
+    /// for everybody: this way it takes quadrillions of transactions.
     uint256 public constant MINT_MAX = 1e18;
 
     /// @notice Thrown when more than MINT_MAX is minted at once.

@@ -12,6 +12,7 @@ from offchain.cli.configuration import (
     Tables,
     first_of,
     keeper_defaults,
+    refused_variables,
     settings_of,
     unread_variables,
     values_of,
@@ -55,25 +56,27 @@ def show(context: click.Context, command: tuple[str, ...], as_json: bool) -> Non
 @config.command("check")
 @click.pass_context
 def check(context: click.Context) -> None:
-    """Check every key and value of the file, and list all mistakes.
+    """Check every key and value of the file and the environment, and list all mistakes.
 
     Each key must be a flag of its command, each value one that the flag takes; and with all of them together node,
     keepers and the other commands would start. Keys are not read, and no chain is asked: `hooats doctor` does that.
     """
     configuration = _configuration(context)
-    mistakes = [*map(str, configuration.mistakes), *_refused(context, configuration)]
-    for mistake in mistakes:
-        click.echo(f"mistake: {mistake}", err=True)
     root = context.find_root().command
     assert isinstance(root, click.Group)
+    of_file = [*map(str, configuration.mistakes), *_refused(context, configuration)]
+    of_environment = refused_variables(root)
+    for mistake in (*of_file, *of_environment):
+        click.echo(f"mistake: {mistake}", err=True)
     for warning in unread_variables(root, OTHER_VARIABLES):
         click.echo(f"warning: {warning}", err=True)
+    places = ((str(configuration.file), len(of_file)), ("the environment", len(of_environment)))
+    if words := " and ".join(
+        f"{place} has {count} mistake{'s' if count > 1 else ''}" for place, count in places if count
+    ):
+        raise ConfigurationError(words, remedy="They are listed above")
     if configuration.file is None:
         click.echo("no configuration file: environment and defaults are used")
-    elif mistakes:
-        count = len(mistakes)
-        words = f"{configuration.file} has {count} mistake{'s' if count > 1 else ''}"
-        raise ConfigurationError(words, remedy="They are listed above")
     else:
         click.echo(f"{configuration.file}: ok, {configuration.values} values")
 
@@ -136,7 +139,10 @@ def _refused(context: click.Context, configuration: Configuration) -> list[str]:
             continue
         try:
             words = [str(flaw) for flaw in flaws(path, values_of(command, tables))]
-        except click.BadParameter as error:  # from the top of the file, and right for another command
+        except click.BadParameter as error:
+            if error.param is not None and error.param.name not in tables:
+                continue  # of the environment, which is told of by itself
+            # From the top of the file, and right for another command.
             words = [error.format_message()]
         for one in words:
             found.setdefault(one, f"{configuration.file}: hooats {' '.join(path)}: {one}")

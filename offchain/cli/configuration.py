@@ -27,7 +27,7 @@ import click
 from click.core import ParameterSource
 
 from offchain.cli.options import KeyFile, is_key
-from offchain.cli.urls import WITHHELD, redacted
+from offchain.cli.urls import WITHHELD, Url, redacted
 from offchain.domain.errors import ConfigurationError
 
 DEFAULT_FILE = Path("hooats.toml")
@@ -157,6 +157,22 @@ def unread_variables(root: click.Group, known: frozenset[str]) -> list[str]:
     return found
 
 
+def refused_variables(root: click.Group) -> list[str]:
+    """HOOATS_… variables of the environment whose value their flag does not take, each once."""
+    found: dict[str, str] = {}
+    for command in [root, *_commands(root)]:
+        context = click.Context(command, resilient_parsing=True)
+        for option in _options(command):
+            name = next((name for name in _variables(option) if os.environ.get(name)), None)
+            if name is None:
+                continue
+            try:
+                option.type_cast_value(context, option.value_from_envvar(context))
+            except click.UsageError as error:
+                found.setdefault(name, f"environment: {name}: {_reason(option, error)}")
+    return list(found.values())
+
+
 class _Reader:
     """Checks a decoded file against the flags of the commands. What is wrong is kept, and left out."""
 
@@ -240,6 +256,11 @@ class _Reader:
         if isinstance(value, bool) != (option.is_flag is True):
             right = "true or false" if option.is_flag else option.type.name
             raise ConfigurationError(f"{where} = {value!r} is of the wrong kind", remedy=f"It takes {right}")
+        if isinstance(option.type, click.Path | Url):
+            _require_text(value, where)
+        if isinstance(option.type, click.types.IntParamType) and isinstance(value, float):
+            remedy = f"See --help of {_flag_of(option)}"
+            raise ConfigurationError(f"{where}: {value} is not a whole number{_range(option)}", remedy=remedy)
         try:
             option.type.convert(value, option, None)
         except click.UsageError as error:
@@ -290,12 +311,23 @@ class _Reader:
 def _reason(option: click.Option, error: click.UsageError) -> str:
     """What a value is not, in plain words."""
     reason = error.message.rstrip(".")
-    low, high = getattr(option.type, "min", None), getattr(option.type, "max", None)
     value, found, _ = reason.partition(" is not ")
     if not found or not isinstance(option.type, click.types.IntParamType):
         return reason
-    ends = f" from {low} to {high}" if high is not None else f" from {low} on" if low is not None else ""
-    return f"{value} is not a whole number{ends}"
+    return f"{value} is not a whole number{_range(option)}"
+
+
+def _range(option: click.Option) -> str:
+    low, high = getattr(option.type, "min", None), getattr(option.type, "max", None)
+    return f" from {low} to {high}" if high is not None else f" from {low} on" if low is not None else ""
+
+
+def _require_text(value: object, where: str) -> None:
+    """For a name of a file, a folder or a host. An empty one would be the folder where the command is run."""
+    if not isinstance(value, str):
+        raise ConfigurationError(f"{where} = {value!r} is of the wrong kind", remedy="It takes text, in quotes")
+    if not value.strip():
+        raise ConfigurationError(f"{where} is empty", remedy="Write what it names, or leave it out")
 
 
 def _read(file: Path) -> dict[str, Any]:

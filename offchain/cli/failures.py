@@ -73,11 +73,19 @@ def _message(error: click.UsageError) -> str:
     like an option, that it is one."""
     if isinstance(error, click.NoSuchOption) and re.match(r"-[0-9.]", error.option_name):
         return "a number here has no minus: amounts, sizes and prices are above 0"
+    if isinstance(error, click.NoSuchOption) and _is_of_root(error):
+        return f"{error.option_name} goes before the command: hooats {error.option_name} …"
     if isinstance(error, click.BadParameter) and isinstance(error.param, click.Argument):
         value, found, _ = error.message.partition(" is not one of ")
         if found:
             return f"{value} is no {(error.param.name or '').upper()}"
     return error.format_message()
+
+
+def _is_of_root(error: click.NoSuchOption) -> bool:
+    return error.ctx is not None and any(
+        error.option_name in flag.opts for flag in error.ctx.find_root().command.params
+    )
 
 
 def report(error: Exception) -> int:

@@ -74,12 +74,20 @@ def running_node(data: Path) -> int | None:
     """Process id of the node on this folder, if one runs here."""
     try:
         pid = int(json.loads((data / "pids.json").read_text())["node"])
-        os.kill(pid, 0)
-    except PermissionError:
-        return pid
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return pid
+    return pid if is_running(pid) else None
+
+
+def is_running(pid: int) -> bool:
+    """Whether this machine has such a process, whosever it is."""
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except (OSError, OverflowError):
+        return False
+    return True
 
 
 def _private_files(data: Path) -> list[Path]:

@@ -1,12 +1,12 @@
 """Looks at the chain: endpoints, head, clock, contracts, and what each key may do and pay for. Only reads."""
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import NamedTuple
 
-from offchain.chain.abi import Function
 from offchain.chain.contracts import PriceOracle, Vault
 from offchain.chain.registry import Registry
+from offchain.chain.roles import HAS_ROLE, REMEDY, ROLES
 from offchain.chain.synths import all_synths
 from offchain.chain.wallet import Endpoint
 from offchain.domain.errors import ChainError, TransactionFailed
@@ -20,22 +20,8 @@ CLOCK_AHEAD_MAX = 3
 """Seconds that a block may be ahead of this machine's clock."""
 BALANCE_LOW_WEI = 10**16
 """About a thousand settlements at the base fee that HyperEVM has shown."""
-HAS_ROLE = Function("hasRole(bytes32,address)", "bool")
 COSIGNER = "cosigner"
 ONE_KEY = "the quorum is 1, so that one posting key makes the price"
-
-ROLES: Mapping[str, tuple[tuple[str, str], ...]] = {
-    "settle": (("Settlement", "SETTLER_ROLE"),),
-    "commit": (("OrderbookCommitment", "COMMITTER_ROLE"),),
-    "price": (("PriceOracle", "POSTER_ROLE"),),
-    "list": (
-        ("SynthFactory", "CREATOR_ROLE"),
-        ("Settlement", "LISTER_ROLE"),
-        ("PriceOracle", "LISTER_ROLE"),
-        ("SynthIssuer", "LISTER_ROLE"),
-    ),
-}
-"""What a keeper's key must have been granted; keepers that are not here need no role."""
 
 
 class Holder(NamedTuple):
@@ -141,7 +127,7 @@ def _role(endpoint: Endpoint, registry: Registry, holder: Holder, contract: str,
     words = f"{role} of {contract}"
     if has:
         return ok("role", f"{holder.use} {holder.address} has {words}")
-    return fail("role", f"{holder.use} {holder.address} lacks {words}", "Use the key that has it, or have it granted")
+    return fail("role", f"{holder.use} {holder.address} lacks {words}", REMEDY)
 
 
 def _block_mode(endpoint: Endpoint, holder: Holder) -> Finding:

@@ -1,10 +1,13 @@
 """Looks at what a node keeps: the journal's tail, schema versions, leases, heartbeats. Only reads; a node may run."""
 
 import json
+import socket
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from offchain.operations import machine
 from offchain.operations.findings import Finding, fail, ok, warn
 from offchain.storage import history_schema, ops_schema, scan
 from offchain.storage.databases import schema_version
@@ -64,8 +67,8 @@ def look_at_leases(ops_url: str, names: Sequence[str]) -> Iterable[Finding]:
 
 
 def look_at_keepers(data: Path) -> Iterable[Finding]:
-    """The heartbeat files."""
-    now = time.time()
+    """The heartbeat files, and whether who wrote them still runs. A keeper that is not wanted has no file."""
+    now, is_up = time.time(), machine.running_node(data) is not None
     for path in sorted((data / "keepers").glob("*.json")):
         try:
             beat = json.loads(path.read_text())
@@ -73,14 +76,35 @@ def look_at_keepers(data: Path) -> Iterable[Finding]:
         except (ValueError, KeyError, TypeError):
             yield warn("keeper", f"{path} is no heartbeat", "Delete it; the keeper writes a new one")
             continue
-        name = path.stem
-        if state == "stopped" and beat.get("exitCode") == HALTED:
-            yield fail("keeper", f"{name} halted", "Read its log: only an operator can help")
-        elif state == "stopped":
-            yield ok("keeper", f"{name} is stopped")
-        elif age > HEARTBEAT_SECONDS_MAX:
-            yield warn("keeper", f"{name} was last heard of {age:.0f} s ago", "Start it again")
-        elif state == "waiting":
-            yield warn("keeper", f"{name} waits: {beat.get('reason', '')}", "It goes on by itself; mend the cause")
-        else:
-            yield ok("keeper", f"{name} is {state}")
+        yield (
+            _stopped(path.stem, beat.get("exitCode"), is_up)
+            if state == "stopped"
+            else _going(path.stem, state, age, beat, is_up)
+        )
+
+
+def _stopped(name: str, code: object, is_up: bool) -> Finding:
+    """It said so itself at its end."""
+    if code == HALTED:
+        return fail("keeper", f"{name} halted", "Read its log: only an operator can help")
+    if code:
+        return fail(
+            "keeper", f"{name} stopped with {code}", f"Read its log, mend the cause, then: hooats keeper {name}"
+        )
+    if is_up:
+        return warn("keeper", f"{name} is stopped, and the node runs", f"Start it: hooats keeper {name}")
+    return ok("keeper", f"{name} is stopped")
+
+
+def _going(name: str, state: str, age: float, beat: Mapping[str, Any], is_up: bool) -> Finding:
+    """It did not say that it ended, which a killed one does not. Only the machine that it ran on knows its process."""
+    pid, is_here = beat.get("pid"), beat.get("host") == socket.gethostname()
+    if is_here and isinstance(pid, int) and not machine.is_running(pid):
+        words = f"{name} ended without a word {age:.0f} s ago: process {pid} is gone"
+        return (fail if is_up else warn)("keeper", words, f"Read its log, then start it: hooats keeper {name}")
+    if age > HEARTBEAT_SECONDS_MAX:
+        remedy = f"Read its log; if it hangs, end it, then: hooats keeper {name}"
+        return warn("keeper", f"{name} was last heard of {age:.0f} s ago", remedy)
+    if state == "waiting":
+        return warn("keeper", f"{name} waits: {beat.get('reason', '')}", "It goes on by itself; mend the cause")
+    return ok("keeper", f"{name} is {state}, heard of {max(age, 0):.0f} s ago")

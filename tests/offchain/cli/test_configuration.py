@@ -117,6 +117,14 @@ def test_nothing_secret_is_shown(file: Path) -> None:
         ("[node]\nepoch-orders = 0", ("[node] epoch-orders: 0 is not a whole number from 1 on",)),
         ("[node]\nbatch-interval-millis = -1", ("[node] batch-interval-millis", "from 0 on")),
         ("port = ", ("not TOML",)),
+        ("data = 5", ("data = 5 is of the wrong kind. It takes text, in quotes",)),
+        ("registry = 7", ("registry = 7 is of the wrong kind",)),
+        ("rpc = 5", ("rpc = 5 is of the wrong kind",)),
+        ("[node]\nattestation-key = 1.5", ("attestation-key = 1.5 is of the wrong kind",)),
+        ("data = ''", ("data is empty",)),
+        ("[keeper.settle]\nkey = ' '", ("[keeper.settle] key is empty",)),
+        ("[node]\nepoch-millis = 1.5", ("[node] epoch-millis: 1.5 is not a whole number from 1 on",)),
+        ("[node]\nport = 80.0", ("[node] port: 80.0 is not a whole number from 0 to 65535",)),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path: Path, text: str, words: tuple[str, ...]) -> None:
@@ -197,6 +205,27 @@ def test_check_does_not_miss_what_may_come_from_elsewhere(tmp_path: Path, monkey
     words = ["--config", "hooats.toml", "config", "check"]
     done = CliRunner().invoke(hooats, words, env={"HOOATS_REGISTRY": "nowhere.json"})
     assert "there is no deployment registry nowhere.json" in done.output
+
+
+def test_check_says_what_the_environment_has_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    wrong = {"HOOATS_PORT": "x", "HOOATS_RPC": "https://user:pass@/v2/5ecre7", "HOOATS_EPOCH_MILLIS": "0"}
+    done = CliRunner().invoke(hooats, ["config", "check"], env=wrong)
+    assert "environment has 3 mistakes" in str(done.exception)
+    lines = {
+        line.split(": ")[2]: line for line in done.output.splitlines() if line.startswith("mistake: environment: ")
+    }
+    assert lines.keys() == wrong.keys()
+    assert lines["HOOATS_PORT"].endswith("'x' is not a whole number from 0 to 65535")
+    assert "is no URL" in lines["HOOATS_RPC"] and "pass" not in done.output and "5ecre7" not in done.output
+
+
+def test_what_the_environment_has_wrong_is_not_said_of_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "hooats.toml"
+    path.write_text("[node]\nepoch-orders = 7\nprot = 1\n")
+    done = CliRunner().invoke(hooats, ["--config", str(path), "config", "check"], env={"HOOATS_PORT": "x"})
+    assert str(done.exception).startswith(f"{path} has 1 mistake and the environment has 1 mistake.")
+    assert sum("mistake: " in line for line in done.output.splitlines()) == 2
 
 
 def test_the_null_device_is_no_configuration() -> None:

@@ -174,6 +174,10 @@ def test_missing_argument_says_what_would_be_right(key: Path) -> None:
     ("command", "words"),
     [
         ("order place --keyfile x", "hooats: No such option: --keyfile. Did you mean --key? Usage: "),
+        (
+            "config check --config F",
+            "hooats: --config goes before the command: hooats --config …. Usage: hooats config",
+        ),
         ("keeper foo", "hooats: 'foo' is no NAME. Usage: hooats keeper [OPTIONS] {"),
         (
             "order list --key k --status x",

@@ -33,7 +33,19 @@ async def test_examples(real, tmp_path) -> None:
     assert quotes.count("open at") == 40
     assert "cancelled 2" in quotes
     assert "49999.5" in book
+    assert "this account has no hXYZ" in await run("withdraw.py", str(key), "hXYZ", "1", venue.url, status=1)
     assert "999950 USDC are left" in await run("withdraw.py", str(key), "USDC", "50", venue.url)
+
+
+@pytest.mark.asyncio
+async def test_a_mistyped_folder_convicts_nobody(tmp_path) -> None:
+    said = await run("prove_position.py", "12", str(tmp_path / "none"), "http://a", "http://b", "c.json", status=1)
+    assert "holds no epochs" in said and "no epoch covers" not in said
+
+
+@pytest.mark.asyncio
+async def test_an_example_without_arguments_says_how_it_is_run() -> None:
+    assert "`python examples/follow_book.py SYMBOL" in await run("follow_book.py", status=1)
 
 
 @pytest.mark.asyncio

@@ -3,6 +3,8 @@
 import json
 import os
 import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -164,6 +166,59 @@ def test_keepers_that_halted_or_went_silent(installation: Installation) -> None:
     (folder / "sync.json").write_text(json.dumps({"state": "running", "at": now - 100_000}))
     found = installation.examine()
     assert [item.verdict for item in found if item.check == "keeper"] == [Verdict.FAIL, Verdict.WARN]
+
+
+def heartbeats(installation: Installation, **beats: dict[str, object]) -> None:
+    """As keepers on this machine write them, just now."""
+    folder = installation.data / "keepers"
+    folder.mkdir(exist_ok=True)
+    for name, beat in beats.items():
+        written = {"host": socket.gethostname(), "at": int(time.time() * 1000)} | beat
+        (folder / f"{name}.json").write_text(json.dumps(written))
+
+
+def of_keepers(installation: Installation) -> list[tuple[Verdict, str, str]]:
+    return [
+        (Verdict(found.verdict), found.detail, found.remedy)
+        for found in installation.examine()
+        if found.check == "keeper"
+    ]
+
+
+def ended_process() -> int:
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    return child.pid
+
+
+def test_a_killed_keeper_does_not_run_whatever_its_file_says(installation: Installation) -> None:
+    heartbeats(installation, settle={"state": "running", "pid": ended_process()})
+    ((verdict, words, remedy),) = of_keepers(installation)
+    assert verdict is Verdict.WARN and "settle ended without a word" in words
+    assert remedy.endswith("hooats keeper settle")
+    (installation.data / "pids.json").write_text(json.dumps({"node": os.getpid()}))
+    assert [verdict for verdict, _, _ in of_keepers(installation)] == [Verdict.FAIL]
+
+
+def test_a_keeper_of_another_machine_is_known_by_its_age(installation: Installation) -> None:
+    heartbeats(installation, settle={"state": "running", "pid": ended_process(), "host": "elsewhere"})
+    ((verdict, words, _),) = of_keepers(installation)
+    assert verdict is Verdict.OK and words.startswith("settle is running")
+
+
+def test_a_stopped_keeper_beside_a_running_node_is_missed(installation: Installation) -> None:
+    heartbeats(installation, relay={"state": "stopped", "exitCode": 0, "pid": ended_process()})
+    assert of_keepers(installation) == [(Verdict.OK, "relay is stopped", "")]
+    (installation.data / "pids.json").write_text(json.dumps({"node": os.getpid()}))
+    assert of_keepers(installation) == [
+        (Verdict.WARN, "relay is stopped, and the node runs", "Start it: hooats keeper relay")
+    ]
+
+
+def test_a_keeper_that_could_not_run_is_no_stopped_one(installation: Installation) -> None:
+    heartbeats(installation, list={"state": "stopped", "exitCode": 2})
+    ((verdict, words, _),) = of_keepers(installation)
+    assert verdict is Verdict.FAIL and words == "list stopped with 2"
 
 
 def test_leases_by_name(installation: Installation) -> None:
