@@ -11,6 +11,7 @@ from typing import ClassVar
 import msgspec
 
 from offchain.domain.batch import BatchRules
+from offchain.domain.beside import BESIDE_BYTES, Beside
 from offchain.domain.chainlog import AnyChainLog
 from offchain.domain.errors import InvalidInput
 from offchain.domain.limits import LOG_RECORD_BYTES_MAX, RECORD_BYTES_MAX
@@ -30,6 +31,7 @@ class PlaceOrder(msgspec.Struct, frozen=True):
     signature: bytes
     signer: Address
     client_order_id: str = ""
+    beside: Beside | None = None
 
 
 class CancelOrder(msgspec.Struct, frozen=True):
@@ -49,6 +51,61 @@ class CancelAll(msgspec.Struct, frozen=True):
     floor: int
     signer: Address
     signature: bytes = NO_SIGNATURE
+
+
+class AmendOrder(msgspec.Struct, frozen=True, kw_only=True, tag="amend_order"):
+    """Makes an open order smaller: `size_lots` is its new size with what has filled. It keeps its place in the queue.
+
+    Off chain only: the signed size stands there, of which the venue settles less. Anything else needs a new signature.
+    """
+
+    account: Address
+    nonce: int
+    size_lots: int
+    signer: Address
+
+
+class CancelMany(msgspec.Struct, frozen=True, kw_only=True, tag="cancel_many"):
+    """Cancels the open orders of `account`: of one market or (0) all, of one side or (None) both, of one sub-account
+    or (None) all. `is_disconnect`: its connection is gone, which had asked for this."""
+
+    account: Address
+    signer: Address
+    market: int = 0
+    side: int | None = None
+    subaccount: int | None = None
+    is_disconnect: bool = False
+
+
+class CancelAllAfter(msgspec.Struct, frozen=True, kw_only=True, tag="cancel_all_after"):
+    """Cancels all orders of `account` so many milliseconds from now, unless it is sent again before; 0: never mind."""
+
+    account: Address
+    signer: Address
+    timeout_millis: int
+
+
+class Intent(msgspec.Struct, frozen=True):
+    """An order that will follow as a `PlaceOrder`: its frame, and that of what is beside it, if anything is."""
+
+    order: bytes
+    client_order_id: str = ""
+    beside: bytes = b""
+
+
+class Together(msgspec.Struct, frozen=True, kw_only=True, tag="together"):
+    """Cancels, amends (nonce, new size) and orders that happen all or not at all.
+
+    The cancels and amends happen with this command; the orders are to follow at once, as commands of their own, and are
+    accepted or rejected as is decided here. `is_first`: of the orders only the first that may enter is accepted.
+    """
+
+    account: Address
+    signer: Address
+    cancels: tuple[int, ...] = ()
+    amends: tuple[tuple[int, int], ...] = ()
+    orders: tuple[Intent, ...] = ()
+    is_first: bool = False
 
 
 class OpenVenue(msgspec.Struct, frozen=True, kw_only=True, tag="open_venue"):
@@ -211,6 +268,10 @@ JsonCommand = (
     | RefuseFill
     | ObserveLog
     | ObserveBlock
+    | AmendOrder
+    | CancelMany
+    | CancelAllAfter
+    | Together
 )
 Command = PlaceOrder | CancelOrder | CancelAll | JsonCommand
 
@@ -221,12 +282,14 @@ class Codec:
     KIND_PLACE: ClassVar[int] = 1
     KIND_CANCEL: ClassVar[int] = 2
     KIND_CANCEL_ALL: ClassVar[int] = 3
+    KIND_PLACE_BESIDE: ClassVar[int] = 4
     KIND_JSON: ClassVar[int] = 16
     VERSION: ClassVar[int] = 1
     FIELDS: ClassVar[dict[int, str]] = {
         1: f"order[{ORDER_FRAME_BYTES}] signature[65] signer[20] client_order_id[..]",
         2: "account[20] nonce[8] signer[20] signature[65]",
         3: "account[20] market[4] floor[8] signer[20] signature[65]",
+        4: f"order[{ORDER_FRAME_BYTES}] signature[65] signer[20] beside[{BESIDE_BYTES}] client_order_id[..]",
         16: "json, tagged by type",
     }
     """The field table that every journal segment repeats in its header."""
@@ -243,12 +306,10 @@ _LOG_HEAD = b'{"type":"observe_log",'
 def encode(command: Command) -> tuple[int, int, bytes]:
     """(kind, version, payload): the bytes that the journal keeps and `commandsRoot` commits to."""
     if isinstance(command, PlaceOrder):
-        tail = _PLACE_TAIL.pack(command.signature, from_hex(command.signer))
-        return (
-            Codec.KIND_PLACE,
-            1,
-            command.order.to_frame() + tail + command.client_order_id.encode(),
-        )
+        tail, name = _PLACE_TAIL.pack(command.signature, from_hex(command.signer)), command.client_order_id.encode()
+        if command.beside is None:
+            return Codec.KIND_PLACE, 1, command.order.to_frame() + tail + name
+        return Codec.KIND_PLACE_BESIDE, 1, command.order.to_frame() + tail + command.beside.to_frame() + name
     if isinstance(command, CancelOrder):
         parts = (
             from_hex(command.account),
@@ -278,11 +339,14 @@ def decode(kind: int, version: int, payload: bytes) -> Command:
             remedy="Run a newer hooats",
         )
     try:
-        if kind == Codec.KIND_PLACE:
-            tail_end = ORDER_FRAME_BYTES + _PLACE_TAIL.size
+        if kind in (Codec.KIND_PLACE, Codec.KIND_PLACE_BESIDE):
+            tail_end, beside = ORDER_FRAME_BYTES + _PLACE_TAIL.size, None
             signature, signer = _PLACE_TAIL.unpack_from(payload, ORDER_FRAME_BYTES)
             order = Order.from_frame(payload[:ORDER_FRAME_BYTES])
-            return PlaceOrder(order, signature, to_address(signer), payload[tail_end:].decode())
+            if kind == Codec.KIND_PLACE_BESIDE:
+                beside = Beside.from_frame(payload[tail_end : tail_end + BESIDE_BYTES])
+                tail_end += BESIDE_BYTES
+            return PlaceOrder(order, signature, to_address(signer), payload[tail_end:].decode(), beside)
         if kind == Codec.KIND_CANCEL:
             account, nonce, signer, signature = _CANCEL.unpack(payload)
             return CancelOrder(to_address(account), nonce, to_address(signer), signature)

@@ -44,6 +44,8 @@ class RejectReason(StrEnum):
     """The market has no AMM pair, or its reserves are not known well enough now."""
     POOL_BUSY = "POOL_BUSY"
     """An AMM fill of this market's pair is not decided yet."""
+    BATCH_REFUSED = "BATCH_REFUSED"
+    """Another part of what was to happen together could not, or another order of it was the first that could."""
 
 
 class CloseReason(StrEnum):
@@ -60,6 +62,10 @@ class CloseReason(StrEnum):
     CANCELED_ON_CHAIN = "CANCELED_ON_CHAIN"
     DELISTED = "DELISTED"
     """Its market is gone for good."""
+    DISCONNECTED = "DISCONNECTED"
+    """Its owner's connection, which had asked for it."""
+    TIMED_OUT = "TIMED_OUT"
+    """Its owner had asked for it, and did not ask for more time."""
 
 
 class RefusalCause(IntEnum):
@@ -133,6 +139,31 @@ class OrderClosed(Event, frozen=True, kw_only=True, tag="order_closed"):
     market: int
     reason: CloseReason
     filled_lots: int
+
+
+class OrderAmended(Event, frozen=True, kw_only=True, tag="order_amended"):
+    """It is smaller now: `size_lots` with what has filled."""
+
+    digest: Digest
+    account: Address
+    market: int
+    size_lots: int
+
+
+class CancelAllAfterSet(Event, frozen=True, kw_only=True, tag="cancel_all_after_set"):
+    """All orders of the account are cancelled at this unix millisecond; 0: they are not."""
+
+    account: Address
+    deadline: int
+
+
+class TogetherDecided(Event, frozen=True, kw_only=True, tag="together_decided"):
+    """`reason`: why not, None if all of it happens. `index`: the order (after the cancels and the amends) that could
+    not, or of those of which the first is wanted the one that enters."""
+
+    account: Address
+    reason: RejectReason | None
+    index: int
 
 
 class FillMatched(Event, frozen=True, kw_only=True, tag="fill_matched"):
@@ -369,6 +400,9 @@ AnyEvent = (
     OrderAccepted
     | OrderRejected
     | OrderClosed
+    | OrderAmended
+    | CancelAllAfterSet
+    | TogetherDecided
     | FillMatched
     | AmmFillMatched
     | AmmFillImproved

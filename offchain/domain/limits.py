@@ -34,6 +34,13 @@ OPEN_ORDERS_PER_ACCOUNT_MAX: Final = 1_000
 RECENT_ORDERS_PER_ACCOUNT: Final = 10_000
 """Closed orders whose digest and client order id still answer with the first result."""
 
+TOGETHER_MAX: Final = 100
+"""Orders, cancels and amends that happen all or not at all: their record stays below RECORD_BYTES_MAX."""
+CANCEL_ALL_AFTER_MILLIS_MIN: Final = 1_000
+"""A shorter one would fire on a slow network."""
+CANCEL_ALL_AFTER_MILLIS_MAX: Final = 15 * 60 * 1000
+"""A longer one protects nobody."""
+
 # --- settlement ---
 FILLS_PER_BATCH_MAX: Final = 100
 """Twin of Settlement's MAX_FILLS; the gas estimate of `domain.batch` usually closes a batch earlier."""

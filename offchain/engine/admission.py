@@ -5,6 +5,7 @@ id, and leaves the order that it would have replaced in place. `trading.place` a
 an order finds anything unusual: whatever that lets pass has no reason here.
 """
 
+from offchain.domain.beside import NOTHING_BESIDE, Beside
 from offchain.domain.event import RejectReason, VenueState
 from offchain.domain.limits import (
     CLIENT_ORDER_ID_BYTES_MAX,
@@ -18,12 +19,28 @@ from offchain.domain.limits import (
 from offchain.domain.market import Market, MarketState
 from offchain.domain.order import Kind, Order, Side, TimeInForce, unpack_terms
 from offchain.domain.units import PPM, ceil_div
-from offchain.engine.book import AMM, POST_ONLY
+from offchain.engine.book import AMM, POST_ONLY, Book
+from offchain.engine.ledger import Balance
 from offchain.engine.orders import Account, Lane, Moment, Ticket
 from offchain.engine.state import State
 
 EXPIRY_MAX = 2**40 - 1
 """An order's expiry is a uint40 on chain."""
+
+
+class Plan:
+    """What will have happened before an order comes: see `together`."""
+
+    def __init__(self) -> None:
+        self.taken: dict[Balance, int] = {}
+        """More than what is taken now."""
+        self.gone: dict[int, None] = {}
+        """Open orders that will have left, by sequence."""
+        self.orders: list[Order] = []
+        """Orders that may rest by then."""
+        self.slots: dict[int, int] = {}
+        """The nonces that slots will have reached."""
+        self.names: dict[str, None] = {}
 
 
 def open_lane(state: State, terms: bytes) -> Lane:
@@ -37,12 +54,14 @@ def open_lane(state: State, terms: bytes) -> Lane:
     return lane
 
 
-def refusal(state: State, order: Order, client_order_id: str) -> RejectReason | None:
-    """Checks everything but the signer; None if the order may enter."""
-    book = state.books.get(order.market)
+def refusal(
+    state: State, order: Order, client_order_id: str, beside: Beside | None = None, plan: Plan | None = None
+) -> RejectReason | None:
+    """Checks everything but the signer; None if the order may enter (once what is planned has happened)."""
+    book, beside, plan = state.books.get(order.market), beside or NOTHING_BESIDE, plan or Plan()
     if book is None:
         return RejectReason.UNKNOWN_MARKET
-    reason = _shape(order, client_order_id) or _bounds(order, book.market) or _times(order, state.at)
+    reason = _shape(order, client_order_id, beside) or _bounds(order, book.market) or _times(order, state.at)
     if reason is not None:
         return reason
     if order.max_fee_ppm < state.moment.cap:
@@ -56,17 +75,39 @@ def refusal(state: State, order: Order, client_order_id: str) -> RejectReason | 
     if account is None:
         return RejectReason.INSUFFICIENT_BALANCE
     replaced = account.find(order.slot)
-    reason = _standing(order, account, client_order_id, replaced)
+    if replaced is not None and replaced.sequence in plan.gone:
+        replaced = None
+    reason = _standing(order, account, client_order_id, replaced, plan)
     if reason is not None:
         return reason
-    if order.flags & POST_ONLY and book.is_crossed_by(order.side, order.price_ticks, replaced):
+    if beside.is_amend and replaced is None:
+        return RejectReason.ORDER_NOT_OPEN
+    if order.flags & POST_ONLY and _is_crossed(book, order, replaced, plan):
         return RejectReason.POST_ONLY_WOULD_CROSS
     balance = state.ledger.find(order.account, book.market.base_token if order.side else state.quote_token)
-    cover = 0 if balance is None else balance.cover
+    if balance is None:
+        return RejectReason.INSUFFICIENT_BALANCE
+    needed = plan.taken.get(balance, 0) + hold_per_lot(order, book.market, state.moment) * order.size_lots
     if replaced is not None and replaced.balance is balance:
-        cover += replaced.hold_per_lot * replaced.remaining
-    is_covered = hold_per_lot(order, book.market, state.moment) * order.size_lots <= cover
-    return None if is_covered else RejectReason.INSUFFICIENT_BALANCE
+        needed -= replaced.hold_per_lot * replaced.remaining
+    if needed > balance.cover:
+        return RejectReason.INSUFFICIENT_BALANCE
+    plan.taken[balance] = needed
+    return None
+
+
+def _is_crossed(book: Book, order: Order, replaced: Ticket | None, plan: Plan) -> bool:
+    if not plan.gone and not plan.orders:
+        return book.is_crossed_by(order.side, order.price_ticks, replaced)
+    gone = plan.gone if replaced is None else {**plan.gone, replaced.sequence: None}
+    return book.meets(order.side, order.price_ticks, gone) or any(
+        other.market == order.market and other.side != order.side and _reaches(order, other.price_ticks)
+        for other in plan.orders
+    )
+
+
+def _reaches(order: Order, price: int) -> bool:
+    return order.price_ticks <= price if order.side == Side.SELL else order.price_ticks >= price
 
 
 def hold_per_lot(order: Order, market: Market, moment: Moment) -> int:
@@ -77,11 +118,11 @@ def hold_per_lot(order: Order, market: Market, moment: Moment) -> int:
     return ceil_div(notional * moment.hold_factor, PPM)
 
 
-def _shape(order: Order, client_order_id: str) -> RejectReason | None:
+def _shape(order: Order, client_order_id: str, beside: Beside) -> RejectReason | None:
     """What makes no sense in itself, or is not built yet."""
     if order.subaccount or order.trigger_ticks or order.flags not in (0, POST_ONLY, AMM):
         return RejectReason.UNSUPPORTED
-    if flaw_of_order(order, client_order_id):
+    if flaw_of_order(order, client_order_id) or (beside.is_amend and order.is_immediate):
         return RejectReason.INVALID_PARAMETER
     if order.is_immediate != (order.nonce >> 48 == 0):
         return RejectReason.INVALID_SLOT
@@ -144,14 +185,17 @@ def _pool_for(state: State, market: Market) -> RejectReason | None:
     return None if state.backlog.rules.fits_one(state.backlog.gas_max, is_amm=True) else RejectReason.UNSUPPORTED
 
 
-def _standing(order: Order, account: Account, client_order_id: str, replaced: Ticket | None) -> RejectReason | None:
+def _standing(
+    order: Order, account: Account, client_order_id: str, replaced: Ticket | None, plan: Plan
+) -> RejectReason | None:
     """What the account's other orders and balances say."""
     if account.nonces.is_dead(order.nonce):
         return RejectReason.DEAD_NONCE
     if account.uncovered:
         return RejectReason.CANCEL_ONLY_ACCOUNT
-    if client_order_id and client_order_id in account.client_ids:
+    if client_order_id and (client_order_id in account.client_ids or client_order_id in plan.names):
         return RejectReason.DUPLICATE_CLIENT_ORDER_ID
-    if not order.is_immediate and replaced is None and len(account.open) >= OPEN_ORDERS_PER_ACCOUNT_MAX:
+    count = len(account.open) - len(plan.gone) + len(plan.orders)
+    if not order.is_immediate and replaced is None and count >= OPEN_ORDERS_PER_ACCOUNT_MAX:
         return RejectReason.TOO_MANY_OPEN_ORDERS
     return None

@@ -4,7 +4,7 @@ Invariant: at rest the best bid is below the best ask; a price level holds its o
 sum; no level is empty. It knows prices, sizes and order of arrival, no accounts' money.
 """
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 from offchain.domain.event import LevelChanged
 from offchain.domain.market import Market, MarketState
@@ -41,6 +41,18 @@ class Book:
                 return False
             if without is None or level.head is not without or level.tail is not without:
                 return True
+        return False
+
+    def meets(self, side: int, price: int, gone: Container[int]) -> bool:
+        """The same if the orders of these sequences were gone."""
+        for level in self.opposite(side).best_first():
+            if price < level.price if side == Side.BUY else price > level.price:
+                return False
+            ticket = level.head
+            while ticket is not None:
+                if ticket.sequence not in gone:
+                    return True
+                ticket = ticket.newer
         return False
 
 

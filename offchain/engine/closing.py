@@ -44,6 +44,8 @@ def retire(state: State, ticket: Ticket, reason: CloseReason) -> None:
     if ticket.level is not None:
         ticket.level = None
         del account.open[ticket.nonce]
+        if account.specials:
+            make_plain(account, ticket)
         if ticket.expiry:
             state.forget_expiry(ticket)
     assert ticket.reason is None, "no state but OPEN is ever left"
@@ -53,6 +55,14 @@ def retire(state: State, ticket: Ticket, reason: CloseReason) -> None:
     if len(closed) > state.memory.limit:
         state.memory.forget_oldest(account)
     state.effects.append((reason, ticket))
+
+
+def make_plain(account: Account, ticket: Ticket) -> None:
+    """What is not filled of an order that is not open any more is what remains of it."""
+    special = account.specials.pop(ticket.nonce, None)
+    if special is not None:
+        account.doubts -= 1
+        ticket.remaining += special.cut
 
 
 def kill_slot(state: State, account: Account, nonce: int, reason: CloseReason) -> None:

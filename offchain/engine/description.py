@@ -10,11 +10,13 @@ import msgspec
 from offchain.domain.event import (
     AccountRestricted,
     AnyEvent,
+    CancelAllAfterSet,
     FeesChanged,
     LevelChanged,
     MarketOpened,
     MarketStateChanged,
     OperatorsChanged,
+    OrderAmended,
     OrderClosed,
     OrderRejected,
     VenueStateChanged,
@@ -27,12 +29,14 @@ from offchain.engine.state import State, balance_event
 
 
 def order_events(known: Ticket | OrderRejected) -> tuple[AnyEvent, ...]:
-    """OrderAccepted with what has filled, then OrderClosed if it is no longer open; or OrderRejected."""
+    """OrderAccepted with what has filled, then OrderAmended if it was made smaller, or OrderClosed if it is no longer
+    open; or OrderRejected."""
     if isinstance(known, OrderRejected):
         return (known,)
     accepted = msgspec.structs.replace(known.accepted, filled_lots=known.filled)
     if known.reason is None:
-        return (accepted,)
+        size = known.filled + known.remaining
+        return (accepted,) if size == known.size else (accepted, amended(known, size))
     closed = OrderClosed(
         digest=accepted.digest,
         account=accepted.account,
@@ -43,9 +47,13 @@ def order_events(known: Ticket | OrderRejected) -> tuple[AnyEvent, ...]:
     return (accepted, closed)
 
 
+def amended(ticket: Ticket, size: int) -> OrderAmended:
+    return OrderAmended(digest=ticket.digest, account=ticket.account.address, market=ticket.market, size_lots=size)
+
+
 def describe(state: State) -> Iterator[AnyEvent]:
     """Operators, markets, pools, fees, venue, open orders, levels, balances, restrictions, open countersignatures,
-    agents, the last loss."""
+    agents, the last loss; dead-man switches before the balances."""
     if state.venue is None:
         return
     if state.operators:
@@ -70,6 +78,8 @@ def describe(state: State) -> Iterator[AnyEvent]:
     for account in accounts:
         if account.uncovered:
             yield AccountRestricted(account=account.address, cancel_only=True)
+    for deadline, identity in sorted(state.switches):
+        yield CancelAllAfterSet(account=state.switched[identity].address, deadline=deadline)
     for _, balance in sorted(state.ledger.balances.items()):
         if not balance.is_empty:
             yield balance_event(balance)

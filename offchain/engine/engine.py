@@ -14,7 +14,10 @@ from typing import assert_never
 from offchain.domain.batch import BatchRules, SettlementBatch
 from offchain.domain.command import (
     AdvanceTime,
+    AmendOrder,
     CancelAll,
+    CancelAllAfter,
+    CancelMany,
     CancelOrder,
     CloseEpoch,
     Command,
@@ -30,6 +33,7 @@ from offchain.domain.command import (
     SetMarketState,
     SetOperators,
     SetVenueState,
+    Together,
     WithdrawMarket,
 )
 from offchain.domain.eip712 import domain_separator, order_digest
@@ -48,6 +52,7 @@ from offchain.domain.market import MarketState
 from offchain.domain.order import CANCEL_TERMS, OrderRow, to_row
 from offchain.domain.units import Address, Digest, from_hex
 from offchain.engine import description, snapshot
+from offchain.engine.amending import amend, cancel_many, fire_switch, set_switch
 from offchain.engine.book import Book
 from offchain.engine.closing import close
 from offchain.engine.fills import NEVER, Backlog
@@ -60,7 +65,8 @@ from offchain.engine.pools import Pool
 from offchain.engine.promising import request_approval
 from offchain.engine.settling import refuse_fill
 from offchain.engine.state import State
-from offchain.engine.trading import Outcome, cancel, cancel_all, place, reject
+from offchain.engine.together import decide, refuses
+from offchain.engine.trading import Outcome, cancel, cancel_all, place, place_slowly, reject
 
 
 class Engine:
@@ -90,6 +96,8 @@ class Engine:
         elif isinstance(command, PlaceOrder):
             self._place(command, digest)
         else:
+            if state.together is not None:
+                state.guard(None)
             self._dispatch(command)
         state.watch_backlog()
         return state.take_events()
@@ -109,8 +117,11 @@ class Engine:
         is_unusual = state.uncovered > 0 or state.venue.batch_interval_millis == 0
         cancels = 0
         for sequence, row in enumerate(rows, first):
-            if is_unusual:
+            if is_unusual or state.is_watched:
                 self._catch_up()
+                if refuses(state, row[-1]):
+                    outcomes.append(reject(state, row, "", RejectReason.BATCH_REFUSED))
+                    continue
             if not row[2] and row[1] == CANCEL_TERMS:
                 cancels += 1
                 outcomes.append(cancel(state, row[0], row[6]))
@@ -135,10 +146,15 @@ class Engine:
         state, order = self._state, command.order
         state.epoch_count += 1
         row = to_row(order, command.signature, digest or order_digest(state.separator, order))
-        if command.signer == order.account:
-            place(state, row, command.client_order_id, state.sequence)
+        name = command.client_order_id
+        if command.signer != order.account:
+            reject(state, row, name, RejectReason.WRONG_SIGNER)
+        elif state.together is not None and refuses(state, row[-1]):
+            reject(state, row, name, RejectReason.BATCH_REFUSED)
+        elif command.beside is not None:
+            place_slowly(state, row, name, state.sequence, command.beside)
         else:
-            reject(state, row, command.client_order_id, RejectReason.WRONG_SIGNER)
+            place(state, row, name, state.sequence)
 
     def _cancel(self, command: CancelOrder) -> None:
         if command.signer == command.account:
@@ -179,6 +195,14 @@ class Engine:
                 request_market(state, command)
             case WithdrawMarket():
                 withdraw_market(state, command)
+            case AmendOrder():
+                amend(state, command)
+            case CancelMany():
+                cancel_many(state, command)
+            case CancelAllAfter():
+                set_switch(state, command)
+            case Together():
+                decide(state, command)
             case SetVenueState():
                 self._set_venue_state(command)
             case OpenVenue():
@@ -192,12 +216,15 @@ class Engine:
         return None if deadline == NEVER else deadline
 
     def _fire_timers(self, now: int) -> None:
-        """Orders expire before the batch closes before the gate tightens, if all are due at one instant."""
+        """Orders expire before dead-man switches fire before the batch closes before the gate tightens, if all are due
+        at one instant."""
         state = self._state
         while (deadline := state.next_deadline()) <= now:
-            earliest = state.expiries.earliest()
+            earliest, switch = state.expiries.earliest(), state.switches.earliest()
             if earliest is not None and earliest[0] == deadline:
                 close(state, state.expiring[earliest[1]], CloseReason.EXPIRED)
+            elif switch is not None and switch[0] == deadline:
+                fire_switch(state, switch[1])
             elif state.backlog.deadline == deadline:
                 state.effects.append(state.backlog.close(state.backlog.last_fill))
             else:

@@ -32,6 +32,8 @@ ORDER_TRANSITIONS: Final[dict[tuple[OrderStatus, CloseReason], OrderStatus]] = {
     (OrderStatus.OPEN, CloseReason.FILL_REFUSED): OrderStatus.CANCELED,
     (OrderStatus.OPEN, CloseReason.CANCELED_ON_CHAIN): OrderStatus.CANCELED,
     (OrderStatus.OPEN, CloseReason.DELISTED): OrderStatus.CANCELED,
+    (OrderStatus.OPEN, CloseReason.DISCONNECTED): OrderStatus.CANCELED,
+    (OrderStatus.OPEN, CloseReason.TIMED_OUT): OrderStatus.CANCELED,
 }
 """(state, trigger) -> state. An accepted order is OPEN; no other state is ever left."""
 
@@ -54,6 +56,16 @@ class Moment:
         """An order has to allow this much."""
         self.hold_factor = PPM + max(self.cap, 0)
         """Millionths of the notional that a buyer holds."""
+
+
+class Special:
+    """What few open orders have besides their tickets."""
+
+    __slots__ = ("cut",)
+
+    def __init__(self) -> None:
+        self.cut = 0
+        """Lots of the signed size that were given up: they neither show nor fill nor hold anything."""
 
 
 class Trader:
@@ -150,7 +162,8 @@ class Ticket:
 
     @property
     def filled(self) -> int:
-        return self.size - self.remaining
+        special = self.trader.account.specials.get(self.nonce)
+        return self.size - self.remaining - (0 if special is None else special.cut)
 
     @property
     def status(self) -> OrderStatus:
@@ -260,6 +273,7 @@ class Lane:
         "opposite",
         "own",
         "quote_atoms_per_tick_lot",
+        "subaccount",
         "terms",
         "traders",
     )
@@ -267,7 +281,7 @@ class Lane:
     def __init__(
         self, terms: bytes, market: Market, own: Ladder, opposite: Ladder, traders: dict[bytes, Trader]
     ) -> None:
-        _, _, _, kind, time_in_force, flags = unpack_terms(terms)
+        self.subaccount, _, _, kind, time_in_force, flags = unpack_terms(terms)
         self.terms = terms
         self.market = market
         self.own, self.opposite = own, opposite
@@ -296,6 +310,7 @@ class Account:
         "cancels",
         "client_ids",
         "closed",
+        "doubts",
         "key",
         "locked",
         "names",
@@ -303,6 +318,8 @@ class Account:
         "open",
         "rejected",
         "settled_slots",
+        "specials",
+        "switch",
         "uncovered",
     )
 
@@ -313,6 +330,10 @@ class Account:
         self.nonces = Nonces()
         self.open: dict[int, Ticket] = {}
         """By nonce, oldest first. The order of a slot is at the nonce that the slot has reached."""
+        self.specials: dict[int, Special] = {}
+        """Of those of them that are no plain orders."""
+        self.switch = 0
+        """The sequence of the command that set its dead-man switch: the id of that timer; 0 if none is set."""
         self.settled_slots: dict[int, None] = {}
         """Slots in which a fill settled: known only where the venue's rules make a difference of that."""
         self.closed: deque[Ticket] = deque()
@@ -334,6 +355,17 @@ class Account:
         """
         self.uncovered = 0
         """How many of its balances are not covered; above 0 it may only cancel."""
+        self.doubts = 0
+        """How many of its balances are not covered, and how many of its orders are no plain ones: above 0 its orders
+        are not placed by the quick look that others get."""
+
+    def special(self, nonce: int) -> Special:
+        """Of an open order, which is no plain one from now on."""
+        special = self.specials.get(nonce)
+        if special is None:
+            special = self.specials[nonce] = Special()
+            self.doubts += 1
+        return special
 
     def find(self, slot: int) -> Ticket | None:
         """The open order of a slot."""

@@ -3,6 +3,8 @@
 Invariant: nothing here decides; the modules around it do, and only while `Engine.apply` runs.
 """
 
+from typing import NamedTuple
+
 from offchain.domain.batch import BatchRules
 from offchain.domain.chainlog import AmmLegSettled
 from offchain.domain.command import OpenVenue
@@ -42,6 +44,13 @@ Effect = AnyEvent | Ticket | Fill | Closing
 which events are made where somebody wants events."""
 
 
+class Guard(NamedTuple):
+    """Orders that are to follow at `at`: by digest, whether they may enter."""
+
+    at: int
+    orders: dict[bytes, bool]
+
+
 class State:
     __slots__ = (
         "accounts",
@@ -63,6 +72,8 @@ class State:
         "expiries",
         "expiring",
         "gate",
+        "is_reordered",
+        "is_watched",
         "lanes",
         "ledger",
         "loss",
@@ -75,6 +86,9 @@ class State:
         "requested",
         "separator",
         "sequence",
+        "switched",
+        "switches",
+        "together",
         "tokens",
         "touched_balances",
         "touched_levels",
@@ -128,6 +142,16 @@ class State:
         self.expiries = Timers()
         """Expiry of resting orders, in millis, by sequence."""
         self.expiring: dict[int, Ticket] = {}
+        self.switches = Timers()
+        """Dead-man switches, in millis, by the sequence of the command that set them."""
+        self.switched: dict[int, Account] = {}
+        """Whose they are."""
+        self.together: Guard | None = None
+        """Orders that are to follow at once."""
+        self.is_watched = False
+        """Single orders have to be looked at more closely than the hot path does."""
+        self.is_reordered = False
+        """Some level may hold its orders in another order than that of their sequences."""
         self.deadline = NEVER
         """Nothing is due before."""
         self.backlog = Backlog(0, 0, BatchRules())
@@ -179,7 +203,21 @@ class State:
             )
         return trader
 
-    # --- expiry of resting orders ---
+    def guard(self, guard: Guard | None) -> None:
+        """Orders that are to follow at once, or no such orders any more."""
+        self.together = guard
+        self.watch()
+
+    def watch(self) -> None:
+        """What is watched changed."""
+        self.is_watched = self.together is not None
+
+    # --- expiry of resting orders, and dead-man switches ---
+
+    def set_switch(self, account: Account, identity: int, deadline: int) -> None:
+        account.switch = identity
+        self.switches.set(identity, deadline)
+        self.switched[identity] = account
 
     def expire_at(self, ticket: Ticket) -> None:
         deadline = ticket.expiry * 1000
@@ -194,9 +232,12 @@ class State:
 
     def next_deadline(self) -> int:
         """Of the earliest timer; NEVER if there is none."""
-        earliest = self.expiries.earliest()
         deadline = min(self.backlog.deadline, self.gate.deadline)
-        return deadline if earliest is None else min(deadline, earliest[0])
+        for timers in (self.expiries, self.switches):
+            earliest = timers.earliest()
+            if earliest is not None and earliest[0] < deadline:
+                deadline = earliest[0]
+        return deadline
 
     # --- what the running command says ---
 
@@ -261,6 +302,7 @@ class State:
             account = self.accounts[balance.account]
             were.setdefault(account.address, account.uncovered > 0)
             account.uncovered += 1 if is_uncovered else -1
+            account.doubts += 1 if is_uncovered else -1
             self.uncovered += 1 if is_uncovered else -1
         for address, was in were.items():
             is_restricted = self.accounts[address].uncovered > 0

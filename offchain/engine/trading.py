@@ -9,16 +9,19 @@ from typing import Final
 
 import msgspec
 
+from offchain.domain.beside import NOTHING_BESIDE, Beside
 from offchain.domain.command import NO_SIGNATURE, CancelAll
 from offchain.domain.event import CloseReason, OrderRejected, RejectReason
 from offchain.domain.limits import OPEN_ORDERS_PER_ACCOUNT_MAX, SEQUENCE_MAX
 from offchain.domain.order import OrderRow, OrderStatus, from_row
 from offchain.domain.units import PPM, Digest
-from offchain.engine.admission import EXPIRY_MAX, open_lane, refusal
+from offchain.engine.admission import EXPIRY_MAX, hold_per_lot, open_lane, refusal
+from offchain.engine.amending import take_place
 from offchain.engine.closing import close, kill_slot
 from offchain.engine.matching import UP, cross, trade_with_pool
-from offchain.engine.orders import Account, Ladder, Lane, Ticket
+from offchain.engine.orders import Account, Ladder, Lane, Ticket, Trader
 from offchain.engine.state import State
+from offchain.engine.together import waives
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -50,7 +53,7 @@ def place(state: State, row: OrderRow, client_order_id: str, sequence: int) -> O
         lane = state.lanes[terms]
         trader = lane.traders[owner]
     except KeyError:
-        return _place_first(state, row, client_order_id, sequence)
+        return place_slowly(state, row, client_order_id, sequence)
     account, moment, slot = trader.account, state.moment, nonce >> 48
     reached = account.nonces.slots.get(slot, 0)
     replaced = account.open.get(reached) if reached else None
@@ -73,14 +76,16 @@ def place(state: State, row: OrderRow, client_order_id: str, sequence: int) -> O
         or len(account.open) >= OPEN_ORDERS_PER_ACCOUNT_MAX
         or (is_crossing and lane.is_post_only)
         or lane.is_restricted
-        or account.uncovered
+        or account.doubts
         or trigger
         or client_order_id
         or lane.needs_pool
     ):
         reason = refusal(state, from_row(row), client_order_id)
-        if reason is not None:
+        if reason is not None and not waives(state, key, reason):
             return reject(state, row, client_order_id, reason)
+        if trigger or account.specials:
+            return place_slowly(state, row, client_order_id, sequence)
     if replaced is not None:
         close(state, replaced, REPLACED)
     account.nonces.slots[slot] = nonce
@@ -117,15 +122,52 @@ def place(state: State, row: OrderRow, client_order_id: str, sequence: int) -> O
     return RESTS
 
 
-def _place_first(state: State, row: OrderRow, client_order_id: str, sequence: int) -> Outcome:
-    """The first order of an account in a market, or the first with these terms."""
+def place_slowly(
+    state: State, row: OrderRow, client_order_id: str, sequence: int, beside: Beside = NOTHING_BESIDE
+) -> Outcome:
+    """The same of any order: the first of an account in a market, the first with these terms, one with wishes beside
+    it, one of an account that has such orders, and one that is rejected."""
     order = from_row(row)
-    reason = refusal(state, order, client_order_id)
-    if reason is not None:
+    reason = refusal(state, order, client_order_id, beside)
+    if reason is not None and not waives(state, row[-1], reason):
         return reject(state, row, client_order_id, reason)
-    open_lane(state, row[1])
-    state.trader(state.books[order.market], state.accounts[order.account])
-    return place(state, row, client_order_id, sequence)
+    lane, nonce = open_lane(state, row[1]), row[6]
+    trader = state.trader(state.books[order.market], state.accounts[order.account])
+    ticket = make_ticket(state, row, lane, trader, sequence)
+    account, balance = ticket.account, ticket.balance
+    slot, replaced = nonce >> 48, account.find(nonce >> 48)
+    keeps = beside.is_amend and replaced is not None and keeps_place(replaced, ticket)
+    if replaced is not None:
+        if keeps:
+            take_place(state, replaced, ticket)
+        close(state, replaced, REPLACED)
+    account.nonces.slots[slot] = nonce
+    state.memory.remember(ticket, client_order_id)
+    state.effects.append(ticket)
+    balance.taken += ticket.hold_per_lot * ticket.remaining
+    state.ledger.touch(balance)
+    if keeps:
+        return RESTS
+    opposite, price = lane.opposite, ticket.price
+    if lane.is_immediate or (price >= opposite.best if lane.is_buy else price <= opposite.best):
+        return _trade(state, lane, ticket)
+    rest(state, lane.own, ticket)
+    return RESTS
+
+
+def make_ticket(state: State, row: OrderRow, lane: Lane, trader: Trader, sequence: int) -> Ticket:
+    """As `place` makes one in passing."""
+    _, _, price, size, _, max_fee, nonce, expiry, signature, key = row
+    account, backlog, slot, moment = trader.account, state.backlog, nonce >> 48, state.moment
+    ticket = Ticket()
+    ticket.lane, ticket.trader, ticket.moment, ticket.sequence = lane, trader, moment, sequence
+    ticket.key, ticket.signature, ticket.nonce, ticket.expiry = key, signature, nonce, expiry
+    ticket.price, ticket.size, ticket.remaining, ticket.max_fee_ppm = price, size, size, max_fee
+    ticket.hold_per_lot = hold_per_lot(from_row(row), trader.market, moment)
+    ticket.reason = ticket.level = None
+    is_unused = slot not in account.nonces.slots or slot not in account.settled_slots
+    ticket.is_fresh = backlog.tells_fresh_slots and is_unused and (slot > 0 or not backlog.is_itemized)
+    return ticket
 
 
 def reject(state: State, row: OrderRow, client_order_id: str, reason: RejectReason) -> Outcome:
@@ -144,6 +186,11 @@ def reject(state: State, row: OrderRow, client_order_id: str, reason: RejectReas
     if account is not None and reason is not RejectReason.WRONG_SIGNER:
         state.memory.remember_rejected(account, rejected)
     return Outcome(OrderStatus.REJECTED, reason, 0, 0)
+
+
+def keeps_place(old: Ticket, new: Ticket) -> bool:
+    """Nothing changes but that it is smaller, or for how long it stands."""
+    return old.lane is new.lane and old.price == new.price and new.size <= old.remaining
 
 
 def _trade(state: State, lane: Lane, ticket: Ticket) -> Outcome:

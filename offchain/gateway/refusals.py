@@ -32,5 +32,6 @@ WORDS: dict[RejectReason, str] = {
     RejectReason.MARKET_DELISTED: "the market is delisted for good",
     RejectReason.NO_POOL: "the market has no AMM pair, or its reserves are not known well enough now",
     RejectReason.POOL_BUSY: "another trade with the market's AMM pair is not settled yet",
+    RejectReason.BATCH_REFUSED: "another part of what was to happen together could not, or came first",
 }
 """A test checks that every reason has its words."""

@@ -6,6 +6,8 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from wishes import Wishes
+
 from offchain.domain import chainlog, command
 from offchain.domain.eip712 import domain_separator, order_digest
 from offchain.domain.order import Order
@@ -35,10 +37,14 @@ class Placed:
     """Nothing had settled in its slot when it came."""
     filled: int = 0
     closed: str = ""
+    cut: int = 0
+    """Given up"""
+    rank: int = 0
+    """Its place among others at its price"""
 
     @property
     def left(self) -> int:
-        return self.order.size_lots - self.filled
+        return self.order.size_lots - self.filled - self.cut
 
 
 @dataclass
@@ -75,7 +81,7 @@ class Promise:
 
 
 @dataclass
-class Naive:
+class Naive(Wishes):
     orders: list[Placed] = field(default_factory=list)
     resting: list[Placed] = field(default_factory=list)
     fills: list[Match] = field(default_factory=list)
@@ -157,25 +163,28 @@ class Naive:
             if kind == 0:
                 self.close(next(placed for placed in self.resting if placed.number == identity), "EXPIRED")
             elif kind == 1:
+                self.fire_switch(identity)
+            elif kind == 2:
                 self.close_batch()
             else:
                 self.announce()
         self.at = at
+        self.lapse(what)
         getattr(self, "on_" + type(what).__name__)(what)
         self.cover_all()
         self.announce()
         return self.out
 
     def timers(self) -> list[tuple[int, int, int]]:
-        """(deadline, kind, id): 0 expiry, 1 batch, 2 gate"""
+        """(deadline, kind, id): 0 expiry, 1 dead-man switch, 2 batch, 3 gate"""
         found = [(p.order.expiry * 1000, 0, p.number) for p in self.resting if p.order.expiry]
         waiting = [fill for fill in self.fills if fill.state == "MATCHED"]
         if waiting:
-            found.append((waiting[0].at + self.venue.batch_interval_millis, 1, 0))
+            found.append((waiting[0].at + self.venue.batch_interval_millis, 2, 0))
         if self.fills[self.decided :]:
             oldest = self.fills[self.decided].at
-            found += [(oldest + age + 1, 2, 0) for age in (60_000, 150_000) if self.at <= oldest + age]
-        return found
+            found += [(oldest + age + 1, 3, 0) for age in (60_000, 150_000) if self.at <= oldest + age]
+        return found + [(deadline, 1, number) for number, _, deadline in self.switches]
 
     def venue_state(self) -> tuple[str, str]:
         age = self.at - self.fills[self.decided].at if self.fills[self.decided :] else 0
@@ -209,16 +218,18 @@ class Naive:
         digest = "0x" + order_digest(separator, order).hex()
         self.epoch[3] += 1
         reason = self.why_not(what)
+        if what.signer == order.account and digest in self.promised:
+            reason = "" if self.promised[digest] else "BATCH_REFUSED"
         if reason:
             self.out.append(("rejected", digest, reason))
             return
+        rank = self.number
         for old in self.in_slot(order):
+            if what.beside is not None and what.beside.is_amend and self.is_less(old, order):
+                rank = old.rank
             self.close(old, "REPLACED")
         self.dead.append((order.account, order.slot, order.sequence))
-        token, per_lot = self.hold(order)
-        fresh = (order.account, order.slot) not in self.used
-        placed = Placed(self.number, order, digest, what.client_order_id, *self.fees, per_lot, token, fresh)
-        self.orders.append(placed)
+        placed = self.made(what, digest, rank)
         self.resting.append(placed)
         self.out.append(("accepted", digest, order.size_lots))
         (self.swap if order.flags & 4 else self.cross)(placed)
@@ -226,6 +237,15 @@ class Naive:
             self.close(placed, "FILLED")
         elif order.is_immediate:
             self.close(placed, "IMMEDIATE_REMAINDER")
+
+    def made(self, what: command.PlaceOrder, digest: str, rank: int = 0) -> Placed:
+        order = what.order
+        token, per_lot = self.hold(order)
+        fresh = (order.account, order.slot) not in self.used
+        name = what.client_order_id
+        placed = Placed(self.number, order, digest, name, *self.fees, per_lot, token, fresh, rank=rank)
+        self.orders.append(placed)
+        return placed
 
     def hold(self, order: Order) -> tuple[str, int]:
         market = self.markets[order.market]
@@ -254,6 +274,8 @@ class Naive:
         ):
             return "INVALID_PARAMETER"
         if order.time_in_force == 3 and order.expiry == 0:
+            return "INVALID_PARAMETER"
+        if what.beside is not None and what.beside.is_amend and immediate:
             return "INVALID_PARAMETER"
         if immediate != (order.slot == 0):
             return "INVALID_SLOT"
@@ -295,6 +317,8 @@ class Naive:
         if what.client_order_id and what.client_order_id in [placed.client_id for placed in mine]:
             return "DUPLICATE_CLIENT_ORDER_ID"
         old = self.in_slot(order)
+        if what.beside is not None and what.beside.is_amend and not old:
+            return "ORDER_NOT_OPEN"
         if post_only and [maker for maker in self.crossing(order) if maker not in old]:
             return "POST_ONLY_WOULD_CROSS"
         token, per_lot = self.hold(order)
@@ -350,9 +374,10 @@ class Naive:
             for placed in self.resting
             if placed.order.market == order.market
             and placed.order.side != order.side
+            and not placed.order.is_immediate
             and sign * placed.order.price_ticks <= sign * order.price_ticks
         ]
-        return sorted(found, key=lambda placed: (sign * placed.order.price_ticks, placed.number))
+        return sorted(found, key=lambda placed: (sign * placed.order.price_ticks, placed.rank, placed.number))
 
     def cross(self, taker: Placed) -> None:
         order, immediate = taker.order, taker.order.is_immediate

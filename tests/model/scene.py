@@ -173,7 +173,8 @@ class Bench:
             nonce=nonce,
             expiry=expiry,
         )
-        return self.do(PlaceOrder(order, self.nonce.to_bytes(64, "big") + b"\x1b", signer or account, client_order_id))
+        signature = self.nonce.to_bytes(64, "big") + b"\x1b"
+        return self.do(PlaceOrder(order, signature, signer or account, client_order_id, other.get("beside")))
 
     def cancel(self, account: Address, nonce: int, signer: Address | None = None) -> tuple[AnyEvent, ...]:
         return self.do(CancelOrder(account, nonce, signer or account))

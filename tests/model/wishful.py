@@ -1,0 +1,105 @@
+"""Histories in which traders also amend, cancel many, set dead-man switches and want several things together."""
+
+import msgspec
+from histories import TRADERS, History
+from scene import STRANGER
+
+from offchain.domain.beside import Beside
+from offchain.domain.command import AmendOrder, CancelAllAfter, CancelMany, Command, Intent, PlaceOrder, Together
+from offchain.domain.units import Address
+from offchain.engine.orders import Ticket
+
+
+class WishfulHistory(History):
+    def _draw(self) -> Command:
+        pick = self.random
+        if pick.random() > 0.25:
+            return super()._draw()
+        trader = pick.choice(TRADERS[:5])
+        signer = trader if pick.random() < 0.98 else STRANGER
+        acts = (self._amend, self._replace, self._cancel_many, self._set_switch, self._together)
+        return pick.choices(acts, (6, 6, 1, 1, 4))[0](trader, signer)
+
+    def _open(self, trader: Address) -> list[Ticket]:
+        account = self.engine.accounts.get(trader)
+        return [] if account is None else list(account.open.values())
+
+    def _size(self, ticket: Ticket) -> int:
+        return self.random.randrange(ticket.filled, ticket.filled + ticket.remaining + 2)
+
+    def _amend(self, trader: Address, signer: Address) -> Command:
+        tickets = self._open(trader)
+        if not tickets:
+            return AmendOrder(account=trader, nonce=7, size_lots=1, signer=signer)
+        ticket = self.random.choice(tickets)
+        return AmendOrder(account=trader, nonce=ticket.nonce, size_lots=self._size(ticket), signer=signer)
+
+    def _replace(self, trader: Address, signer: Address) -> Command:
+        """A signed amend; most of them keep the price."""
+        pick, tickets = self.random, self._open(trader)
+        placed = self._plain(trader)
+        order = placed.order
+        if tickets and pick.random() < 0.9:
+            old = pick.choice(tickets).order
+            self.sequences[trader] += 1
+            changed = {
+                "nonce": (old.slot << 48) | max(self.sequences[trader], old.sequence + 1),
+                "size_lots": max(1, old.size_lots - pick.randrange(-1, 4)),
+                "max_fee_ppm": 10_000,
+            }
+            if pick.random() < 0.3:
+                changed["price_ticks"] = order.price_ticks
+            order = msgspec.structs.replace(old, **changed)
+        return PlaceOrder(order, placed.signature, signer, "", Beside(is_amend=True))
+
+    def _plain(self, trader: Address) -> PlaceOrder:
+        while True:
+            placed = self._place()
+            if isinstance(placed, PlaceOrder) and placed.order.account == trader and placed.signer == trader:
+                return placed
+
+    def _cancel_many(self, trader: Address, signer: Address) -> Command:
+        pick = self.random
+        return CancelMany(
+            account=trader,
+            signer=signer,
+            market=pick.choice((0, 1, 2, 3)),
+            side=pick.choice((None, 0, 1)),
+            subaccount=pick.choice((None, None, 0, 1)),
+            is_disconnect=pick.random() < 0.3,
+        )
+
+    def _set_switch(self, trader: Address, signer: Address) -> Command:
+        return CancelAllAfter(
+            account=trader, signer=signer, timeout_millis=self.random.choice((0, 999, 1_000, 3_000, 60_000, 900_001))
+        )
+
+    def _together(self, trader: Address, signer: Address) -> Command:
+        pick, tickets = self.random, self._open(trader)
+        chosen = pick.sample(tickets, min(len(tickets), pick.randrange(4)))
+        cut = pick.randrange(len(chosen) + 1)
+        amends = [(ticket.nonce, self._size(ticket)) for ticket in chosen[cut:]]
+        orders = [self._plain(trader) for _ in range(pick.choice((0, 1, 2, 2, 3)))]
+        orders = list({placed.order.nonce: placed for placed in orders}.values())
+        besides = [Beside(is_amend=True) if pick.random() < 0.1 else None for _ in orders]
+        self.follow = [
+            PlaceOrder(placed.order, placed.signature, trader, placed.client_order_id, beside)
+            for placed, beside in zip(orders, besides, strict=True)
+        ]
+        if pick.random() < 0.05:
+            self.follow[1:1] = [super()._draw()]
+        return Together(
+            account=trader,
+            signer=signer,
+            cancels=tuple(ticket.nonce for ticket in chosen[:cut]) + ((9,) if pick.random() < 0.05 else ()),
+            amends=tuple(amends),
+            orders=tuple(
+                Intent(
+                    placed.order.to_frame(),
+                    placed.client_order_id,
+                    b"" if beside is None else beside.to_frame(),
+                )
+                for placed, beside in zip(orders, besides, strict=True)
+            ),
+            is_first=pick.random() < 0.25,
+        )
