@@ -21,7 +21,7 @@ import msgspec
 from offchain.chain.registry import Registry
 from offchain.domain.batch import batch_gas_max, batch_rules
 from offchain.domain.command import OpenVenue
-from offchain.domain.limits import BLOCK_GAS_LIMIT, FILLS_PER_IMMEDIATE_ORDER_MAX
+from offchain.domain.limits import BLOCK_GAS_LIMIT, FILLS_PER_IMMEDIATE_ORDER_MAX, ORDER_RULES_MAX
 from offchain.domain.market import MarketState
 from offchain.domain.units import QUOTE_DECIMALS, Address
 from offchain.gateway.settings import GatewaySettings
@@ -95,6 +95,7 @@ class NodeSettings:
             operators=self.operators,
             listed_state=self.listed_state,
             batch_rules=batch_rules(self.block_gas_limit),
+            order_rules=ORDER_RULES_MAX,
         )
 
     def sequencer(self) -> SequencerSettings:

@@ -131,6 +131,8 @@ class OpenVenue(msgspec.Struct, frozen=True, kw_only=True, tag="open_venue"):
     """The state in which a market begins."""
     batch_rules: BatchRules = BatchRules()
     """What Settlement takes as one batch."""
+    order_rules: int = 0
+    """Which orders there are: see `SetOrderRules`."""
 
 
 class AdvanceTime(msgspec.Struct, frozen=True, kw_only=True, tag="advance_time"):
@@ -146,6 +148,48 @@ class SetFees(msgspec.Struct, frozen=True, kw_only=True, tag="set_fees"):
 
     maker_fee_ppm: int
     taker_fee_ppm: int
+
+
+class SetOrderRules(msgspec.Struct, frozen=True, kw_only=True, tag="set_order_rules"):
+    """Which orders there are. 0: limit and market orders, post-only, for the pair. 1: reduce-only and conditional ones,
+    too. Never fewer than before; older journals say nothing, and replay as they were."""
+
+    order_rules: int
+
+
+class SetTradeGroup(msgspec.Struct, frozen=True, kw_only=True, tag="set_trade_group"):
+    """These accounts belong to one owner, as the operator knows: their orders do not meet, unless they say that they
+    may. 0: to none. Only the operator says so, or anyone could have anyone's orders expire."""
+
+    accounts: tuple[Address, ...]
+    group: int
+    by: Address = Address("")
+
+
+class SetBand(msgspec.Struct, frozen=True, kw_only=True, tag="set_band"):
+    """How far beyond the mark (without a fresh one: the last price) an order's limit may be, in millionths: of a sale
+    below it, of a purchase above it. Both 0: no band."""
+
+    market: int
+    below_ppm: int
+    above_ppm: int
+    by: Address = Address("")
+
+
+class Reading(msgspec.Struct, frozen=True):
+    """What a poster says the price is, with its signature; `time` in unix seconds."""
+
+    poster: Address
+    price_ticks: int
+    time: int
+    signature: str = ""
+
+
+class PostMark(msgspec.Struct, frozen=True, kw_only=True, tag="post_mark"):
+    """A market's mark price is the median of these readings, of an even number the lower one."""
+
+    market: int
+    readings: tuple[Reading, ...]
 
 
 class SetMarketState(msgspec.Struct, frozen=True, kw_only=True, tag="set_market_state"):
@@ -268,6 +312,10 @@ JsonCommand = (
     | RefuseFill
     | ObserveLog
     | ObserveBlock
+    | SetOrderRules
+    | SetTradeGroup
+    | SetBand
+    | PostMark
     | AmendOrder
     | CancelMany
     | CancelAllAfter

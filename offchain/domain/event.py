@@ -44,6 +44,9 @@ class RejectReason(StrEnum):
     """The market has no AMM pair, or its reserves are not known well enough now."""
     POOL_BUSY = "POOL_BUSY"
     """An AMM fill of this market's pair is not decided yet."""
+    REDUCE_ONLY_EXCEEDED = "REDUCE_ONLY_EXCEEDED"
+    """A reduce-only sale of more than what is settled and free."""
+    PRICE_OUT_OF_BAND = "PRICE_OUT_OF_BAND"
     BATCH_REFUSED = "BATCH_REFUSED"
     """Another part of what was to happen together could not, or another order of it was the first that could."""
 
@@ -139,6 +142,29 @@ class OrderClosed(Event, frozen=True, kw_only=True, tag="order_closed"):
     market: int
     reason: CloseReason
     filled_lots: int
+
+
+class OrderRulesChanged(Event, frozen=True, kw_only=True, tag="order_rules_changed"):
+    order_rules: int
+
+
+class TradeGroupChanged(Event, frozen=True, kw_only=True, tag="trade_group_changed"):
+    """These accounts belong together; 0: to none."""
+
+    accounts: tuple[Address, ...]
+    group: int
+
+
+class BandChanged(Event, frozen=True, kw_only=True, tag="band_changed"):
+    market: int
+    below_ppm: int
+    above_ppm: int
+
+
+class MarkPosted(Event, frozen=True, kw_only=True, tag="mark_posted"):
+    market: int
+    price_ticks: int
+    at: int
 
 
 class OrderAmended(Event, frozen=True, kw_only=True, tag="order_amended"):
@@ -400,6 +426,10 @@ AnyEvent = (
     OrderAccepted
     | OrderRejected
     | OrderClosed
+    | OrderRulesChanged
+    | TradeGroupChanged
+    | BandChanged
+    | MarkPosted
     | OrderAmended
     | CancelAllAfterSet
     | TogetherDecided

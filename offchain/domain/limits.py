@@ -81,6 +81,15 @@ POOL_SECONDS_AHEAD_MAX: Final = 10 * 60
 AMM_MARGIN_PPM: Final = 1_000
 """What a promise keeps back of the pair's price, so that it stands while others trade; the rest is the taker's."""
 
+# --- marks and bands ---
+ORDER_RULES_MAX: Final = 1
+"""The newest set of orders; see `SetOrderRules`."""
+READINGS_MAX: Final = 32
+"""Of a mark: the quorum's bound, and the feed's sources."""
+MARK_AGE_MILLIS_MAX: Final = 60_000
+"""An older mark says nothing about what the price is now."""
+GROUP_ACCOUNTS_MAX: Final = 100
+
 # --- markets ---
 OPERATORS_MAX: Final = 16
 """Who may open and close markets is a handful of people; the list is part of the state hash."""

@@ -19,7 +19,7 @@ from offchain.domain.limits import (
 from offchain.domain.market import Market, MarketState
 from offchain.domain.order import Kind, Order, Side, TimeInForce, unpack_terms
 from offchain.domain.units import PPM, ceil_div
-from offchain.engine.book import AMM, POST_ONLY, Book
+from offchain.engine.book import AMM, POST_ONLY, REDUCE_ONLY, Book
 from offchain.engine.ledger import Balance
 from offchain.engine.orders import Account, Lane, Moment, Ticket
 from offchain.engine.state import State
@@ -49,7 +49,9 @@ def open_lane(state: State, terms: bytes) -> Lane:
     if lane is None:
         _, number, side, _, _, _ = unpack_terms(terms)
         book = state.books[number]
-        lane = state.lanes[terms] = Lane(terms, book.market, book.ladder(side), book.opposite(side), book.traders)
+        lane = state.lanes[terms] = Lane(
+            terms, book.market, book.ladder(side), book.opposite(side), book.traders, book.tape
+        )
         state.restrict_lanes()
     return lane
 
@@ -61,7 +63,11 @@ def refusal(
     book, beside, plan = state.books.get(order.market), beside or NOTHING_BESIDE, plan or Plan()
     if book is None:
         return RejectReason.UNKNOWN_MARKET
-    reason = _shape(order, client_order_id, beside) or _bounds(order, book.market) or _times(order, state.at)
+    reason = (
+        _shape(state.order_rules, order, client_order_id, beside)
+        or _bounds(order, book.market)
+        or _times(order, state.at)
+    )
     if reason is not None:
         return reason
     if order.max_fee_ppm < state.moment.cap:
@@ -71,6 +77,8 @@ def refusal(
         reason = _pool_for(state, book.market)
     if reason is not None:
         return reason
+    if book.is_beyond_band(order.side, order.price_ticks, state.at):
+        return RejectReason.PRICE_OUT_OF_BAND
     account = state.accounts.get(order.account)
     if account is None:
         return RejectReason.INSUFFICIENT_BALANCE
@@ -92,6 +100,8 @@ def refusal(
         needed -= replaced.hold_per_lot * replaced.remaining
     if needed > balance.cover:
         return RejectReason.INSUFFICIENT_BALANCE
+    if order.flags & REDUCE_ONLY and needed > balance.settled - balance.leaving - balance.taken:
+        return RejectReason.REDUCE_ONLY_EXCEEDED
     plan.taken[balance] = needed
     return None
 
@@ -118,9 +128,15 @@ def hold_per_lot(order: Order, market: Market, moment: Moment) -> int:
     return ceil_div(notional * moment.hold_factor, PPM)
 
 
-def _shape(order: Order, client_order_id: str, beside: Beside) -> RejectReason | None:
-    """What makes no sense in itself, or is not built yet."""
-    if order.subaccount or order.trigger_ticks or order.flags not in (0, POST_ONLY, AMM):
+KNOWN_FLAGS = (POST_ONLY | AMM, POST_ONLY | REDUCE_ONLY | AMM)
+"""By the venue's rules of orders."""
+
+
+def _shape(rules: int, order: Order, client_order_id: str, beside: Beside) -> RejectReason | None:
+    """What makes no sense in itself, or is not there by these rules."""
+    if order.subaccount or order.trigger_ticks or order.flags & ~KNOWN_FLAGS[rules]:
+        return RejectReason.UNSUPPORTED
+    if order.flags & POST_ONLY and order.flags & AMM and not rules:
         return RejectReason.UNSUPPORTED
     if flaw_of_order(order, client_order_id) or (beside.is_amend and order.is_immediate):
         return RejectReason.INVALID_PARAMETER
@@ -134,8 +150,12 @@ def flaw_of_order(order: Order, client_order_id: str) -> str:
     is_immediate = order.is_immediate
     if order.kind == Kind.MARKET and order.time_in_force not in (TimeInForce.IOC, TimeInForce.FOK):
         return "time_in_force"
-    if order.flags and is_immediate != (order.flags == AMM):
-        return "amm" if order.flags == AMM else "post_only"
+    if order.flags & AMM and not (is_immediate and order.flags == AMM):
+        return "amm"
+    if order.flags & POST_ONLY and is_immediate:
+        return "post_only"
+    if order.flags & REDUCE_ONLY and order.side == Side.BUY:
+        return "reduce_only"
     if order.expiry > EXPIRY_MAX or (order.time_in_force == TimeInForce.GTD and not order.expiry):
         return "expiry"
     return "client_order_id" if len(client_order_id.encode()) > CLIENT_ORDER_ID_BYTES_MAX else ""

@@ -7,18 +7,21 @@ sum; no level is empty. It knows prices, sizes and order of arrival, no accounts
 from collections.abc import Container, Iterable
 
 from offchain.domain.event import LevelChanged
+from offchain.domain.limits import MARK_AGE_MILLIS_MAX
 from offchain.domain.market import Market, MarketState
 from offchain.domain.order import Flags, Side
-from offchain.engine.orders import Ladder, PriceLevel, Ticket, Trader
+from offchain.domain.units import PPM
+from offchain.engine.orders import Ladder, PriceLevel, Tape, Ticket, Trader
 
-POST_ONLY, AMM = int(Flags.POST_ONLY), int(Flags.AMM)
+POST_ONLY, REDUCE_ONLY, AMM = int(Flags.POST_ONLY), int(Flags.REDUCE_ONLY), int(Flags.AMM)
+OF_TRIGGER = int(Flags.ON_LAST | Flags.TAKE_PROFIT | Flags.IMMEDIATE)
 """As plain integers: bit operations on enumerations are slow."""
 
 
 class Book:
     """A market, its state, both sides of its book, and who trades in it."""
 
-    __slots__ = ("asks", "bids", "market", "state", "traders")
+    __slots__ = ("asks", "band", "bids", "mark", "mark_at", "market", "state", "tape", "traders")
 
     def __init__(self, market: Market, touched: list[PriceLevel]) -> None:
         self.market = market
@@ -27,6 +30,27 @@ class Book:
         self.asks = Ladder(market.market, Side.SELL, touched)
         self.traders: dict[bytes, Trader] = {}
         """Accounts that ever had an order accepted here, by the bytes of their address."""
+        self.tape = Tape()
+        self.band = (0, 0)
+        """Millionths that a sale may be below the reference price, a purchase above it; (0, 0): no bound."""
+        self.mark = 0
+        """In ticks; 0: none was ever posted."""
+        self.mark_at = 0
+        """Unix millis."""
+
+    def reference(self, now: int) -> int:
+        """The mark if it is fresh, else the last price; 0 if there is neither."""
+        is_fresh = self.mark and now - self.mark_at <= MARK_AGE_MILLIS_MAX
+        return self.mark if is_fresh else self.tape.last
+
+    def is_beyond_band(self, side: int, price: int, now: int) -> bool:
+        """Whether an order's limit goes further than the band lets it."""
+        (below, above), reference = self.band, self.reference(now)
+        if not (below or above) or not reference:
+            return False
+        if side:
+            return price * PPM < reference * (PPM - below)
+        return price * PPM > reference * (PPM + above)
 
     def ladder(self, side: int) -> Ladder:
         return self.asks if side else self.bids

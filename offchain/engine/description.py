@@ -10,15 +10,19 @@ import msgspec
 from offchain.domain.event import (
     AccountRestricted,
     AnyEvent,
+    BandChanged,
     CancelAllAfterSet,
     FeesChanged,
     LevelChanged,
     MarketOpened,
     MarketStateChanged,
+    MarkPosted,
     OperatorsChanged,
     OrderAmended,
     OrderClosed,
     OrderRejected,
+    OrderRulesChanged,
+    TradeGroupChanged,
     VenueStateChanged,
 )
 from offchain.domain.market import Market
@@ -65,11 +69,21 @@ def describe(state: State) -> Iterator[AnyEvent]:
     for book in books:
         yield market_event(book.market)
         yield MarketStateChanged(market=book.market.market, state=book.state)
+        if book.band != (0, 0):
+            below, above = book.band
+            yield BandChanged(market=book.market.market, below_ppm=below, above_ppm=above)
+        if book.mark:
+            yield MarkPosted(market=book.market.market, price_ticks=book.mark, at=book.mark_at)
     for number in sorted(state.pools):
         yield state.pools[number].as_event(number)
     yield FeesChanged(maker_fee_ppm=state.moment.maker_ppm, taker_fee_ppm=state.moment.taker_ppm)
     yield VenueStateChanged(state=state.gate.state, reason=state.gate.reason)
+    if state.order_rules:
+        yield OrderRulesChanged(order_rules=state.order_rules)
     accounts = [state.accounts[address] for address in sorted(state.accounts)]
+    for account in accounts:
+        if account.group:
+            yield TradeGroupChanged(accounts=(account.address,), group=account.group)
     tickets = [ticket for account in accounts for ticket in account.open.values()]
     for ticket in sorted(tickets, key=lambda ticket: ticket.sequence):
         yield from order_events(ticket)

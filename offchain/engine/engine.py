@@ -26,12 +26,16 @@ from offchain.domain.command import (
     ObservePool,
     OpenVenue,
     PlaceOrder,
+    PostMark,
     RefuseFill,
     RequestApproval,
     RequestMarket,
+    SetBand,
     SetFees,
     SetMarketState,
     SetOperators,
+    SetOrderRules,
+    SetTradeGroup,
     SetVenueState,
     Together,
     WithdrawMarket,
@@ -43,11 +47,12 @@ from offchain.domain.event import (
     CloseReason,
     EpochClosed,
     FeesChanged,
+    OrderRulesChanged,
     RejectReason,
     VenueStateChanged,
 )
 from offchain.domain.keccak import keccak
-from offchain.domain.limits import FEE_PPM_MAX, FILLS_PER_BATCH_MAX
+from offchain.domain.limits import FEE_PPM_MAX, FILLS_PER_BATCH_MAX, ORDER_RULES_MAX
 from offchain.domain.market import MarketState
 from offchain.domain.order import CANCEL_TERMS, OrderRow, to_row
 from offchain.domain.units import Address, Digest, from_hex
@@ -67,6 +72,7 @@ from offchain.engine.settling import refuse_fill
 from offchain.engine.state import State
 from offchain.engine.together import decide, refuses
 from offchain.engine.trading import Outcome, cancel, cancel_all, place, place_slowly, reject
+from offchain.engine.venue import post_mark, set_band, set_order_rules, set_trade_group
 
 
 class Engine:
@@ -195,6 +201,14 @@ class Engine:
                 request_market(state, command)
             case WithdrawMarket():
                 withdraw_market(state, command)
+            case SetOrderRules():
+                set_order_rules(state, command)
+            case SetTradeGroup():
+                set_trade_group(state, command)
+            case SetBand():
+                set_band(state, command)
+            case PostMark():
+                post_mark(state, command)
             case AmendOrder():
                 amend(state, command)
             case CancelMany():
@@ -239,7 +253,7 @@ class Engine:
         if not isinstance(command, OpenVenue) or not _is_sane(command):
             state.reject(RejectReason.INVALID_PARAMETER)
             return
-        state.venue = command
+        state.venue, state.order_rules = command, command.order_rules
         state.separator = domain_separator(command.chain_id, command.settlement)
         state.tokens[command.quote_token] = None
         for account in (command.fee_account, command.treasury_account, command.insurance_account):
@@ -248,6 +262,8 @@ class Engine:
         state.backlog = Backlog(command.batch_interval_millis, command.batch_gas_max, command.batch_rules)
         state.effects.append(FeesChanged(maker_fee_ppm=command.maker_fee_ppm, taker_fee_ppm=command.taker_fee_ppm))
         state.effects.append(VenueStateChanged(state=state.gate.state, reason=state.gate.reason))
+        if command.order_rules:
+            state.effects.append(OrderRulesChanged(order_rules=command.order_rules))
         if command.operators:
             set_operators(state, command.operators)
 
@@ -296,6 +312,11 @@ class Engine:
     @property
     def venue(self) -> OpenVenue | None:
         return self._state.venue
+
+    @property
+    def order_rules(self) -> int:
+        """Which orders there are; see `SetOrderRules`."""
+        return self._state.order_rules
 
     @property
     def operators(self) -> tuple[Address, ...]:
@@ -432,4 +453,5 @@ def _is_sane(venue: OpenVenue) -> bool:
         and rules.fits_one(gas_max)
         and are_operators(venue.operators)
         and venue.listed_state is not MarketState.DELISTED
+        and 0 <= venue.order_rules <= ORDER_RULES_MAX
     )

@@ -67,9 +67,9 @@ SELF_TRADE, FILLED = CloseReason.SELF_TRADE, CloseReason.FILLED
 
 def cross(state: State, lane: Lane, taker: Ticket) -> None:
     """Matches the order with the best opposite ones until nothing of it is left, or its limit or its room is over."""
-    if lane.is_fok and not is_fillable(lane, taker, _room(state, taker)):
+    if lane.is_fok and not is_fillable(lane, taker, room_of(state, taker)):
         return
-    room = _room(state, taker) if lane.is_immediate else None
+    room = room_of(state, taker) if lane.is_immediate else None
     most = FILLS_PER_RESTING_ORDER_MAX if room is None else room.makers
     opposite, price, is_buy, group = lane.opposite, taker.price, lane.is_buy, list[Fill]()
     last = state.backlog.last_fill + most
@@ -158,7 +158,7 @@ def _sweep(
             maker = newer
     if volume:
         _settle_up(state, taker, taker.remaining - remaining, (volume, maker_fees, taker_fees))
-        taker.remaining = remaining
+        lane.tape.last, taker.remaining = level.price, remaining
         if not level.is_touched:
             level.is_touched = True
             state.touched_levels.append(level)
@@ -198,7 +198,7 @@ def _settle_up(state: State, taker: Ticket, lots: int, money: tuple[int, int, in
     state.epoch_volume += volume
 
 
-def _room(state: State, taker: Ticket) -> Room:
+def room_of(state: State, taker: Ticket) -> Room:
     """The fills of an immediate order share a batch: it takes no more than fits one."""
     assert state.venue is not None
     trader, backlog = taker.trader, state.backlog

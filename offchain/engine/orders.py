@@ -253,6 +253,15 @@ class Ladder:
             del keys[bisect_left(keys, key)]
 
 
+class Tape:
+    """The last price of a market: that of the last level that an order traded at; 0 if there was none yet."""
+
+    __slots__ = ("last",)
+
+    def __init__(self) -> None:
+        self.last = 0
+
+
 class Lane:
     """What all orders with the same terms (market, side, kind, time in force, flags) have in common, looked up once.
 
@@ -267,6 +276,7 @@ class Lane:
         "is_immediate",
         "is_post_only",
         "is_restricted",
+        "is_unusual",
         "market",
         "needs_expiry",
         "needs_pool",
@@ -274,12 +284,13 @@ class Lane:
         "own",
         "quote_atoms_per_tick_lot",
         "subaccount",
+        "tape",
         "terms",
         "traders",
     )
 
     def __init__(
-        self, terms: bytes, market: Market, own: Ladder, opposite: Ladder, traders: dict[bytes, Trader]
+        self, terms: bytes, market: Market, own: Ladder, opposite: Ladder, traders: dict[bytes, Trader], tape: Tape
     ) -> None:
         self.subaccount, _, _, kind, time_in_force, flags = unpack_terms(terms)
         self.terms = terms
@@ -287,13 +298,15 @@ class Lane:
         self.own, self.opposite = own, opposite
         self.traders = traders
         """Of its book, by the bytes of their accounts."""
-        self.is_restricted = False
-        """Market or venue are not ACTIVE: not every order may enter."""
+        self.tape = tape
+        self.is_unusual = flags not in (0, Flags.POST_ONLY)
+        self.is_restricted = self.is_unusual
+        """Market or venue are not ACTIVE, or there is more to look at than at other orders: not every one may enter."""
         self.is_buy = own.side is Side.BUY
         self.is_immediate = kind is Kind.MARKET or time_in_force in (TimeInForce.IOC, TimeInForce.FOK)
         self.is_fok = time_in_force is TimeInForce.FOK
         self.needs_expiry = time_in_force is TimeInForce.GTD
-        self.is_post_only, self.needs_pool = flags == Flags.POST_ONLY, flags == Flags.AMM
+        self.is_post_only, self.needs_pool = bool(flags & Flags.POST_ONLY), flags == Flags.AMM
         self.base_atoms_per_lot = market.base_atoms_per_lot
         self.quote_atoms_per_tick_lot = market.quote_atoms_per_tick_lot
         most_lots = min(SIZE_LOTS_MAX, NOTIONAL_ATOMS_MAX // market.base_atoms_per_lot)
@@ -311,6 +324,7 @@ class Account:
         "client_ids",
         "closed",
         "doubts",
+        "group",
         "key",
         "locked",
         "names",
@@ -332,6 +346,8 @@ class Account:
         """By nonce, oldest first. The order of a slot is at the nonce that the slot has reached."""
         self.specials: dict[int, Special] = {}
         """Of those of them that are no plain orders."""
+        self.group = 0
+        """Accounts of one group are one owner's; 0 is none."""
         self.switch = 0
         """The sequence of the command that set its dead-man switch: the id of that timer; 0 if none is set."""
         self.settled_slots: dict[int, None] = {}
@@ -356,8 +372,13 @@ class Account:
         self.uncovered = 0
         """How many of its balances are not covered; above 0 it may only cancel."""
         self.doubts = 0
-        """How many of its balances are not covered, and how many of its orders are no plain ones: above 0 its orders
-        are not placed by the quick look that others get."""
+        """How many of its balances are not covered, and of its orders are no plain ones, and whether it is in a group:
+        above 0 its orders are not placed by the quick look that others get."""
+
+    def join(self, group: int) -> None:
+        """A group, or (0) none."""
+        self.doubts += bool(group) - bool(self.group)
+        self.group = group
 
     def special(self, nonce: int) -> Special:
         """Of an open order, which is no plain one from now on."""

@@ -113,7 +113,7 @@ def _read(
         operators, listed_state = later.get("venue", ((), MarketState.ACTIVE))
         rules = read_rules(later)
         new: dict[str, Any] = {"operators": tuple(operators), "listed_state": MarketState(listed_state)}
-        new["batch_rules"] = rules
+        new["batch_rules"], (new["order_rules"], _) = rules, later.get("order_rules", (0, 0))
         state.venue = OpenVenue(**dict(zip(_VENUE, venue, strict=True)), **new)
         state.separator = domain_separator(state.venue.chain_id, state.venue.settlement)
         state.backlog = Backlog(state.venue.batch_interval_millis, state.venue.batch_gas_max, rules)

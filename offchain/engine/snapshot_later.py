@@ -96,7 +96,7 @@ def later_tables(state: State) -> dict[str, Any]:
         found["venue"] = (venue.operators, venue.listed_state)
     if state.withdrawn:
         found["withdrawn"] = sorted(state.withdrawn)
-    found |= _orders_later(state)
+    found |= _venue_later(state) | _orders_later(state)
     return dict(sorted(found.items()))
 
 
@@ -134,6 +134,7 @@ def read_later(state: State, later: dict[str, Any]) -> None:
         values = dict(zip(_REQUESTED, fields, strict=True)) | dict(zip(_REQUESTED_BIG, map(int, amounts), strict=True))
         requested = MarketRequested(**values)
         state.requested[requested.market] = requested
+    _read_venue_later(state, later)
     _read_orders_later(state, later)
 
 
@@ -160,6 +161,42 @@ def _requested_row(requested: MarketRequested) -> Row:
 
 def texts(source: object, names: list[str]) -> list[str]:
     return [str(getattr(source, name)) for name in names]
+
+
+# --- what operators and posters said ---
+
+
+def _venue_later(state: State) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    books = [state.books[number] for number in sorted(state.books)]
+    bands = [(book.market.market, *book.band) for book in books if book.band != (0, 0)]
+    if bands:
+        found["bands"] = bands
+    groups = [(address, state.accounts[address].group) for address in sorted(state.accounts)]
+    if any(group for _, group in groups):
+        found["groups"] = [(address, group) for address, group in groups if group]
+    if state.order_rules:
+        assert state.venue is not None
+        found["order_rules"] = state.venue.order_rules, state.order_rules
+        last = [(book.market.market, book.tape.last) for book in books if book.tape.last]
+        if last:
+            found["last"] = last
+    marks = [(book.market.market, book.mark, book.mark_at) for book in books if book.mark]
+    if marks:
+        found["marks"] = marks
+    return found
+
+
+def _read_venue_later(state: State, later: dict[str, Any]) -> None:
+    _, state.order_rules = later.get("order_rules", (0, 0))
+    for market, below, above in later.get("bands", ()):
+        state.books[market].band = below, above
+    for address, group in later.get("groups", ()):
+        state.accounts[address].join(group)
+    for market, price in later.get("last", ()):
+        state.books[market].tape.last = price
+    for market, price, at in later.get("marks", ()):
+        state.books[market].mark, state.books[market].mark_at = price, at
 
 
 # --- orders that are no plain ones ---

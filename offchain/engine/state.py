@@ -81,6 +81,7 @@ class State:
         "moment",
         "newest_sequence",
         "operators",
+        "order_rules",
         "owners",
         "pools",
         "requested",
@@ -116,6 +117,8 @@ class State:
         """How many balances are announced as not covered."""
         self.tokens: dict[Address, None] = {}
         """The settlement token, and every token that a chain log has named."""
+        self.order_rules = 0
+        """Which orders there are; see `SetOrderRules`."""
         self.operators: tuple[Address, ...] = ()
         """Who may open and close markets."""
         self.agents: dict[tuple[Address, Address], AgentChanged] = {}
@@ -276,7 +279,7 @@ class State:
         is_active = self.gate.state is VenueState.ACTIVE
         for lane in self.lanes.values():
             is_open = is_active and self.books[lane.market.market].state is MarketState.ACTIVE
-            lane.is_restricted = not is_open
+            lane.is_restricted = not is_open or lane.is_unusual or self.books[lane.market.market].band != (0, 0)
 
     def take_events(self) -> tuple[AnyEvent, ...]:
         """Everything since the last call: what happened, then levels and balances as they are now."""

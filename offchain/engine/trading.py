@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from offchain.domain.beside import NOTHING_BESIDE, Beside
+from offchain.domain.beside import NOTHING_BESIDE, Beside, SelfTrade
 from offchain.domain.command import NO_SIGNATURE, CancelAll
 from offchain.domain.event import CloseReason, OrderRejected, RejectReason
 from offchain.domain.limits import OPEN_ORDERS_PER_ACCOUNT_MAX, SEQUENCE_MAX
@@ -20,6 +20,7 @@ from offchain.engine.amending import take_place
 from offchain.engine.closing import close, kill_slot
 from offchain.engine.matching import UP, cross, trade_with_pool
 from offchain.engine.orders import Account, Ladder, Lane, Ticket, Trader
+from offchain.engine.self_trade import keep_apart
 from offchain.engine.state import State
 from offchain.engine.together import waives
 
@@ -79,12 +80,11 @@ def place(state: State, row: OrderRow, client_order_id: str, sequence: int) -> O
         or account.doubts
         or trigger
         or client_order_id
-        or lane.needs_pool
     ):
         reason = refusal(state, from_row(row), client_order_id)
         if reason is not None and not waives(state, key, reason):
             return reject(state, row, client_order_id, reason)
-        if trigger or account.specials:
+        if trigger or account.specials or account.group:
             return place_slowly(state, row, client_order_id, sequence)
     if replaced is not None:
         close(state, replaced, REPLACED)
@@ -150,6 +150,8 @@ def place_slowly(
         return RESTS
     opposite, price = lane.opposite, ticket.price
     if lane.is_immediate or (price >= opposite.best if lane.is_buy else price <= opposite.best):
+        if account.group or beside.self_trade:
+            return _trade_apart(state, lane, ticket, beside.self_trade)
         return _trade(state, lane, ticket)
     rest(state, lane.own, ticket)
     return RESTS
@@ -214,6 +216,28 @@ def _trade(state: State, lane: Lane, ticket: Ticket) -> Outcome:
     if fills:
         state.watch_growing_backlog()
     return outcome
+
+
+def _trade_apart(state: State, lane: Lane, ticket: Ticket, mode: SelfTrade) -> Outcome:
+    """The same, but apart from the account's and its group's own orders, as `mode` says."""
+    if lane.needs_pool:
+        return _trade(state, lane, ticket)
+    verdict = keep_apart(state, lane, ticket, mode)
+    if verdict is None:
+        return _trade(state, lane, ticket)
+    lots, rival, reason = verdict
+    first, rest_of_it = state.backlog.last_fill, ticket.remaining - lots
+    ticket.remaining = lots
+    if lots:
+        cross(state, lane, ticket)
+    ticket.remaining += rest_of_it
+    if rival is not None:
+        close(state, rival, CloseReason.SELF_TRADE)
+    close(state, ticket, reason)
+    fills = state.backlog.last_fill - first
+    if fills:
+        state.watch_growing_backlog()
+    return Outcome(REMOVED, reason, ticket.filled, fills)
 
 
 def rest(state: State, ladder: Ladder, ticket: Ticket) -> None:

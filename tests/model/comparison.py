@@ -20,6 +20,14 @@ def told(event: AnyEvent) -> tuple[Any, ...] | None:
             return "rejected", event.digest, event.reason.value
         case ev.OrderClosed():
             return "closed", event.digest, event.reason.value, event.filled_lots
+        case ev.OrderRulesChanged():
+            return "rules", event.order_rules
+        case ev.TradeGroupChanged():
+            return "group", event.accounts, event.group
+        case ev.BandChanged():
+            return "band", event.market, event.below_ppm, event.above_ppm
+        case ev.MarkPosted():
+            return "mark", event.market, event.price_ticks
         case ev.OrderAmended():
             return "amended", event.digest, event.size_lots
         case ev.CancelAllAfterSet():

@@ -232,7 +232,12 @@ class Naive(Wishes):
         placed = self.made(what, digest, rank)
         self.resting.append(placed)
         self.out.append(("accepted", digest, order.size_lots))
-        (self.swap if order.flags & 4 else self.cross)(placed)
+        if order.flags & 4:
+            self.swap(placed)
+        else:
+            self.cross_apart(placed, what.beside.self_trade if what.beside is not None else 0)
+        if placed.closed:
+            return
         if placed.left == 0:
             self.close(placed, "FILLED")
         elif order.is_immediate:
@@ -265,11 +270,12 @@ class Naive(Wishes):
             return "WRONG_SIGNER"
         if market is None:
             return "UNKNOWN_MARKET"
-        if order.subaccount or order.trigger_ticks or order.flags not in (0, 1, 4):
+        if order.subaccount or order.trigger_ticks or order.flags not in ((0, 1, 4), range(8))[self.rules]:
             return "UNSUPPORTED"
         if (
             (immediate and post_only)
-            or (order.flags & 4 and not immediate)
+            or (order.flags & 4 and (not immediate or order.flags != 4))
+            or (order.flags & 2 and order.side == 0)
             or (order.kind == 1 and order.time_in_force not in (1, 2))
         ):
             return "INVALID_PARAMETER"
@@ -304,6 +310,8 @@ class Naive(Wishes):
             return "POST_ONLY_VENUE"
         if order.flags & 4 and self.pool_trouble(order):
             return self.pool_trouble(order)
+        if self.is_beyond_band(order):
+            return "PRICE_OUT_OF_BAND"
         if order.account not in self.accounts:
             return "INSUFFICIENT_BALANCE"
         for account, slot, sequence in self.dead:
@@ -325,7 +333,9 @@ class Naive(Wishes):
         freed = sum(placed.per_lot * placed.left for placed in old if placed.token == token)
         if self.cover(order.account, token) + freed < per_lot * order.size_lots:
             return "INSUFFICIENT_BALANCE"
-        return ""
+        settled, _, held, leaving = self.money(order.account, token)
+        free = settled - held - leaving - self.owed(order.account, token) + freed
+        return "REDUCE_ONLY_EXCEEDED" if order.flags & 2 and per_lot * order.size_lots > free else ""
 
     def pool_trouble(self, order: Order) -> str:
         base, quote, _, time = self.pools.get(order.market, (0, 0, 0, 0))
@@ -385,8 +395,7 @@ class Naive(Wishes):
         makers = self.crossing(order)
         strangers = [maker for maker in makers if maker.order.account != order.account]
         if immediate:
-            while most and not self.fits_sweep([taker, *strangers[:most]]):
-                most -= 1
+            most = self.most_makers(taker, strangers)
         if order.time_in_force == 2 and sum(maker.left for maker in strangers[:most]) < order.size_lots:
             return
         group: list[Match] = []
@@ -403,6 +412,12 @@ class Naive(Wishes):
                 self.close(maker, "FILLED")
         if immediate and group:
             self.batch(group)
+
+    def most_makers(self, taker: Placed, strangers: list[Placed]) -> int:
+        most = int(self.venue.fills_per_immediate_order_max)
+        while most and not self.fits_sweep([taker, *strangers[:most]]):
+            most -= 1
+        return most
 
     def match(self, maker: Placed, taker: Placed) -> Match:
         market, lots = self.markets[maker.order.market], min(maker.left, taker.left)
@@ -421,7 +436,7 @@ class Naive(Wishes):
         taker.filled += lots
         self.epoch[2] += notional
         self.fills.append(fill)
-        price = maker.order.price_ticks
+        self.last[maker.order.market] = price = maker.order.price_ticks
         self.out.append(("fill", fill.number, maker.digest, taker.digest, price, lots, moves[2][2], moves[5][2]))
         return fill
 
@@ -558,6 +573,7 @@ class Naive(Wishes):
         self.accounts |= {what.fee_account, what.treasury_account, what.insurance_account}
         self.tokens.add(what.quote_token)
         self.operators = what.operators
+        self.rules = what.order_rules
 
     def on_AdvanceTime(self, what: command.AdvanceTime) -> None:
         pass

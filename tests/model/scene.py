@@ -67,6 +67,9 @@ PACKED_VENUE = msgspec.structs.replace(
 ITEMIZED_VENUE = msgspec.structs.replace(PACKED_VENUE, batch_rules=batch_rules(BLOCK_GAS_LIMIT))
 """As a node opens it."""
 
+WISHFUL_VENUE = msgspec.structs.replace(ITEMIZED_VENUE, order_rules=1)
+"""With every kind of order."""
+
 
 def market_log(event_sequence: int, market: int = 1, base: Address = BASE) -> MarketListed:
     return MarketListed(

@@ -151,6 +151,19 @@ class Read:
                     self.words["venue"] = (event.state, event.reason)
                 case ev.FeesChanged():
                     self.words["fees"] = (event.maker_fee_ppm, event.taker_fee_ppm)
+                case ev.OrderRulesChanged():
+                    self.words["rules"] = event.order_rules
+                case ev.TradeGroupChanged():
+                    for account in event.accounts:
+                        self.words[f"group {account}"] = event.group
+                        if not event.group:
+                            del self.words[f"group {account}"]
+                case ev.BandChanged():
+                    self.words[f"band {event.market}"] = (event.below_ppm, event.above_ppm)
+                    if not event.below_ppm and not event.above_ppm:
+                        del self.words[f"band {event.market}"]
+                case ev.MarkPosted():
+                    self.words[f"mark {event.market}"] = (event.price_ticks, event.at)
                 case ev.MarketOpened():
                     self.words[f"market {event.market}"] = "ACTIVE"
                 case ev.MarketStateChanged():

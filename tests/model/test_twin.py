@@ -31,7 +31,8 @@ def test_ten_thousand_steps_with_wishes(seed: int) -> None:
     counts = live_side_by_side(WishfulHistory(seed))
     assert counts["amended"] > 100 and counts["together done"] > 50 and counts["together not"] > 50, counts
     assert counts["closed TIMED_OUT"] > 3 and counts["closed DISCONNECTED"] > 3, counts
-    assert counts["rejected BATCH_REFUSED"] > 30, counts
+    assert counts["rejected BATCH_REFUSED"] > 30 and counts["closed SELF_TRADE"] > 50, counts
+    assert counts["rejected PRICE_OUT_OF_BAND"] > 10 and counts["rejected REDUCE_ONLY_EXCEEDED"] > 3, counts
 
 
 def live_side_by_side(history: History) -> dict[str, int]:

@@ -16,6 +16,12 @@ class Wishes:
     """Number of the command, account, deadline"""
     promised: dict[str, bool] = field(default_factory=dict)
     promised_at: int = 0
+    rules: int = 0
+    groups: dict[str, int] = field(default_factory=dict)
+    bands: dict[int, tuple[int, int]] = field(default_factory=dict)
+    marks: dict[int, tuple[int, int]] = field(default_factory=dict)
+    """Market: price, when"""
+    last: dict[int, int] = field(default_factory=dict)
 
     def lapse(self: Any, what: Any) -> None:
         """Only the orders that were spoken of, at once, keep a promise alive."""
@@ -166,3 +172,96 @@ class Wishes:
         if order.slot and order.slot in slots:
             return "INVALID_SLOT"
         return "DEAD_NONCE" if order.sequence <= slots.get(order.slot, -1) else ""
+
+    # --- the operator's words, and orders of one owner ---
+
+    def on_SetOrderRules(self: Any, what: command.SetOrderRules) -> None:
+        if self.rules or what.order_rules != 1:
+            self.no("INVALID_PARAMETER")
+        else:
+            self.rules, self.last = 1, {}
+            self.out.append(("rules", 1))
+
+    def on_SetTradeGroup(self: Any, what: command.SetTradeGroup) -> None:
+        if what.by and what.by not in self.operators:
+            self.no("NOT_AN_OPERATOR")
+        elif not what.accounts or not self.accounts.issuperset(what.accounts):
+            self.no("INVALID_PARAMETER")
+        else:
+            self.groups.update(dict.fromkeys(what.accounts, what.group))
+            self.out.append(("group", what.accounts, what.group))
+
+    def on_SetBand(self: Any, what: command.SetBand) -> None:
+        if what.by and what.by not in self.operators:
+            self.no("NOT_AN_OPERATOR")
+        elif what.market not in self.markets:
+            self.no("UNKNOWN_MARKET")
+        elif not 0 <= what.below_ppm <= 10**6:
+            self.no("INVALID_PARAMETER")
+        else:
+            self.bands[what.market] = (what.below_ppm, what.above_ppm)
+            self.out.append(("band", what.market, what.below_ppm, what.above_ppm))
+
+    def on_PostMark(self: Any, what: command.PostMark) -> None:
+        prices = sorted(reading.price_ticks for reading in what.readings)
+        late = [r for r in what.readings if not -60_000 <= self.at - r.time * 1000 <= 60_000]
+        if what.market not in self.markets:
+            self.no("UNKNOWN_MARKET")
+        elif late or not prices or prices[0] <= 0 or len({r.poster for r in what.readings}) < len(prices):
+            self.no("INVALID_PARAMETER")
+        else:
+            while len(prices) > 2:
+                prices = prices[1:-1]
+            self.marks[what.market] = (prices[0], self.at)
+            self.out.append(("mark", what.market, prices[0]))
+
+    def is_beyond_band(self: Any, order: Order) -> bool:
+        below, above = self.bands.get(order.market, (0, 0))
+        mark, when = self.marks.get(order.market, (0, 0))
+        price = mark if mark and self.at - when <= 60_000 else self.last.get(order.market, 0)
+        if not price or not (below or above):
+            return False
+        if order.side == 1:
+            return order.price_ticks < price - price * below / 10**6
+        return order.price_ticks > price + price * above / 10**6
+
+    def cross_apart(self: Any, taker: Any, mode: int) -> None:
+        order = taker.order
+        group = self.groups.get(order.account, 0) if mode != 3 else 0
+        if not mode and not group:
+            self.cross(taker)
+            return
+
+        def is_rival(maker: Any) -> bool:
+            theirs = self.groups.get(maker.order.account, 0)
+            return maker.order.account == order.account or (group != 0 and theirs == group)
+
+        makers = self.crossing(order)
+        others = [maker for maker in makers if not is_rival(maker)]
+        most = self.most_makers(taker, others) if order.is_immediate else 10**9
+        met, ahead, found = [], 0, 0
+        for maker in makers:
+            if is_rival(maker):
+                met.append(maker)
+            elif found == order.size_lots or others.index(maker) >= most:
+                break
+            else:
+                found = min(order.size_lots, found + maker.left)
+                ahead = ahead if met else found
+            if found == order.size_lots:
+                break
+        is_fok = order.time_in_force == 2
+        if met and mode in (1, 2):
+            taker.cut = order.size_lots - ahead
+            if ahead and not is_fok:
+                self.cross(taker)
+            taker.cut = 0
+            if mode == 2:
+                self.close(met[0], "SELF_TRADE")
+            self.close(taker, "SELF_TRADE")
+        elif is_fok and found < order.size_lots:
+            self.close(taker, "IMMEDIATE_REMAINDER")
+        else:
+            for maker in met:
+                self.close(maker, "SELF_TRADE")
+            self.cross(taker)

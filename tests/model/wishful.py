@@ -2,23 +2,78 @@
 
 import msgspec
 from histories import TRADERS, History
-from scene import STRANGER
+from scene import STRANGER, WISHFUL_VENUE, address
 
-from offchain.domain.beside import Beside
-from offchain.domain.command import AmendOrder, CancelAllAfter, CancelMany, Command, Intent, PlaceOrder, Together
+from offchain.domain.beside import Beside, SelfTrade
+from offchain.domain.command import (
+    AmendOrder,
+    CancelAllAfter,
+    CancelMany,
+    Command,
+    Intent,
+    OpenVenue,
+    PlaceOrder,
+    PostMark,
+    Reading,
+    SetBand,
+    SetOrderRules,
+    SetTradeGroup,
+    Together,
+)
+from offchain.domain.order import Side
 from offchain.domain.units import Address
 from offchain.engine.orders import Ticket
 
 
 class WishfulHistory(History):
+    def __init__(self, seed: int, leap: float = 0.004, venue: OpenVenue = WISHFUL_VENUE) -> None:
+        super().__init__(seed, leap, venue)
+
     def _draw(self) -> Command:
         pick = self.random
         if pick.random() > 0.25:
             return super()._draw()
         trader = pick.choice(TRADERS[:5])
         signer = trader if pick.random() < 0.98 else STRANGER
-        acts = (self._amend, self._replace, self._cancel_many, self._set_switch, self._together)
-        return pick.choices(acts, (6, 6, 1, 1, 4))[0](trader, signer)
+        acts = (
+            self._amend,
+            self._replace,
+            self._cancel_many,
+            self._set_switch,
+            self._together,
+            self._wish,
+            self._speak,
+        )
+        return pick.choices(acts, (6, 6, 1, 1, 4, 10, 2))[0](trader, signer)
+
+    def _wish(self, trader: Address, signer: Address) -> Command:
+        """An order with something beside it, or with rarer flags."""
+        pick, placed = self.random, self._plain(trader)
+        order = placed.order
+        if pick.random() < 0.3:
+            order = msgspec.structs.replace(order, flags=order.flags | 2, side=pick.choice((Side.SELL, order.side)))
+        beside = Beside(self_trade=pick.choice(tuple(SelfTrade))) if pick.random() < 0.8 else None
+        return PlaceOrder(order, placed.signature, signer, placed.client_order_id, beside)
+
+    def _speak(self, trader: Address, signer: Address) -> Command:
+        """The operator, or the posters."""
+        pick = self.random
+        market, by = pick.choice((1, 1, 2, 3)), pick.choice((Address(""), Address(""), STRANGER))
+        act = pick.random()
+        if act < 0.2:
+            accounts = tuple(pick.sample(TRADERS, pick.randrange(3)))
+            return SetTradeGroup(accounts=accounts, group=pick.choice((0, 1, 1, 2)), by=by)
+        if act < 0.4:
+            below, above = pick.choice(((0, 0), (0, 0), (5_000, 7_000), (0, 1_000), (10**6 + 1, 0)))
+            return SetBand(market=market, below_ppm=below, above_ppm=above, by=by)
+        if act < 0.42:
+            return SetOrderRules(order_rules=pick.choice((0, 1, 2)))
+        time = self.at // 1000 + pick.choice((0, 0, 0, 0, 0, -61, 62))
+        readings = [
+            Reading(address(0x90 + (n if pick.random() < 0.95 else 0)), 1_000 + pick.randrange(-6, 7), time)
+            for n in range(pick.choice((0, 1, 2, 3, 4)))
+        ]
+        return PostMark(market=market, readings=tuple(readings))
 
     def _open(self, trader: Address) -> list[Ticket]:
         account = self.engine.accounts.get(trader)

@@ -8,7 +8,19 @@ from typing import Any
 import msgspec
 import pytest
 from histories import History
-from scene import ALICE, BOB, CAROL, ITEMIZED_VENUE, PACKED_VENUE, RICH, START, STRANGER, VENUE, open_market
+from scene import (
+    ALICE,
+    BOB,
+    CAROL,
+    ITEMIZED_VENUE,
+    PACKED_VENUE,
+    RICH,
+    START,
+    STRANGER,
+    VENUE,
+    WISHFUL_VENUE,
+    open_market,
+)
 from wishful import WishfulHistory
 
 from offchain.domain.command import CancelOrder, Command, OpenVenue, PlaceOrder, SetMarketState, SetVenueState
@@ -37,6 +49,7 @@ from offchain.engine.trading import Outcome
 
 EAGER = msgspec.structs.replace(ITEMIZED_VENUE, batch_interval_millis=0)
 """Batches close with the next command."""
+EAGER_WISHFUL = msgspec.structs.replace(EAGER, order_rules=1)
 VENUES = pytest.mark.parametrize(
     ("kind", "venue"),
     [
@@ -44,8 +57,8 @@ VENUES = pytest.mark.parametrize(
         (History, PACKED_VENUE),
         (History, VENUE),
         (History, EAGER),
-        (WishfulHistory, ITEMIZED_VENUE),
-        (WishfulHistory, EAGER),
+        (WishfulHistory, WISHFUL_VENUE),
+        (WishfulHistory, EAGER_WISHFUL),
     ],
     ids=["itemized", "packed", "old", "eager", "wishful", "wishful-eager"],
 )
