@@ -47,6 +47,7 @@ class RejectReason(StrEnum):
     REDUCE_ONLY_EXCEEDED = "REDUCE_ONLY_EXCEEDED"
     """A reduce-only sale of more than what is settled and free."""
     PRICE_OUT_OF_BAND = "PRICE_OUT_OF_BAND"
+    TOO_MANY_WAITING_ORDERS = "TOO_MANY_WAITING_ORDERS"
     BATCH_REFUSED = "BATCH_REFUSED"
     """Another part of what was to happen together could not, or another order of it was the first that could."""
 
@@ -67,6 +68,10 @@ class CloseReason(StrEnum):
     """Its market is gone for good."""
     DISCONNECTED = "DISCONNECTED"
     """Its owner's connection, which had asked for it."""
+    LINKED = "LINKED"
+    """An order that it is linked to is done, or has taken its place."""
+    TRIGGER_REFUSED = "TRIGGER_REFUSED"
+    """Its trigger came, and it could not enter."""
     TIMED_OUT = "TIMED_OUT"
     """Its owner had asked for it, and did not ask for more time."""
 
@@ -106,7 +111,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag=Tr
 
 
 class OrderAccepted(Event, frozen=True, kw_only=True, tag="order_accepted"):
-    """Resting or about to match. `filled_lots` is above 0 only in a snapshot. `sequence` is that of its command."""
+    """Resting, waiting or about to match. `filled_lots` is above 0 only in a snapshot. `sequence` is that of its
+    command; `at` of an order that waited is when it entered the book."""
 
     sequence: int
     at: int
@@ -126,6 +132,9 @@ class OrderAccepted(Event, frozen=True, kw_only=True, tag="order_accepted"):
     maker_fee_ppm: int
     taker_fee_ppm: int
     filled_lots: int = 0
+    trigger_ticks: int = 0
+    is_waiting: bool = False
+    """Not in the book: for its trigger, or for another order."""
 
 
 class OrderRejected(Event, frozen=True, kw_only=True, tag="order_rejected"):
@@ -174,6 +183,15 @@ class OrderAmended(Event, frozen=True, kw_only=True, tag="order_amended"):
     account: Address
     market: int
     size_lots: int
+
+
+class OrderTriggered(Event, frozen=True, kw_only=True, tag="order_triggered"):
+    """It waits no more: it enters the book, or (`refusal`) closes, because it could not."""
+
+    digest: Digest
+    account: Address
+    market: int
+    refusal: RejectReason | None = None
 
 
 class CancelAllAfterSet(Event, frozen=True, kw_only=True, tag="cancel_all_after_set"):
@@ -431,6 +449,7 @@ AnyEvent = (
     | BandChanged
     | MarkPosted
     | OrderAmended
+    | OrderTriggered
     | CancelAllAfterSet
     | TogetherDecided
     | FillMatched

@@ -34,6 +34,12 @@ OPEN_ORDERS_PER_ACCOUNT_MAX: Final = 1_000
 RECENT_ORDERS_PER_ACCOUNT: Final = 10_000
 """Closed orders whose digest and client order id still answer with the first result."""
 
+WAITING_ORDERS_PER_ACCOUNT_MAX: Final = 100
+"""Orders that wait for a trigger or for another order: they hold no money, so only a number bounds them."""
+TRAILING_ORDERS_PER_MARKET_MAX: Final = 200
+"""Each price may move all of them."""
+REACTIONS_PER_COMMAND_MAX: Final = 32
+"""Orders whose trigger came enter the book after a command, so many at a time; the next one follows at once."""
 TOGETHER_MAX: Final = 100
 """Orders, cancels and amends that happen all or not at all: their record stays below RECORD_BYTES_MAX."""
 CANCEL_ALL_AFTER_MILLIS_MIN: Final = 1_000

@@ -15,14 +15,16 @@ from offchain.domain.limits import (
     PRICE_TICKS_MAX,
     SEQUENCE_AHEAD_MILLIS_MAX,
     SIZE_LOTS_MAX,
+    WAITING_ORDERS_PER_ACCOUNT_MAX,
 )
 from offchain.domain.market import Market, MarketState
 from offchain.domain.order import Kind, Order, Side, TimeInForce, unpack_terms
 from offchain.domain.units import PPM, ceil_div
-from offchain.engine.book import AMM, POST_ONLY, REDUCE_ONLY, Book
+from offchain.engine.book import AMM, IMMEDIATE, OF_TRIGGER, POST_ONLY, REDUCE_ONLY, TAKE_PROFIT, Book
 from offchain.engine.ledger import Balance
 from offchain.engine.orders import Account, Lane, Moment, Ticket
 from offchain.engine.state import State
+from offchain.engine.waiting import watch_of
 
 EXPIRY_MAX = 2**40 - 1
 """An order's expiry is a uint40 on chain."""
@@ -41,6 +43,8 @@ class Plan:
         self.slots: dict[int, int] = {}
         """The nonces that slots will have reached."""
         self.names: dict[str, None] = {}
+        self.links: dict[int, tuple[int, int, bool]] = {}
+        """Orders that will have come, by nonce: market, side, whether they wait."""
 
 
 def open_lane(state: State, terms: bytes) -> Lane:
@@ -90,6 +94,9 @@ def refusal(
         return reason
     if beside.is_amend and replaced is None:
         return RejectReason.ORDER_NOT_OPEN
+    reason = _links(state, account, order, beside, plan)
+    if reason is not None or order.trigger_ticks or beside.parent:
+        return reason
     if order.flags & POST_ONLY and _is_crossed(book, order, replaced, plan):
         return RejectReason.POST_ONLY_WOULD_CROSS
     balance = state.ledger.find(order.account, book.market.base_token if order.side else state.quote_token)
@@ -97,7 +104,7 @@ def refusal(
         return RejectReason.INSUFFICIENT_BALANCE
     needed = plan.taken.get(balance, 0) + hold_per_lot(order, book.market, state.moment) * order.size_lots
     if replaced is not None and replaced.balance is balance:
-        needed -= replaced.hold_per_lot * replaced.remaining
+        needed -= replaced.hold_per_lot * replaced.left
     if needed > balance.cover:
         return RejectReason.INSUFFICIENT_BALANCE
     if order.flags & REDUCE_ONLY and needed > balance.settled - balance.leaving - balance.taken:
@@ -128,17 +135,17 @@ def hold_per_lot(order: Order, market: Market, moment: Moment) -> int:
     return ceil_div(notional * moment.hold_factor, PPM)
 
 
-KNOWN_FLAGS = (POST_ONLY | AMM, POST_ONLY | REDUCE_ONLY | AMM)
+KNOWN_FLAGS = (POST_ONLY | AMM, POST_ONLY | REDUCE_ONLY | AMM | OF_TRIGGER)
 """By the venue's rules of orders."""
 
 
 def _shape(rules: int, order: Order, client_order_id: str, beside: Beside) -> RejectReason | None:
     """What makes no sense in itself, or is not there by these rules."""
-    if order.subaccount or order.trigger_ticks or order.flags & ~KNOWN_FLAGS[rules]:
+    if order.subaccount or order.flags & ~KNOWN_FLAGS[rules] or (order.trigger_ticks and not rules):
         return RejectReason.UNSUPPORTED
     if order.flags & POST_ONLY and order.flags & AMM and not rules:
         return RejectReason.UNSUPPORTED
-    if flaw_of_order(order, client_order_id) or (beside.is_amend and order.is_immediate):
+    if flaw_of_order(order, client_order_id) or _flaw_beside(order, beside):
         return RejectReason.INVALID_PARAMETER
     if order.is_immediate != (order.nonce >> 48 == 0):
         return RejectReason.INVALID_SLOT
@@ -156,9 +163,83 @@ def flaw_of_order(order: Order, client_order_id: str) -> str:
         return "post_only"
     if order.flags & REDUCE_ONLY and order.side == Side.BUY:
         return "reduce_only"
+    if order.trigger_ticks:
+        if is_immediate or order.flags & POST_ONLY or order.trigger_ticks > PRICE_TICKS_MAX:
+            return "trigger_ticks"
+    elif order.flags & OF_TRIGGER:
+        return "trigger_ticks"
     if order.expiry > EXPIRY_MAX or (order.time_in_force == TimeInForce.GTD and not order.expiry):
         return "expiry"
     return "client_order_id" if len(client_order_id.encode()) > CLIENT_ORDER_ID_BYTES_MAX else ""
+
+
+def _flaw_beside(order: Order, beside: Beside) -> bool:
+    """Whether it contradicts the order or itself."""
+    if order.is_immediate:
+        return bool(beside.is_amend or beside.display_lots or beside.trail_ticks or beside.parent or beside.other)
+    is_stop = order.trigger_ticks and not order.flags & TAKE_PROFIT
+    return (
+        (beside.trail_ticks > 0 and not is_stop)
+        or (beside.display_lots > 0 and bool(order.flags & IMMEDIATE))
+        or order.nonce in (beside.parent, beside.other)
+    )
+
+
+def _links(state: State, account: Account, order: Order, beside: Beside, plan: Plan) -> RejectReason | None:
+    """The orders that it names, and how many others wait."""
+    waits = bool(order.trigger_ticks or beside.parent)
+    if waits:
+        count = sum(special.is_waiting for special in account.specials.values())
+        count += sum(waits for _, _, waits in plan.links.values())
+        is_full = beside.trail_ticks and state.waiting.is_full(watch_of(order))
+        if count >= WAITING_ORDERS_PER_ACCOUNT_MAX or is_full:
+            return RejectReason.TOO_MANY_WAITING_ORDERS
+    for nonce, is_other in ((beside.parent, False), (beside.other, True)):
+        if not nonce:
+            continue
+        named = _named(state, account, nonce, plan)
+        if named is None or (is_other and named[2] is None):
+            return RejectReason.ORDER_NOT_OPEN
+        market, side, other_waits = named
+        if market != order.market or (is_other and (side != order.side or not (waits or other_waits))):
+            return RejectReason.INVALID_PARAMETER
+    return None
+
+
+def _named(state: State, account: Account, nonce: int, plan: Plan) -> tuple[int, int, bool | None] | None:
+    """Market and side of an order, and whether it waits: None of one that is done, or linked already."""
+    if nonce in plan.links:
+        return plan.links[nonce]
+    ticket, guard = account.open.get(nonce), state.together
+    if ticket is not None and ticket.sequence not in plan.gone:
+        is_linked = ticket.sequence in state.waiting.links
+        return ticket.market, ticket.side, None if is_linked else ticket.is_waiting
+    if guard is not None and nonce in guard.done:
+        return guard.done[nonce][0], 0, None
+    return None
+
+
+def entry_refusal(state: State, ticket: Ticket, other: Ticket | None) -> RejectReason | None:
+    """Why an order that waited may not enter; `other` is one that leaves if it does."""
+    order, market, balance = ticket.order, ticket.trader.market, ticket.balance
+    book = state.books[order.market]
+    if order.max_fee_ppm < state.moment.cap:
+        return RejectReason.FEE_CAP_TOO_LOW
+    reason = _open_for(order, state.gate.state, book.state)
+    if reason is not None:
+        return reason
+    if book.is_beyond_band(order.side, order.price_ticks, state.at):
+        return RejectReason.PRICE_OUT_OF_BAND
+    if ticket.account.uncovered:
+        return RejectReason.CANCEL_ONLY_ACCOUNT
+    needed = hold_per_lot(order, market, state.moment) * ticket.left
+    if other is not None and other.balance is balance:
+        needed -= other.hold_per_lot * other.left
+    if needed > balance.cover:
+        return RejectReason.INSUFFICIENT_BALANCE
+    if order.flags & REDUCE_ONLY and needed > balance.settled - balance.leaving - balance.taken:
+        return RejectReason.REDUCE_ONLY_EXCEEDED
+    return None
 
 
 def _bounds(order: Order, market: Market) -> RejectReason | None:

@@ -29,17 +29,19 @@ def amend(state: State, command: AmendOrder) -> None:
 
 def is_smaller(ticket: Ticket, size: int) -> bool:
     """Something is left of it, and less than now."""
-    return ticket.filled < size < ticket.filled + ticket.remaining
+    return ticket.filled < size < ticket.filled + ticket.left
 
 
 def shrink(state: State, ticket: Ticket, size: int) -> None:
     """To `size` lots with what has filled."""
     account, level = ticket.account, ticket.level
     assert level is not None
-    lots = ticket.filled + ticket.remaining - size
-    account.special(ticket.nonce).cut += lots
-    ticket.remaining -= lots
-    level.size -= lots
+    lots, special = ticket.filled + ticket.left - size, account.special(ticket.nonce)
+    special.cut += lots
+    of_hidden = min(lots, special.hidden)
+    special.hidden -= of_hidden
+    ticket.remaining -= lots - of_hidden
+    level.size -= lots - of_hidden
     if not level.is_touched:
         level.is_touched = True
         state.touched_levels.append(level)

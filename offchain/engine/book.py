@@ -14,7 +14,8 @@ from offchain.domain.units import PPM
 from offchain.engine.orders import Ladder, PriceLevel, Tape, Ticket, Trader
 
 POST_ONLY, REDUCE_ONLY, AMM = int(Flags.POST_ONLY), int(Flags.REDUCE_ONLY), int(Flags.AMM)
-OF_TRIGGER = int(Flags.ON_LAST | Flags.TAKE_PROFIT | Flags.IMMEDIATE)
+ON_LAST, TAKE_PROFIT, IMMEDIATE = int(Flags.ON_LAST), int(Flags.TAKE_PROFIT), int(Flags.IMMEDIATE)
+OF_TRIGGER = ON_LAST | TAKE_PROFIT | IMMEDIATE
 """As plain integers: bit operations on enumerations are slow."""
 
 

@@ -29,7 +29,10 @@ def close(state: State, ticket: Ticket, reason: CloseReason) -> None:
         if level.head is None:
             level.ladder.drop_level(level)
     if remaining:
-        balance = ticket.trader.quote if ticket.lane.is_buy else ticket.trader.base
+        trader = ticket.trader
+        if trader.account.specials:
+            remaining = ticket.left
+        balance = trader.quote if ticket.lane.is_buy else trader.base
         balance.taken -= ticket.hold_per_lot * remaining
         assert balance.taken >= balance.owed
         if not balance.is_touched:
@@ -44,10 +47,10 @@ def retire(state: State, ticket: Ticket, reason: CloseReason) -> None:
     if ticket.level is not None:
         ticket.level = None
         del account.open[ticket.nonce]
-        if account.specials:
-            make_plain(account, ticket)
         if ticket.expiry:
             state.forget_expiry(ticket)
+    if account.specials:
+        make_plain(state, account, ticket)
     assert ticket.reason is None, "no state but OPEN is ever left"
     ticket.reason = reason
     closed = account.closed
@@ -57,12 +60,13 @@ def retire(state: State, ticket: Ticket, reason: CloseReason) -> None:
     state.effects.append((reason, ticket))
 
 
-def make_plain(account: Account, ticket: Ticket) -> None:
+def make_plain(state: State, account: Account, ticket: Ticket) -> None:
     """What is not filled of an order that is not open any more is what remains of it."""
     special = account.specials.pop(ticket.nonce, None)
     if special is not None:
         account.doubts -= 1
-        ticket.remaining += special.cut
+        state.waiting.count -= special.is_waiting
+        ticket.remaining += special.cut + special.hidden
 
 
 def kill_slot(state: State, account: Account, nonce: int, reason: CloseReason) -> None:

@@ -39,7 +39,7 @@ def order_events(known: Ticket | OrderRejected) -> tuple[AnyEvent, ...]:
         return (known,)
     accepted = msgspec.structs.replace(known.accepted, filled_lots=known.filled)
     if known.reason is None:
-        size = known.filled + known.remaining
+        size = known.filled + known.left
         return (accepted,) if size == known.size else (accepted, amended(known, size))
     closed = OrderClosed(
         digest=accepted.digest,

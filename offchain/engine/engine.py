@@ -68,6 +68,7 @@ from offchain.engine.observing import observe_block, observe_log, observe_pool
 from offchain.engine.orders import Account
 from offchain.engine.pools import Pool
 from offchain.engine.promising import request_approval
+from offchain.engine.reacting import react
 from offchain.engine.settling import refuse_fill
 from offchain.engine.state import State
 from offchain.engine.together import decide, refuses
@@ -105,6 +106,8 @@ class Engine:
             if state.together is not None:
                 state.guard(None)
             self._dispatch(command)
+        if state.is_watched:
+            react(state)
         state.watch_backlog()
         return state.take_events()
 
@@ -127,12 +130,15 @@ class Engine:
                 self._catch_up()
                 if refuses(state, row[-1]):
                     outcomes.append(reject(state, row, "", RejectReason.BATCH_REFUSED))
+                    react(state)
                     continue
             if not row[2] and row[1] == CANCEL_TERMS:
                 cancels += 1
                 outcomes.append(cancel(state, row[0], row[6]))
             else:
                 outcomes.append(place(state, row, "", sequence))
+            if state.is_watched:
+                react(state)
         state.sequence += len(outcomes)
         state.epoch_count += len(outcomes) - cancels
         return outcomes
@@ -226,7 +232,7 @@ class Engine:
 
     def next_deadline(self) -> int | None:
         """Millis of the earliest timer, None if nothing is due ever."""
-        deadline = self._state.next_deadline()
+        deadline = min(self._state.next_deadline(), self._state.waiting.deadline or NEVER)
         return None if deadline == NEVER else deadline
 
     def _fire_timers(self, now: int) -> None:

@@ -33,6 +33,8 @@ ORDER_TRANSITIONS: Final[dict[tuple[OrderStatus, CloseReason], OrderStatus]] = {
     (OrderStatus.OPEN, CloseReason.CANCELED_ON_CHAIN): OrderStatus.CANCELED,
     (OrderStatus.OPEN, CloseReason.DELISTED): OrderStatus.CANCELED,
     (OrderStatus.OPEN, CloseReason.DISCONNECTED): OrderStatus.CANCELED,
+    (OrderStatus.OPEN, CloseReason.LINKED): OrderStatus.CANCELED,
+    (OrderStatus.OPEN, CloseReason.TRIGGER_REFUSED): OrderStatus.CANCELED,
     (OrderStatus.OPEN, CloseReason.TIMED_OUT): OrderStatus.CANCELED,
 }
 """(state, trigger) -> state. An accepted order is OPEN; no other state is ever left."""
@@ -61,11 +63,21 @@ class Moment:
 class Special:
     """What few open orders have besides their tickets."""
 
-    __slots__ = ("cut",)
+    __slots__ = ("cut", "display", "hidden", "is_waiting", "self_trade", "trail")
 
     def __init__(self) -> None:
         self.cut = 0
         """Lots of the signed size that were given up: they neither show nor fill nor hold anything."""
+        self.display = 0
+        """Lots that it shows at a time; 0: all."""
+        self.hidden = 0
+        """Lots that it holds money for and does not show yet."""
+        self.is_waiting = False
+        """Not in the book, and holds nothing."""
+        self.trail = 0
+        """Ticks at which its trigger follows the price."""
+        self.self_trade = 0
+        """Its mode, when its trigger comes."""
 
 
 class Trader:
@@ -134,6 +146,8 @@ class Ticket:
     level: PriceLevel | None
     older: Ticket | None
     newer: Ticket | None
+    trigger = 0
+    """As it was signed. Of this class none has one: see `Conditional`."""
 
     @property
     def account(self) -> Account:
@@ -163,7 +177,18 @@ class Ticket:
     @property
     def filled(self) -> int:
         special = self.trader.account.specials.get(self.nonce)
-        return self.size - self.remaining - (0 if special is None else special.cut)
+        return self.size - self.remaining - (0 if special is None else special.cut + special.hidden)
+
+    @property
+    def left(self) -> int:
+        """What may fill yet, shown or not."""
+        special = self.trader.account.specials.get(self.nonce)
+        return self.remaining + (0 if special is None else special.hidden)
+
+    @property
+    def is_waiting(self) -> bool:
+        special = self.trader.account.specials.get(self.nonce)
+        return special is not None and special.is_waiting
 
     @property
     def status(self) -> OrderStatus:
@@ -172,7 +197,7 @@ class Ticket:
     @property
     def order(self) -> Order:
         """As it was signed."""
-        head = self.trader.account.key, self.lane.terms, self.price, self.size, 0, self.max_fee_ppm
+        head = self.trader.account.key, self.lane.terms, self.price, self.size, self.trigger, self.max_fee_ppm
         return from_row((*head, self.nonce, self.expiry, self.signature, self.key))
 
     @property
@@ -197,7 +222,17 @@ class Ticket:
             client_order_id=self.client_order_id,
             maker_fee_ppm=self.moment.maker_ppm,
             taker_fee_ppm=self.moment.taker_ppm,
+            trigger_ticks=self.trigger,
+            is_waiting=self.is_waiting,
         )
+
+
+class Conditional(Ticket):
+    """An order with a trigger."""
+
+    __slots__ = ("trigger",)
+
+    trigger: int
 
 
 class PriceLevel:
@@ -271,6 +306,7 @@ class Lane:
     __slots__ = (
         "area_max",
         "base_atoms_per_lot",
+        "is_brief",
         "is_buy",
         "is_fok",
         "is_immediate",
@@ -304,6 +340,8 @@ class Lane:
         """Market or venue are not ACTIVE, or there is more to look at than at other orders: not every one may enter."""
         self.is_buy = own.side is Side.BUY
         self.is_immediate = kind is Kind.MARKET or time_in_force in (TimeInForce.IOC, TimeInForce.FOK)
+        self.is_brief = self.is_immediate or bool(flags & Flags.IMMEDIATE)
+        """It may not rest, or no more once its trigger has come."""
         self.is_fok = time_in_force is TimeInForce.FOK
         self.needs_expiry = time_in_force is TimeInForce.GTD
         self.is_post_only, self.needs_pool = bool(flags & Flags.POST_ONLY), flags == Flags.AMM

@@ -9,7 +9,7 @@ from offchain.domain.beside import SelfTrade
 from offchain.domain.event import CloseReason
 from offchain.domain.limits import FILLS_PER_RESTING_ORDER_MAX
 from offchain.engine.closing import close
-from offchain.engine.matching import Room, room_of
+from offchain.engine.matching import Room, parts_of, room_of
 from offchain.engine.orders import Lane, Ticket
 from offchain.engine.state import State
 
@@ -43,16 +43,14 @@ def _meet(state: State, lane: Lane, taker: Ticket, mode: SelfTrade) -> tuple[lis
     for level in lane.opposite.best_first():
         if level.price > price if lane.is_buy else level.price < price:
             break
-        maker = level.head
-        while maker is not None:
+        for maker, lots in parts_of(level, lambda maker: _is_rival(taker, maker, mode)):
             if _is_rival(taker, maker, mode):
                 rivals.append(maker)
             elif not room.admit(maker):
                 return rivals, ahead, False
             else:
-                wanted -= maker.remaining
-                ahead += 0 if rivals else maker.remaining
+                wanted -= lots
+                ahead += 0 if rivals else lots
                 if wanted <= 0:
                     return rivals, ahead, True
-            maker = maker.newer
     return rivals, ahead, False

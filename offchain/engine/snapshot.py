@@ -7,6 +7,7 @@ form; amounts as decimal text, because they exceed 64 bits. What came later is i
 out while all of it is as it was before there was such a thing: old states keep their hashes.
 """
 
+from collections.abc import Container
 from typing import Any
 
 import msgspec
@@ -22,8 +23,8 @@ from offchain.engine.admission import open_lane
 from offchain.engine.approvals import Spent
 from offchain.engine.book import Book
 from offchain.engine.fills import Backlog, Batch, Fill, FillState
-from offchain.engine.orders import Account, Moment, Ticket
-from offchain.engine.snapshot_later import Row, later_tables, read_later, read_rules, texts
+from offchain.engine.orders import Account, Conditional, Moment, Ticket
+from offchain.engine.snapshot_later import Row, later_tables, read_later, read_rules, texts, waiting_sequences
 from offchain.engine.state import State
 from offchain.engine.trading import rest
 
@@ -128,8 +129,9 @@ def _read(
     by_sequence = {}
     for row in balances:
         _read_balance(state, row)
+    waiting = waiting_sequences(later)
     for row in tickets:
-        ticket = _read_ticket(state, row)
+        ticket = _read_ticket(state, row, waiting)
         by_sequence[ticket.sequence] = ticket
     state.take_events()  # Reading touched levels, of which nobody is told.
     _read_fills(state, fills, batches, by_sequence)
@@ -139,7 +141,7 @@ def _read(
         state.accounts[values["account"]].approvals += 1
     for nonce, account, owner_nonce, owner_deadline in spent:
         state.approvals.spend(nonce, Spent(account, int(owner_nonce), owner_deadline))
-    read_later(state, later)
+    read_later(state, later, by_sequence)
     state.backlog.resume()
     state.restrict_lanes()
     state.deadline = state.next_deadline()
@@ -253,22 +255,27 @@ def _read_balance(state: State, row: Row) -> None:
 
 
 def _accepted_row(ticket: Ticket) -> Row:
-    """What was announced when it was accepted."""
+    """What was announced when it was accepted; one more element is its trigger."""
     moment = ticket.moment
     head = ticket.key, ticket.sequence, moment.at, ticket.account.address, *unpack_terms(ticket.lane.terms)
     prices = ticket.price, ticket.size, ticket.nonce, ticket.expiry
-    return *head, *prices, ticket.client_order_id, moment.maker_ppm, moment.taker_ppm
+    row = *head, *prices, ticket.client_order_id, moment.maker_ppm, moment.taker_ppm
+    return (*row, ticket.trigger) if ticket.trigger else row
 
 
 def _name(accepted: Row) -> str:
     """The client order id in such a row."""
-    return str(accepted[-3])
+    return str(accepted[14])
 
 
 def _read_accepted(state: State, fields: Row) -> Ticket:
     """Open, and nowhere yet. Of a closed order nothing is kept that it was not announced with."""
-    digest, sequence, at, address, *terms, price, size, nonce, expiry, _, maker, taker = fields
+    digest, sequence, at, address, *fields_of_order = fields
+    terms, (price, size, nonce, expiry, _, maker, taker, *trigger) = fields_of_order[:6], fields_of_order[6:]
     ticket = Ticket()
+    if trigger:
+        ticket = conditional = Conditional()
+        (conditional.trigger,) = trigger
     ticket.trader = state.trader(state.books[terms[1]], state.account(address))
     ticket.lane = open_lane(state, pack_terms(*terms))
     ticket.key, ticket.sequence, ticket.moment = digest, sequence, Moment(at, maker, taker)
@@ -315,7 +322,7 @@ def _ticket_row(ticket: Ticket) -> Row:
     return (*row, True) if ticket.is_fresh else row
 
 
-def _read_ticket(state: State, row: Row) -> Ticket:
+def _read_ticket(state: State, row: Row, waiting: Container[int]) -> Ticket:
     frame, signature, accepted, per_lot, remaining, status, *fresh = row
     ticket = _read_accepted(state, accepted)
     ticket.signature, ticket.max_fee_ppm = signature, Order.from_frame(frame).max_fee_ppm
@@ -323,7 +330,12 @@ def _read_ticket(state: State, row: Row) -> Ticket:
     ticket.reason = _CLOSED_AS[OrderStatus(status)]
     if ticket.reason is None:
         state.memory.remember(ticket, _name(accepted))
-        rest(state, state.books[ticket.market].ladder(ticket.side), ticket)
+        if ticket.sequence not in waiting:
+            rest(state, state.books[ticket.market].ladder(ticket.side), ticket)
+        else:
+            ticket.account.open[ticket.nonce] = ticket
+            if ticket.expiry:
+                state.expire_at(ticket)
     return ticket
 
 

@@ -14,6 +14,7 @@ from offchain.domain.order import Side
 from offchain.engine.orders import PriceLevel, Special, Ticket
 from offchain.engine.pools import Pool
 from offchain.engine.state import Guard, State
+from offchain.engine.waiting import Waiting
 
 Row = tuple[Any, ...]
 
@@ -100,7 +101,8 @@ def later_tables(state: State) -> dict[str, Any]:
     return dict(sorted(found.items()))
 
 
-def read_later(state: State, later: dict[str, Any]) -> None:
+def read_later(state: State, later: dict[str, Any], tickets: dict[int, Ticket]) -> None:
+    """`tickets`: by sequence."""
     state.operators = tuple(later.get("operators", ()))
     for account, agent, expiry, notional, markets, is_revoked in later.get("agents", ()):
         state.agents[account, agent] = AgentChanged(
@@ -135,7 +137,7 @@ def read_later(state: State, later: dict[str, Any]) -> None:
         requested = MarketRequested(**values)
         state.requested[requested.market] = requested
     _read_venue_later(state, later)
-    _read_orders_later(state, later)
+    _read_orders_later(state, later, tickets)
 
 
 def read_rules(later: dict[str, Any]) -> BatchRules:
@@ -205,24 +207,55 @@ def _read_venue_later(state: State, later: dict[str, Any]) -> None:
 def _orders_later(state: State) -> dict[str, Any]:
     found: dict[str, Any] = {}
     accounts = [state.accounts[address] for address in sorted(state.accounts)]
-    cuts = [(account.address, _cuts(account.specials)) for account in accounts if account.specials]
-    if cuts:
-        found["cuts"] = cuts
     queues = _queues(state) if state.is_reordered else []
     if queues:
         found["queues"] = queues
+    specials = [(account.address, _special_rows(account.specials)) for account in accounts if account.specials]
+    if specials:
+        found["specials"] = specials
     if state.switched:
         due = {identity: deadline for deadline, identity in state.switches}
         found["switches"] = [
             (account.address, account.switch, due[account.switch]) for account in accounts if account.switch
         ]
     if state.together is not None:
-        found["together"] = state.together.at, sorted(state.together.orders.items())
+        guard = state.together
+        done = sorted((nonce, *what) for nonce, what in guard.done.items())
+        found["together"] = guard.account, guard.at, guard.left, sorted(guard.orders.items()), done
+    if state.waiting.count:
+        found["waiting"] = _waiting_rows(state.waiting)
     return found
 
 
-def _cuts(specials: dict[int, Special]) -> list[tuple[int, int]]:
-    return sorted((nonce, special.cut) for nonce, special in specials.items() if special.cut)
+_SPECIAL = ["cut", "display", "hidden", "is_waiting", "self_trade", "trail"]
+
+
+def _special_rows(specials: dict[int, Special]) -> list[tuple[int, ...]]:
+    return [(nonce, *(int(getattr(specials[nonce], name)) for name in _SPECIAL)) for nonce in sorted(specials)]
+
+
+def _waiting_rows(waiting: Waiting) -> Row:
+    """By trigger as it is now; by parent; due, the first one first; links, the lower sequence first."""
+    queued = [
+        (*watch, price, ticket.sequence)
+        for watch in sorted(waiting.queues)
+        for price, level in sorted(waiting.queues[watch].levels.items())
+        for ticket in _queue(level)
+    ]
+    children = [
+        (parent, ticket.sequence)
+        for parent, level in sorted(waiting.parents.levels.items())
+        for ticket in _queue(level)
+    ]
+    due = [ticket.sequence for ticket in waiting.all_due()]
+    links = [(one, other.sequence) for one, other in sorted(waiting.links.items()) if one < other.sequence]
+    return queued, children, due, links
+
+
+def waiting_sequences(later: dict[str, Any]) -> dict[int, None]:
+    """Of open orders that are in no book."""
+    queued, children, due, _ = later.get("waiting", ((), (), (), ()))
+    return dict.fromkeys([*(row[-1] for row in queued), *(row[-1] for row in children), *due])
 
 
 def _queues(state: State) -> list[Row]:
@@ -245,18 +278,43 @@ def _queue(level: PriceLevel) -> list[Ticket]:
     return found
 
 
-def _read_orders_later(state: State, later: dict[str, Any]) -> None:
-    for address, cuts in later.get("cuts", ()):
-        for nonce, cut in cuts:
-            state.accounts[address].special(nonce).cut = cut
+def _read_orders_later(state: State, later: dict[str, Any], tickets: dict[int, Ticket]) -> None:
+    for address, rows in later.get("specials", ()):
+        for nonce, *values in rows:
+            special = state.accounts[address].special(nonce)
+            for name, value in zip(_SPECIAL, values, strict=True):
+                setattr(special, name, value)
+            special.is_waiting = bool(special.is_waiting)
+            state.waiting.count += special.is_waiting
+    if "waiting" in later:
+        _read_waiting(state, later["waiting"], tickets)
     for number, side, price, sequences in later.get("queues", ()):
         state.is_reordered = True
         _requeue(state.books[number].ladder(side).levels[price], sequences)
     for address, identity, deadline in later.get("switches", ()):
         state.set_switch(state.accounts[address], identity, deadline)
     if "together" in later:
-        at, orders = later["together"]
-        state.guard(Guard(at, {digest: bool(may) for digest, may in orders}))
+        account, at, left, orders, done = later["together"]
+        state.together = Guard(account, at, dict(orders), left)
+        state.together.done = {nonce: (market, filled) for nonce, market, filled in done}
+    state.watch()
+
+
+def _read_waiting(state: State, rows: Row, tickets: dict[int, Ticket]) -> None:
+    queued, children, due, links = rows
+    waiting = state.waiting
+    for market, on_last, is_rising, price, sequence in queued:
+        watch, ticket = (market, on_last, is_rising), tickets[sequence]
+        waiting.put(waiting.queue(watch), price, ticket)
+        if ticket.account.specials[ticket.nonce].trail:
+            waiting.trailing.setdefault(watch, {})[sequence] = ticket
+    for parent, sequence in children:
+        waiting.put(waiting.parents, parent, tickets[sequence])
+    for sequence in due:
+        waiting.make_due(tickets[sequence])
+    for one, other in links:
+        waiting.link(tickets[one], tickets[other])
+    waiting.deadline = state.at + 1 if due else 0
 
 
 def _requeue(level: PriceLevel, sequences: list[int]) -> None:

@@ -3,8 +3,6 @@
 Invariant: nothing here decides; the modules around it do, and only while `Engine.apply` runs.
 """
 
-from typing import NamedTuple
-
 from offchain.domain.batch import BatchRules
 from offchain.domain.chainlog import AmmLegSettled
 from offchain.domain.command import OpenVenue
@@ -37,6 +35,7 @@ from offchain.engine.memory import Memory
 from offchain.engine.orders import Account, Lane, Moment, PriceLevel, Ticket, Trader
 from offchain.engine.pools import Pool
 from offchain.engine.timers import Timers
+from offchain.engine.waiting import Waiting
 
 Closing = tuple[CloseReason, Ticket]
 Effect = AnyEvent | Ticket | Fill | Closing
@@ -44,11 +43,20 @@ Effect = AnyEvent | Ticket | Fill | Closing
 which events are made where somebody wants events."""
 
 
-class Guard(NamedTuple):
-    """Orders that are to follow at `at`: by digest, whether they may enter."""
+class Guard:
+    """Orders of an account that are to follow at `at`: by digest, whether they may enter."""
 
-    at: int
-    orders: dict[bytes, bool]
+    __slots__ = ("account", "at", "done", "left", "orders")
+
+    def __init__(self, account: Address, at: int, orders: dict[bytes, bool], left: int) -> None:
+        self.account = account
+        self.at = at
+        self.orders = orders
+        self.left = left
+        """How many have not come yet."""
+        self.done: dict[int, tuple[int, int]] = {}
+        """Orders of the account that closed meanwhile, by nonce: market and what they filled. Others may wait for
+        them."""
 
 
 class State:
@@ -85,6 +93,7 @@ class State:
         "owners",
         "pools",
         "requested",
+        "seen",
         "separator",
         "sequence",
         "switched",
@@ -95,6 +104,7 @@ class State:
         "touched_levels",
         "uncovered",
         "venue",
+        "waiting",
         "withdrawn",
     )
 
@@ -151,6 +161,9 @@ class State:
         """Whose they are."""
         self.together: Guard | None = None
         """Orders that are to follow at once."""
+        self.waiting = Waiting()
+        self.seen = 0
+        """Effects of which whoever waits has heard."""
         self.is_watched = False
         """Single orders have to be looked at more closely than the hot path does."""
         self.is_reordered = False
@@ -213,7 +226,9 @@ class State:
 
     def watch(self) -> None:
         """What is watched changed."""
-        self.is_watched = self.together is not None
+        if not self.is_watched:
+            self.seen = len(self.effects)
+        self.is_watched = self.together is not None or self.waiting.count > 0
 
     # --- expiry of resting orders, and dead-man switches ---
 
@@ -286,6 +301,7 @@ class State:
         self.restrict_accounts()
         events = [event_of(effect) for effect in self.effects]
         self.effects.clear()
+        self.seen = 0
         events.extend(level_changes(self.touched_levels))
         self.touched_levels.clear()
         for balance in self.ledger.touched:

@@ -21,8 +21,9 @@ from offchain.engine.closing import close
 from offchain.engine.orders import Account, Ticket
 from offchain.engine.state import Guard, State
 
-WAIVED = (RejectReason.POST_ONLY_VENUE, RejectReason.CANCEL_ONLY_VENUE)
-"""What fills of an order can do to the next one: the backlog tightens the gate."""
+WAIVED = (RejectReason.POST_ONLY_VENUE, RejectReason.CANCEL_ONLY_VENUE, RejectReason.ORDER_NOT_OPEN)
+"""What fills of an order can do to the next one: the backlog tightens the gate, self-trade prevention closes the order
+that it names."""
 
 
 class _Wanted(NamedTuple):
@@ -53,7 +54,7 @@ def decide(state: State, command: Together) -> None:
                 chosen = order_digest(state.separator, wanted[index - len(command.cancels) - len(command.amends)].order)
                 orders = {digest: digest == chosen for digest in orders}
         if orders:
-            state.guard(Guard(state.at, orders))
+            state.guard(Guard(account.address, state.at, orders, len(orders)))
         state.effects.append(TogetherDecided(account=account.address, reason=reason, index=index))
 
 
@@ -63,7 +64,14 @@ def refuses(state: State, digest: bytes) -> bool:
     if guard is None or guard.at != state.at or digest not in guard.orders:
         state.guard(None)
         return False
+    guard.left -= 1
     return not guard.orders[digest]
+
+
+def end_if_complete(state: State) -> None:
+    """With the last of its orders a guard ends, and what waited for that may go on."""
+    if state.together is not None and state.together.left <= 0:
+        state.guard(None)
 
 
 def waives(state: State, digest: bytes, reason: RejectReason) -> bool:
@@ -100,7 +108,7 @@ def _first_flaw(
         ticket = account.open.get(nonce)
         if ticket is None:
             return RejectReason.ORDER_NOT_OPEN, index
-        _free(plan, ticket, ticket.remaining)
+        _free(plan, ticket, ticket.left)
         plan.gone[ticket.sequence] = None
         index += 1
     for nonce, size in command.amends:
@@ -109,7 +117,7 @@ def _first_flaw(
             return RejectReason.ORDER_NOT_OPEN, index
         if not is_smaller(ticket, size):
             return RejectReason.INVALID_SIZE, index
-        _free(plan, ticket, ticket.filled + ticket.remaining - size)
+        _free(plan, ticket, ticket.filled + ticket.left - size)
         index += 1
     reason = None
     for one in wanted:
@@ -146,5 +154,7 @@ def _follow(account: Account, plan: Plan, one: _Wanted) -> None:
     replaced = account.find(order.slot)
     if replaced is not None:
         plan.gone[replaced.sequence] = None
-    if not order.is_immediate:
+    waits = bool(order.trigger_ticks or (one.beside is not None and one.beside.parent))
+    plan.links[order.nonce] = order.market, order.side, waits
+    if not order.is_immediate and not waits:
         plan.orders.append(order)

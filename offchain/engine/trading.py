@@ -17,16 +17,18 @@ from offchain.domain.order import OrderRow, OrderStatus, from_row
 from offchain.domain.units import PPM, Digest
 from offchain.engine.admission import EXPIRY_MAX, hold_per_lot, open_lane, refusal
 from offchain.engine.amending import take_place
+from offchain.engine.arming import arm, follow
 from offchain.engine.closing import close, kill_slot
 from offchain.engine.matching import UP, cross, trade_with_pool
-from offchain.engine.orders import Account, Ladder, Lane, Ticket, Trader
+from offchain.engine.orders import Account, Conditional, Ladder, Lane, Ticket, Trader
 from offchain.engine.self_trade import keep_apart
 from offchain.engine.state import State
 from offchain.engine.together import waives
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What one order or cancel came to: `filled_lots` in `fills` matches, which are the venue's last ones by then."""
+    """What one order or cancel came to: `filled_lots` in `fills` matches, which are the venue's last ones by then. What
+    others do because of it (see `reacting`) is not in it."""
 
     status: OrderStatus
     reason: CloseReason | RejectReason | None
@@ -134,27 +136,68 @@ def place_slowly(
     lane, nonce = open_lane(state, row[1]), row[6]
     trader = state.trader(state.books[order.market], state.accounts[order.account])
     ticket = make_ticket(state, row, lane, trader, sequence)
-    account, balance = ticket.account, ticket.balance
-    slot, replaced = nonce >> 48, account.find(nonce >> 48)
-    keeps = beside.is_amend and replaced is not None and keeps_place(replaced, ticket)
+    account, replaced, waits = ticket.account, trader.account.find(nonce >> 48), bool(row[4] or beside.parent)
+    keeps = beside.is_amend and not waits and replaced is not None and keeps_place(replaced, ticket, beside)
     if replaced is not None:
         if keeps:
             take_place(state, replaced, ticket)
         close(state, replaced, REPLACED)
-    account.nonces.slots[slot] = nonce
+    account.nonces.slots[nonce >> 48] = nonce
     state.memory.remember(ticket, client_order_id)
+    if waits or beside.display_lots or beside.self_trade:
+        special = account.special(nonce)
+        special.display, special.trail, special.self_trade = beside.display_lots, beside.trail_ticks, beside.self_trade
+        special.is_waiting = waits
+    other = account.open.get(beside.other) if beside.other else None
+    if other is not None and other.sequence not in state.waiting.links:
+        state.waiting.link(ticket, other)
+    if waits:
+        ticket.hold_per_lot = 0
+        return _wait(state, ticket, beside.parent)
     state.effects.append(ticket)
-    balance.taken += ticket.hold_per_lot * ticket.remaining
-    state.ledger.touch(balance)
-    if keeps:
-        return RESTS
-    opposite, price = lane.opposite, ticket.price
-    if lane.is_immediate or (price >= opposite.best if lane.is_buy else price <= opposite.best):
-        if account.group or beside.self_trade:
-            return _trade_apart(state, lane, ticket, beside.self_trade)
-        return _trade(state, lane, ticket)
-    rest(state, lane.own, ticket)
+    ticket.balance.taken += ticket.hold_per_lot * ticket.remaining
+    state.ledger.touch(ticket.balance)
+    return RESTS if keeps else go(state, ticket)
+
+
+def _wait(state: State, ticket: Ticket, parent: int) -> Outcome:
+    """An order that is accepted, and is not in the book yet."""
+    account, guard = ticket.account, state.together
+    # Told as it is now: it may be in the book by the time that somebody wants events.
+    state.effects.append(ticket.accepted)
+    account.open[ticket.nonce] = ticket
+    if ticket.expiry:
+        state.expire_at(ticket)
+    state.waiting.count += 1
+    state.watch()
+    waits_for = account.open.get(parent) if parent else None
+    if waits_for is not None:
+        state.waiting.put(state.waiting.parents, waits_for.sequence, ticket)
+    elif parent:
+        # It was done since this order was promised.
+        state.waiting.put(state.waiting.parents, ticket.sequence, ticket)
+        follow(state, ticket, 0 if guard is None else guard.done.get(parent, (0, 0))[1])
+    else:
+        arm(state, ticket)
     return RESTS
+
+
+def go(state: State, ticket: Ticket) -> Outcome:
+    """An order that is accepted and holds its money: into the book, and what it crosses there."""
+    account, lane, price = ticket.account, ticket.lane, ticket.price
+    special, best = account.specials.get(ticket.nonce), lane.opposite.best
+    if lane.is_brief or (price >= best if lane.is_buy else price <= best):
+        mode = SelfTrade.EXPIRE_MAKER if special is None else SelfTrade(special.self_trade)
+        apart = account.group or mode
+        outcome = _trade_apart(state, lane, ticket, mode) if apart else _trade(state, lane, ticket)
+    else:
+        rest(state, lane.own, ticket)
+        outcome = RESTS
+    if special is not None and special.display and ticket.level is not None and ticket.remaining > special.display:
+        special.hidden = ticket.remaining - special.display
+        ticket.remaining = special.display
+        ticket.level.size -= special.hidden
+    return outcome
 
 
 def make_ticket(state: State, row: OrderRow, lane: Lane, trader: Trader, sequence: int) -> Ticket:
@@ -162,6 +205,9 @@ def make_ticket(state: State, row: OrderRow, lane: Lane, trader: Trader, sequenc
     _, _, price, size, _, max_fee, nonce, expiry, signature, key = row
     account, backlog, slot, moment = trader.account, state.backlog, nonce >> 48, state.moment
     ticket = Ticket()
+    if row[4]:
+        ticket = conditional = Conditional()
+        conditional.trigger = row[4]
     ticket.lane, ticket.trader, ticket.moment, ticket.sequence = lane, trader, moment, sequence
     ticket.key, ticket.signature, ticket.nonce, ticket.expiry = key, signature, nonce, expiry
     ticket.price, ticket.size, ticket.remaining, ticket.max_fee_ppm = price, size, size, max_fee
@@ -190,9 +236,10 @@ def reject(state: State, row: OrderRow, client_order_id: str, reason: RejectReas
     return Outcome(OrderStatus.REJECTED, reason, 0, 0)
 
 
-def keeps_place(old: Ticket, new: Ticket) -> bool:
-    """Nothing changes but that it is smaller, or for how long it stands."""
-    return old.lane is new.lane and old.price == new.price and new.size <= old.remaining
+def keeps_place(old: Ticket, new: Ticket, beside: Beside) -> bool:
+    """Nothing changes but that it is smaller, or for how long it stands; and both show all of it."""
+    is_same = old.lane is new.lane and old.price == new.price and new.size <= old.remaining == old.left
+    return is_same and not old.is_waiting and not beside.display_lots
 
 
 def _trade(state: State, lane: Lane, ticket: Ticket) -> Outcome:
@@ -207,7 +254,7 @@ def _trade(state: State, lane: Lane, ticket: Ticket) -> Outcome:
     if not ticket.remaining:
         close(state, ticket, FILLED)
         outcome = Outcome(CLOSED, FILLED, filled, fills)
-    elif lane.is_immediate or (price >= opposite.best if lane.is_buy else price <= opposite.best):
+    elif lane.is_brief or (price >= opposite.best if lane.is_buy else price <= opposite.best):
         close(state, ticket, IMMEDIATE_REMAINDER)
         outcome = Outcome(REMOVED, IMMEDIATE_REMAINDER, filled, fills)
     else:

@@ -28,6 +28,8 @@ def told(event: AnyEvent) -> tuple[Any, ...] | None:
             return "band", event.market, event.below_ppm, event.above_ppm
         case ev.MarkPosted():
             return "mark", event.market, event.price_ticks
+        case ev.OrderTriggered():
+            return "triggered", event.digest, None if event.refusal is None else event.refusal.value
         case ev.OrderAmended():
             return "amended", event.digest, event.size_lots
         case ev.CancelAllAfterSet():
@@ -96,9 +98,9 @@ def agree(engine: Engine, twin: Naive) -> None:
         for side in (0, 1):
             sizes: dict[int, int] = {}
             for placed in twin.resting:
-                if (placed.order.market, placed.order.side) == (number, side):
+                if (placed.order.market, placed.order.side, placed.waiting) == (number, side, False):
                     price = placed.order.price_ticks
-                    sizes[price] = sizes.get(price, 0) + placed.left
+                    sizes[price] = sizes.get(price, 0) + placed.visible
             check_queues(book.ladder(side), twin, number)
             ladder = [(level.price, level.size) for level in book.ladder(side).best_first()]
             assert ladder == sorted(sizes.items(), reverse=side == 0)
@@ -122,5 +124,7 @@ def check_queues(ladder: Ladder, twin: Naive, market: int) -> None:
             queue.append(ticket.digest)
             ticket = ticket.newer
         here = (market, ladder.side, level.price)
-        standing = [p for p in twin.resting if (p.order.market, p.order.side, p.order.price_ticks) == here]
-        assert queue == [p.digest for p in sorted(standing, key=lambda placed: placed.rank)]
+        standing = [
+            p for p in twin.resting if (p.order.market, p.order.side, p.order.price_ticks) == here and not p.waiting
+        ]
+        assert queue == [p.digest for p in sorted(standing, key=lambda placed: (placed.rank, placed.number))]

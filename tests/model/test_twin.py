@@ -5,7 +5,7 @@ from comparison import agree, stories, told
 from histories import History
 from naive import Naive
 from scene import ITEMIZED_VENUE, PACKED_VENUE, VENUE
-from wishful import WishfulHistory
+from wishful import CalmHistory, WishfulHistory
 
 from offchain.domain import event as ev
 from offchain.domain.command import OpenVenue
@@ -26,21 +26,25 @@ def test_ten_thousand_steps(seed: int, venue: OpenVenue) -> None:
     assert counts["fill"] > 400 and counts["refused"] > 15 and counts["restricted"] > 10, counts
 
 
-@pytest.mark.parametrize("seed", [5, 6])
-def test_ten_thousand_steps_with_wishes(seed: int) -> None:
-    counts = live_side_by_side(WishfulHistory(seed))
+def test_four_thousand_steps_with_wishes() -> None:
+    counts = live_side_by_side(CalmHistory(8), 4_000)
+    assert counts["triggered"] > 60 and counts["closed LINKED"] > 10, counts
+
+
+def test_ten_thousand_steps_with_wishes_and_worries() -> None:
+    counts = live_side_by_side(WishfulHistory(5))
     assert counts["amended"] > 100 and counts["together done"] > 50 and counts["together not"] > 50, counts
     assert counts["closed TIMED_OUT"] > 3 and counts["closed DISCONNECTED"] > 3, counts
     assert counts["rejected BATCH_REFUSED"] > 30 and counts["closed SELF_TRADE"] > 50, counts
     assert counts["rejected PRICE_OUT_OF_BAND"] > 10 and counts["rejected REDUCE_ONLY_EXCEEDED"] > 3, counts
 
 
-def live_side_by_side(history: History) -> dict[str, int]:
+def live_side_by_side(history: History, steps: int = STEPS) -> dict[str, int]:
     """How often what happened."""
     twin = Naive()
     counts: dict[str, int] = {}
     read: dict[tuple[str, str], tuple[int, int, int, int]] = {}
-    for sequence, at, command, events in history.steps(STEPS):
+    for sequence, at, command, events in history.steps(steps):
         expected = twin.apply(sequence, at, command)
         happened = [words for event in events if (words := told(event)) is not None]
         if sequence == 1:

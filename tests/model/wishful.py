@@ -2,7 +2,7 @@
 
 import msgspec
 from histories import TRADERS, History
-from scene import STRANGER, WISHFUL_VENUE, address
+from scene import BASE, BASE_ATOMS, OTHER, QUOTE, STRANGER, WISHFUL_VENUE, address
 
 from offchain.domain.beside import Beside, SelfTrade
 from offchain.domain.command import (
@@ -20,8 +20,8 @@ from offchain.domain.command import (
     SetTradeGroup,
     Together,
 )
-from offchain.domain.order import Side
-from offchain.domain.units import Address
+from offchain.domain.order import Order, Side, make_nonce
+from offchain.domain.units import Address, Ticks
 from offchain.engine.orders import Ticket
 
 
@@ -44,7 +44,7 @@ class WishfulHistory(History):
             self._wish,
             self._speak,
         )
-        return pick.choices(acts, (6, 6, 1, 1, 4, 10, 2))[0](trader, signer)
+        return pick.choices(acts, (6, 6, 1, 1, 5, 20, 8))[0](trader, signer)
 
     def _wish(self, trader: Address, signer: Address) -> Command:
         """An order with something beside it, or with rarer flags."""
@@ -52,21 +52,47 @@ class WishfulHistory(History):
         order = placed.order
         if pick.random() < 0.3:
             order = msgspec.structs.replace(order, flags=order.flags | 2, side=pick.choice((Side.SELL, order.side)))
-        beside = Beside(self_trade=pick.choice(tuple(SelfTrade))) if pick.random() < 0.8 else None
+        beside = None
+        if pick.random() < 0.6:
+            order = self._conditional(order)
+        if pick.random() < 0.8:
+            beside = self._beside(trader, order)
         return PlaceOrder(order, placed.signature, signer, placed.client_order_id, beside)
+
+    def _conditional(self, order: Order) -> Order:
+        """Most of them make sense."""
+        pick = self.random
+        if order.slot == 0 and pick.random() < 0.9:
+            return order
+        flags = (order.flags & (6 if pick.random() < 0.95 else 7)) | pick.choice((0, 8)) | pick.choice((0, 16))
+        trigger = Ticks(1_000 + pick.randrange(-9, 10) if pick.random() < 0.97 else 0)
+        nonce = make_nonce(pick.randrange(20, 60), order.sequence) if order.slot else order.nonce
+        return msgspec.structs.replace(order, flags=flags | pick.choice((0, 32)), trigger_ticks=trigger, nonce=nonce)
+
+    def _beside(self, trader: Address, order: Order) -> Beside:
+        pick = self.random
+        nonces = [ticket.nonce for ticket in self._open(trader)] + [5]
+        return Beside(
+            display_lots=pick.choice((0, 0, 1, 2, 5)),
+            trail_ticks=pick.choice((0, 0, 2, 4)) if order.trigger_ticks else 0,
+            parent=pick.choice(nonces) if pick.random() < 0.25 else 0,
+            other=pick.choice(nonces) if pick.random() < 0.35 else 0,
+            self_trade=pick.choice(tuple(SelfTrade)),
+            is_amend=pick.random() < 0.05,
+        )
 
     def _speak(self, trader: Address, signer: Address) -> Command:
         """The operator, or the posters."""
         pick = self.random
         market, by = pick.choice((1, 1, 2, 3)), pick.choice((Address(""), Address(""), STRANGER))
         act = pick.random()
-        if act < 0.2:
+        if act < 0.1:
             accounts = tuple(pick.sample(TRADERS, pick.randrange(3)))
             return SetTradeGroup(accounts=accounts, group=pick.choice((0, 1, 1, 2)), by=by)
-        if act < 0.4:
-            below, above = pick.choice(((0, 0), (0, 0), (5_000, 7_000), (0, 1_000), (10**6 + 1, 0)))
+        if act < 0.2:
+            below, above = pick.choice(((0, 0), (0, 0), (0, 0), (6_000, 8_000), (0, 4_000), (10**6 + 1, 0)))
             return SetBand(market=market, below_ppm=below, above_ppm=above, by=by)
-        if act < 0.42:
+        if act < 0.21:
             return SetOrderRules(order_rules=pick.choice((0, 1, 2)))
         time = self.at // 1000 + pick.choice((0, 0, 0, 0, 0, -61, 62))
         readings = [
@@ -113,6 +139,23 @@ class WishfulHistory(History):
             if isinstance(placed, PlaceOrder) and placed.order.account == trader and placed.signer == trader:
                 return placed
 
+    def _bracket(self, orders: list[PlaceOrder]) -> tuple[list[PlaceOrder], list[Beside | None]]:
+        """The later orders wait for the first one, and cancel each other."""
+        pick, besides = self.random, list[Beside | None]()
+        for number, placed in enumerate(orders):
+            first, before = orders[0].order, orders[max(0, number - 1)].order
+            order = placed.order
+            if number and pick.random() < 0.9:
+                order = self._conditional(
+                    msgspec.structs.replace(order, market=first.market, side=before.side if number > 1 else order.side)
+                )
+            orders[number] = msgspec.structs.replace(placed, order=order)
+            parent = first.nonce if number and pick.random() < 0.8 else 0
+            other = before.nonce if number > 1 and pick.random() < 0.8 else 0
+            display = 0 if order.slot == 0 or pick.random() < 0.8 else 1
+            besides.append(Beside(parent=parent, other=other, display_lots=display))
+        return orders, besides
+
     def _cancel_many(self, trader: Address, signer: Address) -> Command:
         pick = self.random
         return CancelMany(
@@ -137,6 +180,8 @@ class WishfulHistory(History):
         orders = [self._plain(trader) for _ in range(pick.choice((0, 1, 2, 2, 3)))]
         orders = list({placed.order.nonce: placed for placed in orders}.values())
         besides = [Beside(is_amend=True) if pick.random() < 0.1 else None for _ in orders]
+        if pick.random() < 0.5:
+            orders, besides = self._bracket(orders)
         self.follow = [
             PlaceOrder(placed.order, placed.signature, trader, placed.client_order_id, beside)
             for placed, beside in zip(orders, besides, strict=True)
@@ -158,3 +203,36 @@ class WishfulHistory(History):
             ),
             is_first=pick.random() < 0.25,
         )
+
+
+class CalmHistory(WishfulHistory):
+    """Nobody is short of money and the chain settles what there is: what is left is traders with many wishes."""
+
+    def _open_chain(self) -> None:
+        super()._open_chain()
+        for trader in TRADERS:
+            for token in (QUOTE, BASE, OTHER):
+                self.chain.deposit(trader, token, 10**9 * (1 if token == QUOTE else BASE_ATOMS // 10**6))
+
+    def _draw(self) -> Command:
+        pick = self.random
+        if self.batches:
+            self._settle()
+        if self.seen < len(self.chain.logs):
+            return self._next_log()
+        trader = pick.choice(TRADERS)
+        act = pick.random()
+        if act < 0.3:
+            return self._place()
+        if act < 0.55:
+            return self._wish(trader, trader)
+        if act < 0.75:
+            return self._together(trader, trader)
+        if act < 0.9:
+            time = self.at // 1000
+            return PostMark(
+                market=pick.choice((1, 2)), readings=(Reading(trader, 1_000 + pick.randrange(-6, 7), time),)
+            )
+        if act < 0.96:
+            return self._amend(trader, trader)
+        return self._cancel()

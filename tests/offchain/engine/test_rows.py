@@ -21,7 +21,7 @@ from scene import (
     WISHFUL_VENUE,
     open_market,
 )
-from wishful import WishfulHistory
+from wishful import CalmHistory, WishfulHistory
 
 from offchain.domain.command import CancelOrder, Command, OpenVenue, PlaceOrder, SetMarketState, SetVenueState
 from offchain.domain.eip712 import order_digest
@@ -58,9 +58,9 @@ VENUES = pytest.mark.parametrize(
         (History, VENUE),
         (History, EAGER),
         (WishfulHistory, WISHFUL_VENUE),
-        (WishfulHistory, EAGER_WISHFUL),
+        (CalmHistory, EAGER_WISHFUL),
     ],
-    ids=["itemized", "packed", "old", "eager", "wishful", "wishful-eager"],
+    ids=["itemized", "packed", "old", "eager", "wishful", "calm-eager"],
 )
 
 
@@ -94,11 +94,14 @@ def test_a_row_is_as_its_command(kind: type[History], venue: OpenVenue) -> None:
             rows += 1
         if sequence % 50 == 0:
             assert engine.next_deadline() == Engine.restore(engine.snapshot()).next_deadline()
-    assert rows > 1_000
+    assert rows > (1_000 if kind is History else 300)
 
 
 def check_outcome(outcome: Outcome, row: OrderRow, events: Sequence[AnyEvent]) -> None:
-    fills = [event for event in events if isinstance(event, FillMatched)]
+    if row[4]:
+        return  # What comes of it comes of its trigger.
+    digest = "0x" + row[-1].hex()
+    fills = [event for event in events if isinstance(event, FillMatched) and event.taker_digest == digest]
     if row[1] != CANCEL_TERMS:
         assert outcome.fills in (len(fills), 1), "an AMM fill is one, too"
         assert not fills or outcome.filled_lots == sum(fill.size_lots for fill in fills)
