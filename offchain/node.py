@@ -28,6 +28,7 @@ from offchain.domain.limits import (
     FEE_PPM_MAX,
     FILLS_PER_IMMEDIATE_ORDER_MAX,
     OPERATORS_MAX,
+    ORDER_RULES_MAX,
 )
 from offchain.domain.market import MarketState
 from offchain.domain.units import QUOTE_DECIMALS, Address
@@ -147,6 +148,7 @@ class NodeSettings:
             operators=self.operators,
             listed_state=self.listed_state,
             batch_rules=batch_rules(self.block_gas_limit),
+            order_rules=ORDER_RULES_MAX,
         )
 
     def sequencer(self, term: int = 1) -> SequencerSettings:

@@ -11,6 +11,7 @@ from typing import ClassVar
 import msgspec
 
 from offchain.domain.batch import BatchRules
+from offchain.domain.beside import BESIDE_BYTES, Beside
 from offchain.domain.chainlog import AnyChainLog
 from offchain.domain.errors import InvalidInput
 from offchain.domain.limits import LOG_RECORD_BYTES_MAX, RECORD_BYTES_MAX
@@ -32,6 +33,7 @@ class PlaceOrder(msgspec.Struct, frozen=True):
     signature: bytes
     signer: Address
     client_order_id: str = ""
+    beside: Beside | None = None
 
 
 class CancelOrder(msgspec.Struct, frozen=True):
@@ -51,6 +53,62 @@ class CancelAll(msgspec.Struct, frozen=True):
     floor: int
     signer: Address
     signature: bytes = NO_SIGNATURE
+
+
+class AmendOrder(msgspec.Struct, frozen=True, kw_only=True, tag="amend_order"):
+    """Makes an open order smaller: `size_lots` is its new size with what has filled. It keeps its place in the queue.
+
+    Off chain only: the signed size stands there, of which the venue settles less. Anything else needs a new signature.
+    """
+
+    account: Address
+    nonce: int
+    size_lots: int
+    signer: Address
+
+
+class CancelMany(msgspec.Struct, frozen=True, kw_only=True, tag="cancel_many"):
+    """Cancels the open orders of `account`: of one market or (0) all, of one side or (None) both, of one sub-account
+    or (None) all. `is_disconnect`: its connection is gone, which had asked for this."""
+
+    account: Address
+    signer: Address
+    market: int = 0
+    side: int | None = None
+    subaccount: int | None = None
+    is_disconnect: bool = False
+
+
+class CancelAllAfter(msgspec.Struct, frozen=True, kw_only=True, tag="cancel_all_after"):
+    """Cancels all orders of `account` so many milliseconds from now, unless it is sent again before; 0: never mind."""
+
+    account: Address
+    signer: Address
+    timeout_millis: int
+
+
+class Intent(msgspec.Struct, frozen=True):
+    """An order that will follow as a `PlaceOrder`: its frame, and that of what is beside it, if anything is."""
+
+    order: bytes
+    client_order_id: str = ""
+    beside: bytes = b""
+
+
+class Together(msgspec.Struct, frozen=True, kw_only=True, tag="together"):
+    """Cancels, amends (nonce, new size) and orders that happen all or not at all.
+
+    The cancels and amends happen with this command; the orders, each signed by the account itself, are to follow at
+    once, as commands of their own, and are accepted or rejected as is decided here. `is_first`: of the orders only the
+    first that may enter is accepted.
+    """
+
+    account: Address
+    signer: Address
+    cancels: tuple[int, ...] = ()
+    amends: tuple[tuple[int, int], ...] = ()
+    orders: tuple[Intent, ...] = ()
+    is_first: bool = False
 
 
 class OpenVenue(msgspec.Struct, frozen=True, kw_only=True, tag="open_venue"):
@@ -76,6 +134,8 @@ class OpenVenue(msgspec.Struct, frozen=True, kw_only=True, tag="open_venue"):
     """The state in which a market begins."""
     batch_rules: BatchRules = BatchRules()
     """What Settlement takes as one batch."""
+    order_rules: int = 0
+    """Which orders there are: see `SetOrderRules`."""
 
 
 class AdvanceTime(msgspec.Struct, frozen=True, kw_only=True, tag="advance_time"):
@@ -91,6 +151,48 @@ class SetFees(msgspec.Struct, frozen=True, kw_only=True, tag="set_fees"):
 
     maker_fee_ppm: int
     taker_fee_ppm: int
+
+
+class SetOrderRules(msgspec.Struct, frozen=True, kw_only=True, tag="set_order_rules"):
+    """Which orders there are. 0: limit and market orders, post-only, for the pair. 1: reduce-only and conditional ones,
+    too. Never fewer than before; older journals say nothing, and replay as they were."""
+
+    order_rules: int
+
+
+class SetTradeGroup(msgspec.Struct, frozen=True, kw_only=True, tag="set_trade_group"):
+    """These accounts belong to one owner, as the operator knows: their orders do not meet, unless they say that they
+    may. 0: to none. Only the operator says so, or anyone could have anyone's orders expire."""
+
+    accounts: tuple[Address, ...]
+    group: int
+    by: Address = Address("")
+
+
+class SetBand(msgspec.Struct, frozen=True, kw_only=True, tag="set_band"):
+    """How far beyond the mark (without a fresh one: the last price) an order's limit may be, in millionths: of a sale
+    below it, of a purchase above it. Both 0: no band."""
+
+    market: int
+    below_ppm: int
+    above_ppm: int
+    by: Address = Address("")
+
+
+class Reading(msgspec.Struct, frozen=True):
+    """What a poster says the price is, with its signature; `time` in unix seconds."""
+
+    poster: Address
+    price_ticks: int
+    time: int
+    signature: str = ""
+
+
+class PostMark(msgspec.Struct, frozen=True, kw_only=True, tag="post_mark"):
+    """A market's mark price is the median of these readings, of an even number the lower one."""
+
+    market: int
+    readings: tuple[Reading, ...]
 
 
 class SetMarketState(msgspec.Struct, frozen=True, kw_only=True, tag="set_market_state"):
@@ -213,6 +315,14 @@ JsonCommand = (
     | RefuseFill
     | ObserveLog
     | ObserveBlock
+    | SetOrderRules
+    | SetTradeGroup
+    | SetBand
+    | PostMark
+    | AmendOrder
+    | CancelMany
+    | CancelAllAfter
+    | Together
 )
 Command = PlaceOrder | CancelOrder | CancelAll | JsonCommand
 
@@ -224,6 +334,8 @@ class Codec:
     KIND_CANCEL: ClassVar[int] = 2
     KIND_CANCEL_ALL: ClassVar[int] = 3
     KIND_PLACE_BULK: ClassVar[int] = 4
+    KIND_PLACE_BESIDE: ClassVar[int] = 5
+    KIND_PLACE_BULK_BESIDE: ClassVar[int] = 6
     KIND_JSON: ClassVar[int] = 16
     VERSION: ClassVar[int] = 1
     FIELDS: ClassVar[dict[int, str]] = {
@@ -231,6 +343,9 @@ class Codec:
         2: "account[20] nonce[8] signer[20] signature[65]",
         3: "account[20] market[4] floor[8] signer[20] signature[65]",
         4: f"order[{ORDER_FRAME_BYTES}] signature[65] position[1] siblings[..] signer[20] client_order_id[..]",
+        5: f"order[{ORDER_FRAME_BYTES}] signature[65] signer[20] beside[{BESIDE_BYTES}] client_order_id[..]",
+        6: f"order[{ORDER_FRAME_BYTES}] signature[65] position[1] siblings[..] signer[20] beside[{BESIDE_BYTES}] "
+        "client_order_id[..]",
         16: "json, tagged by type",
     }
     """The field table that every journal segment repeats in its header."""
@@ -238,8 +353,14 @@ class Codec:
 
 _CANCEL = struct.Struct(">20sQ20s65s")
 _CANCEL_ALL = struct.Struct(">20sIQ20s65s")
-_PLACE_TAILS = {1: struct.Struct(">65s20s"), 4: struct.Struct(f">{BULK_SIGNATURE_BYTES}s20s")}
-"""By kind."""
+_PLACE_TAIL, _BULK_TAIL = struct.Struct(">65s20s"), struct.Struct(f">{BULK_SIGNATURE_BYTES}s20s")
+_PLACE_TAILS = {
+    Codec.KIND_PLACE: _PLACE_TAIL,
+    Codec.KIND_PLACE_BULK: _BULK_TAIL,
+    Codec.KIND_PLACE_BESIDE: _PLACE_TAIL,
+    Codec.KIND_PLACE_BULK_BESIDE: _BULK_TAIL,
+}
+_WITH_BESIDE = (Codec.KIND_PLACE_BESIDE, Codec.KIND_PLACE_BULK_BESIDE)
 _JSON_DECODER: msgspec.json.Decoder[JsonCommand] = msgspec.json.Decoder(JsonCommand)
 _JSON_ENCODER = msgspec.json.Encoder()
 _LOG_HEAD = b'{"type":"observe_log",'
@@ -249,9 +370,12 @@ def encode(command: Command) -> tuple[int, int, bytes]:
     """(kind, version, payload): the bytes that the journal keeps and `commandsRoot` commits to."""
     if isinstance(command, PlaceOrder):
         is_bulk = len(command.signature) == BULK_SIGNATURE_BYTES
-        kind = Codec.KIND_PLACE_BULK if is_bulk else Codec.KIND_PLACE
-        tail = _PLACE_TAILS[kind].pack(command.signature, from_hex(command.signer))
-        return kind, 1, command.order.to_frame() + tail + command.client_order_id.encode()
+        tail = (_BULK_TAIL if is_bulk else _PLACE_TAIL).pack(command.signature, from_hex(command.signer))
+        head, name = command.order.to_frame() + tail, command.client_order_id.encode()
+        if command.beside is None:
+            return Codec.KIND_PLACE_BULK if is_bulk else Codec.KIND_PLACE, 1, head + name
+        kind = Codec.KIND_PLACE_BULK_BESIDE if is_bulk else Codec.KIND_PLACE_BESIDE
+        return kind, 1, head + command.beside.to_frame() + name
     if isinstance(command, CancelOrder):
         account, signer = from_hex(command.account), from_hex(command.signer)
         return Codec.KIND_CANCEL, 1, pack_cancel(account, command.nonce, signer, command.signature)
@@ -279,6 +403,18 @@ def bytes_max(kind: int, payload: bytes) -> int:
     return LOG_RECORD_BYTES_MAX if is_log else RECORD_BYTES_MAX
 
 
+def _decode_place(kind: int, payload: bytes) -> PlaceOrder:
+    tail, beside = _PLACE_TAILS[kind], None
+    signature, signer = tail.unpack_from(payload, ORDER_FRAME_BYTES)
+    order, end = Order.from_frame(payload[:ORDER_FRAME_BYTES]), ORDER_FRAME_BYTES + tail.size
+    if tail is _BULK_TAIL and signer == payload[:20]:
+        raise ValueError("only agents sign in bulk")
+    if kind in _WITH_BESIDE:
+        beside = Beside.from_frame(payload[end : end + BESIDE_BYTES])
+        end += BESIDE_BYTES
+    return PlaceOrder(order, signature, to_address(signer), payload[end:].decode(), beside)
+
+
 def decode(kind: int, version: int, payload: bytes) -> Command:
     """Inverse of `encode`; `InvalidInput` for bytes that no version of this code wrote."""
     if version != Codec.VERSION:
@@ -288,12 +424,7 @@ def decode(kind: int, version: int, payload: bytes) -> Command:
         )
     try:
         if kind in _PLACE_TAILS:
-            tail = _PLACE_TAILS[kind]
-            signature, signer = tail.unpack_from(payload, ORDER_FRAME_BYTES)
-            order = Order.from_frame(payload[:ORDER_FRAME_BYTES])
-            if kind == Codec.KIND_PLACE_BULK and signer == payload[:20]:
-                raise ValueError("only agents sign in bulk")
-            return PlaceOrder(order, signature, to_address(signer), payload[ORDER_FRAME_BYTES + tail.size :].decode())
+            return _decode_place(kind, payload)
         if kind == Codec.KIND_CANCEL:
             account, nonce, signer, signature = _CANCEL.unpack(payload)
             return CancelOrder(to_address(account), nonce, to_address(signer), signature)

@@ -48,6 +48,12 @@ class RejectReason(StrEnum):
     """The market has no AMM pair, or its reserves are not known well enough now."""
     POOL_BUSY = "POOL_BUSY"
     """An AMM fill of this market's pair is not decided yet."""
+    REDUCE_ONLY_EXCEEDED = "REDUCE_ONLY_EXCEEDED"
+    """A reduce-only sale of more than what is settled and free."""
+    PRICE_OUT_OF_BAND = "PRICE_OUT_OF_BAND"
+    TOO_MANY_WAITING_ORDERS = "TOO_MANY_WAITING_ORDERS"
+    BATCH_REFUSED = "BATCH_REFUSED"
+    """Another part of what was to happen together could not, or another order of it was the first that could."""
 
 
 class CloseReason(StrEnum):
@@ -64,6 +70,14 @@ class CloseReason(StrEnum):
     CANCELED_ON_CHAIN = "CANCELED_ON_CHAIN"
     DELISTED = "DELISTED"
     """Its market is gone for good."""
+    DISCONNECTED = "DISCONNECTED"
+    """Its owner's connection, which had asked for it."""
+    LINKED = "LINKED"
+    """An order that it is linked to is done, or has taken its place."""
+    TRIGGER_REFUSED = "TRIGGER_REFUSED"
+    """Its trigger came, and it could not enter."""
+    TIMED_OUT = "TIMED_OUT"
+    """Its owner had asked for it, and did not ask for more time."""
 
 
 class RefusalCause(IntEnum):
@@ -101,7 +115,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag=Tr
 
 
 class OrderAccepted(Event, frozen=True, kw_only=True, tag="order_accepted"):
-    """Resting or about to match. `filled_lots` is above 0 only in a snapshot. `sequence` is that of its command."""
+    """Resting, waiting or about to match. `filled_lots` is above 0 only in a snapshot. `sequence` is that of its
+    command; `at` of an order that waited is when it entered the book."""
 
     sequence: int
     at: int
@@ -121,6 +136,9 @@ class OrderAccepted(Event, frozen=True, kw_only=True, tag="order_accepted"):
     maker_fee_ppm: int
     taker_fee_ppm: int
     filled_lots: int = 0
+    trigger_ticks: int = 0
+    is_waiting: bool = False
+    """Not in the book: for its trigger, or for another order."""
 
 
 class OrderRejected(Event, frozen=True, kw_only=True, tag="order_rejected"):
@@ -137,6 +155,63 @@ class OrderClosed(Event, frozen=True, kw_only=True, tag="order_closed"):
     market: int
     reason: CloseReason
     filled_lots: int
+
+
+class OrderRulesChanged(Event, frozen=True, kw_only=True, tag="order_rules_changed"):
+    order_rules: int
+
+
+class TradeGroupChanged(Event, frozen=True, kw_only=True, tag="trade_group_changed"):
+    """These accounts belong together; 0: to none."""
+
+    accounts: tuple[Address, ...]
+    group: int
+
+
+class BandChanged(Event, frozen=True, kw_only=True, tag="band_changed"):
+    market: int
+    below_ppm: int
+    above_ppm: int
+
+
+class MarkPosted(Event, frozen=True, kw_only=True, tag="mark_posted"):
+    market: int
+    price_ticks: int
+    at: int
+
+
+class OrderAmended(Event, frozen=True, kw_only=True, tag="order_amended"):
+    """It is smaller now: `size_lots` with what has filled."""
+
+    digest: Digest
+    account: Address
+    market: int
+    size_lots: int
+
+
+class OrderTriggered(Event, frozen=True, kw_only=True, tag="order_triggered"):
+    """It waits no more: it enters the book, or (`refusal`) closes, because it could not."""
+
+    digest: Digest
+    account: Address
+    market: int
+    refusal: RejectReason | None = None
+
+
+class CancelAllAfterSet(Event, frozen=True, kw_only=True, tag="cancel_all_after_set"):
+    """All orders of the account are cancelled at this unix millisecond; 0: they are not."""
+
+    account: Address
+    deadline: int
+
+
+class TogetherDecided(Event, frozen=True, kw_only=True, tag="together_decided"):
+    """`reason`: why not, None if all of it happens. `index`: the order (after the cancels and the amends) that could
+    not, or of those of which the first is wanted the one that enters."""
+
+    account: Address
+    reason: RejectReason | None
+    index: int
 
 
 class FillMatched(Event, frozen=True, kw_only=True, tag="fill_matched"):
@@ -373,6 +448,14 @@ AnyEvent = (
     OrderAccepted
     | OrderRejected
     | OrderClosed
+    | OrderRulesChanged
+    | TradeGroupChanged
+    | BandChanged
+    | MarkPosted
+    | OrderAmended
+    | OrderTriggered
+    | CancelAllAfterSet
+    | TogetherDecided
     | FillMatched
     | AmmFillMatched
     | AmmFillImproved

@@ -34,6 +34,19 @@ OPEN_ORDERS_PER_ACCOUNT_MAX: Final = 1_000
 RECENT_ORDERS_PER_ACCOUNT: Final = 10_000
 """Closed orders whose digest and client order id still answer with the first result."""
 
+WAITING_ORDERS_PER_ACCOUNT_MAX: Final = 100
+"""Orders that wait for a trigger or for another order: they hold no money, so only a number bounds them."""
+TRAILING_ORDERS_PER_MARKET_MAX: Final = 200
+"""Each price may move all of them."""
+REACTIONS_PER_COMMAND_MAX: Final = 32
+"""Orders whose trigger came enter the book after a command, so many at a time; the next one follows at once."""
+TOGETHER_MAX: Final = 100
+"""Orders, cancels and amends that happen all or not at all: their record stays below RECORD_BYTES_MAX."""
+CANCEL_ALL_AFTER_MILLIS_MIN: Final = 1_000
+"""A shorter one would fire on a slow network."""
+CANCEL_ALL_AFTER_MILLIS_MAX: Final = 15 * 60 * 1000
+"""A longer one protects nobody."""
+
 # --- settlement ---
 FILLS_PER_BATCH_MAX: Final = 100
 """Twin of Settlement's MAX_FILLS; the gas estimate of `domain.batch` usually closes a batch earlier."""
@@ -75,6 +88,15 @@ POOL_SECONDS_AHEAD_MAX: Final = 10 * 60
 """Reserves of a block further beyond the last one whose logs are known are refused: a node that makes numbers up."""
 AMM_MARGIN_PPM: Final = 1_000
 """What a promise keeps back of the pair's price, so that it stands while others trade; the rest is the taker's."""
+
+# --- marks and bands ---
+ORDER_RULES_MAX: Final = 1
+"""The newest set of orders; see `SetOrderRules`."""
+READINGS_MAX: Final = 32
+"""Of a mark: the quorum's bound, and the feed's sources."""
+MARK_AGE_MILLIS_MAX: Final = 60_000
+"""An older mark says nothing about what the price is now."""
+GROUP_ACCOUNTS_MAX: Final = 100
 
 # --- markets ---
 OPERATORS_MAX: Final = 16

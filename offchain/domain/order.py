@@ -61,6 +61,12 @@ class Flags(IntFlag):
     REDUCE_ONLY = 2
     AMM = 4
     """Trades with the market's AMM pair only, whole or not at all. Twin: FLAG_AMM."""
+    ON_LAST = 8
+    """Its trigger looks at the price of the last trade, not at the mark."""
+    TAKE_PROFIT = 16
+    """Its trigger is one that gains: a sale above, a purchase below. Without it: a stop."""
+    IMMEDIATE = 32
+    """What does not match at once when its trigger comes is cancelled."""
 
 
 class OrderStatus(StrEnum):

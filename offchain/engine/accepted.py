@@ -5,23 +5,24 @@ from typing import Any
 from offchain.domain.event import CloseReason
 from offchain.domain.order import pack_terms, unpack_terms
 from offchain.engine.admission import open_lane
-from offchain.engine.orders import Account, Lane, Moment, Ticket, Trader
+from offchain.engine.orders import Account, Conditional, Lane, Moment, Ticket, Trader
 from offchain.engine.state import State
 
 Row = tuple[Any, ...]
 
 
 def accepted_row(ticket: Ticket) -> Row:
-    """What was announced when it was accepted."""
+    """What was announced when it was accepted; one more element is its trigger."""
     moment = ticket.moment
     head = ticket.key, ticket.sequence, moment.at, ticket.account.address, *unpack_terms(ticket.lane.terms)
     prices = ticket.price, ticket.size, ticket.nonce, ticket.expiry
-    return *head, *prices, ticket.client_order_id, moment.maker_ppm, moment.taker_ppm
+    row = *head, *prices, ticket.client_order_id, moment.maker_ppm, moment.taker_ppm
+    return (*row, ticket.trigger) if ticket.trigger else row
 
 
 def name_of(accepted: Row) -> str:
     """The client order id in such a row."""
-    return str(accepted[-3])
+    return str(accepted[14])
 
 
 REASONS = {str(reason): reason for reason in CloseReason}
@@ -39,9 +40,12 @@ class Places:
     def read(self, fields: Row) -> Ticket:
         """Open, and nowhere yet. Of a closed order nothing is kept that it was not announced with."""
         digest, sequence, at, _, subaccount, market, side, kind, force, flags, *rest_of_it = fields
-        price, size, nonce, expiry, _, maker, taker = rest_of_it
+        price, size, nonce, expiry, _, maker, taker, *trigger = rest_of_it
         terms, moment = (subaccount, market, side, kind, force, flags), (at, maker, taker)
         ticket = Ticket()
+        if trigger:
+            ticket = conditional = Conditional()
+            (conditional.trigger,) = trigger
         try:
             ticket.lane, ticket.trader = self._lanes[terms]
         except KeyError:

@@ -1,13 +1,13 @@
 """Keys that sign orders for an account: until when, in which markets, and for how much more.
 
 Invariant: what a budget has left is its notional less what its orders have traded, less what those that are open may
-still trade at their own prices. So no fill is matched that the chain would refuse for the agent's sake, unless the
-account ends the agent meanwhile.
+still trade at their own prices; one that waits does not count before it enters. So no fill is matched that the chain
+would refuse for the agent's sake, unless the account ends the agent meanwhile.
 """
 
 from __future__ import annotations
 
-from offchain.domain.event import AgentChanged, RejectReason
+from offchain.domain.event import AgentChanged
 from offchain.domain.limits import AGENT_UNLIMITED
 from offchain.domain.units import from_hex
 
@@ -29,13 +29,12 @@ class Agent:
         self.since = last_fill
         """Later fills are on the account of this registration."""
 
-    def refusal(self, at: int, market: int, notional: int) -> RejectReason | None:
-        """Why an order that may trade that much does not enter."""
-        if at >= self.ends_at or (self.markets and market not in self.markets):
-            return RejectReason.AGENT_NOT_ENTITLED
-        if self.left is not None and notional > self.left:
-            return RejectReason.AGENT_LIMIT
-        return None
+    def is_entitled(self, at: int, market: int) -> bool:
+        return at < self.ends_at and (not self.markets or market in self.markets)
+
+    def affords(self, notional: int) -> bool:
+        """Whether it may still trade that much."""
+        return self.left is None or notional <= self.left
 
     def spend(self, notional: int) -> None:
         """Or gives back what is below 0."""

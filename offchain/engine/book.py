@@ -4,21 +4,25 @@ Invariant: at rest the best bid is below the best ask; a price level holds its o
 sum; no level is empty. It knows prices, sizes and order of arrival, no accounts' money.
 """
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 from offchain.domain.event import LevelChanged
+from offchain.domain.limits import MARK_AGE_MILLIS_MAX
 from offchain.domain.market import Market, MarketState
 from offchain.domain.order import Flags, Side
-from offchain.engine.orders import Ladder, PriceLevel, Ticket, Trader
+from offchain.domain.units import PPM
+from offchain.engine.orders import Ladder, PriceLevel, Tape, Ticket, Trader
 
-POST_ONLY, AMM = int(Flags.POST_ONLY), int(Flags.AMM)
+POST_ONLY, REDUCE_ONLY, AMM = int(Flags.POST_ONLY), int(Flags.REDUCE_ONLY), int(Flags.AMM)
+ON_LAST, TAKE_PROFIT, IMMEDIATE = int(Flags.ON_LAST), int(Flags.TAKE_PROFIT), int(Flags.IMMEDIATE)
+OF_TRIGGER = ON_LAST | TAKE_PROFIT | IMMEDIATE
 """As plain integers: bit operations on enumerations are slow."""
 
 
 class Book:
     """A market, its state, both sides of its book, and who trades in it."""
 
-    __slots__ = ("asks", "bids", "market", "state", "traders")
+    __slots__ = ("asks", "band", "bids", "mark", "mark_at", "market", "state", "tape", "traders")
 
     def __init__(self, market: Market, touched: list[PriceLevel]) -> None:
         self.market = market
@@ -27,6 +31,27 @@ class Book:
         self.asks = Ladder(market.market, Side.SELL, touched)
         self.traders: dict[bytes, Trader] = {}
         """Accounts that ever had an order accepted here, by the bytes of their address."""
+        self.tape = Tape()
+        self.band = (0, 0)
+        """Millionths that a sale may be below the reference price, a purchase above it; (0, 0): no bound."""
+        self.mark = 0
+        """In ticks; 0: none was ever posted."""
+        self.mark_at = 0
+        """Unix millis."""
+
+    def reference(self, now: int) -> int:
+        """The mark if it is fresh, else the last price; 0 if there is neither."""
+        is_fresh = self.mark and now - self.mark_at <= MARK_AGE_MILLIS_MAX
+        return self.mark if is_fresh else self.tape.last
+
+    def is_beyond_band(self, side: int, price: int, now: int) -> bool:
+        """Whether an order's limit goes further than the band lets it."""
+        (below, above), reference = self.band, self.reference(now)
+        if not (below or above) or not reference:
+            return False
+        if side:
+            return price * PPM < reference * (PPM - below)
+        return price * PPM > reference * (PPM + above)
 
     def ladder(self, side: int) -> Ladder:
         return self.asks if side else self.bids
@@ -41,6 +66,18 @@ class Book:
                 return False
             if without is None or level.head is not without or level.tail is not without:
                 return True
+        return False
+
+    def meets(self, side: int, price: int, gone: Container[int]) -> bool:
+        """The same if the orders of these sequences were gone."""
+        for level in self.opposite(side).best_first():
+            if price < level.price if side == Side.BUY else price > level.price:
+                return False
+            ticket = level.head
+            while ticket is not None:
+                if ticket.sequence not in gone:
+                    return True
+                ticket = ticket.newer
         return False
 
 

@@ -29,9 +29,12 @@ def close(state: State, ticket: Ticket, reason: CloseReason) -> None:
         if level.head is None:
             level.ladder.drop_level(level)
     if remaining:
-        balance = ticket.trader.quote if ticket.lane.is_buy else ticket.trader.base
+        trader = ticket.trader
+        if trader.account.specials:
+            remaining = ticket.left
+        balance = trader.quote if ticket.lane.is_buy else trader.base
         balance.taken -= ticket.hold_per_lot * remaining
-        if ticket.agent is not None:
+        if ticket.agent is not None and not ticket.is_waiting:
             ticket.agent.spend(-ticket.price * remaining * ticket.lane.quote_atoms_per_tick_lot)
         assert balance.taken >= balance.owed
         if not balance.is_touched:
@@ -48,6 +51,8 @@ def retire(state: State, ticket: Ticket, reason: CloseReason) -> None:
         del account.open[ticket.nonce]
         if ticket.expiry or ticket.agent is not None:
             state.forget_expiry(ticket)
+    if account.specials:
+        make_plain(state, account, ticket)
     assert ticket.reason is None, "no state but OPEN is ever left"
     ticket.reason = reason
     closed = account.closed
@@ -55,6 +60,15 @@ def retire(state: State, ticket: Ticket, reason: CloseReason) -> None:
     if len(closed) > state.memory.limit:
         state.memory.forget_oldest(account)
     state.effects.append((reason, ticket))
+
+
+def make_plain(state: State, account: Account, ticket: Ticket) -> None:
+    """What is not filled of an order that is not open any more is what remains of it."""
+    special = account.specials.pop(ticket.nonce, None)
+    if special is not None:
+        account.doubts -= 1
+        state.waiting.count -= special.is_waiting
+        ticket.remaining += special.cut + special.hidden
 
 
 def kill_slot(state: State, account: Account, nonce: int, reason: CloseReason) -> None:

@@ -10,13 +10,19 @@ import msgspec
 from offchain.domain.event import (
     AccountRestricted,
     AnyEvent,
+    BandChanged,
+    CancelAllAfterSet,
     FeesChanged,
     LevelChanged,
     MarketOpened,
     MarketStateChanged,
+    MarkPosted,
     OperatorsChanged,
+    OrderAmended,
     OrderClosed,
     OrderRejected,
+    OrderRulesChanged,
+    TradeGroupChanged,
     VenueStateChanged,
 )
 from offchain.domain.market import Market
@@ -27,12 +33,14 @@ from offchain.engine.state import State, balance_event
 
 
 def order_events(known: Ticket | OrderRejected) -> tuple[AnyEvent, ...]:
-    """OrderAccepted with what has filled, then OrderClosed if it is no longer open; or OrderRejected."""
+    """OrderAccepted with what has filled, then OrderAmended if it was made smaller, or OrderClosed if it is no longer
+    open; or OrderRejected."""
     if isinstance(known, OrderRejected):
         return (known,)
     accepted = msgspec.structs.replace(known.accepted, filled_lots=known.filled)
     if known.reason is None:
-        return (accepted,)
+        size = known.filled + known.left
+        return (accepted,) if size == known.size else (accepted, amended(known, size))
     closed = OrderClosed(
         digest=accepted.digest,
         account=accepted.account,
@@ -43,9 +51,13 @@ def order_events(known: Ticket | OrderRejected) -> tuple[AnyEvent, ...]:
     return (accepted, closed)
 
 
+def amended(ticket: Ticket, size: int) -> OrderAmended:
+    return OrderAmended(digest=ticket.digest, account=ticket.account.address, market=ticket.market, size_lots=size)
+
+
 def describe(state: State) -> Iterator[AnyEvent]:
     """Operators, markets, pools, fees, venue, open orders, levels, balances, restrictions, open countersignatures,
-    agents, the last loss."""
+    agents, the last loss; dead-man switches before the balances."""
     if state.venue is None:
         return
     if state.operators:
@@ -57,11 +69,21 @@ def describe(state: State) -> Iterator[AnyEvent]:
     for book in books:
         yield market_event(book.market)
         yield MarketStateChanged(market=book.market.market, state=book.state)
+        if book.band != (0, 0):
+            below, above = book.band
+            yield BandChanged(market=book.market.market, below_ppm=below, above_ppm=above)
+        if book.mark:
+            yield MarkPosted(market=book.market.market, price_ticks=book.mark, at=book.mark_at)
     for number in sorted(state.pools):
         yield state.pools[number].as_event(number)
     yield FeesChanged(maker_fee_ppm=state.moment.maker_ppm, taker_fee_ppm=state.moment.taker_ppm)
     yield VenueStateChanged(state=state.gate.state, reason=state.gate.reason)
+    if state.order_rules:
+        yield OrderRulesChanged(order_rules=state.order_rules)
     accounts = [state.accounts[address] for address in sorted(state.accounts)]
+    for account in accounts:
+        if account.group:
+            yield TradeGroupChanged(accounts=(account.address,), group=account.group)
     tickets = [ticket for account in accounts for ticket in account.open.values()]
     for ticket in sorted(tickets, key=lambda ticket: ticket.sequence):
         yield from order_events(ticket)
@@ -70,6 +92,8 @@ def describe(state: State) -> Iterator[AnyEvent]:
     for account in accounts:
         if account.uncovered:
             yield AccountRestricted(account=account.address, cancel_only=True)
+    for deadline, identity in sorted(state.switches):
+        yield CancelAllAfterSet(account=state.switched[identity].address, deadline=deadline)
     for _, balance in sorted(state.ledger.balances.items()):
         if not balance.is_empty:
             yield balance_event(balance)

@@ -14,7 +14,10 @@ from typing import assert_never
 from offchain.domain.batch import BatchRules, SettlementBatch
 from offchain.domain.command import (
     AdvanceTime,
+    AmendOrder,
     CancelAll,
+    CancelAllAfter,
+    CancelMany,
     CancelOrder,
     CloseEpoch,
     Command,
@@ -23,13 +26,18 @@ from offchain.domain.command import (
     ObservePool,
     OpenVenue,
     PlaceOrder,
+    PostMark,
     RefuseFill,
     RequestApproval,
     RequestMarket,
+    SetBand,
     SetFees,
     SetMarketState,
     SetOperators,
+    SetOrderRules,
+    SetTradeGroup,
     SetVenueState,
+    Together,
     WithdrawMarket,
 )
 from offchain.domain.eip712 import domain_separator, order_digest
@@ -40,15 +48,17 @@ from offchain.domain.event import (
     CloseReason,
     EpochClosed,
     FeesChanged,
+    OrderRulesChanged,
     RejectReason,
     VenueStateChanged,
 )
 from offchain.domain.keccak import keccak
-from offchain.domain.limits import FEE_PPM_MAX, FILLS_PER_BATCH_MAX
+from offchain.domain.limits import FEE_PPM_MAX, FILLS_PER_BATCH_MAX, ORDER_RULES_MAX
 from offchain.domain.market import MarketState
 from offchain.domain.order import CANCEL_TERMS, OrderRow, to_row
 from offchain.domain.units import Address, Digest, from_hex
 from offchain.engine import description, snapshot
+from offchain.engine.amending import amend, cancel_many, fire_switch, set_switch
 from offchain.engine.book import Book
 from offchain.engine.closing import close
 from offchain.engine.fills import NEVER, Backlog
@@ -59,9 +69,12 @@ from offchain.engine.observing import observe_block, observe_log, observe_pool
 from offchain.engine.orders import Account
 from offchain.engine.pools import Pool
 from offchain.engine.promising import request_approval
+from offchain.engine.reacting import react
 from offchain.engine.settling import refuse_fill
 from offchain.engine.state import State
-from offchain.engine.trading import Outcome, cancel, cancel_all, place
+from offchain.engine.together import decide, refuses
+from offchain.engine.trading import Outcome, cancel, cancel_all, place, place_slowly, reject
+from offchain.engine.venue import post_mark, set_band, set_order_rules, set_trade_group
 
 
 class Engine:
@@ -91,7 +104,11 @@ class Engine:
         elif isinstance(command, PlaceOrder):
             self._place(command, digest)
         else:
+            if state.together is not None:
+                state.guard(None)
             self._dispatch(command)
+        if state.is_watched:
+            react(state)
         state.watch_backlog()
         return state.take_events()
 
@@ -110,13 +127,20 @@ class Engine:
         is_unusual = state.uncovered > 0 or state.venue.batch_interval_millis == 0
         cancels = 0
         for sequence, row in enumerate(rows, first):
-            if is_unusual:
+            if is_unusual or state.is_watched:
                 self._catch_up()
+                reason = refuses(state, row)
+                if reason is not None:
+                    outcomes.append(reject(state, row, "", reason))
+                    react(state)
+                    continue
             if not row[2] and row[1] == CANCEL_TERMS:
                 cancels += 1
                 outcomes.append(cancel(state, row[0], row[6], row[9]))
             else:
                 outcomes.append(place(state, row, "", sequence))
+            if state.is_watched:
+                react(state)
         state.sequence += len(outcomes)
         state.epoch_count += len(outcomes) - cancels
         return outcomes
@@ -139,9 +163,15 @@ class Engine:
     def _place(self, command: PlaceOrder, digest: bytes | None) -> None:
         state, order = self._state, command.order
         state.epoch_count += 1
-        digest = digest or order_digest(state.separator, order)
+        digest, name = digest or order_digest(state.separator, order), command.client_order_id
         row = to_row(order, command.signature, from_hex(command.signer), digest)
-        place(state, row, command.client_order_id, state.sequence)
+        reason = None if state.together is None else refuses(state, row)
+        if reason is not None:
+            reject(state, row, name, reason)
+        elif command.beside is not None:
+            place_slowly(state, row, name, state.sequence, command.beside)
+        else:
+            place(state, row, name, state.sequence)
 
     def _cancel(self, command: CancelOrder) -> None:
         cancel(self._state, from_hex(command.account), command.nonce, from_hex(command.signer))
@@ -179,6 +209,22 @@ class Engine:
                 request_market(state, command)
             case WithdrawMarket():
                 withdraw_market(state, command)
+            case SetOrderRules():
+                set_order_rules(state, command)
+            case SetTradeGroup():
+                set_trade_group(state, command)
+            case SetBand():
+                set_band(state, command)
+            case PostMark():
+                post_mark(state, command)
+            case AmendOrder():
+                amend(state, command)
+            case CancelMany():
+                cancel_many(state, command)
+            case CancelAllAfter():
+                set_switch(state, command)
+            case Together():
+                decide(state, command)
             case SetVenueState():
                 self._set_venue_state(command)
             case OpenVenue():
@@ -188,16 +234,19 @@ class Engine:
 
     def next_deadline(self) -> int | None:
         """Millis of the earliest timer, None if nothing is due ever."""
-        deadline = self._state.next_deadline()
+        deadline = min(self._state.next_deadline(), self._state.waiting.deadline or NEVER)
         return None if deadline == NEVER else deadline
 
     def _fire_timers(self, now: int) -> None:
-        """Orders expire before the batch closes before the gate tightens, if all are due at one instant."""
+        """Orders expire before dead-man switches fire before the batch closes before the gate tightens, if all are due
+        at one instant."""
         state = self._state
         while (deadline := state.next_deadline()) <= now:
-            earliest = state.expiries.earliest()
+            earliest, switch = state.expiries.earliest(), state.switches.earliest()
             if earliest is not None and earliest[0] == deadline:
                 close(state, state.expiring[earliest[1]], CloseReason.EXPIRED)
+            elif switch is not None and switch[0] == deadline:
+                fire_switch(state, switch[1])
             elif state.backlog.deadline == deadline:
                 state.effects.append(state.backlog.close(state.backlog.last_fill))
             else:
@@ -212,7 +261,7 @@ class Engine:
         if not isinstance(command, OpenVenue) or flaw_of_venue(command):
             state.reject(RejectReason.INVALID_PARAMETER)
             return
-        state.venue = command
+        state.venue, state.order_rules = command, command.order_rules
         state.separator = domain_separator(command.chain_id, command.settlement)
         state.tokens[command.quote_token] = None
         for account in (command.fee_account, command.treasury_account, command.insurance_account):
@@ -221,6 +270,8 @@ class Engine:
         state.backlog = Backlog(command.batch_interval_millis, command.batch_gas_max, command.batch_rules)
         state.effects.append(FeesChanged(maker_fee_ppm=command.maker_fee_ppm, taker_fee_ppm=command.taker_fee_ppm))
         state.effects.append(VenueStateChanged(state=state.gate.state, reason=state.gate.reason))
+        if command.order_rules:
+            state.effects.append(OrderRulesChanged(order_rules=command.order_rules))
         if command.operators:
             set_operators(state, command.operators)
 
@@ -274,6 +325,11 @@ class Engine:
     def epoch_orders(self) -> int:
         """Orders of the epoch that is not closed yet."""
         return self._state.epoch_count
+
+    @property
+    def order_rules(self) -> int:
+        """Which orders there are; see `SetOrderRules`."""
+        return self._state.order_rules
 
     @property
     def operators(self) -> tuple[Address, ...]:
@@ -426,5 +482,6 @@ def flaw_of_venue(venue: OpenVenue) -> str:
         "batch_gas_max": rules.fits_one(venue.batch_gas_max),
         "operators": are_operators(venue.operators),
         "listed_state": venue.listed_state is not MarketState.DELISTED,
+        "order_rules": 0 <= venue.order_rules <= ORDER_RULES_MAX,
     }
     return next((name for name, is_good in good.items() if not is_good), "")

@@ -5,7 +5,7 @@ resting order is taken out instead (expire maker). A match moves the money of bo
 rates frozen at acceptance; what a balance holds stays covered.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from offchain.domain.event import CloseReason
@@ -67,9 +67,9 @@ SELF_TRADE, FILLED = CloseReason.SELF_TRADE, CloseReason.FILLED
 
 def cross(state: State, lane: Lane, taker: Ticket) -> None:
     """Matches the order with the best opposite ones until nothing of it is left, or its limit or its room is over."""
-    if lane.is_fok and not is_fillable(lane, taker, _room(state, taker)):
+    if lane.is_fok and not is_fillable(lane, taker, room_of(state, taker)):
         return
-    room = _room(state, taker) if lane.is_immediate else None
+    room = room_of(state, taker) if lane.is_immediate else None
     most = FILLS_PER_RESTING_ORDER_MAX if room is None else room.makers
     opposite, price, is_buy, group = lane.opposite, taker.price, lane.is_buy, list[Fill]()
     last = state.backlog.last_fill + most
@@ -96,8 +96,7 @@ def _sweep(
     is_buy, trader, ppm, (last, room, group) = lane.is_buy, taker.trader, moment.taker_ppm, bounds
     base_per_lot, quote_per_lot = lane.base_atoms_per_lot, level.price * lane.quote_atoms_per_tick_lot
     remaining, rows, maker = taker.remaining, tuple[Row, ...](), level.head
-    number = backlog.last_fill + len(group)
-    volume = taker_fees = maker_fees = 0
+    number, volume, taker_fees, maker_fees = backlog.last_fill + len(group), 0, 0, 0
     while maker is not None and remaining and number < last:
         their = maker.trader
         if their is trader:
@@ -147,22 +146,57 @@ def _sweep(
         level.size -= lots
         maker.remaining = left - lots
         if lots == left:
-            newer = level.head = maker.newer
-            if newer is None:
-                level.tail = None
-                level.ladder.drop_level(level)
-            else:
-                newer.older = None
-            maker.newer = None
-            retire(state, maker, FILLED)
-            maker = newer
+            if not their.account.specials or not show_more(state, maker):
+                newer = level.head = maker.newer
+                if newer is None:
+                    level.tail = None
+                    level.ladder.drop_level(level)
+                else:
+                    newer.older = None
+                maker.newer = None
+                retire(state, maker, FILLED)
+            maker = level.head
     if volume:
         _settle_up(state, taker, taker.remaining - remaining, (volume, maker_fees, taker_fees))
-        taker.remaining = remaining
+        lane.tape.last, taker.remaining = level.price, remaining
         if not level.is_touched:
             level.is_touched = True
             state.touched_levels.append(level)
     return number < last
+
+
+def show_more(state: State, ticket: Ticket) -> bool:
+    """Of an order whose shown part is filled: the next part queues behind the others. False if there is none."""
+    special, level = ticket.account.specials.get(ticket.nonce), ticket.level
+    if special is None or not special.hidden:
+        return False
+    assert level is not None and level.tail is not None
+    ticket.remaining = min(special.display, special.hidden)
+    special.hidden -= ticket.remaining
+    level.size += ticket.remaining
+    if ticket.newer is not None:
+        state.is_reordered = True
+        level.head, ticket.newer.older = ticket.newer, None
+        ticket.older, ticket.newer = level.tail, None
+        level.tail.newer = level.tail = ticket
+    return True
+
+
+def parts_of(level: PriceLevel, but: Callable[[Ticket], bool]) -> Iterator[tuple[Ticket, int]]:
+    """The orders of a level and the lots that they show, in the order in which they match; those of `but` once."""
+    maker, more = level.head, list[tuple[Ticket, int, int]]()
+    while maker is not None:
+        yield maker, maker.remaining
+        special = maker.account.specials.get(maker.nonce)
+        if special is not None and special.hidden and not but(maker):
+            more.append((maker, special.hidden, special.display))
+        maker = maker.newer
+    while more:
+        before, more = more, []
+        for maker, hidden, display in before:
+            yield maker, min(hidden, display)
+            if hidden > display:
+                more.append((maker, hidden - display, display))
 
 
 def _balances(taker: Trader, maker: Trader, is_buy: bool) -> tuple[Balance, ...]:
@@ -198,7 +232,7 @@ def _settle_up(state: State, taker: Ticket, lots: int, money: tuple[int, int, in
     state.epoch_volume += volume
 
 
-def _room(state: State, taker: Ticket) -> Room:
+def room_of(state: State, taker: Ticket) -> Room:
     """The fills of an immediate order share a batch: it takes no more than fits one."""
     assert state.venue is not None
     trader, backlog = taker.trader, state.backlog
@@ -211,19 +245,17 @@ def _room(state: State, taker: Ticket) -> Room:
 
 def is_fillable(lane: Lane, taker: Ticket, room: Room) -> bool:
     """Can the whole order fill within the room, and not against its own account? Uses the room up."""
-    price, wanted = taker.price, taker.remaining
+    price, wanted, trader = taker.price, taker.remaining, taker.trader
     for level in lane.opposite.best_first():
         if level.price > price if lane.is_buy else level.price < price:
             return False
-        maker = level.head
-        while maker is not None:
-            if maker.trader is not taker.trader:
+        for maker, lots in parts_of(level, lambda maker: maker.trader is trader):
+            if maker.trader is not trader:
                 if not room.admit(maker):
                     return False
-                wanted -= maker.remaining
+                wanted -= lots
                 if wanted <= 0:
                     return True
-            maker = maker.newer
     return False
 
 

@@ -33,6 +33,10 @@ ORDER_TRANSITIONS: Final[dict[tuple[OrderStatus, CloseReason], OrderStatus]] = {
     (OrderStatus.OPEN, CloseReason.FILL_REFUSED): OrderStatus.CANCELED,
     (OrderStatus.OPEN, CloseReason.CANCELED_ON_CHAIN): OrderStatus.CANCELED,
     (OrderStatus.OPEN, CloseReason.DELISTED): OrderStatus.CANCELED,
+    (OrderStatus.OPEN, CloseReason.DISCONNECTED): OrderStatus.CANCELED,
+    (OrderStatus.OPEN, CloseReason.LINKED): OrderStatus.CANCELED,
+    (OrderStatus.OPEN, CloseReason.TRIGGER_REFUSED): OrderStatus.CANCELED,
+    (OrderStatus.OPEN, CloseReason.TIMED_OUT): OrderStatus.CANCELED,
 }
 """(state, trigger) -> state. An accepted order is OPEN; no other state is ever left."""
 
@@ -55,6 +59,26 @@ class Moment:
         """An order has to allow this much."""
         self.hold_factor = PPM + max(self.cap, 0)
         """Millionths of the notional that a buyer holds."""
+
+
+class Special:
+    """What few open orders have besides their tickets."""
+
+    __slots__ = ("cut", "display", "hidden", "is_waiting", "self_trade", "trail")
+
+    def __init__(self) -> None:
+        self.cut = 0
+        """Lots of the signed size that were given up: they neither show nor fill nor hold anything."""
+        self.display = 0
+        """Lots that it shows at a time; 0: all."""
+        self.hidden = 0
+        """Lots that it holds money for and does not show yet."""
+        self.is_waiting = False
+        """Not in the book, and holds nothing."""
+        self.trail = 0
+        """Ticks at which its trigger follows the price."""
+        self.self_trade = 0
+        """Its mode, when its trigger comes."""
 
 
 class Trader:
@@ -127,6 +151,8 @@ class Ticket:
     level: PriceLevel | None
     older: Ticket | None
     newer: Ticket | None
+    trigger = 0
+    """As it was signed. Of this class none has one: see `Conditional`."""
 
     @property
     def account(self) -> Account:
@@ -155,7 +181,19 @@ class Ticket:
 
     @property
     def filled(self) -> int:
-        return self.size - self.remaining
+        special = self.trader.account.specials.get(self.nonce)
+        return self.size - self.remaining - (0 if special is None else special.cut + special.hidden)
+
+    @property
+    def left(self) -> int:
+        """What may fill yet, shown or not."""
+        special = self.trader.account.specials.get(self.nonce)
+        return self.remaining + (0 if special is None else special.hidden)
+
+    @property
+    def is_waiting(self) -> bool:
+        special = self.trader.account.specials.get(self.nonce)
+        return special is not None and special.is_waiting
 
     @property
     def status(self) -> OrderStatus:
@@ -165,7 +203,7 @@ class Ticket:
     def order(self) -> Order:
         """As it was signed."""
         owner = self.trader.account.key
-        head = owner, self.lane.terms, self.price, self.size, 0, self.max_fee_ppm
+        head = owner, self.lane.terms, self.price, self.size, self.trigger, self.max_fee_ppm
         return from_row((*head, self.nonce, self.expiry, self.signature, owner, self.key))
 
     @property
@@ -190,7 +228,17 @@ class Ticket:
             client_order_id=self.client_order_id,
             maker_fee_ppm=self.moment.maker_ppm,
             taker_fee_ppm=self.moment.taker_ppm,
+            trigger_ticks=self.trigger,
+            is_waiting=self.is_waiting,
         )
+
+
+class Conditional(Ticket):
+    """An order with a trigger."""
+
+    __slots__ = ("trigger",)
+
+    trigger: int
 
 
 class PriceLevel:
@@ -246,6 +294,15 @@ class Ladder:
             del keys[bisect_left(keys, key)]
 
 
+class Tape:
+    """The last price of a market: that of the last level that an order traded at; 0 if there was none yet."""
+
+    __slots__ = ("last",)
+
+    def __init__(self) -> None:
+        self.last = 0
+
+
 class Lane:
     """What all orders with the same terms (market, side, kind, time in force, flags) have in common, looked up once.
 
@@ -255,37 +312,45 @@ class Lane:
     __slots__ = (
         "area_max",
         "base_atoms_per_lot",
+        "is_brief",
         "is_buy",
         "is_fok",
         "is_immediate",
         "is_post_only",
         "is_restricted",
+        "is_unusual",
         "market",
         "needs_expiry",
         "needs_pool",
         "opposite",
         "own",
         "quote_atoms_per_tick_lot",
+        "subaccount",
+        "tape",
         "terms",
         "traders",
     )
 
     def __init__(
-        self, terms: bytes, market: Market, own: Ladder, opposite: Ladder, traders: dict[bytes, Trader]
+        self, terms: bytes, market: Market, own: Ladder, opposite: Ladder, traders: dict[bytes, Trader], tape: Tape
     ) -> None:
-        _, _, _, kind, time_in_force, flags = unpack_terms(terms)
+        self.subaccount, _, _, kind, time_in_force, flags = unpack_terms(terms)
         self.terms = terms
         self.market = market
         self.own, self.opposite = own, opposite
         self.traders = traders
         """Of its book, by the bytes of their accounts."""
-        self.is_restricted = False
-        """Market or venue are not ACTIVE: not every order may enter."""
+        self.tape = tape
+        self.is_unusual = flags not in (0, Flags.POST_ONLY)
+        self.is_restricted = self.is_unusual
+        """Market or venue are not ACTIVE, or there is more to look at than at other orders: not every one may enter."""
         self.is_buy = own.side is Side.BUY
         self.is_immediate = kind is Kind.MARKET or time_in_force in (TimeInForce.IOC, TimeInForce.FOK)
+        self.is_brief = self.is_immediate or bool(flags & Flags.IMMEDIATE)
+        """It may not rest, or no more once its trigger has come."""
         self.is_fok = time_in_force is TimeInForce.FOK
         self.needs_expiry = time_in_force is TimeInForce.GTD
-        self.is_post_only, self.needs_pool = flags == Flags.POST_ONLY, flags == Flags.AMM
+        self.is_post_only, self.needs_pool = bool(flags & Flags.POST_ONLY), flags == Flags.AMM
         self.base_atoms_per_lot = market.base_atoms_per_lot
         self.quote_atoms_per_tick_lot = market.quote_atoms_per_tick_lot
         most_lots = min(SIZE_LOTS_MAX, NOTIONAL_ATOMS_MAX // market.base_atoms_per_lot)
@@ -303,6 +368,8 @@ class Account:
         "cancels",
         "client_ids",
         "closed",
+        "doubts",
+        "group",
         "key",
         "locked",
         "names",
@@ -310,6 +377,8 @@ class Account:
         "open",
         "rejected",
         "settled_slots",
+        "specials",
+        "switch",
         "uncovered",
     )
 
@@ -322,6 +391,12 @@ class Account:
         """By the bytes of their addresses, also those that are over."""
         self.open: dict[int, Ticket] = {}
         """By nonce, oldest first. The order of a slot is at the nonce that the slot has reached."""
+        self.specials: dict[int, Special] = {}
+        """Of those of them that are no plain orders."""
+        self.group = 0
+        """Accounts of one group are one owner's; 0 is none."""
+        self.switch = 0
+        """The sequence of the command that set its dead-man switch: the id of that timer; 0 if none is set."""
         self.settled_slots: dict[int, None] = {}
         """Slots in which a fill settled: known only where the venue's rules make a difference of that."""
         self.closed: deque[Ticket] = deque()
@@ -343,6 +418,22 @@ class Account:
         """
         self.uncovered = 0
         """How many of its balances are not covered; above 0 it may only cancel."""
+        self.doubts = 0
+        """How many of its balances are not covered, and of its orders are no plain ones, and whether it is in a group:
+        above 0 its orders are not placed by the quick look that others get."""
+
+    def join(self, group: int) -> None:
+        """A group, or (0) none."""
+        self.doubts += bool(group) - bool(self.group)
+        self.group = group
+
+    def special(self, nonce: int) -> Special:
+        """Of an open order, which is no plain one from now on."""
+        special = self.specials.get(nonce)
+        if special is None:
+            special = self.specials[nonce] = Special()
+            self.doubts += 1
+        return special
 
     def find(self, slot: int) -> Ticket | None:
         """The open order of a slot."""

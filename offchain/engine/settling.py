@@ -150,7 +150,7 @@ def restore_cover(state: State) -> None:
         if balance.cover >= 0 or not balance.held:
             continue
         for ticket in reversed(tuple(state.accounts[balance.account].open.values())):
-            if ticket.balance is balance:
+            if ticket.balance is balance and ticket.hold_per_lot:
                 close(state, ticket, CloseReason.UNCOVERED)
                 if balance.cover >= 0:
                     break

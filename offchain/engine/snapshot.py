@@ -7,35 +7,24 @@ form; amounts as decimal text, because they exceed 64 bits. What came later is i
 out while all of it is as it was before there was such a thing: old states keep their hashes.
 """
 
+from collections.abc import Container
 from typing import Any
 
 import msgspec
 
-from offchain.domain.batch import BatchRules
-from offchain.domain.chainlog import AmmLegSettled
 from offchain.domain.command import OpenVenue
 from offchain.domain.eip712 import domain_separator
-from offchain.domain.event import (
-    AgentChanged,
-    ApprovalGranted,
-    CloseReason,
-    IndexLowered,
-    MarketRequested,
-    OrderRejected,
-    RejectReason,
-    VenueState,
-)
+from offchain.domain.event import ApprovalGranted, CloseReason, OrderRejected, RejectReason, VenueState
 from offchain.domain.limits import SEQUENCE_MAX
 from offchain.domain.market import Market, MarketState
 from offchain.domain.order import Order, OrderStatus, make_nonce
 from offchain.domain.units import Address, Ticks, fee_up, from_hex
 from offchain.engine.accepted import REASONS, Places, Row, accepted_row, name_of, read_accepted
-from offchain.engine.agents import Agent
 from offchain.engine.approvals import Spent
 from offchain.engine.book import Book
 from offchain.engine.fills import Backlog, Batch, Fill, FillState
 from offchain.engine.orders import Account, Ticket
-from offchain.engine.pools import Pool
+from offchain.engine.snapshot_later import later_tables, read_agents, read_later, read_rules, texts, waiting_sequences
 from offchain.engine.state import State
 from offchain.engine.trading import rest
 
@@ -59,44 +48,6 @@ _VENUE = [
 ]
 _APPROVAL = ["nonce", "purpose", "account", "token", "destination", "as_cxpt", "owner_signature", "deadline"]
 _APPROVAL_BIG = ["amount", "owner_nonce", "owner_deadline"]
-_LEG = ["event_sequence", "block_number", "block_time", "transaction", "market", "fill", "is_buy"]
-_REQUESTED = [
-    "market",
-    "symbol",
-    "synth_symbol",
-    "synth_name",
-    "initial_percent",
-    "maintenance_percent",
-    "bonus_percent",
-    "quorum",
-    "max_age_seconds",
-    "max_move_ppm_per_minute",
-    "by",
-]
-_REQUESTED_BIG = ["base_atoms_per_lot", "quote_atoms_per_tick_lot", "ceiling"]
-_RULES = [
-    "fills_max",
-    "gas_base",
-    "gas_per_order",
-    "gas_per_fresh_slot",
-    "gas_per_fill",
-    "gas_per_amm_fill",
-    "is_fok_whole",
-]
-_ITEMIZED = [
-    "gas_per_resting",
-    "gas_per_row",
-    "gas_per_fresh_row",
-    "gas_per_request",
-    "gas_per_row_beside_request",
-    "gas_per_look",
-    "gas_per_market",
-    "gas_per_agent",
-    "gas_per_proof",
-]
-_TURNED = ["gas_per_order_turned", "gas_per_row_turned", "gas_turned_max"]
-_LOAD = ["fresh_rows", "requests", "looks"]
-_LOSS = ["index", "new_index", "shortfall"]
 _FLOW = ["deposits", "withdrawals", "minted", "burned", "locked"]
 _BALANCE = ["settled", "pending", "owed", "held", "leaving", "requested"]
 
@@ -108,11 +59,11 @@ def encode(state: State) -> bytes:
         _scalars(state),
         None if state.venue is None else [getattr(state.venue, name) for name in _VENUE],
         sorted(state.tokens),
-        [(token, *_texts(flow, _FLOW)) for token, flow in sorted(state.ledger.flows.items())],
+        [(token, *texts(flow, _FLOW)) for token, flow in sorted(state.ledger.flows.items())],
         [_book_row(state.books[number]) for number in sorted(state.books)],
         [_account_row(state.accounts[address]) for address in sorted(state.accounts)],
         [
-            (*key, *_texts(balance, _BALANCE))
+            (*key, *texts(balance, _BALANCE))
             for key, balance in sorted(state.ledger.balances.items())
             if not balance.is_empty
         ],
@@ -120,7 +71,7 @@ def encode(state: State) -> bytes:
         [_fill_row(state.backlog.unsettled[number]) for number in sorted(state.backlog.unsettled)],
         [tuple(state.backlog.batches[number]) for number in sorted(state.backlog.batches)],
         [
-            ([getattr(approval, name) for name in _APPROVAL], _texts(approval, _APPROVAL_BIG))
+            ([getattr(approval, name) for name in _APPROVAL], texts(approval, _APPROVAL_BIG))
             for _, approval in sorted(state.approvals.open.items())
         ],
         [
@@ -128,7 +79,7 @@ def encode(state: State) -> bytes:
             for nonce, spent in sorted(state.approvals.spent.items())
         ],
     )
-    later = _later(state)
+    later = later_tables(state)
     return msgspec.msgpack.encode((*tables, later) if later else tables)
 
 
@@ -161,9 +112,9 @@ def _read(
     state, later = State(), later or {}
     if venue is not None:
         operators, listed_state = later.get("venue", ((), MarketState.ACTIVE))
-        rules = _read_rules(later)
+        rules = read_rules(later)
         new: dict[str, Any] = {"operators": tuple(operators), "listed_state": MarketState(listed_state)}
-        new["batch_rules"] = rules
+        new["batch_rules"], (new["order_rules"], _) = rules, later.get("order_rules", (0, 0))
         state.venue = OpenVenue(**dict(zip(_VENUE, venue, strict=True)), **new)
         state.separator = domain_separator(state.venue.chain_id, state.venue.settlement)
         state.backlog = Backlog(state.venue.batch_interval_millis, state.venue.batch_gas_max, rules)
@@ -178,9 +129,10 @@ def _read(
     by_sequence = {}
     for row in balances:
         _read_balance(state, row)
-    _read_agents(state, later)
+    read_agents(state, later)
+    waiting = waiting_sequences(later)
     for row in tickets:
-        ticket = _read_ticket(state, row)
+        ticket = _read_ticket(state, row, waiting)
         by_sequence[ticket.sequence] = ticket
     state.take_events()  # Reading touched levels, of which nobody is told.
     _read_fills(state, fills, batches, by_sequence)
@@ -190,138 +142,11 @@ def _read(
         state.accounts[values["account"]].approvals += 1
     for nonce, account, owner_nonce, owner_deadline in spent:
         state.approvals.spend(nonce, Spent(account, int(owner_nonce), owner_deadline))
-    _read_later(state, later)
+    read_later(state, later, by_sequence)
     state.backlog.resume()
     state.restrict_lanes()
     state.deadline = state.next_deadline()
     return state
-
-
-# --- what came later, by name ---
-
-
-def _later(state: State) -> dict[str, Any]:
-    """Sorted by name; only what is not as it was before."""
-    found: dict[str, Any] = {}
-    if state.agents:
-        found["agents"] = [_agent_row(state.agents[key]) for key in sorted(state.agents)]
-    if state.amm_legs:
-        found["amm_legs"] = [_leg_row(state.amm_legs[fill]) for fill in sorted(state.amm_legs)]
-    rules = BatchRules() if state.venue is None else state.venue.batch_rules
-    if any(getattr(rules, name) != getattr(BatchRules(), name) for name in _RULES):
-        found["batch_rules"] = [getattr(rules, name) for name in _RULES]
-    budgets = _budget_rows(state)
-    if budgets:
-        found["budgets"] = budgets
-    cancels = [(address, state.accounts[address].cancels) for address in sorted(state.accounts)]
-    if any(count for _, count in cancels):
-        found["cancels"] = [(address, count) for address, count in cancels if count]
-    if rules.is_itemized:
-        found["itemized_rules"] = [getattr(rules, name) for name in _ITEMIZED]
-        if state.backlog.load.fills:
-            load = state.backlog.load
-            found["load"] = [getattr(load, name) for name in _LOAD], sorted(load.rows)
-    if state.loss is not None:
-        found["loss"] = _texts(state.loss, _LOSS)
-    if state.operators:
-        found["operators"] = state.operators
-    if state.pools:
-        found["pools"] = [state.pools[number].as_row(number) for number in sorted(state.pools)]
-    if state.requested:
-        found["requested"] = [_requested_row(state.requested[number]) for number in sorted(state.requested)]
-    settled = [(address, state.accounts[address].settled_slots) for address in sorted(state.accounts)]
-    if any(slots for _, slots in settled):
-        found["settled_slots"] = [(address, sorted(slots)) for address, slots in settled if slots]
-    if rules.settlement_millis_per_fill != BatchRules().settlement_millis_per_fill:
-        found["settlement_millis_per_fill"] = rules.settlement_millis_per_fill
-    turned = [getattr(rules, name) for name in _TURNED]
-    if any(turned):
-        found["turned_rules"] = turned
-    venue = state.venue
-    if venue is not None and (venue.operators or venue.listed_state is not MarketState.ACTIVE):
-        found["venue"] = (venue.operators, venue.listed_state)
-    if state.withdrawn:
-        found["withdrawn"] = sorted(state.withdrawn)
-    return found
-
-
-def _budget_rows(state: State) -> list[Row]:
-    """Of the agents whose budget is not whole, or who have undecided fills of an earlier registration."""
-    unsettled = state.backlog.unsettled.values()
-    tickets = ((fill.number, ticket.agent) for fill in unsettled for ticket in fill.tickets)
-    earlier = {agent for number, agent in tickets if agent is not None and number <= agent.since}
-    return [
-        (address, key, str(agent.left), agent.since if agent in earlier else 0)
-        for address in sorted(state.accounts)
-        for key, agent in sorted(state.accounts[address].agents.items())
-        if agent.left is not None and (agent.left != agent.notional or agent in earlier)
-    ]
-
-
-def _read_agents(state: State, later: dict[str, Any]) -> None:
-    """Before the orders that they signed."""
-    for account, agent, expiry, notional, markets, is_revoked in later.get("agents", ()):
-        changed = AgentChanged(
-            account=account,
-            agent=agent,
-            expiry=expiry,
-            notional=int(notional),
-            markets=tuple(markets),
-            is_revoked=is_revoked,
-        )
-        state.agents[account, agent] = changed
-        state.account(account).agents[from_hex(agent)] = Agent(changed, 0)
-    for account, key, left, since in later.get("budgets", ()):
-        agent = state.account(account).agents[key]
-        agent.left, agent.since = int(left), since
-
-
-def _read_later(state: State, later: dict[str, Any]) -> None:
-    state.operators = tuple(later.get("operators", ()))
-    for address, count in later.get("cancels", ()):
-        state.account(address).cancels = count
-    if "load" in later:
-        counts, rows = later["load"]
-        for name, count in zip(_LOAD, counts, strict=True):
-            setattr(state.backlog.load, name, count)
-        state.backlog.load.rows = dict.fromkeys(map(tuple, rows))
-    if "loss" in later:
-        state.loss = IndexLowered(**dict(zip(_LOSS, map(int, later["loss"]), strict=True)))
-    for address, slots in later.get("settled_slots", ()):
-        state.account(address).settled_slots = dict.fromkeys(slots)
-    for fields, amount_in, amount_out in later.get("amm_legs", ()):
-        leg = AmmLegSettled(
-            **dict(zip(_LEG, fields, strict=True)), amount_in=int(amount_in), amount_out=int(amount_out)
-        )
-        state.amm_legs[leg.fill] = leg
-    for number, *row in later.get("pools", ()):
-        state.pools[number] = Pool.from_row(row)
-    state.withdrawn = dict.fromkeys(later.get("withdrawn", ()))
-    for fields, amounts in later.get("requested", ()):
-        values = dict(zip(_REQUESTED, fields, strict=True)) | dict(zip(_REQUESTED_BIG, map(int, amounts), strict=True))
-        requested = MarketRequested(**values)
-        state.requested[requested.market] = requested
-
-
-def _read_rules(later: dict[str, Any]) -> BatchRules:
-    values = dict(zip(_RULES, later["batch_rules"], strict=True)) if "batch_rules" in later else {}
-    values |= zip(_ITEMIZED, later.get("itemized_rules", ()), strict=False)
-    values |= zip(_TURNED, later.get("turned_rules", ()), strict=False)
-    if "settlement_millis_per_fill" in later:
-        values["settlement_millis_per_fill"] = later["settlement_millis_per_fill"]
-    return BatchRules(**values)
-
-
-def _agent_row(agent: AgentChanged) -> Row:
-    return agent.account, agent.agent, agent.expiry, str(agent.notional), agent.markets, agent.is_revoked
-
-
-def _leg_row(leg: AmmLegSettled) -> Row:
-    return [getattr(leg, name) for name in _LEG], str(leg.amount_in), str(leg.amount_out)
-
-
-def _requested_row(requested: MarketRequested) -> Row:
-    return [getattr(requested, name) for name in _REQUESTED], _texts(requested, _REQUESTED_BIG)
 
 
 # --- single values ---
@@ -352,10 +177,6 @@ def _read_scalars(state: State, row: Row) -> None:
     backlog = state.backlog
     backlog.last_fill, backlog.last_batch, backlog.decided_fill, backlog.decided_batch, backlog.open_first = numbers
     state.gate.watch(oldest_at, state.at, backlog.estimate)
-
-
-def _texts(source: object, names: list[str]) -> list[str]:
-    return [str(getattr(source, name)) for name in names]
 
 
 def _set_texts(target: object, names: list[str], amounts: list[str]) -> None:
@@ -414,8 +235,9 @@ def _read_account(state: State, row: Row) -> None:
         ticket = places.read(fields)
         ticket.remaining -= filled
         ticket.reason = REASONS[reason]
-        if fields[-3]:
-            names(ticket, fields[-3])
+        name = name_of(fields)
+        if name:
+            names(ticket, name)
         else:
             known[ticket.key] = ticket
         account.closed.append(ticket)
@@ -477,7 +299,7 @@ def _ticket_row(ticket: Ticket) -> Row:
     return (*row, True) if ticket.is_fresh else row
 
 
-def _read_ticket(state: State, row: Row) -> Ticket:
+def _read_ticket(state: State, row: Row, waiting: Container[int]) -> Ticket:
     frame, signature, accepted, per_lot, remaining, status, *more = row
     ticket = read_accepted(state, accepted)
     ticket.signature, ticket.max_fee_ppm = signature, Order.from_frame(frame).max_fee_ppm
@@ -486,7 +308,12 @@ def _read_ticket(state: State, row: Row) -> Ticket:
     ticket.reason = _CLOSED_AS[OrderStatus(status)]
     if ticket.reason is None:
         state.memory.remember(ticket, name_of(accepted))
-        rest(state, state.books[ticket.market].ladder(ticket.side), ticket)
+        if ticket.sequence not in waiting:
+            rest(state, state.books[ticket.market].ladder(ticket.side), ticket)
+        else:
+            ticket.account.open[ticket.nonce] = ticket
+            if ticket.expiry or ticket.agent is not None:
+                state.expire_at(ticket)
     return ticket
 
 

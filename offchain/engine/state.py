@@ -35,11 +35,28 @@ from offchain.engine.memory import Memory
 from offchain.engine.orders import Account, Lane, Moment, PriceLevel, Ticket, Trader
 from offchain.engine.pools import Pool
 from offchain.engine.timers import Timers
+from offchain.engine.waiting import Waiting
 
 Closing = tuple[CloseReason, Ticket]
 Effect = AnyEvent | Ticket | Fill | Closing
 """What happened, as the machine notes it: an accepted order, a match and a closing are the machine's own objects, of
 which events are made where somebody wants events."""
+
+
+class Guard:
+    """Orders of an account that are to follow at `at`: by digest, whether they may enter."""
+
+    __slots__ = ("account", "at", "done", "left", "orders")
+
+    def __init__(self, account: Address, at: int, orders: dict[bytes, bool], left: int) -> None:
+        self.account = account
+        self.at = at
+        self.orders = orders
+        self.left = left
+        """How many have not come yet."""
+        self.done: dict[int, tuple[int, int]] = {}
+        """Orders of the account that closed meanwhile, by nonce: market and what they filled. Others may wait for
+        them."""
 
 
 class State:
@@ -63,6 +80,8 @@ class State:
         "expiries",
         "expiring",
         "gate",
+        "is_reordered",
+        "is_watched",
         "lanes",
         "ledger",
         "loss",
@@ -70,16 +89,22 @@ class State:
         "moment",
         "newest_sequence",
         "operators",
+        "order_rules",
         "owners",
         "pools",
         "requested",
+        "seen",
         "separator",
         "sequence",
+        "switched",
+        "switches",
+        "together",
         "tokens",
         "touched_balances",
         "touched_levels",
         "uncovered",
         "venue",
+        "waiting",
         "withdrawn",
     )
 
@@ -102,6 +127,8 @@ class State:
         """How many balances are announced as not covered."""
         self.tokens: dict[Address, None] = {}
         """The settlement token, and every token that a chain log has named."""
+        self.order_rules = 0
+        """Which orders there are; see `SetOrderRules`."""
         self.operators: tuple[Address, ...] = ()
         """Who may open and close markets."""
         self.agents: dict[tuple[Address, Address], AgentChanged] = {}
@@ -128,6 +155,19 @@ class State:
         self.expiries = Timers()
         """Expiry of resting orders, in millis, by sequence."""
         self.expiring: dict[int, Ticket] = {}
+        self.switches = Timers()
+        """Dead-man switches, in millis, by the sequence of the command that set them."""
+        self.switched: dict[int, Account] = {}
+        """Whose they are."""
+        self.together: Guard | None = None
+        """Orders that are to follow at once."""
+        self.waiting = Waiting()
+        self.seen = 0
+        """Effects of which whoever waits has heard."""
+        self.is_watched = False
+        """Single orders have to be looked at more closely than the hot path does."""
+        self.is_reordered = False
+        """Some level may hold its orders in another order than that of their sequences."""
         self.deadline = NEVER
         """Nothing is due before."""
         self.backlog = Backlog(0, 0, BatchRules())
@@ -179,7 +219,23 @@ class State:
             )
         return trader
 
-    # --- expiry of resting orders ---
+    def guard(self, guard: Guard | None) -> None:
+        """Orders that are to follow at once, or no such orders any more."""
+        self.together = guard
+        self.watch()
+
+    def watch(self) -> None:
+        """What is watched changed."""
+        if not self.is_watched:
+            self.seen = len(self.effects)
+        self.is_watched = self.together is not None or self.waiting.count > 0
+
+    # --- expiry of resting orders, and dead-man switches ---
+
+    def set_switch(self, account: Account, identity: int, deadline: int) -> None:
+        account.switch = identity
+        self.switches.set(identity, deadline)
+        self.switched[identity] = account
 
     def expire_at(self, ticket: Ticket) -> None:
         deadline, agent = ticket.expiry * 1000, ticket.agent
@@ -196,9 +252,12 @@ class State:
 
     def next_deadline(self) -> int:
         """Of the earliest timer; NEVER if there is none."""
-        earliest = self.expiries.earliest()
         deadline = min(self.backlog.deadline, self.gate.deadline)
-        return deadline if earliest is None else min(deadline, earliest[0])
+        for timers in (self.expiries, self.switches):
+            earliest = timers.earliest()
+            if earliest is not None and earliest[0] < deadline:
+                deadline = earliest[0]
+        return deadline
 
     # --- what the running command says ---
 
@@ -237,13 +296,14 @@ class State:
         is_active = self.gate.state is VenueState.ACTIVE
         for lane in self.lanes.values():
             is_open = is_active and self.books[lane.market.market].state is MarketState.ACTIVE
-            lane.is_restricted = not is_open
+            lane.is_restricted = not is_open or lane.is_unusual or self.books[lane.market.market].band != (0, 0)
 
     def take_events(self) -> tuple[AnyEvent, ...]:
         """Everything since the last call: what happened, then levels and balances as they are now."""
         self.restrict_accounts()
         events = [event_of(effect) for effect in self.effects]
         self.effects.clear()
+        self.seen = 0
         events.extend(level_changes(self.touched_levels))
         self.touched_levels.clear()
         for balance in self.ledger.touched:
@@ -256,6 +316,7 @@ class State:
         """What `take_events` does, for whom nobody is to be told."""
         self.restrict_accounts()
         self.effects.clear()
+        self.seen = 0
         for level in self.touched_levels:
             level.is_touched = False
         self.touched_levels.clear()
@@ -274,6 +335,7 @@ class State:
             account = self.accounts[balance.account]
             were.setdefault(account.address, account.uncovered > 0)
             account.uncovered += 1 if is_uncovered else -1
+            account.doubts += 1 if is_uncovered else -1
             self.uncovered += 1 if is_uncovered else -1
         for address, was in were.items():
             is_restricted = self.accounts[address].uncovered > 0

@@ -4,6 +4,7 @@ Invariant: due ids come in (deadline, id) order. Cancelled entries stay in the h
 live ones; they are never returned. It knows no clock: `now` is an argument.
 """
 
+from collections.abc import Iterator
 from heapq import heapify, heappop, heappush
 
 
@@ -18,6 +19,10 @@ class Timers:
 
     def __len__(self) -> int:
         return len(self._deadlines)
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        """(deadline, id) of every timer, in no order of theirs."""
+        return ((deadline, identity) for identity, deadline in self._deadlines.items())
 
     def set(self, identity: int, deadline: int) -> None:
         assert identity not in self._deadlines

@@ -9,20 +9,27 @@ from typing import Final
 
 import msgspec
 
+from offchain.domain.beside import NOTHING_BESIDE, Beside, SelfTrade
 from offchain.domain.command import NO_SIGNATURE, CancelAll
 from offchain.domain.event import CloseReason, OrderRejected, RejectReason
 from offchain.domain.limits import OPEN_ORDERS_PER_ACCOUNT_MAX, SEQUENCE_MAX
 from offchain.domain.order import OrderRow, OrderStatus, from_row
 from offchain.domain.units import PPM, Digest
-from offchain.engine.admission import EXPIRY_MAX, agent_refusal, open_lane, refusal
+from offchain.engine.admission import EXPIRY_MAX, budget_refusal, hold_per_lot, open_lane, refusal, signer_refusal
+from offchain.engine.agents import Agent
+from offchain.engine.amending import take_place
+from offchain.engine.arming import arm, follow
 from offchain.engine.closing import close, kill_slot
 from offchain.engine.matching import UP, cross, trade_with_pool
-from offchain.engine.orders import Account, Ladder, Lane, Ticket
+from offchain.engine.orders import Account, Conditional, Ladder, Lane, Ticket, Trader
+from offchain.engine.self_trade import keep_apart
 from offchain.engine.state import State
+from offchain.engine.together import waives
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What one order or cancel came to: `filled_lots` in `fills` matches, which are the venue's last ones by then."""
+    """What one order or cancel came to: `filled_lots` in `fills` matches, which are the venue's last ones by then. What
+    others do because of it (see `reacting`) is not in it."""
 
     status: OrderStatus
     reason: CloseReason | RejectReason | None
@@ -52,7 +59,7 @@ def place(state: State, row: OrderRow, client_order_id: str, sequence: int) -> O
         lane = state.lanes[terms]
         trader = lane.traders[owner]
     except KeyError:
-        return _place_first(state, row, client_order_id, sequence)
+        return place_slowly(state, row, client_order_id, sequence)
     account, moment, slot = trader.account, state.moment, nonce >> 48
     reached = account.nonces.slots.get(slot, 0)
     replaced = account.open.get(reached) if reached else None
@@ -64,7 +71,7 @@ def place(state: State, row: OrderRow, client_order_id: str, sequence: int) -> O
     agent = None
     if signer != owner:
         agent = account.agents.get(signer)
-        if (reason := agent_refusal(state, lane, agent, price, size, replaced)) is not None:
+        if (reason := signer_refusal(state, agent, lane.market.market)) is not None:
             return reject(state, row, client_order_id, reason)
     taken = balance.taken + hold_per_lot * size
     if replaced is not None and replaced.balance is balance:
@@ -80,14 +87,17 @@ def place(state: State, row: OrderRow, client_order_id: str, sequence: int) -> O
         or len(account.open) >= OPEN_ORDERS_PER_ACCOUNT_MAX
         or (is_crossing and lane.is_post_only)
         or lane.is_restricted
-        or account.uncovered
+        or account.doubts
         or trigger
         or client_order_id
-        or lane.needs_pool
     ):
         reason = refusal(state, from_row(row), client_order_id)
-        if reason is not None:
+        if reason is not None and not waives(state, key, reason):
             return reject(state, row, client_order_id, reason)
+        if trigger or account.specials or account.group:
+            return place_slowly(state, row, client_order_id, sequence)
+    if agent is not None and (reason := budget_refusal(lane, agent, price, size, replaced)) is not None:
+        return reject(state, row, client_order_id, reason)
     if replaced is not None:
         close(state, replaced, REPLACED)
     account.nonces.slots[slot] = nonce
@@ -123,18 +133,113 @@ def place(state: State, row: OrderRow, client_order_id: str, sequence: int) -> O
     return RESTS
 
 
-def _place_first(state: State, row: OrderRow, client_order_id: str, sequence: int) -> Outcome:
-    """The first order of an account in a market, or the first with these terms."""
+def place_slowly(
+    state: State, row: OrderRow, client_order_id: str, sequence: int, beside: Beside = NOTHING_BESIDE
+) -> Outcome:
+    """The same of any order: the first of an account in a market, the first with these terms, one with wishes beside
+    it, one of an account that has such orders, and one that is rejected."""
     order = from_row(row)
-    owner, signer = row[0], row[-2]
-    if signer != owner and not (owner in state.owners and signer in state.owners[owner].agents):
-        return reject(state, row, client_order_id, RejectReason.WRONG_SIGNER)
-    reason = refusal(state, order, client_order_id)
-    if reason is not None:
+    account, agent = state.owners.get(row[0]), None
+    if row[-2] != row[0]:
+        agent = None if account is None else account.agents.get(row[-2])
+        if (reason := signer_refusal(state, agent, order.market)) is not None:
+            return reject(state, row, client_order_id, reason)
+    reason = refusal(state, order, client_order_id, beside)
+    if reason is not None and not waives(state, row[-1], reason):
         return reject(state, row, client_order_id, reason)
-    open_lane(state, row[1])
-    state.trader(state.books[order.market], state.accounts[order.account])
-    return place(state, row, client_order_id, sequence)
+    lane, nonce, waits = open_lane(state, row[1]), row[6], bool(row[4] or beside.parent)
+    account = state.accounts[order.account]
+    replaced = account.find(nonce >> 48)
+    if agent is not None and not waits and (reason := budget_refusal(lane, agent, row[2], row[3], replaced)):
+        return reject(state, row, client_order_id, reason)
+    trader = state.trader(state.books[order.market], account)
+    ticket = make_ticket(state, row, lane, trader, agent, sequence)
+    keeps = beside.is_amend and not waits and replaced is not None and keeps_place(replaced, ticket, beside)
+    if replaced is not None:
+        if keeps:
+            take_place(state, replaced, ticket)
+        close(state, replaced, REPLACED)
+    account.nonces.slots[nonce >> 48] = nonce
+    state.memory.remember(ticket, client_order_id)
+    if waits or beside.display_lots or beside.self_trade:
+        special = account.special(nonce)
+        special.display, special.trail, special.self_trade = beside.display_lots, beside.trail_ticks, beside.self_trade
+        special.is_waiting = waits
+    other = account.open.get(beside.other) if beside.other else None
+    if other is not None and other.sequence not in state.waiting.links:
+        state.waiting.link(ticket, other)
+    if waits:
+        ticket.hold_per_lot = 0
+        return _wait(state, ticket, beside.parent)
+    state.effects.append(ticket)
+    hold(state, ticket)
+    return RESTS if keeps else go(state, ticket)
+
+
+def hold(state: State, ticket: Ticket) -> None:
+    """What it may trade is its own from now on: of its account's money, and of its agent's budget."""
+    ticket.balance.taken += ticket.hold_per_lot * ticket.remaining
+    state.ledger.touch(ticket.balance)
+    if ticket.agent is not None:
+        ticket.agent.spend(ticket.price * ticket.remaining * ticket.lane.quote_atoms_per_tick_lot)
+
+
+def _wait(state: State, ticket: Ticket, parent: int) -> Outcome:
+    """An order that is accepted, and is not in the book yet."""
+    account, guard = ticket.account, state.together
+    # Told as it is now: it may be in the book by the time that somebody wants events.
+    state.effects.append(ticket.accepted)
+    account.open[ticket.nonce] = ticket
+    if ticket.expiry or ticket.agent is not None:
+        state.expire_at(ticket)
+    state.waiting.count += 1
+    state.watch()
+    waits_for = account.open.get(parent) if parent else None
+    if waits_for is not None:
+        state.waiting.put(state.waiting.parents, waits_for.sequence, ticket)
+    elif parent:
+        # It was done since this order was promised.
+        state.waiting.put(state.waiting.parents, ticket.sequence, ticket)
+        follow(state, ticket, 0 if guard is None else guard.done.get(parent, (0, 0))[1])
+    else:
+        arm(state, ticket)
+    return RESTS
+
+
+def go(state: State, ticket: Ticket) -> Outcome:
+    """An order that is accepted and holds its money: into the book, and what it crosses there."""
+    account, lane, price = ticket.account, ticket.lane, ticket.price
+    special, best = account.specials.get(ticket.nonce), lane.opposite.best
+    if lane.is_brief or (price >= best if lane.is_buy else price <= best):
+        mode = SelfTrade.EXPIRE_MAKER if special is None else SelfTrade(special.self_trade)
+        apart = account.group or mode
+        outcome = _trade_apart(state, lane, ticket, mode) if apart else _trade(state, lane, ticket)
+    else:
+        rest(state, lane.own, ticket)
+        outcome = RESTS
+    if special is not None and special.display and ticket.level is not None and ticket.remaining > special.display:
+        special.hidden = ticket.remaining - special.display
+        ticket.remaining = special.display
+        ticket.level.size -= special.hidden
+    return outcome
+
+
+def make_ticket(state: State, row: OrderRow, lane: Lane, trader: Trader, agent: Agent | None, sequence: int) -> Ticket:
+    """As `place` makes one in passing."""
+    _, _, price, size, _, max_fee, nonce, expiry, signature, _, key = row
+    account, backlog, slot, moment = trader.account, state.backlog, nonce >> 48, state.moment
+    ticket = Ticket()
+    if row[4]:
+        ticket = conditional = Conditional()
+        conditional.trigger = row[4]
+    ticket.lane, ticket.trader, ticket.moment, ticket.sequence = lane, trader, moment, sequence
+    ticket.key, ticket.signature, ticket.agent, ticket.nonce, ticket.expiry = key, signature, agent, nonce, expiry
+    ticket.price, ticket.size, ticket.remaining, ticket.max_fee_ppm = price, size, size, max_fee
+    ticket.hold_per_lot = hold_per_lot(from_row(row), trader.market, moment)
+    ticket.reason = ticket.level = None
+    is_unused = slot not in account.nonces.slots or slot not in account.settled_slots
+    ticket.is_fresh = backlog.tells_fresh_slots and is_unused and (slot > 0 or not backlog.is_itemized)
+    return ticket
 
 
 def reject(state: State, row: OrderRow, client_order_id: str, reason: RejectReason) -> Outcome:
@@ -155,9 +260,15 @@ def reject(state: State, row: OrderRow, client_order_id: str, reason: RejectReas
     return Outcome(OrderStatus.REJECTED, reason, 0, 0)
 
 
+def keeps_place(old: Ticket, new: Ticket, beside: Beside) -> bool:
+    """Nothing changes but that it is smaller, or for how long it stands; and both show all of it."""
+    is_same = old.lane is new.lane and old.price == new.price and new.size <= old.remaining == old.left
+    return is_same and not old.is_waiting and not beside.display_lots
+
+
 def _trade(state: State, lane: Lane, ticket: Ticket) -> Outcome:
     """Matches what can be matched; what is left leaves if it may not rest, or would still cross the book."""
-    backlog, opposite, price, size = state.backlog, lane.opposite, ticket.price, ticket.size
+    backlog, opposite, price, size = state.backlog, lane.opposite, ticket.price, ticket.remaining
     first, ticket.level = backlog.last_fill, None
     if lane.needs_pool:
         trade_with_pool(state, lane, ticket)
@@ -165,13 +276,11 @@ def _trade(state: State, lane: Lane, ticket: Ticket) -> Outcome:
         cross(state, lane, ticket)
     filled, fills = size - ticket.remaining, backlog.last_fill - first
     if ticket.agent is not None:
-        at_limit = price * filled * lane.quote_atoms_per_tick_lot
-        traded = sum(backlog.unsettled[number].notional for number in range(first + 1, backlog.last_fill + 1))
-        ticket.agent.spend(traded - at_limit)
+        _count_traded(state, ticket, filled, first)
     if not ticket.remaining:
         close(state, ticket, FILLED)
         outcome = Outcome(CLOSED, FILLED, filled, fills)
-    elif lane.is_immediate or (price >= opposite.best if lane.is_buy else price <= opposite.best):
+    elif lane.is_brief or (price >= opposite.best if lane.is_buy else price <= opposite.best):
         close(state, ticket, IMMEDIATE_REMAINDER)
         outcome = Outcome(REMOVED, IMMEDIATE_REMAINDER, filled, fills)
     else:
@@ -180,6 +289,38 @@ def _trade(state: State, lane: Lane, ticket: Ticket) -> Outcome:
     if fills:
         state.watch_growing_backlog()
     return outcome
+
+
+def _count_traded(state: State, ticket: Ticket, lots: int, last: int) -> None:
+    """These lots were spent at the order's own price; `last` is the last fill before them."""
+    assert ticket.agent is not None
+    unsettled = state.backlog.unsettled
+    traded = sum(unsettled[number].notional for number in range(last + 1, state.backlog.last_fill + 1))
+    ticket.agent.spend(traded - ticket.price * lots * ticket.lane.quote_atoms_per_tick_lot)
+
+
+def _trade_apart(state: State, lane: Lane, ticket: Ticket, mode: SelfTrade) -> Outcome:
+    """The same, but apart from the account's and its group's own orders, as `mode` says."""
+    if lane.needs_pool:
+        return _trade(state, lane, ticket)
+    verdict = keep_apart(state, lane, ticket, mode)
+    if verdict is None:
+        return _trade(state, lane, ticket)
+    lots, rival, reason = verdict
+    first, rest_of_it = state.backlog.last_fill, ticket.remaining - lots
+    ticket.remaining = lots
+    if lots:
+        cross(state, lane, ticket)
+        if ticket.agent is not None:
+            _count_traded(state, ticket, lots - ticket.remaining, first)
+    ticket.remaining += rest_of_it
+    if rival is not None:
+        close(state, rival, CloseReason.SELF_TRADE)
+    close(state, ticket, reason)
+    fills = state.backlog.last_fill - first
+    if fills:
+        state.watch_growing_backlog()
+    return Outcome(REMOVED, reason, ticket.filled, fills)
 
 
 def rest(state: State, ladder: Ladder, ticket: Ticket) -> None:

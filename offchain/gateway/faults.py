@@ -31,6 +31,8 @@ REMEDIES: Final = {
     "timeInForce": "A market order is IOC or FOK",
     "postOnly": "An order that takes at once cannot be post-only",
     "amm": "IOC, FOK or market, and not postOnly",
+    "reduceOnly": "Only a sale reduces",
+    "triggerTicks": "A conditional order is GTC or GTD, not post-only; bits 8, 16 and 32 need a trigger",
     "expiry": "GTD needs one, in unix seconds below 2^40",
     "clientOrderId": f"At most {CLIENT_ORDER_ID_BYTES_MAX} bytes",
     "amount": "Above 0",

@@ -34,5 +34,9 @@ WORDS: dict[RejectReason, str] = {
     RejectReason.MARKET_DELISTED: "the market is delisted for good",
     RejectReason.NO_POOL: "the market has no AMM pair, or its reserves are not known well enough now",
     RejectReason.POOL_BUSY: "another trade with the market's AMM pair is not settled yet",
+    RejectReason.REDUCE_ONLY_EXCEEDED: "the reduce-only order would sell more than is settled and free",
+    RejectReason.PRICE_OUT_OF_BAND: "the price is too far beyond the mark or the last price",
+    RejectReason.TOO_MANY_WAITING_ORDERS: "too many orders wait for triggers or for other orders",
+    RejectReason.BATCH_REFUSED: "another part of what was to happen together could not, or came first",
 }
 """A test checks that every reason has its words."""

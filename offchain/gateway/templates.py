@@ -14,10 +14,11 @@ _FIELDS: dict[str, dict[str, str]] = {
         "side": "0 buy, 1 sell",
         "kind": "0 limit, 1 market (an immediate order whose price is the worst that is acceptable)",
         "timeInForce": "0 GTC, 1 IOC, 2 FOK, 3 GTD",
-        "flags": "1 post-only; 4 trades with the market's AMM pair only, whole or not at all (IOC, FOK and market)",
+        "flags": "1 post-only; 2 reduce-only; 4 trades with the market's AMM pair only, whole or not at all (IOC, FOK "
+        "and market); with a trigger: 8 on the last price and not the mark, 16 takes profit, 32 immediate once it came",
         "priceTicks": "price / tickSize",
         "sizeLots": "size / lotSize",
-        "triggerTicks": "0",
+        "triggerTicks": "trigger price / tickSize of a conditional order, else 0",
         "maxFeePpm": "highest fee of the notional that is acceptable, in millionths",
         "nonce": "slot << 48 | sequence: slot 0 for IOC, FOK and market orders, 1..65535 for orders that rest; "
         "sequence is milliseconds, above every earlier one of the slot; it replaces what rests in the slot",

@@ -17,7 +17,7 @@ import structlog
 import uvloop
 
 from offchain.domain.chainlog import BatchSettled
-from offchain.domain.command import SetOperators, record_bytes
+from offchain.domain.command import SetOperators, SetOrderRules, record_bytes
 from offchain.domain.errors import ConfigurationError, DiskFailure
 from offchain.domain.keccak import keccak
 from offchain.engine.engine import Engine
@@ -90,7 +90,7 @@ async def serve(
             memory = recover(journal, settings.venue, clock, settings.snapshots_folder)
             sequencer = Sequencer(journal, memory, settings, clock)
             log.info("recovered", sequence=journal.last_sequence)
-            _set_operators(sequencer, settings)
+            _configure(sequencer, settings)
             ops = Ops(settings.ops_url)
             if freeze:
                 _freeze()
@@ -173,11 +173,14 @@ def _check_chain(journaled: int | None, settings: SequencerSettings) -> None:
         )
 
 
-def _set_operators(sequencer: Sequencer, settings: SequencerSettings) -> None:
-    """Whoever starts the node says who its operators are, first of all."""
+def _configure(sequencer: Sequencer, settings: SequencerSettings) -> None:
+    """Whoever starts the node says who its operators are and which orders there are, first of all."""
     configured = settings.venue.operators
     if configured != sequencer.engine.operators:
         sequencer.enqueue(Submission((SetOperators(operators=configured),), lambda _: None))
+    if sequencer.engine.order_rules < settings.venue.order_rules:
+        # An older journal learns of the newer orders, once.
+        sequencer.enqueue(Submission((SetOrderRules(order_rules=settings.venue.order_rules),), lambda _: None))
 
 
 def _bind(ops: Ops, folder: Path) -> None:

@@ -8,6 +8,7 @@ from scene import QUOTE
 from offchain.domain import event as ev
 from offchain.domain.event import AnyEvent
 from offchain.engine.engine import Engine
+from offchain.engine.orders import Ladder
 
 
 def told(event: AnyEvent) -> tuple[Any, ...] | None:
@@ -19,6 +20,22 @@ def told(event: AnyEvent) -> tuple[Any, ...] | None:
             return "rejected", event.digest, event.reason.value
         case ev.OrderClosed():
             return "closed", event.digest, event.reason.value, event.filled_lots
+        case ev.OrderRulesChanged():
+            return "rules", event.order_rules
+        case ev.TradeGroupChanged():
+            return "group", event.accounts, event.group
+        case ev.BandChanged():
+            return "band", event.market, event.below_ppm, event.above_ppm
+        case ev.MarkPosted():
+            return "mark", event.market, event.price_ticks
+        case ev.OrderTriggered():
+            return "triggered", event.digest, None if event.refusal is None else event.refusal.value
+        case ev.OrderAmended():
+            return "amended", event.digest, event.size_lots
+        case ev.CancelAllAfterSet():
+            return "switch", event.account, event.deadline
+        case ev.TogetherDecided():
+            return "together", event.account, None if event.reason is None else event.reason.value, event.index
         case ev.FillMatched():
             digests = event.maker_digest, event.taker_digest
             return "fill", event.fill, *digests, event.price_ticks, event.size_lots, event.maker_fee, event.taker_fee
@@ -81,9 +98,10 @@ def agree(engine: Engine, twin: Naive) -> None:
         for side in (0, 1):
             sizes: dict[int, int] = {}
             for placed in twin.resting:
-                if (placed.order.market, placed.order.side) == (number, side):
+                if (placed.order.market, placed.order.side, placed.waiting) == (number, side, False):
                     price = placed.order.price_ticks
-                    sizes[price] = sizes.get(price, 0) + placed.left
+                    sizes[price] = sizes.get(price, 0) + placed.visible
+            check_queues(book.ladder(side), twin, number)
             ladder = [(level.price, level.size) for level in book.ladder(side).best_first()]
             assert ladder == sorted(sizes.items(), reverse=side == 0)
     locked = sum(twin.locked.values())
@@ -96,3 +114,17 @@ def agree(engine: Engine, twin: Naive) -> None:
             if what == token and (fill.maker is not None or amount < 0)
         )
         assert settled + (locked if token == QUOTE else 0) == engine.flows.get(token, 0)  # type: ignore[call-overload]
+
+
+def check_queues(ladder: Ladder, twin: Naive, market: int) -> None:
+    """Order by order, the first in the queue first."""
+    for level in ladder.best_first():
+        queue, ticket = [], level.head
+        while ticket is not None:
+            queue.append(ticket.digest)
+            ticket = ticket.newer
+        here = (market, ladder.side, level.price)
+        standing = [
+            p for p in twin.resting if (p.order.market, p.order.side, p.order.price_ticks) == here and not p.waiting
+        ]
+        assert queue == [p.digest for p in sorted(standing, key=lambda placed: (placed.rank, placed.number))]

@@ -71,11 +71,16 @@ class History:
         self.approvals: list[ApprovalGranted] = []
         self.batches: list[int] = []
         self.sequences = dict.fromkeys(TRADERS, START - 10_000)
+        self.follow: list[Command] = []
+        """Commands that come next, at the same instant."""
 
     def steps(self, count: int) -> Iterator[tuple[int, int, Command, tuple[AnyEvent, ...]]]:
         self._open_chain()
         yield self._apply(self.venue)
         for _ in range(count):
+            if self.follow:
+                yield self._apply(self.follow.pop(0))
+                continue
             self.at += self.random.choice((0, 1, 5, 40, 300))
             if self.random.random() < 0.0005:
                 self.at += 70_000

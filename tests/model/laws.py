@@ -23,7 +23,7 @@ def _check_money(engine: Engine) -> None:
     for account in engine.accounts.values():
         for ticket in account.open.values():
             key = (account.address, ticket.balance.token)
-            held[key] = held.get(key, 0) + ticket.hold_per_lot * ticket.remaining
+            held[key] = held.get(key, 0) + ticket.hold_per_lot * ticket.left
     pending: dict[tuple[str, str], int] = {}
     in_transit: dict[str, int] = {}
     for fill in engine.batches.unsettled.values():
@@ -86,14 +86,44 @@ def _check_books(engine: Engine) -> None:
                     assert ticket.level is level and ticket.order.side == side
                     ticket = ticket.newer
                 assert queue and queue[-1] is level.tail
-                assert all(older.sequence < newer.sequence for older, newer in pairwise(queue))
+                in_order = all(older.sequence < newer.sequence for older, newer in pairwise(queue))
+                assert in_order or engine._state.is_reordered, "compared with the twin's queues"
                 assert level.size == sum(one.remaining for one in queue)
                 for one in queue:
+                    special = one.account.specials.get(one.nonce)
+                    assert one.filled + one.left + (special.cut if special else 0) == one.size
+                    assert not one.is_waiting and (special is None or not special.hidden or special.display)
                     assert 0 < one.remaining <= one.order.size_lots and one.status is OrderStatus.OPEN
                     assert one.account.open[one.order.nonce] is one and engine.find_order(one.digest) is not None
                     assert one.account.find(one.order.slot) is one and one.nonce == one.order.nonce
                     resting.discard(one.digest)
-    assert not resting, "an open order rests in its book"
+    for ticket in _check_waiting(engine):
+        assert engine.find_order(ticket.digest) is not None
+        resting.remove(ticket.digest)
+    assert not resting, "an open order rests in its book, or waits"
+
+
+def _check_waiting(engine: Engine) -> list[Ticket]:
+    """Each in one place, by sequence, without money; who is linked is open, and linked back."""
+    waiting, found = engine._state.waiting, list(engine._state.waiting.all_due())
+    for queue in (*waiting.queues.values(), waiting.parents):
+        assert sorted(queue.levels) == sorted(queue.sign * key for key in queue.keys)
+        for level in queue.levels.values():
+            here, ticket = [], level.head
+            while ticket is not None:
+                assert ticket.level is level
+                here.append(ticket)
+                ticket = ticket.newer
+            assert here and here[-1] is level.tail and here == sorted(here, key=lambda one: one.sequence)
+            assert level.size == sum(one.remaining for one in here)
+            found += here
+    assert len(found) == waiting.count == len({ticket.sequence for ticket in found})
+    for ticket in found:
+        assert ticket.is_waiting and ticket.hold_per_lot == 0 and ticket.account.open[ticket.nonce] is ticket
+    for sequence, other in waiting.links.items():
+        one = waiting.links[other.sequence]
+        assert one.sequence == sequence and one.reason is None and other.reason is None
+    return found
 
 
 def _check_fills(engine: Engine) -> None:

@@ -6,6 +6,8 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from wishes import Wishes
+
 from offchain.domain import chainlog, command
 from offchain.domain.eip712 import domain_separator, order_digest
 from offchain.domain.order import Order
@@ -35,10 +37,28 @@ class Placed:
     """Nothing had settled in its slot when it came."""
     filled: int = 0
     closed: str = ""
+    cut: int = 0
+    """Given up"""
+    rank: tuple[int, int] = (0, 0)
+    """Its place among others at its price"""
+    display: int = 0
+    shown: int = 0
+    """Of an order that shows a part: what is left of that"""
+    waiting: bool = False
+    trigger: int = 0
+    trail: int = 0
+    mode: int = 0
+    parent: "Placed | None" = None
+    other: "Placed | None" = None
+    armed: bool = False
+
+    @property
+    def visible(self) -> int:
+        return min(self.shown, self.left) if self.display else self.left
 
     @property
     def left(self) -> int:
-        return self.order.size_lots - self.filled
+        return self.order.size_lots - self.filled - self.cut
 
 
 @dataclass
@@ -75,7 +95,7 @@ class Promise:
 
 
 @dataclass
-class Naive:
+class Naive(Wishes):
     orders: list[Placed] = field(default_factory=list)
     resting: list[Placed] = field(default_factory=list)
     fills: list[Match] = field(default_factory=list)
@@ -157,25 +177,30 @@ class Naive:
             if kind == 0:
                 self.close(next(placed for placed in self.resting if placed.number == identity), "EXPIRED")
             elif kind == 1:
+                self.fire_switch(identity)
+            elif kind == 2:
                 self.close_batch()
             else:
                 self.announce()
         self.at = at
+        self.lapse(what)
         getattr(self, "on_" + type(what).__name__)(what)
-        self.cover_all()
+        self.close_uncovered()
+        self.react()
+        self.restrict_all()
         self.announce()
         return self.out
 
     def timers(self) -> list[tuple[int, int, int]]:
-        """(deadline, kind, id): 0 expiry, 1 batch, 2 gate"""
+        """(deadline, kind, id): 0 expiry, 1 dead-man switch, 2 batch, 3 gate"""
         found = [(p.order.expiry * 1000, 0, p.number) for p in self.resting if p.order.expiry]
         waiting = [fill for fill in self.fills if fill.state == "MATCHED"]
         if waiting:
-            found.append((waiting[0].at + self.venue.batch_interval_millis, 1, 0))
+            found.append((waiting[0].at + self.venue.batch_interval_millis, 2, 0))
         if self.fills[self.decided :]:
             oldest = self.fills[self.decided].at
-            found += [(oldest + age + 1, 2, 0) for age in (60_000, 150_000) if self.at <= oldest + age]
-        return found
+            found += [(oldest + age + 1, 3, 0) for age in (60_000, 150_000) if self.at <= oldest + age]
+        return found + [(deadline, 1, number) for number, _, deadline in self.switches]
 
     def venue_state(self) -> tuple[str, str]:
         age = self.at - self.fills[self.decided].at if self.fills[self.decided :] else 0
@@ -188,14 +213,17 @@ class Naive:
             self.announced = self.venue_state()
             self.out.append(("venue", *self.announced))
 
-    def cover_all(self) -> None:
+    def close_uncovered(self) -> None:
         for account in sorted(self.accounts):
             for token in sorted(self.tokens):
                 for placed in sorted(self.resting, key=lambda placed: -placed.number):
                     if self.cover(account, token) >= 0:
                         break
-                    if placed.order.account == account and placed.token == token:
+                    if placed.order.account == account and placed.token == token and placed.per_lot:
                         self.close(placed, "UNCOVERED")
+
+    def restrict_all(self) -> None:
+        for account in sorted(self.accounts):
             owes = any(self.cover(account, token) < 0 for token in self.tokens)
             if owes != (account in self.restricted):
                 self.out.append(("restricted", account, owes))
@@ -209,23 +237,59 @@ class Naive:
         digest = "0x" + order_digest(separator, order).hex()
         self.epoch[3] += 1
         reason = self.why_not(what)
+        if what.signer == order.account and digest in self.promised:
+            self.promised_left -= 1
+            reason = "" if self.promised[digest] else "BATCH_REFUSED"
         if reason:
             self.out.append(("rejected", digest, reason))
             return
+        rank = (self.number, 0)
         for old in self.in_slot(order):
+            if what.beside is not None and what.beside.is_amend and self.is_less(old, order, what.beside):
+                rank = old.rank
             self.close(old, "REPLACED")
         self.dead.append((order.account, order.slot, order.sequence))
-        token, per_lot = self.hold(order)
-        fresh = (order.account, order.slot) not in self.used
-        placed = Placed(self.number, order, digest, what.client_order_id, *self.fees, per_lot, token, fresh)
-        self.orders.append(placed)
+        placed = self.made(what, digest, rank)
         self.resting.append(placed)
         self.out.append(("accepted", digest, order.size_lots))
-        (self.swap if order.flags & 4 else self.cross)(placed)
+        self.link(placed, what.beside)
+        if placed.waiting:
+            self.wait(placed, what.beside.parent if what.beside is not None else 0)
+        else:
+            self.go(placed)
+
+    def go(self, placed: Placed) -> None:
+        order = placed.order
+        if order.flags & 4:
+            self.swap(placed)
+        else:
+            self.cross_apart(placed, placed.mode)
+        if placed.closed:
+            return
         if placed.left == 0:
             self.close(placed, "FILLED")
-        elif order.is_immediate:
+        elif order.is_immediate or order.flags & 32:
             self.close(placed, "IMMEDIATE_REMAINDER")
+        else:
+            placed.shown = placed.display
+
+    def made(self, what: command.PlaceOrder, digest: str, rank: tuple[int, int] = (0, 0)) -> Placed:
+        order = what.order
+        token, per_lot = self.hold(order)
+        fresh = (order.account, order.slot) not in self.used
+        name = what.client_order_id
+        placed = Placed(self.number, order, digest, name, *self.fees, per_lot, token, fresh, rank=rank)
+        self.orders.append(placed)
+        if what.beside is not None:
+            placed.display, placed.trail, placed.mode = (
+                what.beside.display_lots,
+                what.beside.trail_ticks,
+                what.beside.self_trade,
+            )
+        placed.trigger = order.trigger_ticks
+        if placed.trigger or (what.beside is not None and what.beside.parent):
+            placed.waiting, placed.per_lot = True, 0
+        return placed
 
     def hold(self, order: Order) -> tuple[str, int]:
         market = self.markets[order.market]
@@ -245,11 +309,18 @@ class Naive:
             return "WRONG_SIGNER"
         if market is None:
             return "UNKNOWN_MARKET"
-        if order.subaccount or order.trigger_ticks or order.flags not in (0, 1, 4):
+        if order.subaccount or order.flags not in ((0, 1, 4), range(64))[self.rules]:
             return "UNSUPPORTED"
+        if order.trigger_ticks and not self.rules:
+            return "UNSUPPORTED"
+        if (order.trigger_ticks and (immediate or post_only)) or (not order.trigger_ticks and order.flags & 56):
+            return "INVALID_PARAMETER"
+        if what.beside is not None and self.is_odd(order, what.beside):
+            return "INVALID_PARAMETER"
         if (
             (immediate and post_only)
-            or (order.flags & 4 and not immediate)
+            or (order.flags & 4 and (not immediate or order.flags != 4))
+            or (order.flags & 2 and order.side == 0)
             or (order.kind == 1 and order.time_in_force not in (1, 2))
         ):
             return "INVALID_PARAMETER"
@@ -282,6 +353,8 @@ class Naive:
             return "POST_ONLY_VENUE"
         if order.flags & 4 and self.pool_trouble(order):
             return self.pool_trouble(order)
+        if self.is_beyond_band(order):
+            return "PRICE_OUT_OF_BAND"
         if order.account not in self.accounts:
             return "INSUFFICIENT_BALANCE"
         for account, slot, sequence in self.dead:
@@ -295,13 +368,20 @@ class Naive:
         if what.client_order_id and what.client_order_id in [placed.client_id for placed in mine]:
             return "DUPLICATE_CLIENT_ORDER_ID"
         old = self.in_slot(order)
+        if what.beside is not None and what.beside.is_amend and not old:
+            return "ORDER_NOT_OPEN"
+        flaw = self.flaw_of_links(order, what.beside)
+        if flaw or order.trigger_ticks or (what.beside is not None and what.beside.parent):
+            return flaw
         if post_only and [maker for maker in self.crossing(order) if maker not in old]:
             return "POST_ONLY_WOULD_CROSS"
         token, per_lot = self.hold(order)
         freed = sum(placed.per_lot * placed.left for placed in old if placed.token == token)
         if self.cover(order.account, token) + freed < per_lot * order.size_lots:
             return "INSUFFICIENT_BALANCE"
-        return ""
+        settled, _, held, leaving = self.money(order.account, token)
+        free = settled - held - leaving - self.owed(order.account, token) + freed
+        return "REDUCE_ONLY_EXCEEDED" if order.flags & 2 and per_lot * order.size_lots > free else ""
 
     def pool_trouble(self, order: Order) -> str:
         base, quote, _, time = self.pools.get(order.market, (0, 0, 0, 0))
@@ -350,24 +430,24 @@ class Naive:
             for placed in self.resting
             if placed.order.market == order.market
             and placed.order.side != order.side
+            and not placed.order.is_immediate
+            and not placed.waiting
             and sign * placed.order.price_ticks <= sign * order.price_ticks
         ]
-        return sorted(found, key=lambda placed: (sign * placed.order.price_ticks, placed.number))
+        return sorted(found, key=lambda placed: (sign * placed.order.price_ticks, placed.rank, placed.number))
 
     def cross(self, taker: Placed) -> None:
         order, immediate = taker.order, taker.order.is_immediate
         most = self.venue.fills_per_immediate_order_max if immediate else 10**9
         makers = self.crossing(order)
-        strangers = [maker for maker in makers if maker.order.account != order.account]
+        parts = self.parts([maker for maker in makers if maker.order.account != order.account])
         if immediate:
-            while most and not self.fits_sweep([taker, *strangers[:most]]):
-                most -= 1
-        if order.time_in_force == 2 and sum(maker.left for maker in strangers[:most]) < order.size_lots:
+            most = self.most_makers(taker, [maker for maker, _ in parts])
+        if order.time_in_force == 2 and sum(lots for _, lots in parts[:most]) < order.size_lots:
             return
         group: list[Match] = []
-        for maker in makers:
-            if taker.left == 0 or len(group) == most:
-                break
+        while (makers := self.crossing(order)) and taker.left and len(group) < most:
+            maker = makers[0]
             if maker.order.account == order.account:
                 self.close(maker, "SELF_TRADE")
                 continue
@@ -376,11 +456,19 @@ class Naive:
                 self.batch(group[-1:])
             if maker.left == 0:
                 self.close(maker, "FILLED")
+            elif maker.display and maker.shown == 0:
+                maker.shown, maker.rank = min(maker.display, maker.left), self.next_rank()
         if immediate and group:
             self.batch(group)
 
+    def most_makers(self, taker: Placed, strangers: list[Placed]) -> int:
+        most = int(self.venue.fills_per_immediate_order_max)
+        while most and not self.fits_sweep([taker, *strangers[:most]]):
+            most -= 1
+        return most
+
     def match(self, maker: Placed, taker: Placed) -> Match:
-        market, lots = self.markets[maker.order.market], min(maker.left, taker.left)
+        market, lots = self.markets[maker.order.market], min(maker.visible, taker.left)
         notional = maker.order.price_ticks * lots * market.quote_atoms_per_tick_lot
         atoms = lots * market.base_atoms_per_lot
         taker_ppm = taker.taker_ppm
@@ -393,10 +481,12 @@ class Naive:
             moves.append((self.venue.fee_account, self.venue.quote_token, fee))
         fill = self.known(Match(len(self.fills) + 1, self.at, maker, taker, lots, moves))
         maker.filled += lots
+        maker.shown -= lots if maker.display else 0
         taker.filled += lots
         self.epoch[2] += notional
         self.fills.append(fill)
-        price = maker.order.price_ticks
+        self.last[maker.order.market] = price = maker.order.price_ticks
+        self.heard.append(("fill", maker, taker, lots))
         self.out.append(("fill", fill.number, maker.digest, taker.digest, price, lots, moves[2][2], moves[5][2]))
         return fill
 
@@ -443,12 +533,15 @@ class Naive:
         return gas <= self.venue.batch_gas_max
 
     def fits_sweep(self, orders: list[Placed]) -> bool:
-        """One taker against these makers."""
+        """One taker against these makers, of which some may show several parts."""
+        fills = len(orders) - 1
+        if self.venue.batch_rules.gas_per_row:
+            orders = list({placed.number: placed for placed in orders}.values())
         quote, base = self.venue.quote_token, self.markets[orders[0].order.market].base_token
         keys = [(placed.order.account, token) for placed in orders for token in (quote, base)]
         rows = self.rows([*keys, (self.venue.fee_account, quote)])
         cancels = {placed.number: self.cancels.count(placed.order.account) for placed in orders}
-        gas = self.gas(orders, len(orders) - 1) + self.gas_of_items(orders, rows, cancels)
+        gas = self.gas(orders, fills) + self.gas_of_items(orders, rows, cancels)
         return self.fits_block(gas, len(orders), len(rows))
 
     def gas(self, orders: list[Placed], fills: int, pools: int = 0) -> int:
@@ -485,6 +578,7 @@ class Naive:
     def close(self, placed: Placed, reason: str) -> None:
         self.resting.remove(placed)
         placed.closed = reason
+        self.heard.append(("closed", placed, reason))
         self.out.append(("closed", placed.digest, reason, placed.filled))
 
     # --- cancels ---
@@ -533,6 +627,7 @@ class Naive:
         self.accounts |= {what.fee_account, what.treasury_account, what.insurance_account}
         self.tokens.add(what.quote_token)
         self.operators = what.operators
+        self.rules = what.order_rules
 
     def on_AdvanceTime(self, what: command.AdvanceTime) -> None:
         pass

@@ -67,6 +67,9 @@ PACKED_VENUE = msgspec.structs.replace(
 ITEMIZED_VENUE = msgspec.structs.replace(PACKED_VENUE, batch_rules=batch_rules(BLOCK_GAS_LIMIT))
 """As a node opens it."""
 
+WISHFUL_VENUE = msgspec.structs.replace(ITEMIZED_VENUE, order_rules=1)
+"""With every kind of order."""
+
 
 def market_log(event_sequence: int, market: int = 1, base: Address = BASE) -> MarketListed:
     return MarketListed(
@@ -173,7 +176,8 @@ class Bench:
             nonce=nonce,
             expiry=expiry,
         )
-        return self.do(PlaceOrder(order, self.nonce.to_bytes(64, "big") + b"\x1b", signer or account, client_order_id))
+        signature = self.nonce.to_bytes(64, "big") + b"\x1b"
+        return self.do(PlaceOrder(order, signature, signer or account, client_order_id, other.get("beside")))
 
     def cancel(self, account: Address, nonce: int, signer: Address | None = None) -> tuple[AnyEvent, ...]:
         return self.do(CancelOrder(account, nonce, signer or account))

@@ -5,6 +5,7 @@ from comparison import agree, stories, told
 from histories import History
 from naive import Naive
 from scene import ITEMIZED_VENUE, PACKED_VENUE, VENUE
+from wishful import CalmHistory, WishfulHistory
 
 from offchain.domain import event as ev
 from offchain.domain.command import OpenVenue
@@ -19,10 +20,31 @@ STEPS = 10_000
 )
 def test_ten_thousand_steps(seed: int, venue: OpenVenue) -> None:
     """Also by the rules of old journals."""
-    history, twin = History(seed, venue=venue), Naive()
+    counts = live_side_by_side(History(seed, venue=venue))
+    assert counts["amm"] > 25 and counts["improved"] > 15 and counts["asked"] > 3, counts
+    assert counts["agent"] > 3, counts
+    assert counts["fill"] > 400 and counts["refused"] > 15 and counts["restricted"] > 10, counts
+
+
+def test_four_thousand_steps_with_wishes() -> None:
+    counts = live_side_by_side(CalmHistory(8), 4_000)
+    assert counts["triggered"] > 60 and counts["closed LINKED"] > 10, counts
+
+
+def test_ten_thousand_steps_with_wishes_and_worries() -> None:
+    counts = live_side_by_side(WishfulHistory(5))
+    assert counts["amended"] > 100 and counts["together done"] > 50 and counts["together not"] > 50, counts
+    assert counts["closed TIMED_OUT"] > 3 and counts["closed DISCONNECTED"] > 3, counts
+    assert counts["rejected BATCH_REFUSED"] > 30 and counts["closed SELF_TRADE"] > 50, counts
+    assert counts["rejected PRICE_OUT_OF_BAND"] > 10 and counts["rejected REDUCE_ONLY_EXCEEDED"] > 3, counts
+
+
+def live_side_by_side(history: History, steps: int = STEPS) -> dict[str, int]:
+    """How often what happened."""
+    twin = Naive()
     counts: dict[str, int] = {}
     read: dict[tuple[str, str], tuple[int, int, int, int]] = {}
-    for sequence, at, command, events in history.steps(STEPS):
+    for sequence, at, command, events in history.steps(steps):
         expected = twin.apply(sequence, at, command)
         happened = [words for event in events if (words := told(event)) is not None]
         if sequence == 1:
@@ -35,6 +57,8 @@ def test_ten_thousand_steps(seed: int, venue: OpenVenue) -> None:
         for words in happened:
             name = f"{words[0]} {words[2]}" if words[0] in ("closed", "rejected") else str(words[0])
             name = f"no {words[1]}" if words[0] == "no" else name
+            if words[0] == "together":
+                name = "together not" if words[2] else "together done"
             counts[name] = counts.get(name, 0) + 1
         if sequence % 100 == 0:
             agree(history.engine, twin)
@@ -43,6 +67,4 @@ def test_ten_thousand_steps(seed: int, venue: OpenVenue) -> None:
                     assert read.get((account, token), (0, 0, 0, 0)) == twin.money(account, token)
     agree(history.engine, twin)
     assert history.engine.gate.is_diverged is False
-    assert counts["amm"] > 25 and counts["improved"] > 15 and counts["asked"] > 3, counts
-    assert counts["agent"] > 3, counts
-    assert counts["fill"] > 400 and counts["refused"] > 15 and counts["restricted"] > 10, counts
+    return counts

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scene import ALICE, VENUE
 
+from offchain.domain.beside import BESIDE_BYTES, Beside, SelfTrade
 from offchain.domain.command import RECORD_HEAD, CancelAll, CancelOrder, Codec, PlaceOrder, decode, encode, record_bytes
 from offchain.domain.errors import InvalidInput
 
@@ -30,6 +31,30 @@ def test_signatures_and_names(name: str, signature: bytes) -> None:
     except UnicodeEncodeError:
         return
     assert decode(*encoded) == placed
+
+
+@given(
+    st.builds(
+        Beside,
+        display_lots=st.integers(0, 2**64 - 1),
+        trail_ticks=st.integers(0, 2**64 - 1),
+        parent=st.integers(0, 2**64 - 1),
+        other=st.integers(0, 2**64 - 1),
+        self_trade=st.sampled_from(SelfTrade),
+        is_amend=st.booleans(),
+    ),
+    st.binary(max_size=BESIDE_BYTES + 1),
+)
+def test_what_is_beside_an_order_has_a_frame(beside: Beside, other: bytes) -> None:
+    assert Beside.from_frame(beside.to_frame()) == beside
+    order = next(c.order for _, _, c, _ in History(5).steps(50) if isinstance(c, PlaceOrder))
+    placed = PlaceOrder(order, bytes(65), ALICE, "name", beside)
+    assert decode(*encode(placed)) == placed and encode(placed)[0] == Codec.KIND_PLACE_BESIDE
+    try:
+        again = Beside.from_frame(other)
+    except ValueError:
+        return
+    assert again.to_frame() == other
 
 
 def test_amounts_beyond_64_bits() -> None:

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 from histories import History
 from scene import ALICE, BOB, BUY, FEES, INSURANCE, SELL, START, STRANGER, TREASURY, VENUE, Bench, open_market
+from wishful import WishfulHistory
 
 from offchain.domain.command import AdvanceTime, CloseEpoch, SetFees, SetMarketState
 from offchain.domain.event import (
@@ -126,12 +127,13 @@ def test_levels_and_balances_come_last_and_once() -> None:
     assert sorted((event.side, event.size_lots) for event in bench.all(LevelChanged)) == [(0, 1), (1, 0)]
 
 
-def test_a_day_of_commands_leaves_no_garbage() -> None:
+@pytest.mark.parametrize("kind", [History, WishfulHistory])
+def test_a_day_of_commands_leaves_no_garbage(kind: type[History]) -> None:
     """The collector is disabled in the sequencer, so no command may make a reference cycle that outlives it."""
-    history = History(33)
+    history = kind(33)
     for _ in history.steps(500):
         pass
-    commands = [(sequence, at, command) for sequence, at, command, _ in History(34).steps(3_000)]
+    commands = [(sequence, at, command) for sequence, at, command, _ in kind(34).steps(3_000)]
     engine = Engine()
     gc.collect()
     gc.disable()

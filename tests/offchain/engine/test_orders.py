@@ -20,6 +20,10 @@ ENDS = {
     CloseReason.FILL_REFUSED: OrderStatus.CANCELED,
     CloseReason.CANCELED_ON_CHAIN: OrderStatus.CANCELED,
     CloseReason.DELISTED: OrderStatus.CANCELED,
+    CloseReason.DISCONNECTED: OrderStatus.CANCELED,
+    CloseReason.LINKED: OrderStatus.CANCELED,
+    CloseReason.TRIGGER_REFUSED: OrderStatus.CANCELED,
+    CloseReason.TIMED_OUT: OrderStatus.CANCELED,
 }
 
 
