@@ -256,6 +256,8 @@ def entry_refusal(state: State, ticket: Ticket, other: Ticket | None) -> RejectR
         return RejectReason.PRICE_OUT_OF_BAND
     if ticket.account.uncovered:
         return RejectReason.CANCEL_ONLY_ACCOUNT
+    if order.flags & POST_ONLY and book.is_crossed_by(order.side, order.price_ticks):
+        return RejectReason.POST_ONLY_WOULD_CROSS
     needed = hold_per_lot(order, market, state.moment) * ticket.left
     if other is not None and other.balance is balance:
         needed -= other.hold_per_lot * other.left

@@ -59,6 +59,7 @@ _CONFLICTS = (
     RejectReason.MARKET_DELISTED,
     RejectReason.NO_POOL,
     RejectReason.POOL_BUSY,
+    RejectReason.BATCH_REFUSED,
 )
 
 STATUS: dict[str, int] = {
@@ -113,9 +114,10 @@ CCXT: dict[str, str] = {
     **dict.fromkeys(("MARKET_NOT_OPEN", "MARKET_DELISTED", "NO_POOL"), "MarketClosed"),
     **dict.fromkeys(("POST_ONLY_VENUE", "CANCEL_ONLY_VENUE"), "OnMaintenance"),
     **dict.fromkeys(("CANCEL_ONLY_ACCOUNT", "TOO_MANY_APPROVALS", "TOO_MANY_OPEN_ORDERS"), "OperationRejected"),
-    "NOTHING_TO_CLOSE": "OperationRejected",
+    **dict.fromkeys(("BATCH_REFUSED", "NOTHING_TO_CLOSE", "TOO_MANY_WAITING_ORDERS"), "OperationRejected"),
     "INSUFFICIENT_BALANCE": "InsufficientFunds",
     **dict.fromkeys(("EXPIRED", "FEE_CAP_TOO_LOW", "INVALID_PRICE", "INVALID_SIZE", "INVALID_SLOT"), "InvalidOrder"),
+    **dict.fromkeys(("PRICE_OUT_OF_BAND", "REDUCE_ONLY_EXCEEDED"), "InvalidOrder"),
     "POST_ONLY_WOULD_CROSS": "OrderImmediatelyFillable",
     "DUPLICATE_CLIENT_ORDER_ID": "DuplicateOrderId",
     **dict.fromkeys(("ORDER_NOT_FOUND", "ORDER_NOT_OPEN"), "OrderNotFound"),

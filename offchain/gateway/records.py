@@ -30,16 +30,9 @@ from offchain.domain.units import Address, Atoms, Digest, Lots, Ticks
 from offchain.storage.history import AMM
 
 STATUS_OF: dict[str, OrderStatus] = {
+    **dict.fromkeys(CloseReason, OrderStatus.CANCELED),
     CloseReason.FILLED: OrderStatus.CLOSED,
     CloseReason.EXPIRED: OrderStatus.EXPIRED,
-    CloseReason.CANCELED: OrderStatus.CANCELED,
-    CloseReason.REPLACED: OrderStatus.CANCELED,
-    CloseReason.IMMEDIATE_REMAINDER: OrderStatus.CANCELED,
-    CloseReason.SELF_TRADE: OrderStatus.CANCELED,
-    CloseReason.UNCOVERED: OrderStatus.CANCELED,
-    CloseReason.FILL_REFUSED: OrderStatus.CANCELED,
-    CloseReason.CANCELED_ON_CHAIN: OrderStatus.CANCELED,
-    CloseReason.DELISTED: OrderStatus.CANCELED,
 }
 
 

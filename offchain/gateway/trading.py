@@ -238,7 +238,7 @@ class Trading:
             self._require_done(ack, command, {})
         except ApiError as error:
             return UNKNOWN if error.code == Code.UNKNOWN else refused(error.code)
-        closed = sum(isinstance(event, OrderClosed) for event in ack.events)
+        closed = len(_closed_of(ack, command.account))
         status, reason = STATUSES[OrderStatus.CANCELED], REASONS[CloseReason.CANCELED]
         return RESULT.pack(ack.sequence, ack.at, status, reason, 0, 0, closed)
 
@@ -267,8 +267,7 @@ class Trading:
     async def _cancel_all(self, command: CancelAll) -> Answer:
         (ack,) = await self._submit([command])
         self._require_done(ack, command, {})
-        closed = [event.digest for event in ack.events if isinstance(event, OrderClosed)]
-        return {"ok": True, "seq": ack.sequence, "canceled": closed}
+        return {"ok": True, "seq": ack.sequence, "canceled": _closed_of(ack, command.account)}
 
     # --- money ---
 
@@ -408,3 +407,8 @@ class Trading:
 def _unavailable() -> ApiError:
     message = "the sequencer is away; nothing was executed"
     return ApiError(Code.UNAVAILABLE, message, {"executed": False}, {"Retry-After": "1"})
+
+
+def _closed_of(ack: Ack, account: Address) -> list[Digest]:
+    """A cancel may close orders of others, too: those whose timers were due, or that follow from it."""
+    return [event.digest for event in ack.events if isinstance(event, OrderClosed) and event.account == account]

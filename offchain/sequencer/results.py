@@ -152,13 +152,18 @@ def packed_events(result: Result) -> bytes:
             status, reason = OrderStatus.REJECTED, event.reason
         elif isinstance(event, OrderAccepted) and event.digest == digest:
             filled = event.filled_lots
-        elif isinstance(event, FillMatched | AmmFillMatched) and event.taker_digest == digest:
+        elif isinstance(event, FillMatched | AmmFillMatched) and digest in _parties(event):
             filled, fills = filled + event.size_lots, fills + 1
         elif isinstance(event, OrderClosed) and event.digest == digest:
             status = ORDER_TRANSITIONS[OrderStatus.OPEN, event.reason]
             reason = "ORDER_EXPIRED" if event.reason is CloseReason.EXPIRED else event.reason
             filled = event.filled_lots
     return RESULT.pack(result.sequence, result.at, STATUSES[status], REASONS[reason], 1, filled, fills)
+
+
+def _parties(event: FillMatched | AmmFillMatched) -> tuple[Digest, ...]:
+    """An order may be met at once by one whose trigger it brought about."""
+    return (event.taker_digest, event.maker_digest) if isinstance(event, FillMatched) else (event.taker_digest,)
 
 
 def _acceptance(result: Result) -> OrderAccepted | None:

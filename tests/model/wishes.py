@@ -32,8 +32,6 @@ class Wishes:
 
     def lapse(self: Any, what: Any) -> None:
         """Only the orders that were spoken of, at once, keep a promise alive."""
-        if isinstance(what, command.PlaceOrder) and what.signer != what.order.account:
-            return
         separator = domain_separator(self.venue.chain_id, self.venue.settlement) if self.venue else b""
         is_member = isinstance(what, command.PlaceOrder) and (
             "0x" + order_digest(separator, what.order).hex() in self.promised and self.at == self.promised_at
@@ -454,12 +452,14 @@ class Wishes:
             return "CANCEL_ONLY_VENUE"
         if state in ("CANCEL_ONLY", "PAUSED"):
             return "MARKET_NOT_OPEN"
-        if "POST_ONLY" in (self.announced[0], state):
+        if "POST_ONLY" in (self.announced[0], state) and not order.flags & 1:
             return "POST_ONLY_VENUE"
         if self.is_beyond_band(order):
             return "PRICE_OUT_OF_BAND"
         if order.account in self.restricted:
             return "CANCEL_ONLY_ACCOUNT"
+        if order.flags & 1 and self.crossing(order):
+            return "POST_ONLY_WOULD_CROSS"
         if self.cover(order.account, token) + freed < per_lot * placed.left:
             return "INSUFFICIENT_BALANCE"
         return "REDUCE_ONLY_EXCEEDED" if order.flags & 2 and per_lot * placed.left > free else ""

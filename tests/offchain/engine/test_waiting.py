@@ -22,7 +22,7 @@ from offchain.domain.limits import (
     WAITING_ORDERS_PER_ACCOUNT_MAX,
 )
 from offchain.domain.market import MarketState
-from offchain.domain.order import Kind, Order, make_nonce
+from offchain.domain.order import Flags, Kind, Order, make_nonce
 from offchain.domain.units import Lots, Ticks
 from offchain.engine.engine import Engine
 
@@ -278,6 +278,19 @@ def test_a_child_is_as_large_as_its_parent_filled(bench: Bench, filled: int) -> 
     bench.cancel(ALICE, next(iter(bench.engine.accounts[ALICE].open)))
     assert bench.levels(SELL) == ([(120, filled)] if filled else [])
     assert closes(bench) == [(ALICE, "CANCELED")] + ([] if filled else [(ALICE, "LINKED")])
+
+
+@pytest.mark.parametrize(("price", "refusal"), [(93, RejectReason.POST_ONLY_WOULD_CROSS), (94, None)])
+def test_a_post_only_child_takes_nothing(bench: Bench, price: int, refusal: RejectReason | None) -> None:
+    """No batch settles whose taker signed post-only."""
+    bench.cancel_all(BOB)
+    bench.place(ALICE, BUY, 94, 5)
+    bench.place(ALICE, SELL, price, 5, flags=Flags.POST_ONLY, beside=Beside(parent=bench.accepted.nonce))
+    bench.place(BOB, BUY, 93, 5)
+    bench.place(CAROL, SELL, 94, 5, tif=IOC)
+    assert bench.only(OrderTriggered).refusal is refusal
+    assert len(bench.all(FillMatched)) == 1
+    assert bench.levels(SELL) == ([] if refusal else [(94, 5)])
 
 
 def test_a_bracket_comes_together(bench: Bench) -> None:
