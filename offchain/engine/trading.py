@@ -102,16 +102,13 @@ def place(state: State, row: OrderRow, client_order_id: str, sequence: int) -> O
         close(state, replaced, REPLACED)
     account.nonces.slots[slot] = nonce
     ticket = Ticket()
-    ticket.lane, ticket.trader = lane, trader
-    ticket.moment = moment
+    ticket.lane, ticket.trader, ticket.moment = lane, trader, moment
     ticket.sequence, ticket.key = sequence, key
     ticket.signature, ticket.agent = signature, agent
-    ticket.price = price
+    ticket.price, ticket.max_fee_ppm = price, max_fee
     ticket.size = ticket.remaining = size
-    ticket.max_fee_ppm = max_fee
     ticket.nonce, ticket.expiry = nonce, expiry
-    ticket.hold_per_lot = hold_per_lot
-    ticket.reason = None
+    ticket.hold_per_lot, ticket.reason = hold_per_lot, None
     # A slot that was never used has settled nothing.
     ticket.is_fresh = state.backlog.tells_fresh_slots and (not reached or slot not in account.settled_slots)
     if not slot and state.backlog.is_itemized:
