@@ -12,11 +12,12 @@ from offchain.client import HooatsClient, Refused
 
 async def main(key: bytes, token: str, amount: str, url: str = "http://127.0.0.1:8080") -> int:
     async with HooatsClient(url, key) as client:
-        token = next((name for name in await client.balances() if token in (name, f"h{name}")), token)
-        if token not in await client.balances():
+        balances = await client.balances()
+        token = next((name for name in balances if token in (name, f"h{name}")), token)
+        if token not in balances:
             print(f"this account has no {token}")
             return 1
-        print(f"{(await client.balances())[token].withdrawable} {token} may leave at once")
+        print(f"{balances[token].withdrawable} {token} may leave at once")
         try:
             approval = await client.withdraw(token, amount)
         except Refused as refused:

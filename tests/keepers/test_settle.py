@@ -40,7 +40,7 @@ from offchain.domain.batch import (
     SettlementBatch,
     SignedOrder,
 )
-from offchain.domain.errors import ChainError, TransactionFailed
+from offchain.domain.errors import ChainError, ConfigurationError, TransactionFailed
 from offchain.domain.keccak import keccak
 from offchain.domain.limits import BATCH_GAS_MAX
 from offchain.domain.order import Kind, Order, Side, TimeInForce, make_nonce
@@ -363,11 +363,17 @@ async def test_a_settler_without_its_role_says_so(chain: LocalChain, venue: Venu
     chain.fund(address_of("stranger"))
     made = Bench(chain.url, venue, ops)
     made.sender.address = address_of("stranger")
-    await made.settler.prepare()
+    with pytest.raises(ConfigurationError, match="lacks SETTLER_ROLE of Settlement"):
+        await made.settler.prepare()
+    await made.settler.close()
+
+
+async def test_a_settler_that_loses_its_role_says_so(bench: Bench, chain: LocalChain, venue: Venue, ops: Ops) -> None:
+    revoke = Function("revokeRole(bytes32,address)").encode(keccak(b"SETTLER_ROLE"), address_of("settler"))
+    chain.do(ADMIN, venue.settlement, revoke)
     put(ops, Matcher(venue).batch())
     with pytest.raises(TransactionFailed, match="AccessControlUnauthorizedAccount"):
-        await made.steps(chain, 10)
-    await made.settler.close()
+        await bench.steps(chain, 10)
 
 
 async def test_a_reorg_in_mid_flight(bench: Bench, chain: LocalChain, venue: Venue, ops: Ops) -> None:
