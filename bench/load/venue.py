@@ -1,4 +1,4 @@
-"""A venue of its own to load: sequencer, gateway and, if wanted, projector as processes on a temporary folder.
+"""A venue of its own to load: sequencer, publisher, gateways and, if wanted, projector as processes on a temporary folder.
 
 No chain is behind it: deposits and the market come through the inbox, as the syncer would write them. Rate limits are
 opened wide, since all traders come from one address; nothing else differs from what an operator runs.
@@ -33,7 +33,7 @@ from offchain.domain.market import Market
 from offchain.domain.order import ORDER_FRAME_BYTES, Order
 from offchain.domain.units import Address
 from offchain.gateway.serve import bind
-from offchain.gateway.settings import LIMITS, GatewaySettings, RateSettings
+from offchain.gateway.settings import LIMITS, GatewaySettings, PublisherSettings, RateSettings
 from offchain.projector.projector import ProjectorSettings
 from offchain.security.limits import Rate
 from offchain.security.signatures import address_of
@@ -95,6 +95,9 @@ class LoadedVenue:
         try:
             self._fund()
             self._start("sequencer", [sys.executable, "-m", "bench.load.venue", str(self.folder), str(self._socket)])
+            publisher = self.folder / "publisher.json"
+            publisher.write_bytes(msgspec.json.encode(self._publisher(), enc_hook=str))
+            self._start("publisher", [sys.executable, "-m", "offchain.gateway.publish", str(publisher)])
             gateway = self.folder / "gateway.json"
             gateway.write_bytes(msgspec.json.encode(self._gateway(), enc_hook=str))
             for name in self._names():
@@ -113,7 +116,7 @@ class LoadedVenue:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._reserved.close()
-        for name in (*self._names(), "projector", "sequencer"):
+        for name in (*self._names(), "publisher", "projector", "sequencer"):
             process = self.processes.pop(name, None)
             if process is not None:
                 process.send_signal(signal.SIGTERM)
@@ -160,6 +163,7 @@ class LoadedVenue:
             shares_port=True,
             port_file=self.folder / "gateway.port",
             sequencer_socket=self._socket,
+            publisher_socket=self._socket.with_name("p"),
             history_url=self._history(),
             session_key_file=self.folder / "session.secret",
             chain_id=OPENING.chain_id,
@@ -168,6 +172,15 @@ class LoadedVenue:
             commitment=OPENING.commitment,
             quote_token=OPENING.quote_token,
             rates=RateSettings(**dict.fromkeys(LIMITS, OPEN)),
+        )
+
+    def _publisher(self) -> PublisherSettings:
+        return PublisherSettings(
+            socket=self._socket.with_name("p"),
+            sequencer_socket=self._socket,
+            history_url=self._history(),
+            chain_id=OPENING.chain_id,
+            quote_token=OPENING.quote_token,
         )
 
     def _names(self) -> list[str]:

@@ -39,7 +39,7 @@ from offchain.domain.wire import (
 from offchain.gateway.failures import ApiError, Code
 from offchain.gateway.ingress import Ingress
 from offchain.gateway.metrics import Metrics
-from offchain.gateway.readmodel import ReadModel
+from offchain.gateway.readmodel import Directory
 from offchain.gateway.upstream import NotSubmitted, Upstream
 from offchain.security.limits import Gcra
 from offchain.security.signatures import Signers
@@ -134,7 +134,7 @@ class Entry:
     def __init__(
         self,
         separator: bytes,
-        model: ReadModel,
+        model: Directory,
         upstream: Upstream,
         ingress: Ingress,
         metrics: Metrics,
@@ -194,7 +194,7 @@ class Entry:
             peer.reply(fault(number, error))
 
     def _require_live(self) -> None:
-        if not self._upstream.is_live:
+        if not (self._upstream.is_live and self._model.is_loaded):
             raise ApiError(Code.UNAVAILABLE, "the sequencer is away; nothing was executed")
 
     def _schedule(self) -> None:
@@ -315,7 +315,7 @@ class Entry:
     def _find_account(self, owner: bytes) -> Address | None:
         """Only accounts that have money here are kept, so that strangers cost nothing."""
         account = to_address(owner)
-        if account not in self._model.balances:
+        if account not in self._model.accounts:
             return None
         self._accounts[owner] = account
         return account
