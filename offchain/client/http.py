@@ -324,11 +324,16 @@ class HooatsClient(Wire):
 
     async def bracket(self, entry: Ticket, take_profit: Ticket, stop_loss: Ticket) -> list[Placed]:
         """An order with two that wait for it, of which one cancels the other; all three or none."""
-        signed = await self.sign(entry)
-        profit = await self.sign(msgspec.structs.replace(take_profit, parent=signed.order.nonce))
-        links = {"parent": signed.order.nonce, "other": profit.order.nonce}
-        loss = await self.sign(msgspec.structs.replace(stop_loss, **links))
-        placed = (await self.batch_signed([signed, profit, loss], (), (), "all")).orders
+        return await self.with_exits(entry, [take_profit, stop_loss])
+
+    async def with_exits(self, entry: Ticket, exits: Sequence[Ticket]) -> list[Placed]:
+        """An order, and one or two that wait until it is done: they are as large as what it filled at most."""
+        signed = [await self.sign(entry)]
+        links = {"parent": signed[0].order.nonce}
+        for exit in exits:
+            signed.append(await self.sign(msgspec.structs.replace(exit, **links)))
+            links["other"] = signed[-1].order.nonce
+        placed = (await self.batch_signed(signed, (), (), "all")).orders
         return [one for one in placed if isinstance(one, Placed)]
 
     async def cancel_all_after(self, millis: int) -> int | None:

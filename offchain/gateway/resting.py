@@ -43,7 +43,14 @@ class Resting:
         if nonce >> 48 != known.nonce >> 48:
             data = {"field": "nonce", "slot": known.nonce >> 48, "remedy": "Sign it in the slot of the order"}
             raise ApiError(RejectReason.INVALID_SLOT, "the new order is in another slot", data)
-        (outcome,) = await self._trading.place([request.order], account, is_amend=True)
+        check = self._trading.check_order(request.order, account, is_amend=True)
+        if isinstance(check, ApiError):
+            raise check
+        if known.reason and self._model.order(check.digest) is None:
+            # Its slot may have an order again, which is not meant; one that was placed before gets its first result.
+            self._trading.own_open(account, digest)
+        (outcome,) = await self._trading.submit_orders([check])
+        self._trading.count([outcome])
         if isinstance(outcome, ApiError):
             raise outcome
         return outcome | {"seq": outcome["order"]["seq"]}

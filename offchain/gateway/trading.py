@@ -77,15 +77,12 @@ class Trading:
 
     # --- place ---
 
-    async def place(
-        self, bodies: Sequence[Body], account: Address | None = None, *, is_amend: bool = False
-    ) -> list[Outcome]:
-        """One outcome per body, in order. `account`: whose session vouches for what is not signed. `is_amend`: only in
-        place of open orders."""
+    async def place(self, bodies: Sequence[Body], account: Address | None = None) -> list[Outcome]:
+        """One outcome per body, in order. `account`: whose session vouches for what is not signed."""
         self.require_live()
-        checks = [self.check_order(body, account, is_amend=is_amend) for body in bodies]
+        checks = [self.check_order(body, account) for body in bodies]
         checked = [check for check in checks if isinstance(check, Checked)]
-        answers = iter(await self._submit_orders(checked) if checked else [])
+        answers = iter(await self.submit_orders(checked) if checked else [])
         outcomes: list[Outcome] = [next(answers) if isinstance(check, Checked) else check for check in checks]
         self.count(outcomes)
         return outcomes
@@ -97,7 +94,8 @@ class Trading:
             self._metrics.orders.labels(code).inc()
 
     def check_order(self, body: Body, account: Address | None, *, is_amend: bool = False) -> "Checked | ApiError":
-        """An order of a known signer; wishes beside it only if `account`, that of a session, is the order's."""
+        """An order of a known signer; wishes beside it only if `account`, that of a session, is the order's.
+        `is_amend`: only in place of an open order."""
         try:
             request = body if isinstance(body, schema.OrderRequest) else schema.decode(schema.OrderRequest, body)
             market = self.market(request.symbol).market
@@ -137,7 +135,8 @@ class Trading:
             raise ApiError(RejectReason.WRONG_SIGNER, "only agents sign in bulk", {"digest": "0x" + digest.hex()})
         return signer
 
-    async def _submit_orders(self, checked: list[Checked]) -> list[Outcome]:
+    async def submit_orders(self, checked: list[Checked]) -> list[Outcome]:
+        """What each came to."""
         try:
             acks = await self.submit([check.command for check in checked])
         except ApiError as error:

@@ -256,6 +256,10 @@ async def test_another_order_in_its_place(engine_venue) -> None:
         await bob.place("BTC-USDC", "buy", "50200", "0.01")
         late = await refused(alice.replace(answers[0]["order"]["id"], ticket("sell", "50300")))
         assert late.code == "ORDER_NOT_OPEN" and await alice.orders() == []
+        next_one = await alice.place("BTC-USDC", "sell", "50400", "0.01", slot=order.slot)
+        late = await refused(alice.replace(order.id, ticket("sell", "50300")))
+        assert late.code == "ORDER_NOT_OPEN", "another order rests in its slot by now"
+        assert [one.id for one in await alice.orders()] == [next_one.order.id]
 
 
 # --- many at once ---
