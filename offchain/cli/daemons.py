@@ -122,9 +122,9 @@ def node(
     follow_secret: Path | None,
     **values: Any,
 ) -> None:
-    """Run a node: sequencer, gateway and projector; or, with --follow, a standby that copies another one's journal.
+    """Run a node; with --follow, a standby that copies another one's journal.
 
-    Stop it with SIGTERM; starting it again is recovery.
+    A node is sequencer, gateways and projector. Stop it with SIGTERM; starting it again is recovery.
     """
     book, secret = load_registry(registry, chain_id), load_key(attestation_key, password_file).secret
     shared = b"" if follow_secret is None else load_secret(follow_secret)
