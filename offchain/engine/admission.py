@@ -57,6 +57,9 @@ def open_lane(state: State, terms: bytes) -> Lane:
         lane = state.lanes[terms] = Lane(
             terms, book.market, book.ladder(side), book.opposite(side), book.traders, book.tape
         )
+        # The word of an immediate order is the balance's, where balances count.
+        backlog = state.backlog
+        lane.tells_fresh_slots = backlog.tells_fresh_slots and not (lane.is_immediate and backlog.is_itemized)
         state.restrict_lanes()
     return lane
 
