@@ -1,12 +1,13 @@
 """Channels of the stream: what commands meant for each channel, kept for a while so that a reader can resume.
 
-    book:SYM bbo:SYM trades:SYM pool:SYM venue, for a logged-in account orders fills balances, for operators admin:SYM
+    book:SYM bbo:SYM trades:SYM pool:SYM mark:SYM venue
+    for a logged-in account orders fills balances, for operators admin:SYM
 
 Changes are gathered until `flush` makes at most one message of each channel. A message carries `seq`, the journal
 sequence of the last group of commands that it includes, and `prevSeq`, the `seq` of the channel's previous message; a
-snapshot carries the `seq` that the next delta names. States (book, bbo, pool, venue) are told as they are in the end,
-of all else nothing is left out. Invariant: a reader that holds `seq` >= `prevSeq` has missed nothing, and may have had
-a part of the message: of what is listed only the rest is sent. Rendering waits until somebody reads.
+snapshot carries the `seq` that the next delta names. States (book, bbo, pool, mark, venue) are told as they are in the
+end, of all else nothing is left out. Invariant: a reader that holds `seq` >= `prevSeq` has missed nothing, and may have
+had a part of the message: of what is listed only the rest is sent. Rendering waits until somebody reads.
 """
 
 from collections import deque
@@ -23,11 +24,11 @@ from offchain.gateway import present
 from offchain.gateway.present import CHECKSUM_LEVELS, Levels, Tokens
 from offchain.gateway.readmodel import Changes, MarketView, ReadModel, best_prices
 
-BOOK, BBO, TRADES, POOL, VENUE, ADMIN = "book", "bbo", "trades", "pool", "venue", "admin"
+BOOK, BBO, TRADES, POOL, MARK, VENUE, ADMIN = "book", "bbo", "trades", "pool", "mark", "venue", "admin"
 ORDERS, FILLS, BALANCES = "orders", "fills", "balances"
-MARKET_CHANNELS = (BOOK, BBO, TRADES, POOL)
+MARKET_CHANNELS = (BOOK, BBO, TRADES, POOL, MARK)
 PRIVATE_CHANNELS = (ORDERS, FILLS, BALANCES)
-CONFLATED = (BOOK, BBO, POOL)
+CONFLATED = (BOOK, BBO, POOL, MARK)
 """A slow reader gets the present state of these instead of every step."""
 SNAPSHOT_TRADES = 50
 SNAPSHOT_FILLS = 100
@@ -151,6 +152,8 @@ class ChannelLog:
             self._gather(TRADES, number, trades)
         for number, pool in changes.pools.items():
             self._gather(POOL, number, (pool,))
+        for number in changes.marks:
+            self._gather(MARK, number, ())
         for number, life in changes.life.items():
             self._add(Channel(f"{ADMIN}:{present.symbol_of(number, model)}"), life)
         if changes.venue:
@@ -241,6 +244,8 @@ class ChannelLog:
             return _bbo(view, best_prices(view))
         if kind == POOL:
             return _pool(view.market, view.pool)
+        if kind == MARK:
+            return present.mark_json(view)
         trades = list(view.trades)[-SNAPSHOT_TRADES:]
         return {"symbol": view.market.symbol, "trades": [present.trade_json(trade, view.market) for trade in trades]}
 
@@ -270,6 +275,8 @@ class ChannelLog:
             return _State(_book_delta, view, self._levels[view.market.market], top)
         if kind == POOL:
             return _State(_pool, view.market, items[-1][1])
+        if kind == MARK:
+            return _State(dict, present.mark_json(view))
         return _List(_trades, view, items)
 
     def _private(self, channel: Channel, records: list[Any]) -> dict[str, Any]:

@@ -30,6 +30,7 @@ ASK_SECONDS = 10.0
 _log = logging.getLogger("hooats.gateway")
 _encode = msgspec.json.Encoder().encode
 _decode_order: Callable[[bytes], OrderRecord | None] = msgspec.json.Decoder(OrderRecord | None).decode
+_decode_digest: Callable[[bytes], Digest | None] = msgspec.json.Decoder(Digest | None).decode
 _decode_approvals = msgspec.json.Decoder(list[ApprovalGranted]).decode
 _decode_situation = msgspec.json.Decoder(Situation).decode
 _decode_events = msgspec.json.Decoder(list[AnyEvent]).decode
@@ -114,6 +115,10 @@ class Publications:
     async def order(self, digest: Digest) -> OrderRecord | None:
         """Open, or closed a short while ago."""
         return _decode_order(await self.ask("order", Whose(digest=digest)))
+
+    async def named(self, account: Address, client_order_id: str) -> Digest | None:
+        """The order of that name, if it is open or was a short while ago."""
+        return _decode_digest(await self.ask("named", Whose(account, client_order_id=client_order_id)))
 
     async def approvals(self, account: Address) -> list[ApprovalGranted]:
         """Outstanding countersignatures, oldest first."""

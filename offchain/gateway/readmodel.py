@@ -26,7 +26,9 @@ from offchain.domain.event import (
     ApprovalGranted,
     ApprovalReleased,
     BalanceChanged,
+    BandChanged,
     BatchClosed,
+    CancelAllAfterSet,
     FeesChanged,
     FillMatched,
     FillRefused,
@@ -38,9 +40,12 @@ from offchain.domain.event import (
     MarketRequested,
     MarketStateChanged,
     MarketWithdrawn,
+    MarkPosted,
     OperatorsChanged,
     OrderAccepted,
+    OrderAmended,
     OrderClosed,
+    OrderTriggered,
     PoolChanged,
     VenueState,
     VenueStateChanged,
@@ -101,6 +106,8 @@ class MarketView:
         self.asks = BookSide(is_bid=False)
         self.trades: deque[Trade] = deque(maxlen=TRADES_PER_MARKET_MAX)
         self.pool: PoolChanged | None = None
+        self.mark: MarkPosted | None = None
+        self.band: BandChanged | None = None
         self.undecided: set[int] = set()
 
     def side(self, side: int) -> BookSide:
@@ -117,6 +124,7 @@ class Changes(msgspec.Struct):
     fills: dict[int, FillRecord] = msgspec.field(default_factory=dict)
     balances: dict[tuple[Address, Address], BalanceChanged] = msgspec.field(default_factory=dict)
     pools: dict[int, PoolChanged] = msgspec.field(default_factory=dict)
+    marks: dict[int, MarkPosted] = msgspec.field(default_factory=dict)
     life: dict[int, list[LifeEvent]] = msgspec.field(default_factory=dict)
     """market -> what was asked for, listed or changed of it"""
     venue: bool = False
@@ -195,7 +203,7 @@ class Directory:
         events: list[AnyEvent] = [OperatorsChanged(operators=self.operators), *self.requested.values()]
         for number, view in self.markets.items():
             events += [market_event(view.market), MarketStateChanged(market=number, state=view.state)]
-            events += [] if view.pool is None else [view.pool]
+            events += [event for event in (view.pool, view.mark, view.band) if event is not None]
         events.append(FeesChanged(maker_fee_ppm=self.maker_fee_ppm, taker_fee_ppm=self.taker_fee_ppm))
         events.append(VenueStateChanged(state=self.venue_state, reason=self.venue_reason))
         events += [agent for agents in self.agents.values() for agent in agents.values()]
@@ -214,6 +222,10 @@ class Directory:
                 self.markets[event.market].state = event.state
             case PoolChanged(market=market):
                 self.markets[market].pool = event
+            case MarkPosted(market=market):
+                self.markets[market].mark = event
+            case BandChanged(market=market):
+                self.markets[market].band = event
             case VenueStateChanged():
                 self.venue_state, self.venue_reason = event.state, event.reason
             case FeesChanged():
@@ -246,6 +258,11 @@ class Directory:
 class ReadModel(Directory):
     """All of it."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.origin = 0
+        """Of the snapshot that it began with: of orders before it not everything is known."""
+
     def _clear(self) -> None:
         super()._clear()
         self.orders: dict[Digest, OrderRecord] = {}
@@ -254,6 +271,8 @@ class ReadModel(Directory):
         self.client_orders: dict[tuple[Address, str], Digest] = {}
         self.balances: dict[Address, dict[Address, BalanceChanged]] = {}
         self.restricted: set[Address] = set()
+        self.deadlines: dict[Address, int] = {}
+        """When all orders of an account are cancelled."""
         self.fills: OrderedDict[int, FillRecord] = OrderedDict()
         self.account_fills: dict[Address, deque[int]] = {}
         self._approvals: dict[int, ApprovalGranted] = {}
@@ -274,6 +293,8 @@ class ReadModel(Directory):
             changes.orders[digest] = copy(order)
         for number, fill in changes.fills.items():
             changes.fills[number] = copy(fill)
+        if message.snapshot:
+            self.origin = message.sequence
         self.is_loaded = True
         self.pass_to(message.sequence, message.at)
         return changes
@@ -320,8 +341,14 @@ class ReadModel(Directory):
                 self._accept(event, changes)
             case FillMatched() | AmmFillMatched():
                 self._match(event, at, changes)
+            case OrderAmended() | OrderTriggered():
+                self._change(event, at, changes)
             case OrderClosed():
                 self._close(event, at, changes)
+            case CancelAllAfterSet(account=account, deadline=deadline):
+                self.deadlines[account] = deadline
+                if not deadline:
+                    del self.deadlines[account]
             case BatchClosed() | FillSettled() | FillRefused() | FillTakenBack() | AmmFillImproved():
                 self._settle(event, at, changes)
             case ApprovalGranted():
@@ -342,6 +369,8 @@ class ReadModel(Directory):
         match event:
             case PoolChanged(market=market):
                 changes.pools[market] = event
+            case MarkPosted(market=market):
+                changes.marks[market] = event
             case MarketRequested() | MarketOpened() | MarketStateChanged():
                 changes.life.setdefault(event.market, []).append(event)
                 changes.venue = True
@@ -356,6 +385,16 @@ class ReadModel(Directory):
         self.open_orders.setdefault(event.account, {})[event.digest] = order
         if event.client_order_id:
             self.client_orders[event.account, event.client_order_id] = event.digest
+        changes.orders[event.digest] = order
+
+    def _change(self, event: OrderAmended | OrderTriggered, at: int, changes: Changes) -> None:
+        order = self.orders.get(event.digest)
+        if order is None or order.reason:
+            return
+        if isinstance(event, OrderAmended):
+            order.amend(event, at)
+        else:
+            order.trigger(at)
         changes.orders[event.digest] = order
 
     def _match(self, event: FillMatched | AmmFillMatched, at: int, changes: Changes) -> None:

@@ -1,6 +1,7 @@
 """What can be asked of the read model, in the publisher, besides the routes that read.
 
     order      {digest}                    what is known of an order
+    named      {account, client_order_id}  the digest of its order of that name
     approvals  {account}                   its outstanding countersignatures
     situation  {account, market, token}    best prices, and a balance
 
@@ -47,6 +48,7 @@ class Whose(msgspec.Struct, frozen=True):
     digest: Digest = Digest("")
     market: int = 0
     token: Address = Address("")
+    client_order_id: str = ""
 
 
 class Situation(msgspec.Struct, frozen=True):
@@ -57,6 +59,10 @@ class Situation(msgspec.Struct, frozen=True):
 
 def order(reads: Reads, whose: Whose) -> OrderRecord | None:
     return reads.model.order(whose.digest)
+
+
+def named(reads: Reads, whose: Whose) -> Digest | None:
+    return reads.model.client_orders.get((whose.account, whose.client_order_id))
 
 
 def approvals(reads: Reads, whose: Whose) -> list[ApprovalGranted]:
@@ -70,6 +76,7 @@ def situation(reads: Reads, whose: Whose) -> Situation:
 
 QUESTIONS: dict[str, Callable[[Reads, Whose], Any]] = {
     "order": order,
+    "named": named,
     "approvals": approvals,
     "situation": situation,
 }
