@@ -32,7 +32,7 @@ def test_four_thousand_steps_with_wishes() -> None:
 
 
 def test_ten_thousand_steps_with_wishes_and_worries() -> None:
-    counts = live_side_by_side(WishfulHistory(5))
+    counts = live_side_by_side(WishfulHistory(7))
     assert counts["amended"] > 100 and counts["together done"] > 50 and counts["together not"] > 50, counts
     assert counts["closed TIMED_OUT"] > 3 and counts["closed DISCONNECTED"] > 3, counts
     assert counts["rejected BATCH_REFUSED"] > 30 and counts["closed SELF_TRADE"] > 50, counts
