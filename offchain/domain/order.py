@@ -67,6 +67,8 @@ class Flags(IntFlag):
     """Its trigger is one that gains: a sale above, a purchase below. Without it: a stop."""
     IMMEDIATE = 32
     """What does not match at once when its trigger comes is cancelled."""
+    PROTECTED = 64
+    """Counts for its account's protection, and is cancelled when that trips."""
 
 
 class OrderStatus(StrEnum):
