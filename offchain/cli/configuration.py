@@ -75,6 +75,8 @@ def load_configuration(file: Path | None, root: click.Group, *, is_checked: bool
         file = DEFAULT_FILE
         _require_own(file)
     content = _read(file)
+    if not content:
+        return Configuration(file, {}, 0, (), is_named)  # what it could say is a question for every command
     reader = _Reader(file, root)
     tables, mistakes = reader.tables(content), tuple(reader.mistakes)
     if mistakes and not is_checked:

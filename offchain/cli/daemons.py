@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import structlog
@@ -17,13 +17,13 @@ from offchain.cli.secrets import exposed
 from offchain.domain.errors import ConfigurationError
 from offchain.domain.limits import BLOCK_GAS_LIMIT, FEE_PPM_MAX
 from offchain.domain.units import ZERO_ADDRESS
-from offchain.node import NodeSettings, run_node
 from offchain.security.keys import load_key, load_secret
 from offchain.telemetry.logs import configure_logs
 
+if TYPE_CHECKING:
+    from offchain.node import NodeSettings  # where it is used it is imported: no keeper needs the whole exchange
+
 MAX_FEE_GWEI = 1_000_000
-NAMES = ("node", "keeper")
-"""Commands whose standard error is a log, line by line."""
 ELSEWHERE = ("attestation_key", "key", "password_file", "registry", "chain_id", "follow_secret")
 """Flags of a daemon that its settings are not made of, but of what they name."""
 NOWHERE = Registry(
@@ -122,10 +122,12 @@ def node(
     follow_secret: Path | None,
     **values: Any,
 ) -> None:
-    """Run a node: sequencer, gateway and projector; or, with --follow, a standby that copies another one's journal.
+    """Run a node; with --follow, a standby that copies another one's journal.
 
-    Stop it with SIGTERM; starting it again is recovery.
+    A node is sequencer, gateways and projector. Stop it with SIGTERM; starting it again is recovery.
     """
+    from offchain.node import run_node
+
     book, secret = load_registry(registry, chain_id), load_key(attestation_key, password_file).secret
     shared = b"" if follow_secret is None else load_secret(follow_secret)
     settings = node_settings(book, secret, follow_secret=shared, **values)
@@ -135,9 +137,11 @@ def node(
 
 def node_settings(
     registry: Registry, attestation_key: bytes, *, data: Path, ops_url: str, history_url: str, **chosen: Any
-) -> NodeSettings:
+) -> "NodeSettings":
     """Of the flags, by parameter; `chosen` are those that NodeSettings calls the same. `ConfigurationError` for what a
     node would not start with."""
+    from offchain.node import NodeSettings
+
     return NodeSettings(
         data=data,
         registry=registry,

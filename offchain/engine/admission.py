@@ -57,6 +57,9 @@ def open_lane(state: State, terms: bytes) -> Lane:
         lane = state.lanes[terms] = Lane(
             terms, book.market, book.ladder(side), book.opposite(side), book.traders, book.tape
         )
+        # The word of an immediate order is the balance's, where balances count.
+        backlog = state.backlog
+        lane.tells_fresh_slots = backlog.tells_fresh_slots and not (lane.is_immediate and backlog.is_itemized)
         state.restrict_lanes()
     return lane
 
@@ -167,7 +170,7 @@ def _shape(rules: int, order: Order, client_order_id: str, beside: Beside) -> Re
         return RejectReason.UNSUPPORTED
     if order.flags & POST_ONLY and order.flags & AMM and not rules:
         return RejectReason.UNSUPPORTED
-    if flaw_of_order(order, client_order_id) or _flaw_beside(order, beside):
+    if flaw_of_order(order, client_order_id) or flaw_beside(order, beside):
         return RejectReason.INVALID_PARAMETER
     if order.is_immediate != (order.nonce >> 48 == 0):
         return RejectReason.INVALID_SLOT
@@ -195,16 +198,17 @@ def flaw_of_order(order: Order, client_order_id: str) -> str:
     return "client_order_id" if len(client_order_id.encode()) > CLIENT_ORDER_ID_BYTES_MAX else ""
 
 
-def _flaw_beside(order: Order, beside: Beside) -> bool:
-    """Whether it contradicts the order or itself."""
+def flaw_beside(order: Order, beside: Beside) -> str:
+    """The first wish that contradicts the order or itself, "" if none does."""
     if order.is_immediate:
-        return bool(beside.is_amend or beside.display_lots or beside.trail_ticks or beside.parent or beside.other)
+        wishes = ("is_amend", "display_lots", "trail_ticks", "parent", "other")
+        return next((name for name in wishes if getattr(beside, name)), "")
     is_stop = order.trigger_ticks and not order.flags & TAKE_PROFIT
-    return (
-        (beside.trail_ticks > 0 and not is_stop)
-        or (beside.display_lots > 0 and bool(order.flags & IMMEDIATE))
-        or order.nonce in (beside.parent, beside.other)
-    )
+    if beside.trail_ticks and not is_stop:
+        return "trail_ticks"
+    if beside.display_lots and order.flags & IMMEDIATE:
+        return "display_lots"
+    return next((name for name in ("parent", "other") if order.nonce == getattr(beside, name)), "")
 
 
 def _links(state: State, account: Account, order: Order, beside: Beside, plan: Plan) -> RejectReason | None:

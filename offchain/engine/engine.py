@@ -125,20 +125,21 @@ class Engine:
         state.pass_time(at)
         # Within one instant a timer can only fall due, and an account be covered again, in such a venue.
         is_unusual = state.uncovered > 0 or state.venue.batch_interval_millis == 0
-        cancels = 0
-        for sequence, row in enumerate(rows, first):
+        note, cancels, sequence = outcomes.append, 0, first - 1
+        for row in rows:
+            sequence += 1
             if is_unusual or state.is_watched:
                 self._catch_up()
                 reason = refuses(state, row)
                 if reason is not None:
-                    outcomes.append(reject(state, row, "", reason))
+                    note(reject(state, row, "", reason))
                     react(state)
                     continue
-            if not row[2] and row[1] == CANCEL_TERMS:
+            if row[1] == CANCEL_TERMS:
                 cancels += 1
-                outcomes.append(cancel(state, row[0], row[6], row[9]))
+                note(cancel(state, row[0], row[6], row[9]))
             else:
-                outcomes.append(place(state, row, "", sequence))
+                note(place(state, row, "", sequence))
             if state.is_watched:
                 react(state)
         state.sequence += len(outcomes)

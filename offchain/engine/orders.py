@@ -84,11 +84,13 @@ class Special:
 class Trader:
     """An account in one market: its two balances there, and the one that fees go to."""
 
-    __slots__ = ("account", "base", "fees", "market", "quote")
+    __slots__ = ("account", "base", "fees", "market", "open", "quote", "slots")
 
     def __init__(self, account: Account, market: Market, quote: Balance, base: Balance, fees: Balance) -> None:
         self.account = account
         self.market = market
+        self.open, self.slots = account.open, account.nonces.slots
+        """The account's own."""
         self.quote = quote
         self.base = base
         self.fees = fees
@@ -327,6 +329,7 @@ class Lane:
         "quote_atoms_per_tick_lot",
         "subaccount",
         "tape",
+        "tells_fresh_slots",
         "terms",
         "traders",
     )
@@ -334,6 +337,8 @@ class Lane:
     def __init__(
         self, terms: bytes, market: Market, own: Ladder, opposite: Ladder, traders: dict[bytes, Trader], tape: Tape
     ) -> None:
+        self.tells_fresh_slots = False
+        """The venue's rules ask whether something settled in an order's slot, and it has one of its own."""
         self.subaccount, _, _, kind, time_in_force, flags = unpack_terms(terms)
         self.terms = terms
         self.market = market

@@ -227,7 +227,7 @@ def _read_account(state: State, row: Row) -> None:
     address, floor, slots, locked, closed, rejected = row
     account = state.account(address)
     account.nonces.raise_floor(floor)
-    account.nonces.slots = {slot: make_nonce(slot, sequence) for slot, sequence in slots}
+    account.nonces.slots |= {slot: make_nonce(slot, sequence) for slot, sequence in slots}
     account.locked = int(locked)
     places = Places(state, account)
     known, names = state.memory.known, state.memory.remember

@@ -230,6 +230,11 @@ class State:
             self.seen = len(self.effects)
         self.is_watched = self.together is not None or self.waiting.count > 0
 
+    def touch_level(self, level: PriceLevel) -> None:
+        if not level.is_touched:
+            level.is_touched = True
+            self.touched_levels.append(level)
+
     # --- expiry of resting orders, and dead-man switches ---
 
     def set_switch(self, account: Account, identity: int, deadline: int) -> None:

@@ -61,8 +61,8 @@ def place(state: State, row: OrderRow, client_order_id: str, sequence: int) -> O
     except KeyError:
         return place_slowly(state, row, client_order_id, sequence)
     account, moment, slot = trader.account, state.moment, nonce >> 48
-    reached = account.nonces.slots.get(slot, 0)
-    replaced = account.open.get(reached) if reached else None
+    reached = trader.slots.get(slot, 0)
+    replaced = trader.open.get(reached) if reached else None
     if lane.is_buy:
         balance, is_crossing = trader.quote, price >= lane.opposite.best
         hold_per_lot = (price * lane.quote_atoms_per_tick_lot * moment.hold_factor + UP) // PPM
@@ -84,7 +84,7 @@ def place(state: State, row: OrderRow, client_order_id: str, sequence: int) -> O
         or max_fee < moment.cap
         or (not slot) is not lane.is_immediate
         or (not moment.at < expiry * 1000 <= EXPIRY_MILLIS_MAX if expiry else lane.needs_expiry)
-        or len(account.open) >= OPEN_ORDERS_PER_ACCOUNT_MAX
+        or len(trader.open) >= OPEN_ORDERS_PER_ACCOUNT_MAX
         or (is_crossing and lane.is_post_only)
         or lane.is_restricted
         or account.doubts
@@ -100,19 +100,24 @@ def place(state: State, row: OrderRow, client_order_id: str, sequence: int) -> O
         return reject(state, row, client_order_id, reason)
     if replaced is not None:
         close(state, replaced, REPLACED)
-    account.nonces.slots[slot] = nonce
+    trader.slots[slot] = nonce
     ticket = Ticket()
-    ticket.lane, ticket.trader, ticket.moment = lane, trader, moment
-    ticket.sequence, ticket.key = sequence, key
-    ticket.signature, ticket.agent = signature, agent
-    ticket.price, ticket.max_fee_ppm = price, max_fee
+    ticket.lane = lane
+    ticket.trader = trader
+    ticket.moment = moment
+    ticket.sequence = sequence
+    ticket.key = key
+    ticket.signature = signature
+    ticket.agent = agent
+    ticket.price = price
+    ticket.max_fee_ppm = max_fee
     ticket.size = ticket.remaining = size
-    ticket.nonce, ticket.expiry = nonce, expiry
-    ticket.hold_per_lot, ticket.reason = hold_per_lot, None
+    ticket.nonce = nonce
+    ticket.expiry = expiry
+    ticket.hold_per_lot = hold_per_lot
+    ticket.reason = None
     # A slot that was never used has settled nothing.
-    ticket.is_fresh = state.backlog.tells_fresh_slots and (not reached or slot not in account.settled_slots)
-    if not slot and state.backlog.is_itemized:
-        ticket.is_fresh = False  # Its word is the balance's.
+    ticket.is_fresh = lane.tells_fresh_slots and (not reached or slot not in account.settled_slots)
     if client_order_id or account.rejected:
         state.memory.remember(ticket, client_order_id)
     else:
@@ -224,7 +229,7 @@ def go(state: State, ticket: Ticket) -> Outcome:
 def make_ticket(state: State, row: OrderRow, lane: Lane, trader: Trader, agent: Agent | None, sequence: int) -> Ticket:
     """As `place` makes one in passing."""
     _, _, price, size, _, max_fee, nonce, expiry, signature, _, key = row
-    account, backlog, slot, moment = trader.account, state.backlog, nonce >> 48, state.moment
+    slot, moment = nonce >> 48, state.moment
     ticket = Ticket()
     if row[4]:
         ticket = conditional = Conditional()
@@ -234,8 +239,8 @@ def make_ticket(state: State, row: OrderRow, lane: Lane, trader: Trader, agent: 
     ticket.price, ticket.size, ticket.remaining, ticket.max_fee_ppm = price, size, size, max_fee
     ticket.hold_per_lot = hold_per_lot(from_row(row), trader.market, moment)
     ticket.reason = ticket.level = None
-    is_unused = slot not in account.nonces.slots or slot not in account.settled_slots
-    ticket.is_fresh = backlog.tells_fresh_slots and is_unused and (slot > 0 or not backlog.is_itemized)
+    is_unused = slot not in trader.slots or slot not in trader.account.settled_slots
+    ticket.is_fresh = lane.tells_fresh_slots and is_unused
     return ticket
 
 
@@ -339,7 +344,7 @@ def rest(state: State, ladder: Ladder, ticket: Ticket) -> None:
     if not level.is_touched:
         level.is_touched = True
         state.touched_levels.append(level)
-    ticket.trader.account.open[ticket.nonce] = ticket
+    ticket.trader.open[ticket.nonce] = ticket
     if ticket.expiry or ticket.agent is not None:
         state.expire_at(ticket)
 

@@ -111,7 +111,8 @@ async def _checked(gateway: Gateway, route: Route, request: Request) -> Call:
             raise ApiError(Code.UNSUPPORTED_MEDIA_TYPE, message, {"contentType": content_type[:100]})
     now = time.time_ns() // 1_000_000
     session = None
-    if route.auth is Auth.SESSION or (route.auth is Auth.SESSION_OR_SIGNATURE and not body):
+    is_beside = route.auth is Auth.SIGNATURE_BESIDE_SESSION and "hooats-key" in request.headers
+    if route.auth is Auth.SESSION or is_beside or (route.auth is Auth.SESSION_OR_SIGNATURE and not body):
         session = _session(gateway, route, request, body, now)
     return Call(request.path_params, query, body, session, now, address)
 

@@ -1,6 +1,7 @@
 """Channels of the stream: what each command meant for each channel, kept for a while so that a reader can resume.
 
-    book:SYM bbo:SYM trades:SYM pool:SYM venue, for a logged-in account orders fills balances, for operators admin:SYM
+    book:SYM bbo:SYM trades:SYM pool:SYM mark:SYM venue
+    for a logged-in account orders fills balances, for operators admin:SYM
 
 A message carries `seq`, the journal sequence of the last command it includes, and `prevSeq`, the `seq` of the channel's
 previous message; a snapshot carries the `seq` that the next delta names. Invariant: messages are functions of the
@@ -22,11 +23,11 @@ from offchain.gateway import present
 from offchain.gateway.present import CHECKSUM_LEVELS, Levels, Tokens
 from offchain.gateway.readmodel import Changes, MarketView, ReadModel, best_prices
 
-BOOK, BBO, TRADES, POOL, VENUE, ADMIN = "book", "bbo", "trades", "pool", "venue", "admin"
+BOOK, BBO, TRADES, POOL, MARK, VENUE, ADMIN = "book", "bbo", "trades", "pool", "mark", "venue", "admin"
 ORDERS, FILLS, BALANCES = "orders", "fills", "balances"
-MARKET_CHANNELS = (BOOK, BBO, TRADES, POOL)
+MARKET_CHANNELS = (BOOK, BBO, TRADES, POOL, MARK)
 PRIVATE_CHANNELS = (ORDERS, FILLS, BALANCES)
-CONFLATED = (BOOK, BBO, POOL)
+CONFLATED = (BOOK, BBO, POOL, MARK)
 """A slow reader gets the present state of these instead of every step."""
 SNAPSHOT_TRADES = 50
 SNAPSHOT_FILLS = 100
@@ -145,6 +146,8 @@ class ChannelLog:
             return _bbo(view, best_prices(view))
         if kind == POOL:
             return _pool(view.market, view.pool)
+        if kind == MARK:
+            return present.mark_json(view)
         trades = list(view.trades)[-SNAPSHOT_TRADES:]
         return {"symbol": view.market.symbol, "trades": [present.trade_json(trade, view.market) for trade in trades]}
 
@@ -175,6 +178,9 @@ class ChannelLog:
         for number, pool in changes.pools.items():
             market = model.markets[number].market
             found.append((Channel(f"{POOL}:{market.symbol}"), _Later(_pool, market, pool)))
+        for number in changes.marks:
+            view = model.markets[number]
+            found.append((Channel(f"{MARK}:{view.market.symbol}"), _Later(dict, present.mark_json(view))))
         for number, life in changes.life.items():
             symbol = present.symbol_of(number, model)
             state = present.life_json(symbol, model) | {"events": [present.life_event_json(event) for event in life]}

@@ -22,7 +22,9 @@ from offchain.domain.event import (
     ApprovalGranted,
     ApprovalReleased,
     BalanceChanged,
+    BandChanged,
     BatchClosed,
+    CancelAllAfterSet,
     FeesChanged,
     FillMatched,
     FillRefused,
@@ -34,9 +36,12 @@ from offchain.domain.event import (
     MarketRequested,
     MarketStateChanged,
     MarketWithdrawn,
+    MarkPosted,
     OperatorsChanged,
     OrderAccepted,
+    OrderAmended,
     OrderClosed,
+    OrderTriggered,
     PoolChanged,
     VenueState,
     VenueStateChanged,
@@ -96,6 +101,8 @@ class MarketView:
         self.asks = BookSide(is_bid=False)
         self.trades: deque[Trade] = deque(maxlen=TRADES_PER_MARKET_MAX)
         self.pool: PoolChanged | None = None
+        self.mark: MarkPosted | None = None
+        self.band: BandChanged | None = None
         self.undecided: set[int] = set()
 
     def side(self, side: int) -> BookSide:
@@ -112,6 +119,7 @@ class Changes(msgspec.Struct):
     fills: dict[int, FillRecord] = msgspec.field(default_factory=dict)
     balances: dict[tuple[Address, Address], BalanceChanged] = msgspec.field(default_factory=dict)
     pools: dict[int, PoolChanged] = msgspec.field(default_factory=dict)
+    marks: dict[int, MarkPosted] = msgspec.field(default_factory=dict)
     life: dict[int, list[LifeEvent]] = msgspec.field(default_factory=dict)
     """market -> what was asked for, listed or changed of it"""
     venue: bool = False
@@ -125,6 +133,8 @@ class ReadModel:
         self._waiter_count = 0
         self._clear()
         self.sequence = 0
+        self.origin = 0
+        """Of the snapshot that it began with: of orders before it not everything is known."""
         self.at = 0
         self.is_loaded = False
 
@@ -144,6 +154,8 @@ class ReadModel:
         self.client_orders: dict[tuple[Address, str], Digest] = {}
         self.balances: dict[Address, dict[Address, BalanceChanged]] = {}
         self.restricted: set[Address] = set()
+        self.deadlines: dict[Address, int] = {}
+        """When all orders of an account are cancelled."""
         self.agents: dict[Address, dict[Address, AgentChanged]] = {}
         """Per account, by key; revoked and expired ones among them."""
         self.loss: IndexLowered | None = None
@@ -167,6 +179,8 @@ class ReadModel:
             changes.orders[digest] = msgspec.structs.replace(changes.orders[digest])
         for number in changes.fills:
             changes.fills[number] = msgspec.structs.replace(changes.fills[number])
+        if message.snapshot:
+            self.origin = message.sequence
         self.sequence, self.at, self.is_loaded = message.sequence, message.at, True
         while self._waiters and self._waiters[0][0] <= self.sequence:
             waiter = heapq.heappop(self._waiters)[2]
@@ -229,8 +243,18 @@ class ReadModel:
                 self._match(event, at, changes)
             case PoolChanged(market=market):
                 self.markets[market].pool = changes.pools[market] = event
+            case OrderAmended() | OrderTriggered():
+                self._change(event, at, changes)
             case OrderClosed():
                 self._close(event, at, changes)
+            case MarkPosted(market=market):
+                self.markets[market].mark = changes.marks[market] = event
+            case BandChanged(market=market):
+                self.markets[market].band = event
+            case CancelAllAfterSet(account=account, deadline=deadline):
+                self.deadlines[account] = deadline
+                if not deadline:
+                    del self.deadlines[account]
             case BatchClosed() | FillSettled() | FillRefused() | FillTakenBack() | AmmFillImproved():
                 self._settle(event, at, changes)
             case ApprovalGranted():
@@ -291,6 +315,16 @@ class ReadModel:
         self.open_orders.setdefault(event.account, {})[event.digest] = order
         if event.client_order_id:
             self.client_orders[event.account, event.client_order_id] = event.digest
+        changes.orders[event.digest] = order
+
+    def _change(self, event: OrderAmended | OrderTriggered, at: int, changes: Changes) -> None:
+        order = self.orders.get(event.digest)
+        if order is None or order.reason:
+            return
+        if isinstance(event, OrderAmended):
+            order.amend(event, at)
+        else:
+            order.trigger(at)
         changes.orders[event.digest] = order
 
     def _match(self, event: FillMatched | AmmFillMatched, at: int, changes: Changes) -> None:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from offchain.domain.units import Address
+from offchain.domain.units import Address, Digest
 from offchain.gateway import present, schema
 from offchain.gateway.channels import BOOK, POOL, TRADES, Channel
 from offchain.gateway.context import Gateway
@@ -132,15 +132,16 @@ async def group_receipt(gateway: Gateway, call: Call) -> Answer:
 
 
 async def place(gateway: Gateway, call: Call) -> Answer:
+    account = None if call.session is None else call.account
     if not call.body.lstrip().startswith(b"["):
-        (outcome,) = await gateway.trading.place([call.body])
+        (outcome,) = await gateway.trading.place([call.body], account)
         if isinstance(outcome, ApiError):
             raise outcome
         return Status(200 if outcome["replayed"] else 201, outcome)
     items = schema.decode_items(call.body)
     if len(items) > 1:
         gateway.ingress.take_address(call.address, len(items) - 1)
-    outcomes = await gateway.trading.place(items) if items else []
+    outcomes = await gateway.trading.place(items, account) if items else []
     return [outcome if isinstance(outcome, dict) else {"ok": False, "error": outcome.body()} for outcome in outcomes]
 
 
@@ -151,12 +152,45 @@ async def cancel(gateway: Gateway, call: Call) -> Answer:
     return await gateway.trading.cancel(call.account, digest)
 
 
+async def cancel_by_client_id(gateway: Gateway, call: Call) -> Answer:
+    return await gateway.trading.cancel(call.account, _named(gateway, call))
+
+
+async def amend(gateway: Gateway, call: Call) -> Answer:
+    digest = schema.parse_digest(call.path["id"])
+    return await gateway.resting.amend(call.account, digest, schema.decode(schema.AmendRequest, call.body))
+
+
+async def amend_by_client_id(gateway: Gateway, call: Call) -> Answer:
+    request = schema.decode(schema.AmendRequest, call.body)
+    return await gateway.resting.amend(call.account, _named(gateway, call), request)
+
+
+async def batch(gateway: Gateway, call: Call) -> Answer:
+    request = schema.parse_batch(call.body)
+    count = len(request.cancels) + len(request.amends) + len(request.orders)
+    if count > 1:
+        gateway.ingress.take_address(call.address, count - 1)
+    return await gateway.batches.execute(call.account, request)
+
+
+async def cancel_all_after(gateway: Gateway, call: Call) -> Answer:
+    request = schema.decode(schema.CancelAllAfterRequest, call.body)
+    return await gateway.resting.cancel_all_after(call.account, request.timeout)
+
+
+async def switch(gateway: Gateway, call: Call) -> Answer:
+    return loaded(gateway).resting.deadline(call.account)
+
+
 async def cancel_all(gateway: Gateway, call: Call) -> Answer:
     if call.session is None:
-        if "symbol" in call.query:
-            message = "a signed CancelAll is for all markets"
-            raise ApiError(Code.INVALID_FIELD, message, {"field": "symbol", "remedy": "Leave it out, or use a session"})
+        if call.query:
+            message, field = "a signed CancelAll is for all orders", next(iter(call.query))
+            raise ApiError(Code.INVALID_FIELD, message, {"field": field, "remedy": "Leave it out, or use a session"})
         return await gateway.trading.cancel_all_signed(call.body)
+    if "side" in call.query:
+        return await gateway.resting.cancel_side(call.account, call.query.get("symbol"), call.query["side"])
     return await gateway.trading.cancel_all(call.account, call.query.get("symbol"))
 
 
@@ -226,9 +260,18 @@ async def balances(gateway: Gateway, call: Call) -> Answer:
             present.balance_json(rows[token.address], token) for token in gateway.tokens.all() if token.address in rows
         ],
         "cancelOnly": call.account in model.restricted,
-        "agents": [present.agent_json(agent) for _, agent in sorted(model.agents.get(call.account, {}).items())],
+        "agents": _agents(gateway, call.account),
         "seq": model.sequence,
     }
+
+
+async def agents(gateway: Gateway, call: Call) -> Answer:
+    model = loaded(gateway).model
+    return {"account": call.account, "agents": _agents(gateway, call.account), "seq": model.sequence}
+
+
+def _agents(gateway: Gateway, account: Address) -> Answer:
+    return [present.agent_json(agent) for _, agent in sorted(gateway.model.agents.get(account, {}).items())]
 
 
 # --- sessions and money ---
@@ -308,9 +351,22 @@ def _order(gateway: Gateway, record: OrderRecord) -> dict[str, Any]:
     return present.order_json(record, gateway.model.markets[record.market].market)
 
 
+def _named(gateway: Gateway, call: Call) -> Digest:
+    """The order of the account that has this clientOrderId: an open one, or one that was open a short while ago."""
+    name = schema.parse_client_order_id(call.path["id"])
+    digest = loaded(gateway).model.client_orders.get((call.account, name))
+    if digest is None:
+        raise ApiError(Code.ORDER_NOT_FOUND, "no such order")
+    return digest
+
+
 async def _own_order(gateway: Gateway, call: Call, found: OrderRecord | None) -> Answer:
     if found is None or found.account != call.account:
         raise ApiError(Code.ORDER_NOT_FOUND, "no such order")
+    if found.sequence <= gateway.model.origin:
+        # A snapshot knows of an order that waited only when it entered the book; the receipt says when it came.
+        past = await gateway.past.order(found.digest)
+        found = found if past is None else msgspec.structs.replace(found, at=past.at)
     signature = await gateway.upstream.receipt(found.sequence)
     receipt = {"seq": found.sequence, "timestamp": found.at, "orderHash": found.digest, "signature": signature}
     return _order(gateway, found) | {"receipt": receipt if signature else None}

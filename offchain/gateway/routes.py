@@ -21,6 +21,8 @@ class Auth(StrEnum):
     SESSION = "session"
     SESSION_OR_SIGNATURE = "session or signature"
     """A session's headers, or a body with a signature."""
+    SIGNATURE_BESIDE_SESSION = "signature; a session for what it does not cover"
+    """The body carries an EIP-712 signature, and wishes that a session vouches for, if it has any."""
 
 
 Handler = Callable[[Gateway, Call], Awaitable[Any]]
@@ -38,11 +40,12 @@ class Route(NamedTuple):
     query: tuple[str, ...] = ()
     weight: int = 1
     rate: Rate | None = None
+    is_way_out: bool = False
 
     @property
     def is_cancel(self) -> bool:
         """Draws on the budgets of cancels: the ways out."""
-        return self.method == "DELETE"
+        return self.method == "DELETE" or self.is_way_out
 
 
 async def eip712(gateway: Gateway, call: Call) -> Any:
@@ -92,19 +95,61 @@ ROUTES: tuple[Route, ...] = (
         rate=_RARE,
     ),
     Route("GET", "/v1/proofs/{id}", rest.proof, "Proof file of a sequenced order", weight=20, rate=_RARE),
-    Route("POST", "/v1/orders", rest.place, "Places one order or an array", Auth.SIGNATURE, schema.OrderRequest),
+    Route(
+        "POST",
+        "/v1/orders",
+        rest.place,
+        "Places one order or an array",
+        Auth.SIGNATURE_BESIDE_SESSION,
+        schema.OrderRequest,
+    ),
     Route("GET", "/v1/orders", rest.orders, "Own orders", Auth.SESSION, query=("status", *_PAGE), weight=5),
     Route(
         "DELETE",
         "/v1/orders",
         rest.cancel_all,
-        "Cancels all orders, or those of one market",
+        "Cancels all orders, or those of one market, of one side",
         Auth.SESSION_OR_SIGNATURE,
         schema.CancelAllRequest,
-        query=("symbol",),
+        query=("symbol", "side"),
     ),
+    Route(
+        "POST",
+        "/v1/orders/batch",
+        rest.batch,
+        "Cancels, amends and places together: all or nothing, the first that may enter, or each for itself",
+        Auth.SESSION,
+        schema.BatchRequest,
+    ),
+    Route(
+        "POST",
+        "/v1/orders/cancel-all-after",
+        rest.cancel_all_after,
+        "Cancels all orders after a silence; 0 takes it back",
+        Auth.SESSION,
+        schema.CancelAllAfterRequest,
+        is_way_out=True,
+    ),
+    Route("GET", "/v1/orders/cancel-all-after", rest.switch, "When all orders are cancelled", Auth.SESSION),
     Route("GET", "/v1/orders/by-client-id/{id}", rest.order_by_client_id, "An own order", Auth.SESSION),
+    Route(
+        "PATCH",
+        "/v1/orders/by-client-id/{id}",
+        rest.amend_by_client_id,
+        "Amends an order",
+        Auth.SESSION,
+        schema.AmendRequest,
+    ),
+    Route("DELETE", "/v1/orders/by-client-id/{id}", rest.cancel_by_client_id, "Cancels an order", Auth.SESSION),
     Route("GET", "/v1/orders/{id}", rest.order, "An own order", Auth.SESSION),
+    Route(
+        "PATCH",
+        "/v1/orders/{id}",
+        rest.amend,
+        "Amends an order: smaller, in its place in the queue; or another one in its slot",
+        Auth.SESSION,
+        schema.AmendRequest,
+    ),
     Route(
         "DELETE",
         "/v1/orders/{id}",
@@ -115,6 +160,7 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route("GET", "/v1/fills", rest.fills, "Own fills, newest first", Auth.SESSION, query=_PAGE, weight=5),
     Route("GET", "/v1/balances", rest.balances, "Own balances", Auth.SESSION),
+    Route("GET", "/v1/agents", rest.agents, "Keys that may sign orders of the account", Auth.SESSION),
     Route("POST", "/v1/sessions", rest.login, "Login", Auth.SIGNATURE, schema.SessionRequest, weight=5, rate=_LOGINS),
     Route("DELETE", "/v1/sessions", rest.logout_all, "Ends all sessions of the account", Auth.SESSION),
     Route("DELETE", "/v1/sessions/{key}", rest.logout, "Ends one session of the account", Auth.SESSION),

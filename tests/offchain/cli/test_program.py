@@ -297,3 +297,14 @@ def test_verifying_waits_for_no_node(tmp_path: Path) -> None:
     with Journal.open(tmp_path / "journal", chain_id=31337) as journal:
         journal.append([Record(1, 1, 1, 5, b"payload")])
         one_line(run("journal", "verify", "--data", tmp_path), 2, "running process", "stop")
+
+
+@pytest.mark.parametrize(
+    ("name", "unneeded"),
+    [("order", {"sqlalchemy", "offchain.node", "keepers.loop"}), ("keeper", {"offchain.node", "starlette"})],
+)
+def test_a_command_imports_what_it_needs_and_no_other_command(name: str, unneeded: set[str]) -> None:
+    """Each costs a part of a second, at every `hooats order` and at every start of a daemon."""
+    asked = f"import sys; from offchain.cli.program import hooats; hooats.commands['{name}']; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True, timeout=60)
+    assert not unneeded & set(done.stdout.split())

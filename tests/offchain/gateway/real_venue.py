@@ -11,7 +11,7 @@ from pathlib import Path
 from offchain.domain.batch import batch_rules
 from offchain.domain.chainlog import AnyChainLog, Deposited, MarketListed
 from offchain.domain.command import OpenVenue
-from offchain.domain.limits import BLOCK_GAS_LIMIT
+from offchain.domain.limits import BLOCK_GAS_LIMIT, ORDER_RULES_MAX
 from offchain.domain.units import Address
 from offchain.security.signatures import address_of
 from offchain.storage.ops import Ops
@@ -37,6 +37,7 @@ OPENED = OpenVenue(
     batch_gas_max=1_400_000,
     fills_per_immediate_order_max=13,
     batch_rules=batch_rules(BLOCK_GAS_LIMIT),
+    order_rules=ORDER_RULES_MAX,
 )
 
 
