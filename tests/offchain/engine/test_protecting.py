@@ -83,7 +83,7 @@ def test_a_protected_quote_goes_the_quick_way_until_something_changes(bench: Ben
     """Whoever passed the long look once is not looked at again before the protection trips or is another one."""
     quick = bench.engine.books[1].guarded
     quote(bench, size=9)
-    assert list(quick[0].values())[0].account.address == ALICE
+    assert [trader.account.address for trader in quick[0].values()] == [ALICE]
     bench.do(TERMS)
     assert quick == {0: {}}
     quote(bench)
