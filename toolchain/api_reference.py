@@ -217,6 +217,7 @@ def _settings() -> settings.GatewaySettings:
     nowhere = Path("nowhere")
     address: Any = "0x" + "00" * 20
     return settings.GatewaySettings(
+        publisher_socket=nowhere,
         sequencer_socket=nowhere,
         history_url="",
         session_key_file=nowhere,

@@ -1,5 +1,5 @@
-"""A venue of its own to load: sequencer, gateway and, if wanted, projector as processes on a temporary folder, and
-listeners to its market data.
+"""A venue of its own to load: sequencer, publisher, gateways and, if wanted, projector as processes on a temporary
+folder, and listeners to its market data.
 
 No chain is behind it: deposits and the market come through the inbox, as the syncer would write them, and what is
 matched settles in full a moment after its batch closed (`bench.load.settling`). Rate limits are opened wide, since all
@@ -39,7 +39,7 @@ from offchain.domain.market import Market
 from offchain.domain.order import ORDER_FRAME_BYTES, Order
 from offchain.domain.units import Address
 from offchain.gateway.serve import bind
-from offchain.gateway.settings import LIMITS, GatewaySettings, RateSettings
+from offchain.gateway.settings import LIMITS, GatewaySettings, PublisherSettings, RateSettings
 from offchain.projector.projector import ProjectorSettings
 from offchain.security.limits import Rate
 from offchain.security.signatures import address_of
@@ -110,6 +110,9 @@ class LoadedVenue:
         try:
             self._fund()
             self._start("sequencer", [sys.executable, "-m", "bench.load.venue", str(self.folder), str(self._socket)])
+            publisher = self.folder / "publisher.json"
+            publisher.write_bytes(msgspec.json.encode(self._publisher(), enc_hook=str))
+            self._start("publisher", [sys.executable, "-m", "offchain.gateway.publish", str(publisher)])
             gateway = self.folder / "gateway.json"
             gateway.write_bytes(msgspec.json.encode(self._gateway(), enc_hook=str))
             for name in self._names():
@@ -130,7 +133,7 @@ class LoadedVenue:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._reserved.close()
-        for name in ("listeners", *self._names(), "projector", "sequencer"):
+        for name in ("listeners", *self._names(), "publisher", "projector", "sequencer"):
             process = self.processes.pop(name, None)
             if process is not None:
                 process.send_signal(signal.SIGTERM)
@@ -197,6 +200,7 @@ class LoadedVenue:
             shares_port=True,
             port_file=self.folder / "gateway.port",
             sequencer_socket=self._socket,
+            publisher_socket=self._socket.with_name("p"),
             history_url=self._history(),
             session_key_file=self.folder / "session.secret",
             chain_id=OPENING.chain_id,
@@ -205,6 +209,15 @@ class LoadedVenue:
             commitment=OPENING.commitment,
             quote_token=OPENING.quote_token,
             rates=RateSettings(**dict.fromkeys(LIMITS, OPEN)),
+        )
+
+    def _publisher(self) -> PublisherSettings:
+        return PublisherSettings(
+            socket=self._socket.with_name("p"),
+            sequencer_socket=self._socket,
+            history_url=self._history(),
+            chain_id=OPENING.chain_id,
+            quote_token=OPENING.quote_token,
         )
 
     def _names(self) -> list[str]:

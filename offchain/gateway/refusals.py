@@ -1,6 +1,8 @@
 """The engine's refusals in a sentence each, with what a trader needs to do better."""
 
 from offchain.domain.event import RejectReason
+from offchain.gateway.failures import ApiError
+from offchain.gateway.readmodel import Directory, MarketView
 
 WORDS: dict[RejectReason, str] = {
     RejectReason.WRONG_SIGNER: "the signature is neither the account's nor an agent's",
@@ -42,3 +44,12 @@ WORDS: dict[RejectReason, str] = {
     RejectReason.PROTECTION_FROZEN: "the account's protection tripped, and was not reset since",
 }
 """A test checks that every reason has its words."""
+
+
+def listed(directory: Directory, symbol: str) -> MarketView:
+    """UNKNOWN_MARKET names some that there are."""
+    view = directory.symbols.get(symbol)
+    if view is None:
+        data = {"symbols": list(directory.symbols)[:20]}
+        raise ApiError(RejectReason.UNKNOWN_MARKET, WORDS[RejectReason.UNKNOWN_MARKET], data)
+    return view

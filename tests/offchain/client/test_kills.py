@@ -27,7 +27,7 @@ PAIRS = 150
 
 
 class Venue:
-    """Sequencer, projector and gateway, each a process that comes back when it is killed."""
+    """Sequencer, projector, publisher and gateway, each a process that comes back when it is killed."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -44,7 +44,7 @@ class Venue:
         for key in KEYS[:2]:
             for token, amount in ((real_venue.QUOTE, 10**12), (real_venue.BASE, 10**20)):
                 self.parts.deposit(Signer(key).address, token, amount)
-        self.parts.start("sequencer", "projector")
+        self.parts.start("sequencer", "projector", "publisher")
         await self._start_gateway()
         await self.ready()
 
@@ -135,10 +135,10 @@ async def test_a_client_survives_kills_of_every_process() -> None:
                     return await trade(alice, bob, number)
 
             flow = asyncio.gather(*(one(number) for number in range(PAIRS)))
-            names = ["gateway", "sequencer", "projector"]
+            names = ["gateway", "sequencer", "projector", "publisher"]
             for kill in range(KILLS):
                 await asyncio.sleep(chance.uniform(0.1, 0.8))
-                await venue.kill(names[kill % 3] if kill < 3 else chance.choice(names))
+                await venue.kill(names[kill] if kill < len(names) else chance.choice(names))
             placed = [answer for pair in await flow for answer in pair]
             await venue.ready()
             await compare(alice, account, books, placed)
