@@ -22,7 +22,7 @@ from offchain.engine.arming import arm, follow
 from offchain.engine.closing import close, kill_slot
 from offchain.engine.matching import UP, cross, trade_with_pool
 from offchain.engine.orders import Account, Conditional, Ladder, Lane, Ticket, Trader
-from offchain.engine.protecting import is_frozen, watch_fills
+from offchain.engine.protecting import is_frozen, may_go_on, watch_fills
 from offchain.engine.self_trade import keep_apart
 from offchain.engine.state import State
 from offchain.engine.together import waives
@@ -158,6 +158,8 @@ def place_slowly(
         return reject(state, row, client_order_id, reason)
     trader = state.trader(state.books[order.market], account, order.subaccount)
     ticket = make_ticket(state, row, lane, trader, agent, sequence)
+    if lane.is_protected and reason is None:
+        may_go_on(state, ticket)
     keeps = beside.is_amend and not waits and replaced is not None and keeps_place(replaced, ticket, beside)
     if replaced is not None:
         if keeps:
