@@ -206,7 +206,7 @@ def _touch_all(state: State, taker: Trader, maker: Trader, is_buy: bool) -> None
 
 def _rows(state: State, balances: tuple[Balance, ...]) -> tuple[Row, ...]:
     """What is known of these balances before a match, if the venue's rules ask."""
-    return rows_of(balances, state.accounts, state.quote_token) if state.backlog.is_itemized else ()
+    return rows_of(balances, state.accounts, state.quote_token, state.ledger) if state.backlog.is_itemized else ()
 
 
 def _settle_up(state: State, taker: Ticket, lots: int, money: tuple[int, int, int]) -> None:

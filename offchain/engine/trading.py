@@ -22,6 +22,7 @@ from offchain.engine.arming import arm, follow
 from offchain.engine.closing import close, kill_slot
 from offchain.engine.matching import UP, cross, trade_with_pool
 from offchain.engine.orders import Account, Conditional, Ladder, Lane, Ticket, Trader
+from offchain.engine.protecting import is_frozen, watch_fills
 from offchain.engine.self_trade import keep_apart
 from offchain.engine.state import State
 from offchain.engine.together import waives
@@ -61,6 +62,7 @@ def place(state: State, row: OrderRow, client_order_id: str, sequence: int) -> O
     except KeyError:
         return place_slowly(state, row, client_order_id, sequence)
     account, moment, slot = trader.account, state.moment, nonce >> 48
+    moment = moment if state.schedule is None else state.schedule.moment(account.address, moment)
     reached = trader.slots.get(slot, 0)
     replaced = trader.open.get(reached) if reached else None
     if lane.is_buy:
@@ -94,7 +96,7 @@ def place(state: State, row: OrderRow, client_order_id: str, sequence: int) -> O
         reason = refusal(state, from_row(row), client_order_id)
         if reason is not None and not waives(state, key, reason):
             return reject(state, row, client_order_id, reason)
-        if trigger or account.specials or account.group:
+        if trigger or account.specials or account.group or account.is_split or reason is not None:
             return place_slowly(state, row, client_order_id, sequence)
     if agent is not None and (reason := budget_refusal(lane, agent, price, size, replaced)) is not None:
         return reject(state, row, client_order_id, reason)
@@ -154,7 +156,7 @@ def place_slowly(
     replaced = account.find(nonce >> 48)
     if agent is not None and not waits and (reason := budget_refusal(lane, agent, row[2], row[3], replaced)):
         return reject(state, row, client_order_id, reason)
-    trader = state.trader(state.books[order.market], account)
+    trader = state.trader(state.books[order.market], account, order.subaccount)
     ticket = make_ticket(state, row, lane, trader, agent, sequence)
     keeps = beside.is_amend and not waits and replaced is not None and keeps_place(replaced, ticket, beside)
     if replaced is not None:
@@ -175,7 +177,12 @@ def place_slowly(
         return _wait(state, ticket, beside.parent)
     state.effects.append(ticket)
     hold(state, ticket)
-    return RESTS if keeps else go(state, ticket)
+    outcome = RESTS if keeps else go(state, ticket)
+    if reason is not None and lane.is_protected and ticket.reason is None and is_frozen(state, ticket):
+        # It was promised that it enters, not that it stays.
+        close(state, ticket, CloseReason.PROTECTED)
+        return Outcome(REMOVED, ticket.reason, ticket.filled, outcome.fills)
+    return outcome
 
 
 def hold(state: State, ticket: Ticket) -> None:
@@ -214,7 +221,7 @@ def go(state: State, ticket: Ticket) -> Outcome:
     special, best = account.specials.get(ticket.nonce), lane.opposite.best
     if lane.is_brief or (price >= best if lane.is_buy else price <= best):
         mode = SelfTrade.EXPIRE_MAKER if special is None else SelfTrade(special.self_trade)
-        apart = account.group or mode
+        apart = account.group or mode or account.is_split
         outcome = _trade_apart(state, lane, ticket, mode) if apart else _trade(state, lane, ticket)
     else:
         rest(state, lane.own, ticket)
@@ -229,7 +236,7 @@ def go(state: State, ticket: Ticket) -> Outcome:
 def make_ticket(state: State, row: OrderRow, lane: Lane, trader: Trader, agent: Agent | None, sequence: int) -> Ticket:
     """As `place` makes one in passing."""
     _, _, price, size, _, max_fee, nonce, expiry, signature, _, key = row
-    slot, moment = nonce >> 48, state.moment
+    slot, moment = nonce >> 48, state.moment_for(trader.account)
     ticket = Ticket()
     if row[4]:
         ticket = conditional = Conditional()
@@ -290,6 +297,10 @@ def _trade(state: State, lane: Lane, ticket: Ticket) -> Outcome:
         outcome = Outcome(OPEN, None, filled, fills)
     if fills:
         state.watch_growing_backlog()
+        if state.protections:
+            watch_fills(state, first + 1)
+            if ticket.reason is CloseReason.PROTECTED:
+                outcome = Outcome(REMOVED, ticket.reason, filled, fills)
     return outcome
 
 
@@ -322,6 +333,8 @@ def _trade_apart(state: State, lane: Lane, ticket: Ticket, mode: SelfTrade) -> O
     fills = state.backlog.last_fill - first
     if fills:
         state.watch_growing_backlog()
+        if state.protections:
+            watch_fills(state, first + 1)
     return Outcome(REMOVED, reason, ticket.filled, fills)
 
 

@@ -40,6 +40,8 @@ WORDS: dict[RejectReason, str] = {
     RejectReason.PRICE_OUT_OF_BAND: "the price is too far beyond the mark or the last price",
     RejectReason.TOO_MANY_WAITING_ORDERS: "too many orders wait for triggers or for other orders",
     RejectReason.BATCH_REFUSED: "another part of what was to happen together could not, or came first",
+    RejectReason.NO_PROTECTION: "the account has no such protection, or none in this market",
+    RejectReason.PROTECTION_FROZEN: "the account's protection tripped, and was not reset since",
 }
 """A test checks that every reason has its words."""
 

@@ -6,6 +6,7 @@ import contextlib
 import random
 import struct
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -395,8 +396,8 @@ async def test_no_bytes_raise(tmp_path: Path) -> None:
         def __init__(self) -> None:
             self.address, self.limit, self.heard = "", limit, list[bytes]()
 
-        def reply(self, answer: bytes) -> None:
-            self.heard.append(answer)
+        def reply(self, messages: Sequence[bytes]) -> None:
+            self.heard.extend(messages)
 
     @example_settings(max_examples=300, deadline=None)
     @given(content=st.binary(max_size=400))
