@@ -199,6 +199,20 @@ async def test_orders_of_one_group_do_not_meet(engine_venue) -> None:
         assert len(together.fills) == 1, "if it says so"
 
 
+async def test_bands_and_groups_are_the_operator_s_word(engine_venue) -> None:
+    async with engine_venue.client() as operator, engine_venue.client(KEYS[1]) as other:
+        assert (await refused(other.set_band("BTC-USDC", 1, 1))).code == "NOT_AN_OPERATOR"
+        assert (await refused(other.set_group([BOB], 1))).code == "NOT_AN_OPERATOR"
+        assert (await refused(operator.set_band("NOPE", 1, 1))).code == "UNKNOWN_MARKET"
+        assert (await refused(operator.set_band("BTC-USDC", -1, 1))).code == "INVALID_FIELD"
+        error = await refused(operator.set_group(["0x" + "77" * 20], 1))
+        assert (error.code, error.data["field"]) == ("INVALID_FIELD", "accounts")
+        await operator.set_group([ALICE, BOB], 3)
+        assert {engine_venue.sequencer.engine.accounts[one].group for one in (ALICE, BOB)} == {3}
+        await operator.set_band("BTC-USDC", 10_000, 20_000)
+        assert (await other.listing())["BTC-USDC"][1].band == {"belowPpm": 10_000, "abovePpm": 20_000}
+
+
 # --- amend ---
 
 
