@@ -12,11 +12,15 @@ import httpx
 import msgspec
 import pytest
 from conftest import KEYS
+from real_venue import CHAIN_ID
 from test_stream import open_socket
 
+from keepers.marks import Mark, Marker
+from offchain.chain.signing import SigningKey
 from offchain.client import Refused, Ticket
 from offchain.client.orders import Signer
 from offchain.domain.command import PostMark, Reading, SetBand, SetTradeGroup
+from offchain.storage.ops import Ops
 
 ALICE, BOB = Signer(KEYS[0]).address, Signer(KEYS[1]).address
 
@@ -445,6 +449,37 @@ async def test_marks_are_a_channel(engine_venue) -> None:
         message = await socket.next()
         assert (message["mark"], message["type"], message["symbol"]) == ("50000.5", "delta", "BTC-USDC")
         assert message["markTimestamp"] <= message["timestamp"]
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_what_a_poster_says_moves_stops_in_a_real_node(real) -> None:
+    """From the price keeper's word in the database to an order of the book; what nobody signed moves nothing."""
+    processes, venue = real
+    ops, separator = Ops(processes.ops_url), venue.gateway.settings.settlement_separator
+    marker = Marker(ops, SigningKey(b"\x09" * 32, CHAIN_ID), separator)
+    marker.find_markets()
+    assert [market.market for market in marker.markets] == [1, 2]
+    async with venue.client(KEYS[2]) as client:
+        stop = (await client.place_ticket(ticket("sell", "70000", "0.03", stop_loss_price="60000"))).order
+        forged = Reading(marker._key.address, 500_000, int(time.time()), "0x" + "11" * 65)
+        ops.put_marks([(1, forged)])
+        marker.say([Mark(2, 20_000, int(time.time()))])
+        async with asyncio.timeout(10):
+            while (await client.listing())["ETH-USDC"][1].mark != "200":
+                await asyncio.sleep(0.02)
+        assert (await client.listing())["BTC-USDC"][1].mark is None and (await client.order(stop.id)).waiting
+        marker.say([Mark(1, 600_000, int(time.time()))])
+        async with asyncio.timeout(10):
+            while (await client.order(stop.id)).waiting:
+                await asyncio.sleep(0.02)
+        assert (await client.listing())["BTC-USDC"][1].mark == "60000"
+        assert (await client.order(stop.id)).status == "open", "it rests at its limit"
+        assert (await client.cancel(stop.id)).reason == "CANCELED"
+        async with asyncio.timeout(10):
+            while (row := await venue.gateway.past.order(stop.id)) is None or row.reason != "CANCELED":
+                await asyncio.sleep(0.02)
+        assert (row.trigger_ticks, row) == (600_000, venue.gateway.model.order(stop.id)), "the history says the same"
+    ops.close()
 
 
 async def test_two_users_never_see_each_other_s_orders(engine_venue) -> None:
