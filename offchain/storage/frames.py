@@ -20,7 +20,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from offchain.domain.command import RECORD_HEAD, Codec
+from offchain.domain.command import RECORD_HEAD, Codec, bytes_max
+from offchain.domain.limits import RECORD_BYTES_MAX
 
 SEGMENT_MAGIC = b"HOOATSJ1"
 GROUP_MAGIC = b"HGRP"
@@ -127,19 +128,53 @@ def decode_segment_header(segment: bytes | memoryview) -> tuple[SegmentHeader, i
     return header, stop + _LENGTH.size
 
 
-def encode_group(records: Sequence[Record], previous_hash: bytes) -> tuple[bytes, bytes]:
-    """(bytes of the group, its hash)."""
-    pack = RECORD_HEAD.pack
-    parts = []
-    for kind, version, sequence, at, payload in records:
-        parts.append(pack(len(payload), kind, version, sequence, at))
-        parts.append(payload)
-    body = b"".join(parts)
-    first, count = records[0].sequence, len(records)
-    hashed = _HASHED_HEAD.pack(GROUP_MAGIC, FORMAT_VERSION, first, count, len(body), previous_hash)
-    group_hash = hashlib.sha256(hashed + body).digest()
-    checked = hashed + group_hash
-    return checked + _LENGTH.pack(zlib.crc32(checked)) + body, group_hash
+class Body:
+    """The records of a group that is being filled, as they will stand in it: numbered without a gap, their times never
+    falling."""
+
+    def __init__(self) -> None:
+        self.first = self.first_at = 0
+        """Of the first record; 0 while there is none."""
+        self.count = 0
+        self.at = 0
+        """Of the last record."""
+        self.parts: list[bytes] = []
+
+    @property
+    def last(self) -> int:
+        return self.first + self.count - 1
+
+    @classmethod
+    def of(cls, records: Sequence[Record]) -> "Body":
+        body = cls()
+        for record in records:
+            body.add(record)
+        return body
+
+    def add(self, record: Record) -> None:
+        size = len(record.payload)
+        assert size <= RECORD_BYTES_MAX or size <= bytes_max(record.kind, record.payload), (record.kind, size)
+        head = RECORD_HEAD.pack(size, record.kind, record.version, record.sequence, record.at)
+        self.extend((head, record.payload), 1, record.sequence, record.at)
+
+    def extend(self, parts: Sequence[bytes], count: int, first: int, at: int) -> None:
+        """So many records of one instant, numbered from `first`; `parts` are their heads and payloads, of right size."""
+        if not self.count:
+            self.first, self.first_at = first, at
+        assert first == self.last + 1, first
+        assert at >= self.at, at
+        self.parts += parts
+        self.count += count
+        self.at = at
+
+    def seal(self, previous_hash: bytes) -> tuple[bytes, bytes]:
+        """(bytes of the group, its hash)."""
+        body = b"".join(self.parts)
+        hashed = _HASHED_HEAD.pack(GROUP_MAGIC, FORMAT_VERSION, self.first, self.count, len(body), previous_hash)
+        digest = hashlib.sha256(hashed)
+        digest.update(body)
+        checked = hashed + digest.digest()
+        return b"".join((checked, _LENGTH.pack(zlib.crc32(checked)), body)), checked[-32:]
 
 
 def decode_group_head(segment: bytes | memoryview, offset: int) -> GroupHead:
