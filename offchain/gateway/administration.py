@@ -70,7 +70,7 @@ class Administration:
         self.require_operator(account)
         request = schema.decode(schema.GroupRequest, body)
         accounts = tuple(schema.parse_address(text, "accounts") for text in request.accounts)
-        strangers = [address for address in accounts if address not in self._model.balances]
+        strangers = [address for address in accounts if address not in self._model.accounts]
         if strangers:
             _refuse("accounts", f"has {strangers[0]}, which has no balance here", "Accounts of this venue")
         ack = await self._trading.submit_one(SetTradeGroup(accounts=accounts, group=request.group, by=account))

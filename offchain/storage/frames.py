@@ -21,6 +21,7 @@ from typing import NamedTuple
 import msgspec
 
 from offchain.domain.command import RECORD_HEAD, Codec, bytes_max
+from offchain.domain.errors import JournalCorrupt
 from offchain.domain.limits import RECORD_BYTES_MAX
 
 SEGMENT_MAGIC = b"HOOATSJ1"
@@ -123,7 +124,8 @@ def decode_segment_header(segment: bytes | memoryview) -> tuple[SegmentHeader, i
         raise Damaged("segment header fails its checksum", start)
     try:
         header = _decode_header(bytes(segment[start:stop]))
-    except msgspec.MsgspecError as error:
+        bytes.fromhex(header.previous_hash)
+    except (msgspec.MsgspecError, ValueError) as error:  # what is no UTF-8 is a ValueError
         raise Damaged(f"segment header does not decode: {error}", start) from error
     return header, stop + _LENGTH.size
 
@@ -188,6 +190,8 @@ def decode_group_head(segment: bytes | memoryview, offset: int) -> GroupHead:
         raise Damaged("group head fails its checksum", offset)
     if version != FORMAT_VERSION:
         raise Damaged(f"group has unknown version {version}", offset)
+    if not count:
+        raise Damaged("group has no records", offset)
     return GroupHead(first, count, length, previous, group_hash)
 
 
@@ -215,14 +219,24 @@ def decode_group(content: bytes) -> Group:
 
 
 def decode_records(body: memoryview, head: GroupHead) -> Iterator[Record]:
-    """The records of a body that matched its hash."""
+    """The records of a body that matched its hash. JournalCorrupt for what no version of this code writes: who made the
+    hash may be an operator that somebody checks."""
     position, sequence = 0, head.first
     for _ in range(head.size):
-        length, kind, version, stamped, at = RECORD_HEAD.unpack_from(body, position)
+        try:
+            length, kind, version, stamped, at = RECORD_HEAD.unpack_from(body, position)
+        except struct.error:
+            raise _unwritten(head, f"it ends before record {sequence}") from None
         start = position + RECORD_HEAD.size
         position = start + length
-        assert stamped == sequence, "the writer never wrote this"
-        assert position <= len(body), "the writer never wrote this"
+        if stamped != sequence or position > len(body):
+            raise _unwritten(head, f"record {sequence} is not where it belongs")
         yield Record(kind, version, sequence, at, bytes(body[start:position]))
         sequence += 1
-    assert position == len(body), "the writer never wrote this"
+    if position != len(body):
+        raise _unwritten(head, "it has more than its records")
+
+
+def _unwritten(head: GroupHead, what: str) -> JournalCorrupt:
+    remedy = "Whoever gave you this journal made it by other means"
+    return JournalCorrupt(f"the group of sequence {head.first} has the hash it claims, but {what}", remedy=remedy)
