@@ -63,11 +63,11 @@ def _check_terms(terms: bytes) -> None:
 
 
 class RowAnswers(NamedTuple):
-    """What became of a submission. `records`: heads and payloads of those that got a place in the journal, `count` of
-    them from `first` on; `leaves`: sequence and digest of every order among them."""
+    """What became of a submission. `records`: heads and payloads of those that got a place in the journal: `size` of
+    them, from `first` on. `leaves`: sequence and digest of every order among them."""
 
     records: list[bytes]
-    count: int
+    size: int
     first: int
     results: bytes
     leaves: list[tuple[int, bytes]]

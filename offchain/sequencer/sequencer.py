@@ -33,6 +33,7 @@ from offchain.sequencer.rows import RowSubmission, apply_rows
 from offchain.sequencer.settings import (
     GROUP_BYTES_MAX,
     GROUP_COMMANDS_MAX,
+    GROUP_SECONDS_MAX,
     WAITING_COMMANDS_MAX,
     Clock,
     SequencerSettings,
@@ -124,6 +125,8 @@ class Sequencer:
         """Called when the queue of waiting commands has been emptied into a group."""
         self.on_synced: Callable[[float], None] = _unobserved
         """Called in the journal's thread with the seconds that a group took to become durable."""
+        self.longest_stall = 0.0
+        """The most seconds that one group kept the loop, by being applied or by being answered."""
 
     # --- what others call, on the loop ---
 
@@ -204,9 +207,11 @@ class Sequencer:
                 slots.release()
             else:
                 applied.put_nowait(group)
+            if self._waiting:  # the sockets come first
+                await asyncio.sleep(0)
 
     def _apply_group(self) -> Group:
-        group, now = Group(), max(self._clock(), self.engine.at)
+        group, now, began = Group(), max(self._clock(), self.engine.at), time.perf_counter()
         if not self._waiting and self._is_timer_due(now):
             self._sequence(group, AdvanceTime(), now)
         while self._waiting and group.body.count < GROUP_COMMANDS_MAX and group.bytes < GROUP_BYTES_MAX:
@@ -216,12 +221,18 @@ class Sequencer:
                 self._answer_rows(group, submission, now)
             else:
                 group.answers.append((submission.deliver, self._answer_all(group, submission.commands, now)))
+            if time.perf_counter() - began > GROUP_SECONDS_MAX:
+                break
         if self._is_epoch_due(now):
             self._sequence(group, CloseEpoch(), now)
         if not self.is_full:
             for listener in self.on_space:
                 listener()
+        self._note_stall(began)
         return group
+
+    def _note_stall(self, began: float) -> None:
+        self.longest_stall = max(self.longest_stall, time.perf_counter() - began)
 
     def _answer_all(self, group: Group, commands: Sequence[Command], now: int) -> list[Draft]:
         if isinstance(commands[0], Together):
@@ -241,8 +252,8 @@ class Sequencer:
 
     def _answer_rows(self, group: Group, submission: RowSubmission, now: int) -> None:
         answers = apply_rows(self.memory, submission, now)
-        if answers.count:
-            group.body.extend(answers.records, answers.count, answers.first, now)
+        if answers.size:
+            group.body.extend(answers.records, answers.size, answers.first, now)
         group.leaves += answers.leaves
         group.row_answers.append((submission.deliver, answers.results))
         group.bytes += len(submission.content)
@@ -311,8 +322,8 @@ class Sequencer:
         return True
 
     def _commit(self, group: Group) -> None:
-        """In the journal's thread: fsync, and then the receipts that are signed one by one, which the loop need not wait
-        for. What rows get is little, and made where it goes out: while this thread computes, the loop cannot."""
+        """In the journal's thread: fsync, and then the receipts that are signed one by one, for which the loop need not
+        wait. What rows get is little, and made where it goes out: while this thread computes, the loop cannot."""
         if group.body.count:
             began = time.perf_counter()
             group.content = self._journal.append_body(group.body)
@@ -332,7 +343,7 @@ class Sequencer:
 
     def _release(self, group: Group) -> None:
         """It is durable: signatures, answers, the feed."""
-        body = group.body
+        body, began = group.body, time.perf_counter()
         if body.count:
             self.durable_sequence = body.last
             if self.followers.is_sync:
@@ -346,6 +357,7 @@ class Sequencer:
             deliver_rows(results, attestation)
         if body.count:
             self.ring.append(RingFrame(body.first, body.last, group.frame))
+        self._note_stall(began)
 
 
 def _unobserved(_: float) -> None:

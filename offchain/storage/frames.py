@@ -160,7 +160,7 @@ class Body:
         self.extend((head, record.payload), 1, record.sequence, record.at)
 
     def extend(self, parts: Sequence[bytes], count: int, first: int, at: int) -> None:
-        """So many records of one instant, numbered from `first`; `parts` are their heads and payloads, of right size."""
+        """So many records of one instant, numbered from `first`. `parts`: heads and payloads, as `add` has them."""
         if not self.count:
             self.first, self.first_at = first, at
         assert first == self.last + 1, first
