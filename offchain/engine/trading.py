@@ -62,20 +62,21 @@ def place(state: State, row: OrderRow, client_order_id: str, sequence: int) -> O
         return place_slowly(state, row, client_order_id, sequence)
     account, moment, slot = trader.account, state.moment, nonce >> 48
     reached = trader.slots.get(slot, 0)
-    replaced = trader.open.get(reached) if reached else None
     if lane.is_buy:
         balance, is_crossing = trader.quote, price >= lane.opposite.best
         hold_per_lot = (price * lane.quote_atoms_per_tick_lot * moment.hold_factor + UP) // PPM
     else:
         balance, hold_per_lot, is_crossing = trader.base, lane.base_atoms_per_lot, price <= lane.opposite.best
-    agent = None
+    agent = replaced = None
     if signer != owner:
         agent = account.agents.get(signer)
         if (reason := signer_refusal(state, agent, lane.market.market)) is not None:
             return reject(state, row, client_order_id, reason)
     taken = balance.taken + hold_per_lot * size
-    if replaced is not None and replaced.balance is balance:
-        taken -= replaced.hold_per_lot * replaced.remaining
+    if reached:
+        replaced = trader.open.get(reached)
+        if replaced is not None and replaced.balance is balance:
+            taken -= replaced.hold_per_lot * replaced.remaining
     if (
         taken > balance.funds
         or nonce <= reached
@@ -96,8 +97,10 @@ def place(state: State, row: OrderRow, client_order_id: str, sequence: int) -> O
             return reject(state, row, client_order_id, reason)
         if trigger or account.specials or account.group:
             return place_slowly(state, row, client_order_id, sequence)
-    if agent is not None and (reason := budget_refusal(lane, agent, price, size, replaced)) is not None:
-        return reject(state, row, client_order_id, reason)
+    if agent is not None:
+        if (reason := budget_refusal(lane, agent, price, size, replaced)) is not None:
+            return reject(state, row, client_order_id, reason)
+        agent.spend(price * size * lane.quote_atoms_per_tick_lot)
     if replaced is not None:
         close(state, replaced, REPLACED)
     trader.slots[slot] = nonce
@@ -127,8 +130,6 @@ def place(state: State, row: OrderRow, client_order_id: str, sequence: int) -> O
     if not balance.is_touched:
         balance.is_touched = True
         state.touched_balances.append(balance)
-    if agent is not None:
-        agent.spend(price * size * lane.quote_atoms_per_tick_lot)
     if is_crossing or lane.is_immediate:
         return _trade(state, lane, ticket)
     rest(state, lane.own, ticket)
