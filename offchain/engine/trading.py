@@ -94,11 +94,9 @@ def place(state: State, row: OrderRow, client_order_id: str, sequence: int) -> O
         or trigger
         or client_order_id
     ):
-        reason = refusal(state, from_row(row), client_order_id)
-        if reason is not None and not waives(state, key, reason):
-            return reject(state, row, client_order_id, reason)
-        if trigger or account.specials or account.group or account.is_split or reason is not None:
-            return place_slowly(state, row, client_order_id, sequence)
+        outcome = _look_again(state, account, row, client_order_id, sequence)
+        if outcome is not None:
+            return outcome
     if agent is not None:
         if (reason := budget_refusal(lane, agent, price, size, replaced)) is not None:
             return reject(state, row, client_order_id, reason)
@@ -107,18 +105,12 @@ def place(state: State, row: OrderRow, client_order_id: str, sequence: int) -> O
         close(state, replaced, REPLACED)
     trader.slots[slot] = nonce
     ticket = Ticket()
-    ticket.lane = lane
-    ticket.trader = trader
-    ticket.moment = moment
-    ticket.sequence = sequence
-    ticket.key = key
-    ticket.signature = signature
-    ticket.agent = agent
-    ticket.price = price
-    ticket.max_fee_ppm = max_fee
+    ticket.lane, ticket.trader = lane, trader
+    ticket.moment, ticket.agent = moment, agent
+    ticket.sequence, ticket.key, ticket.signature = sequence, key, signature
+    ticket.price, ticket.max_fee_ppm = price, max_fee
     ticket.size = ticket.remaining = size
-    ticket.nonce = nonce
-    ticket.expiry = expiry
+    ticket.nonce, ticket.expiry = nonce, expiry
     ticket.hold_per_lot = hold_per_lot
     ticket.reason = None
     # A slot that was never used has settled nothing.
@@ -136,6 +128,17 @@ def place(state: State, row: OrderRow, client_order_id: str, sequence: int) -> O
         return _trade(state, lane, ticket)
     rest(state, lane.own, ticket)
     return RESTS
+
+
+def _look_again(state: State, account: Account, row: OrderRow, client_order_id: str, sequence: int) -> Outcome | None:
+    """What came of it; None if it may enter, and by the short way."""
+    trigger, key = row[4], row[-1]
+    reason = refusal(state, from_row(row), client_order_id)
+    if reason is not None and not waives(state, key, reason):
+        return reject(state, row, client_order_id, reason)
+    if trigger or account.specials or account.group or account.is_split or reason is not None:
+        return place_slowly(state, row, client_order_id, sequence)
+    return None
 
 
 def place_slowly(
