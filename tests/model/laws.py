@@ -10,6 +10,7 @@ from offchain.engine.fills import FillState
 from offchain.engine.ledger import AmmLegs, Balance, Legs
 from offchain.engine.orders import Ticket
 from offchain.engine.parts import parts_of, settled_of
+from offchain.engine.protecting import protection_refusal
 
 
 def check(engine: Engine) -> None:
@@ -17,6 +18,22 @@ def check(engine: Engine) -> None:
     _check_money(engine)
     _check_books(engine)
     _check_fills(engine)
+    _check_protections(engine)
+
+
+def _check_protections(engine: Engine) -> None:
+    """Sums are those of their rows; whoever places protected orders unseen is protected, and not frozen."""
+    state = engine._state
+    for protections in state.protections.values():
+        for one in protections.values():
+            assert one.amount == sum(amount for _, amount, _ in one.fills) and not one.is_exceeded()
+            assert one.delta == sum(delta for _, _, delta in one.fills)
+            instants = [at for at, _, _ in one.fills]
+            assert instants == sorted(set(instants)) and not (instants and one.is_frozen(state.at))
+    for number, book in engine.books.items():
+        for traders in book.guarded.values():
+            for trader in traders.values():
+                assert protection_refusal(state, trader.account.address, number) is None
 
 
 def _check_money(engine: Engine) -> None:
