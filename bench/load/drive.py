@@ -3,7 +3,7 @@
 Open loop: a frame is due when its schedule says, whatever became of those before. Its latency counts from then, also if
 it had to wait because every connection had its window full: nothing is omitted because the venue was slow. Closed loop:
 a frame is due as soon as its connection has room, which finds out the capacity, and its latency counts from when it was
-sent.
+sent. What a connection may send at one moment leaves in one piece.
 
 `lateness` is the generator's own: how long after its time a frame left although its connection had room.
 """
@@ -44,13 +44,18 @@ class Outcome:
         self.accepted = self.refused = 0
         self.seconds = 0.0
         self.cpu_seconds = 0.0
+        """The generator's own."""
+        self.cpu: dict[str, float] = {}
+        """Seconds by process, if somebody looked."""
+        self.fills = 0
         self.unanswered = 0
-        self.answers: list[tuple[Frame, list[bool]]] = []
-        """Which orders of a frame were accepted."""
+        self.answers: list[tuple[Frame, bytes]] = []
+        """Which orders of a frame were accepted: a byte each."""
 
     def summary(self, offered: float | None = None) -> dict[str, Any]:
         """`achieved` counts answered orders a second; an open loop's point is valid from 0.99 of what was offered."""
-        achieved = (self.accepted + self.refused) / self.seconds if self.seconds else 0.0
+        answered = self.accepted + self.refused
+        achieved = answered / self.seconds if self.seconds else 0.0
         return {
             "offered": offered,
             "achieved": achieved,
@@ -61,6 +66,8 @@ class Outcome:
             "latency_ms": self.latency.summary(),
             "lateness_ms": self.lateness.summary(),
             "generator_cpu_share": self.cpu_seconds / self.seconds if self.seconds else 0.0,
+            "cpu_micros": {name: spent / answered * 1e6 for name, spent in self.cpu.items()} if answered else {},
+            "fills_per_second": self.fills / self.seconds if self.seconds else 0.0,
         }
 
 
@@ -86,10 +93,12 @@ def drive(connections: Sequence[Connection], frames: Sequence[Frame]) -> Outcome
     """Until every frame is answered, or nothing is heard for PATIENCE_SECONDS."""
     outcome = Outcome()
     by_socket = {connection.socket: connection for connection in connections}
+    sockets = list(by_socket)
     rooms = [connection.window for connection in connections]
     queues: list[deque[Frame]] = [deque() for _ in connections]
     under_way: dict[int, tuple[Frame, float]] = {}
     """With the time from which it counts."""
+    leaving: list[list[Frame]] = [[] for _ in connections]
     clock = time.perf_counter
     cpu, start = time.process_time(), clock()
     heard, upcoming = start, 0
@@ -101,7 +110,13 @@ def drive(connections: Sequence[Connection], frames: Sequence[Frame]) -> Outcome
         under_way[frame.number] = frame, frame.due or now
         if is_prompt and frame.due:
             outcome.lateness.add(int((now - frame.due) * 1e6))
-        connections[at].send(frame.number, frame.content)
+        leaving[at].append(frame)
+
+    def flush() -> None:
+        for connection, ready in zip(connections, leaving, strict=True):
+            if ready:
+                connection.send(ready[-1].number, b"".join([frame.content for frame in ready]))
+                ready.clear()
 
     while upcoming < len(frames) or under_way:
         now = clock() - start
@@ -112,12 +127,13 @@ def drive(connections: Sequence[Connection], frames: Sequence[Frame]) -> Outcome
                 send(frame, is_prompt=True)
             else:
                 queues[frame.connection].append(frame)
+        flush()
         if upcoming < len(frames):
             left = frames[upcoming].due - (clock() - start)
             pause = max(0.0, left - SPIN_SECONDS)
         else:
             pause = 0.5
-        readable, _, _ = select.select(list(by_socket), [], [], pause)
+        readable, _, _ = select.select(sockets, [], [], pause)
         for socket in readable:
             connection = by_socket[socket]
             for number, answer in connection.receive():
@@ -127,15 +143,14 @@ def drive(connections: Sequence[Connection], frames: Sequence[Frame]) -> Outcome
                 results = answer if len(answer) == len(frame.orders) else answer * len(frame.orders)
                 micros = int((heard - start - since) * 1e6)
                 outcome.answers.append((frame, results))
-                for is_accepted in results:
-                    outcome.latency.add(micros)
-                    if is_accepted:
-                        outcome.accepted += 1
-                    else:
-                        outcome.refused += 1
+                outcome.latency.add(micros, len(results))
+                accepted = results.count(1)
+                outcome.accepted += accepted
+                outcome.refused += len(results) - accepted
                 rooms[frame.connection] += 1
                 if queues[frame.connection]:
                     send(queues[frame.connection].popleft(), is_prompt=False)
+        flush()
         if clock() - heard > PATIENCE_SECONDS and under_way:
             break
     outcome.seconds, outcome.cpu_seconds = clock() - start, time.process_time() - cpu

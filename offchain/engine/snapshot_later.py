@@ -16,6 +16,7 @@ from offchain.engine.accepted import Row
 from offchain.engine.agents import Agent
 from offchain.engine.orders import PriceLevel, Special, Ticket
 from offchain.engine.pools import Pool
+from offchain.engine.snapshot_rules import read_rules_tables, rules_tables
 from offchain.engine.state import Guard, State
 from offchain.engine.waiting import Waiting
 
@@ -101,7 +102,7 @@ def later_tables(state: State) -> dict[str, Any]:
         found["venue"] = (venue.operators, venue.listed_state)
     if state.withdrawn:
         found["withdrawn"] = sorted(state.withdrawn)
-    found |= _venue_later(state) | _orders_later(state)
+    found |= _venue_later(state) | _orders_later(state) | rules_tables(state)
     return dict(sorted(found.items()))
 
 
@@ -141,6 +142,7 @@ def read_later(state: State, later: dict[str, Any], tickets: dict[int, Ticket]) 
     state.operators = tuple(later.get("operators", ()))
     for address, count in later.get("cancels", ()):
         state.account(address).cancels = count
+        state.backlog.expect_looks(count)
     if "load" in later:
         counts, rows = later["load"]
         for name, count in zip(_LOAD, counts, strict=True):
@@ -164,6 +166,7 @@ def read_later(state: State, later: dict[str, Any], tickets: dict[int, Ticket]) 
         state.requested[requested.market] = requested
     _read_venue_later(state, later)
     _read_orders_later(state, later, tickets)
+    read_rules_tables(state, later)
 
 
 def read_rules(later: dict[str, Any]) -> BatchRules:

@@ -12,7 +12,7 @@ from offchain.domain.market import MarketState, parse_decimal
 from offchain.domain.units import SYNTH_DECIMALS, Address
 from offchain.gateway import present, schema
 from offchain.gateway.failures import ApiError, Code
-from offchain.gateway.readmodel import ReadModel
+from offchain.gateway.readmodel import Directory
 from offchain.gateway.refusals import WORDS
 from offchain.gateway.trading import Trading
 
@@ -28,7 +28,7 @@ STATES: Final = {
 class Administration:
     """Behind POST /v1/admin/markets and fills, and the admin channels."""
 
-    def __init__(self, model: ReadModel, trading: Trading, quote_decimals: int) -> None:
+    def __init__(self, model: Directory, trading: Trading, quote_decimals: int) -> None:
         self._model = model
         self._trading = trading
         self._quote_decimals = quote_decimals
@@ -70,7 +70,7 @@ class Administration:
         self.require_operator(account)
         request = schema.decode(schema.GroupRequest, body)
         accounts = tuple(schema.parse_address(text, "accounts") for text in request.accounts)
-        strangers = [address for address in accounts if address not in self._model.balances]
+        strangers = [address for address in accounts if address not in self._model.accounts]
         if strangers:
             _refuse("accounts", f"has {strangers[0]}, which has no balance here", "Accounts of this venue")
         ack = await self._trading.submit_one(SetTradeGroup(accounts=accounts, group=request.group, by=account))

@@ -80,9 +80,13 @@ def _endpoint(gateway: Gateway, route: Route) -> Callable[[Request], Awaitable[R
         request_id = f"{_REQUEST_PREFIX}-{next(_request_numbers)}"
         try:
             call = await _checked(gateway, route, request)
-            answer = await route.handler(gateway, call)
-            status, body = answer if isinstance(answer, Status) else (200, answer)
-            response = Response(_encode(body), status, _JSON | {"hooats-request-id": request_id})
+            if route.is_read:
+                status, content = 200, await gateway.publications.ask(route.name, call._replace(body=b""))
+            else:
+                answer = await route.handler(gateway, call)
+                status, body = answer if isinstance(answer, Status) else (200, answer)
+                content = _encode(body)
+            response = Response(content, status, _JSON | {"hooats-request-id": request_id})
         except ApiError as error:
             response = _failure(error, request_id)
         except ClientDisconnect:

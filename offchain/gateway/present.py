@@ -20,7 +20,7 @@ from offchain.domain.event import (
 from offchain.domain.market import Market, format_atoms
 from offchain.domain.order import Flags, Kind, Side, TimeInForce, make_nonce
 from offchain.domain.units import Address, Lots, Ticks
-from offchain.gateway.readmodel import LifeEvent, MarketView, ReadModel, Trade
+from offchain.gateway.readmodel import Directory, LifeEvent, MarketView, Trade
 from offchain.gateway.records import FillRecord, OrderRecord
 
 CHECKSUM_LEVELS = 10
@@ -42,7 +42,7 @@ class Token(NamedTuple):
 class Tokens:
     """Tokens by address and by symbol: the settlement token and the bases of the listed markets."""
 
-    def __init__(self, quote_token: Address, quote_decimals: int, model: ReadModel) -> None:
+    def __init__(self, quote_token: Address, quote_decimals: int, model: Directory) -> None:
         self._quote_token = quote_token
         self._quote_decimals = quote_decimals
         self._model = model
@@ -88,7 +88,7 @@ def book_json(view: MarketView, depth: int) -> dict[str, Any]:
     return {"symbol": view.market.symbol, "bids": bids, "asks": asks, "checksum": book_checksum(*top)}
 
 
-def market_json(view: MarketView, model: ReadModel) -> dict[str, Any]:
+def market_json(view: MarketView, model: Directory) -> dict[str, Any]:
     market = view.market
     base, _, quote = market.symbol.partition("-")
     return {
@@ -210,13 +210,13 @@ def pool_json(market: Market, pool: PoolChanged | None) -> dict[str, Any] | None
     }
 
 
-def symbol_of(number: int, model: ReadModel) -> str:
+def symbol_of(number: int, model: Directory) -> str:
     """Of a listed or a requested market."""
     view = model.markets.get(number)
     return model.requested[number].symbol if view is None else view.market.symbol
 
 
-def life_json(symbol: str, model: ReadModel) -> dict[str, Any]:
+def life_json(symbol: str, model: Directory) -> dict[str, Any]:
     """Where a market stands: asked for, listed, its state."""
     requested = next((row for row in model.requested.values() if row.symbol == symbol), None)
     view = model.symbols.get(symbol)
@@ -365,7 +365,7 @@ def _loss_json(loss: IndexLowered | None) -> dict[str, str] | None:
     return {"index": str(loss.index), "newIndex": str(loss.new_index), "shortfall": str(loss.shortfall)}
 
 
-def venue_json(model: ReadModel) -> dict[str, Any]:
+def venue_json(model: Directory) -> dict[str, Any]:
     """`loss` is the last one that was declared on chain, or null."""
     return {
         "state": str(model.venue_state),

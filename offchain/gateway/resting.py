@@ -11,7 +11,8 @@ from offchain.domain.units import Address, Digest, Lots
 from offchain.gateway import present, schema
 from offchain.gateway.failures import ApiError, Code
 from offchain.gateway.ingress import Ingress
-from offchain.gateway.readmodel import ReadModel
+from offchain.gateway.publications import Publications
+from offchain.gateway.readmodel import Directory
 from offchain.gateway.records import OrderRecord
 from offchain.gateway.trading import Answer, Trading, closed_of
 
@@ -21,8 +22,9 @@ REMEDY_SIZE = "Above what has filled, below what it is now; for anything else si
 class Resting:
     """Shared by REST and WebSocket."""
 
-    def __init__(self, model: ReadModel, trading: Trading, ingress: Ingress) -> None:
+    def __init__(self, model: Directory, publications: Publications, trading: Trading, ingress: Ingress) -> None:
         self._model = model
+        self._publications = publications
         self._trading = trading
         self._ingress = ingress
 
@@ -36,7 +38,7 @@ class Resting:
             raise ApiError(Code.MISSING_FIELD, message, {"field": "size"})
         if request.order is None:
             return await self._shrink(account, digest, request.size)
-        known = self._model.order(digest)
+        known = await self._publications.order(digest)
         if known is None or known.account != account:
             raise ApiError(Code.ORDER_NOT_FOUND, "no such order")
         nonce = schema.parse_integer(request.order.nonce, 64, "nonce")
@@ -46,9 +48,9 @@ class Resting:
         check = self._trading.check_order(request.order, account, is_amend=True)
         if isinstance(check, ApiError):
             raise check
-        if known.reason and self._model.order(check.digest) is None:
+        if known.reason and await self._publications.order(check.digest) is None:
             # Its slot may have an order again, which is not meant; one that was placed before gets its first result.
-            self._trading.own_open(account, digest)
+            await self._trading.own_open(account, digest)
         (outcome,) = await self._trading.submit_orders([check])
         self._trading.count([outcome])
         if isinstance(outcome, ApiError):
@@ -56,14 +58,14 @@ class Resting:
         return outcome | {"seq": outcome["order"]["seq"]}
 
     async def _shrink(self, account: Address, digest: Digest, wanted: object) -> Answer:
-        order = self._trading.own_open(account, digest)
+        order = await self._trading.own_open(account, digest)
         size = self.parse_size(order, wanted)
         if size == order.size_lots:
             return self._amended(order, self._model.sequence, replayed=True)
         self._ingress.take_account(account)
         command = AmendOrder(account=account, nonce=order.nonce, size_lots=size, signer=account)
         (ack,) = await self._trading.submit([command], {"digest": digest})
-        after = self._model.order(digest) or order
+        after = await self._trading.known(digest) or order
         data = {"field": "size", "remedy": REMEDY_SIZE, "order": self._json(after)}
         self._trading.require_done(ack, command, data)
         return self._amended(after, ack.sequence, replayed=False)
@@ -88,7 +90,7 @@ class Resting:
         if side not in schema.SIDES:
             raise ApiError(Code.INVALID_FIELD, "side is buy or sell", {"field": "side"})
         market = self._trading.market(symbol).market.market if symbol is not None else 0
-        if account not in self._model.balances:
+        if account not in self._model.accounts:
             return {"ok": True, "seq": self._model.sequence, "canceled": []}
         self._ingress.take_cancel(account)
         command = CancelMany(account=account, signer=account, market=market, side=schema.SIDES[side])
@@ -103,10 +105,6 @@ class Resting:
         self._trading.require_done(ack, command, {})
 
     # --- the dead-man switch ---
-
-    def deadline(self, account: Address) -> Answer:
-        """When all orders of the account are cancelled; null if they are not."""
-        return {"ok": True, "seq": self._model.sequence, "deadline": self._model.deadlines.get(account)}
 
     async def cancel_all_after(self, account: Address, millis: int) -> Answer:
         """Sets it anew, or (0) takes it back."""

@@ -25,11 +25,13 @@ class Auth(StrEnum):
     """The body carries an EIP-712 signature, and wishes that a session vouches for, if it has any."""
 
 
-Handler = Callable[[Gateway, Call], Awaitable[Any]]
+Handler = Callable[[Any, Call], Awaitable[Any]]
+"""Of a `Gateway`, or if it reads of `Reads`."""
 
 
 class Route(NamedTuple):
-    """`query` names the query parameters that it takes; others are refused. `rate`: a budget per address."""
+    """`query` names the query parameters that it takes; others are refused. `rate`: a budget per address. `is_read`:
+    the publisher answers, from the read model."""
 
     method: str
     path: str
@@ -41,6 +43,11 @@ class Route(NamedTuple):
     weight: int = 1
     rate: Rate | None = None
     is_way_out: bool = False
+    is_read: bool = False
+
+    @property
+    def name(self) -> str:
+        return f"{self.method} {self.path}"
 
     @property
     def is_cancel(self) -> bool:
@@ -71,9 +78,17 @@ _PAGE = ("symbol", "cursor", "limit")
 ROUTES: tuple[Route, ...] = (
     Route("GET", "/v1/eip712", eip712, "What a wallet signs: types, domains and field docs"),
     Route("GET", "/v1/markets", rest.markets, "Markets with their tick and lot sizes, state and fees"),
-    Route("GET", "/v1/book/{symbol}", rest.book, "The order book", query=("depth",), weight=2),
-    Route("GET", "/v1/trades/{symbol}", rest.trades, "Recent trades, newest first", query=("limit",), weight=2),
-    Route("GET", "/v1/pools/{symbol}", rest.pool, "Reserves of the market's AMM pair, as last observed"),
+    Route("GET", "/v1/book/{symbol}", rest.book, "The order book", query=("depth",), weight=2, is_read=True),
+    Route(
+        "GET",
+        "/v1/trades/{symbol}",
+        rest.trades,
+        "Recent trades, newest first",
+        query=("limit",),
+        weight=2,
+        is_read=True,
+    ),
+    Route("GET", "/v1/pools/{symbol}", rest.pool, "Reserves of the market's AMM pair, as last observed", is_read=True),
     Route(
         "GET",
         "/v1/quote/{symbol}",
@@ -81,6 +96,7 @@ ROUTES: tuple[Route, ...] = (
         "What a trade of a size, or of an amount with fees, would cost now in book and AMM pair",
         query=("side", "size", "amount", "limit"),
         weight=5,
+        is_read=True,
     ),
     Route("GET", "/v1/venue", rest.venue, "State of the venue, fees, states of the markets"),
     Route("GET", "/v1/capabilities", capabilities, "Features, limits, error codes"),
@@ -103,7 +119,16 @@ ROUTES: tuple[Route, ...] = (
         Auth.SIGNATURE_BESIDE_SESSION,
         schema.OrderRequest,
     ),
-    Route("GET", "/v1/orders", rest.orders, "Own orders", Auth.SESSION, query=("status", *_PAGE), weight=5),
+    Route(
+        "GET",
+        "/v1/orders",
+        rest.orders,
+        "Own orders",
+        Auth.SESSION,
+        query=("status", *_PAGE),
+        weight=5,
+        is_read=True,
+    ),
     Route(
         "DELETE",
         "/v1/orders",
@@ -130,8 +155,10 @@ ROUTES: tuple[Route, ...] = (
         schema.CancelAllAfterRequest,
         is_way_out=True,
     ),
-    Route("GET", "/v1/orders/cancel-all-after", rest.switch, "When all orders are cancelled", Auth.SESSION),
-    Route("GET", "/v1/orders/by-client-id/{id}", rest.order_by_client_id, "An own order", Auth.SESSION),
+    Route(
+        "GET", "/v1/orders/cancel-all-after", rest.switch, "When all orders are cancelled", Auth.SESSION, is_read=True
+    ),
+    Route("GET", "/v1/orders/by-client-id/{id}", rest.order_by_client_id, "An own order", Auth.SESSION, is_read=True),
     Route(
         "PATCH",
         "/v1/orders/by-client-id/{id}",
@@ -141,7 +168,7 @@ ROUTES: tuple[Route, ...] = (
         schema.AmendRequest,
     ),
     Route("DELETE", "/v1/orders/by-client-id/{id}", rest.cancel_by_client_id, "Cancels an order", Auth.SESSION),
-    Route("GET", "/v1/orders/{id}", rest.order, "An own order", Auth.SESSION),
+    Route("GET", "/v1/orders/{id}", rest.order, "An own order", Auth.SESSION, is_read=True),
     Route(
         "PATCH",
         "/v1/orders/{id}",
@@ -158,9 +185,9 @@ ROUTES: tuple[Route, ...] = (
         Auth.SESSION_OR_SIGNATURE,
         schema.CancelRequest,
     ),
-    Route("GET", "/v1/fills", rest.fills, "Own fills, newest first", Auth.SESSION, query=_PAGE, weight=5),
-    Route("GET", "/v1/balances", rest.balances, "Own balances", Auth.SESSION),
-    Route("GET", "/v1/agents", rest.agents, "Keys that may sign orders of the account", Auth.SESSION),
+    Route("GET", "/v1/fills", rest.fills, "Own fills, newest first", Auth.SESSION, query=_PAGE, weight=5, is_read=True),
+    Route("GET", "/v1/balances", rest.balances, "Own balances", Auth.SESSION, is_read=True),
+    Route("GET", "/v1/agents", rest.agents, "Keys that may sign orders of the account", Auth.SESSION, is_read=True),
     Route("POST", "/v1/sessions", rest.login, "Login", Auth.SIGNATURE, schema.SessionRequest, weight=5, rate=_LOGINS),
     Route("DELETE", "/v1/sessions", rest.logout_all, "Ends all sessions of the account", Auth.SESSION),
     Route("DELETE", "/v1/sessions/{key}", rest.logout, "Ends one session of the account", Auth.SESSION),

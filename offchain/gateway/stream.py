@@ -27,6 +27,7 @@ from offchain.gateway.channels import ADMIN, MARKET_CHANNELS, PRIVATE_CHANNELS, 
 from offchain.gateway.context import Gateway
 from offchain.gateway.failures import ApiError, Code, undecodable
 from offchain.gateway.hub import CLOSE_TRY_LATER, Message, Outbox
+from offchain.gateway.publications import away
 from offchain.gateway.sessions import Session
 from offchain.security.limits import Gcra, Rate
 
@@ -91,7 +92,7 @@ class Connection:
     def __init__(self, gateway: Gateway, socket: WebSocket) -> None:
         self._gateway = gateway
         self._socket = socket
-        self._outbox = Outbox(gateway.log, gateway.metrics, gateway.settings.send_queue_max)
+        self._outbox = Outbox(gateway.hub, gateway.metrics, gateway.settings.send_queue_max)
         self.limit = gateway.ingress.connection()
         self._channels: set[Channel] = set()
         self._session: Session | None = None
@@ -268,8 +269,8 @@ class Connection:
         return None if self._session is None else self._account().account
 
     def _subscribe(self, request: StreamRequest) -> None:
-        if not self._gateway.model.is_loaded:
-            raise ApiError(Code.UNAVAILABLE, "the gateway is not ready", {"retryAfterMs": 1000})
+        if not self._gateway.publications.is_live:
+            raise away()
         channel = self._channel(request.channel)
         if channel not in self._channels and len(self._channels) >= SUBSCRIPTIONS_PER_CONNECTION_MAX:
             data = {"maximum": SUBSCRIPTIONS_PER_CONNECTION_MAX}
@@ -277,7 +278,8 @@ class Connection:
         self._gateway.hub.unsubscribe(self._outbox, channel)
         self._channels.add(channel)
         self._reply(request, {"channel": channel.name})
-        self._gateway.hub.subscribe(self._outbox, channel, request.from_)
+        start = request.from_
+        self._gateway.hub.subscribe(self._outbox, channel, start if start is not None and 0 <= start < 2**63 else None)
 
     def _channel(self, name: str) -> Channel:
         kind, _, symbol = name.partition(":")

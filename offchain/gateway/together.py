@@ -15,7 +15,8 @@ from offchain.domain.units import Address, Lots
 from offchain.gateway import present, schema
 from offchain.gateway.failures import ApiError, Code
 from offchain.gateway.ingress import Ingress
-from offchain.gateway.readmodel import ReadModel
+from offchain.gateway.publications import Publications
+from offchain.gateway.readmodel import Directory
 from offchain.gateway.records import OrderRecord
 from offchain.gateway.refusals import WORDS
 from offchain.gateway.resting import Resting
@@ -42,8 +43,11 @@ class _Checks(NamedTuple):
 class Batches:
     """Shared by REST and WebSocket."""
 
-    def __init__(self, model: ReadModel, trading: Trading, resting: Resting, ingress: Ingress) -> None:
+    def __init__(
+        self, model: Directory, publications: Publications, trading: Trading, resting: Resting, ingress: Ingress
+    ) -> None:
         self._model = model
+        self._publications = publications
         self._trading = trading
         self._resting = resting
         self._ingress = ingress
@@ -53,8 +57,8 @@ class Batches:
         self._trading.require_live()
         is_each = request.mode == "each"
         checks = _Checks(
-            [self._cancel(account, text, index, is_each) for index, text in enumerate(request.cancels)],
-            [self._amend(account, item, index, is_each) for index, item in enumerate(request.amends)],
+            [await self._cancel(account, text, index, is_each) for index, text in enumerate(request.cancels)],
+            [await self._amend(account, item, index, is_each) for index, item in enumerate(request.amends)],
             [self._order(account, raw, index, is_each) for index, raw in enumerate(request.orders)],
         )
         if is_each:
@@ -63,29 +67,29 @@ class Batches:
 
     # --- what the gateway can say of an item ---
 
-    def _cancel(self, account: Address, text: str, index: int, is_each: bool) -> _Change | ApiError:
+    async def _cancel(self, account: Address, text: str, index: int, is_each: bool) -> _Change | ApiError:
         try:
             # Sent again, it is of an order that has left: the venue knows whether that is so.
-            order = self._own(account, text, must_be_open=is_each)
+            order = await self._own(account, text, must_be_open=is_each)
             self._ingress.take_cancel(account)
             return _Change(order, None, {"item": "cancels", "index": index})
         except ApiError as error:
             return error
 
-    def _amend(self, account: Address, item: schema.AmendItem, index: int, is_each: bool) -> _Change | ApiError:
+    async def _amend(self, account: Address, item: schema.AmendItem, index: int, is_each: bool) -> _Change | ApiError:
         try:
-            order = self._own(account, item.id, must_be_open=is_each)
+            order = await self._own(account, item.id, must_be_open=is_each)
             size = self._resting.parse_size(order, item.size)
             self._ingress.take_account(account)
             return _Change(order, size, {"item": "amends", "index": index})
         except ApiError as error:
             return error
 
-    def _own(self, account: Address, text: str, *, must_be_open: bool) -> OrderRecord:
+    async def _own(self, account: Address, text: str, *, must_be_open: bool) -> OrderRecord:
         digest = schema.parse_digest(text)
         if must_be_open:
-            return self._trading.own_open(account, digest)
-        order = self._model.order(digest)
+            return await self._trading.own_open(account, digest)
+        order = await self._publications.order(digest)
         if order is None or order.account != account:
             raise ApiError(Code.ORDER_NOT_FOUND, "no such order")
         return order
@@ -109,15 +113,15 @@ class Batches:
         commands += [check.command for check in orders]
         acks = await self._trading.submit(commands) if commands else []
         answers = iter(acks)
-        cancels, amends = (
+        cancels, amends = [
             [
-                self._changed(change, next(answers), account) if isinstance(change, _Change) else change
+                await self._changed(change, next(answers), account) if isinstance(change, _Change) else change
                 for change in found
             ]
             for found in (checks.cancels, checks.amends)
-        )
+        ]
         placed = [
-            self._trading.placed(check, next(answers)) if isinstance(check, Checked) else check
+            await self._trading.placed(check, next(answers)) if isinstance(check, Checked) else check
             for check in checks.orders
         ]
         self._trading.count(placed)
@@ -125,8 +129,8 @@ class Batches:
         is_again = bool(acks) and all(ack.replayed for ack in acks)
         return _answer(sequence, cancels, amends, placed, replayed=is_again)
 
-    def _changed(self, change: _Change, ack: Ack, account: Address) -> Outcome:
-        after = self._model.order(change.order.digest) or change.order
+    async def _changed(self, change: _Change, ack: Ack, account: Address) -> Outcome:
+        after = await self._trading.known(change.order.digest) or change.order
         answer = {"order": present.order_json(after, self._model.markets[after.market].market)}
         try:
             self._trading.require_done(ack, _command(account, change), answer)
@@ -141,7 +145,7 @@ class Batches:
         changes = [change for change in (*checks.cancels, *checks.amends) if isinstance(change, _Change)]
         orders = [check for check in checks.orders if isinstance(check, Checked)]
         if not orders and all(self._is_done(change) for change in changes):
-            return self._answer_as_is(checks, changes, self._model.sequence, [], replayed=True)
+            return await self._answer_as_is(checks, changes, self._model.sequence, [], replayed=True)
         decision = Together(
             account=account,
             signer=account,
@@ -152,13 +156,13 @@ class Batches:
         )
         unknown = {"digests": [check.digest for check in orders]}
         head, *acks = await self._trading.submit([decision, *(check.command for check in orders)], unknown)
-        placed = [self._trading.placed(check, ack) for check, ack in zip(orders, acks, strict=True)]
+        placed = [await self._trading.placed(check, ack) for check, ack in zip(orders, acks, strict=True)]
         if not head.replayed:
             self._require_happened(head, decision, checks, orders)
         elif not any(isinstance(outcome, dict) for outcome in placed) and orders and not is_first:
             raise _refused_again(placed)
         self._trading.count(placed)
-        return self._answer_as_is(checks, changes, head.sequence, placed, replayed=head.replayed)
+        return await self._answer_as_is(checks, changes, head.sequence, placed, replayed=head.replayed)
 
     def _is_done(self, change: _Change) -> bool:
         order = change.order
@@ -166,7 +170,7 @@ class Batches:
             return order.reason == CloseReason.CANCELED
         return not order.reason and order.size_lots == change.size
 
-    def _answer_as_is(
+    async def _answer_as_is(
         self,
         checks: _Checks,
         changes: Sequence[_Change],
@@ -176,11 +180,11 @@ class Batches:
         replayed: bool,
     ) -> Answer:
         """With the orders that were to change as they are now."""
-        changed, count = [self._as_is(change) for change in changes], len(checks.cancels)
+        changed, count = [await self._as_is(change) for change in changes], len(checks.cancels)
         return _answer(sequence, changed[:count], changed[count:], placed, replayed=replayed)
 
-    def _as_is(self, change: _Change) -> Outcome:
-        after = self._model.order(change.order.digest) or change.order
+    async def _as_is(self, change: _Change) -> Outcome:
+        after = await self._trading.known(change.order.digest) or change.order
         return {"ok": True, "order": present.order_json(after, self._model.markets[after.market].market)}
 
     def _require_happened(self, head: Ack, decision: Together, checks: _Checks, orders: Sequence[Checked]) -> None:

@@ -7,6 +7,7 @@ durable commands. Outcomes that are not known say so (UNKNOWN) and name the dige
 """
 
 import asyncio
+import contextlib
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -19,7 +20,7 @@ from offchain.domain.errors import InvalidInput, SequencerUnavailable
 from offchain.domain.event import CloseReason, CommandRejected, OrderClosed, OrderRejected, RejectReason
 from offchain.domain.market import Market, format_atoms
 from offchain.domain.order import Order, OrderStatus, Side
-from offchain.domain.units import ZERO_ADDRESS, Address, Digest, to_address
+from offchain.domain.units import ZERO_ADDRESS, Address, Digest, Ticks, to_address
 from offchain.domain.wire import REASONS, RESULT, STATUSES, UNKNOWN, refused
 from offchain.gateway import present, schema
 from offchain.gateway.approvals import Approvals
@@ -29,16 +30,18 @@ from offchain.gateway.ingress import Ingress
 from offchain.gateway.metrics import Metrics
 from offchain.gateway.outcome import answered_digest, fold_order
 from offchain.gateway.present import Token, Tokens
-from offchain.gateway.readmodel import MarketView, ReadModel, best_prices
+from offchain.gateway.publications import Publications
+from offchain.gateway.readmodel import Directory, MarketView
+from offchain.gateway.reads import Situation
 from offchain.gateway.records import OrderRecord
-from offchain.gateway.refusals import WORDS
+from offchain.gateway.refusals import WORDS, listed
 from offchain.gateway.settings import GatewaySettings
 from offchain.gateway.upstream import NotSubmitted, Upstream
 from offchain.security.signatures import Signers
 from offchain.sequencer.protocol import Ack
 
 READ_YOUR_WRITES_SECONDS = 1.0
-"""How long an answer waits for the gateway's own model to include it."""
+"""How long an answer waits for the read model to include it."""
 
 Answer = dict[str, Any]
 Outcome = Answer | ApiError
@@ -59,7 +62,8 @@ class Trading:
     def __init__(
         self,
         settings: GatewaySettings,
-        model: ReadModel,
+        model: Directory,
+        publications: Publications,
         upstream: Upstream,
         signers: Signers,
         ingress: Ingress,
@@ -68,12 +72,13 @@ class Trading:
         self._settlement_separator = settings.settlement_separator
         self._vault_separator = settings.vault_separator
         self._model = model
+        self._publications = publications
         self._upstream = upstream
         self._signers = signers
         self._ingress = ingress
         self._metrics = metrics
         self._tokens = Tokens(settings.quote_token, settings.quote_decimals, model)
-        self._approvals = Approvals(model)
+        self._approvals = Approvals(publications)
 
     # --- place ---
 
@@ -103,7 +108,7 @@ class Trading:
             order = submission.order
             digest = eip712.order_digest(self._settlement_separator, order)
             name = Digest("0x" + digest.hex())
-            if order.account not in self._model.balances:
+            if order.account not in self._model.accounts:
                 message = "the account has no balance here"
                 raise ApiError(RejectReason.INSUFFICIENT_BALANCE, message, {"digest": name})
             signer = self._signer_of(order, digest, submission.signature)
@@ -144,19 +149,19 @@ class Trading:
                 ApiError(error.code, error.message, error.data | {"digest": check.digest}, error.headers)
                 for check in checked
             ]
-        return [self.placed(check, ack) for check, ack in zip(checked, acks, strict=True)]
+        return [await self.placed(check, ack) for check, ack in zip(checked, acks, strict=True)]
 
-    def placed(self, check: Checked, ack: Ack) -> Outcome:
+    async def placed(self, check: Checked, ack: Ack) -> Outcome:
         """What its order came to, as its answer has it."""
         digest = answered_digest(ack, check.digest)
         receipt = {"seq": ack.sequence, "timestamp": ack.at, "orderHash": digest, "signature": ack.receipt}
         for event in ack.events:
             if isinstance(event, OrderRejected) and event.digest == digest:
-                return self._rejected(check, event.reason, receipt, ack.replayed)
+                return await self._rejected(check, event.reason, receipt, ack.replayed)
         order, fills = fold_order(digest, ack, check.market)
         assert order is not None, ack
         if ack.replayed:
-            order = self._model.order(digest) or order
+            order = await self.known(digest) or order
         return {
             "ok": True,
             "order": present.order_json(order, check.market),
@@ -170,38 +175,53 @@ class Trading:
             "replayed": ack.replayed,
         }
 
-    def _rejected(self, check: Checked, reason: RejectReason, receipt: Answer, replayed: bool) -> ApiError:
+    async def _rejected(self, check: Checked, reason: RejectReason, receipt: Answer, replayed: bool) -> ApiError:
         order = check.command.order
         data: Answer = {"digest": check.digest, "receipt": receipt, "replayed": replayed}
-        view = self._model.markets.get(order.market)
-        if reason is RejectReason.POST_ONLY_WOULD_CROSS and view is not None:
-            best = best_prices(view)
-            data["bbo"] = [view.market.format_price(level[0]) if level else None for level in best]
+        if reason is RejectReason.POST_ONLY_WOULD_CROSS:
+            found = await self._situation(order.account, check.market, ZERO_ADDRESS)
+            best = () if found is None else (found.bid, found.ask)
+            data["bbo"] = [check.market.format_price(Ticks(level[0])) if level else None for level in best]
         elif reason is RejectReason.INSUFFICIENT_BALANCE:
-            data |= self._tradable(order.account, check.market, Side(order.side))
+            data |= await self._tradable(order.account, check.market, Side(order.side))
         elif reason in (RejectReason.DEAD_NONCE, RejectReason.NONCE_TOO_FAR_AHEAD, RejectReason.INVALID_SLOT):
             data |= present.nonce_words(order.nonce)
         elif reason is RejectReason.FEE_CAP_TOO_LOW:
             data |= {"makerFeePpm": self._model.maker_fee_ppm, "takerFeePpm": self._model.taker_fee_ppm}
         elif reason in (RejectReason.POST_ONLY_VENUE, RejectReason.CANCEL_ONLY_VENUE):
             data |= {"state": str(self._model.venue_state), "reason": self._model.venue_reason}
-        elif reason is RejectReason.PRICE_OUT_OF_BAND and view is not None:
+        elif reason is RejectReason.PRICE_OUT_OF_BAND:
+            view = self._model.markets[order.market]
             data |= {"band": present.band_json(view), "mark": present.mark_price(view)}
         return self.refusal(reason, check.command, receipt["timestamp"], data)
 
-    def _tradable(self, account: Address, market: Market, side: Side) -> Answer:
+    async def _tradable(self, account: Address, market: Market, side: Side) -> Answer:
         tokens = {token.address: token for token in self._tokens.all()}
         token = self._tokens.all()[0] if side is Side.BUY else tokens[market.base_token]
-        row = self._model.balances.get(account, {}).get(token.address)
+        found = await self._situation(account, market, token.address)
+        if found is None:
+            return {}
+        row = found.balance
         free = 0 if row is None else max(0, row.settled + row.pending - row.held - row.leaving)
         return {"token": token.symbol, "free": format_atoms(free, token.decimals)}
+
+    async def known(self, digest: Digest) -> OrderRecord | None:
+        """None, too, while nobody can say: what an answer does not depend on."""
+        with contextlib.suppress(ApiError):
+            return await self._publications.order(digest)
+        return None
+
+    async def _situation(self, account: Address, market: Market, token: Address) -> Situation | None:
+        with contextlib.suppress(ApiError):
+            return await self._publications.situation(market.market, account, token)
+        return None
 
     # --- cancel ---
 
     async def cancel(self, account: Address, digest: Digest) -> Answer:
         """By session: only orders of `account` exist for it."""
         self.require_live()
-        order = self.own_open(account, digest)
+        order = await self.own_open(account, digest)
         self._ingress.take_cancel(account)
         return await self._cancel(order, CancelOrder(account, order.nonce, account))
 
@@ -214,7 +234,7 @@ class Trading:
         signature = schema.parse_signature(request.signature)
         hashed = eip712.cancel_digest(self._settlement_separator, account, nonce)
         signer = self.authenticate(account, hashed, signature)
-        order = self.own_open(account, digest)
+        order = await self.own_open(account, digest)
         if order.nonce != nonce:
             data = {"field": "nonce", "expected": str(order.nonce)}
             raise ApiError(Code.INVALID_FIELD, "the order has another nonce", data)
@@ -225,7 +245,7 @@ class Trading:
         """By session, in one market or in all."""
         self.require_live()
         market = self.market(symbol).market.market if symbol is not None else 0
-        if account not in self._model.balances:
+        if account not in self._model.accounts:
             return {"ok": True, "seq": self._model.sequence, "canceled": []}
         self._ingress.take_cancel(account)
         return await self._cancel_all(CancelAll(account, market, 0, account))
@@ -238,7 +258,7 @@ class Trading:
         signature = schema.parse_signature(request.signature)
         hashed = eip712.cancel_all_digest(self._settlement_separator, account, request.floor)
         signer = self.authenticate(account, hashed, signature)
-        if account not in self._model.balances:
+        if account not in self._model.accounts:
             raise ApiError(Code.ORDER_NOT_FOUND, "the account has no orders")
         self._ingress.take_cancel(account)
         return await self._cancel_all(CancelAll(account, 0, request.floor, signer, signature))
@@ -257,9 +277,9 @@ class Trading:
         status, reason = STATUSES[OrderStatus.CANCELED], REASONS[CloseReason.CANCELED]
         return RESULT.pack(ack.sequence, ack.at, status, reason, 0, 0, closed)
 
-    def own_open(self, account: Address, digest: Digest) -> OrderRecord:
+    async def own_open(self, account: Address, digest: Digest) -> OrderRecord:
         """ORDER_NOT_FOUND for that of another account, ORDER_NOT_OPEN with the order for one that ended."""
-        order = self._model.order(digest)
+        order = await self._publications.order(digest)
         if order is None or order.account != account:
             raise ApiError(Code.ORDER_NOT_FOUND, "no such order")
         if order.reason:
@@ -270,14 +290,14 @@ class Trading:
 
     async def _cancel(self, order: OrderRecord, command: CancelOrder) -> Answer:
         (ack,) = await self.submit([command], {"digest": order.digest})
-        after = self._model.order(order.digest) or order
+        after = await self.known(order.digest) or order
         answer = {"order": present.order_json(after, self._model.markets[order.market].market)}
         self.require_done(ack, command, answer)
         return {"ok": True, "seq": ack.sequence, **answer}
 
     def require_funded(self, account: Address) -> None:
         """A stranger without any balance writes nothing into the journal."""
-        if account not in self._model.balances:
+        if account not in self._model.accounts:
             raise ApiError(RejectReason.INSUFFICIENT_BALANCE, "the account has no balance", {"account": account})
 
     async def _cancel_all(self, command: CancelAll) -> Answer:
@@ -296,7 +316,7 @@ class Trading:
         signature = schema.parse_signature(request.signature)
         hashed = eip712.withdraw_digest(self._vault_separator, wanted)
         signer = self.authenticate(wanted.account, hashed, signature)
-        known = self._approvals.find(wanted)
+        known = await self._approvals.find(wanted)
         if known is not None:
             return self._approvals.answer(known, token, replayed=True)
         self.require_funded(wanted.account)
@@ -359,11 +379,7 @@ class Trading:
         return ack
 
     def market(self, symbol: str) -> MarketView:
-        view = self._model.symbols.get(symbol)
-        if view is None:
-            data = {"symbols": list(self._model.symbols)[:20]}
-            raise ApiError(RejectReason.UNKNOWN_MARKET, WORDS[RejectReason.UNKNOWN_MARKET], data)
-        return view
+        return listed(self._model, symbol)
 
     def token(self, name: str) -> Token:
         token = self._tokens.find(name)
@@ -387,12 +403,16 @@ class Trading:
             raise ApiError(RejectReason.WRONG_SIGNER, message, data)
         return signer
 
+    def is_live(self) -> bool:
+        """Whether orders can be taken: who has an account is known, and there is a sequencer."""
+        return self._upstream.is_live and self._model.is_loaded
+
     def require_live(self) -> None:
-        if not self._upstream.is_live:
+        if not self.is_live():
             raise _unavailable()
 
     async def submit(self, commands: Sequence[Command], unknown: Answer | None = None) -> list[Ack]:
-        """Durable acks, also known to the gateway's own model (unless the feed lags a lot)."""
+        """Durable acks, also known to whoever asks any gateway (unless the feed lags a lot)."""
         try:
             acks = await self._upstream.submit(commands)
         except NotSubmitted:
@@ -402,7 +422,7 @@ class Trading:
         except SequencerUnavailable:
             message = "the outcome is unknown: ask for the digest, or send the same request again"
             raise ApiError(Code.UNKNOWN, message, unknown, {"Retry-After": "1"}) from None
-        await self._model.reached(max(ack.sequence for ack in acks), READ_YOUR_WRITES_SECONDS)
+        await self._publications.reached(max(ack.sequence for ack in acks), READ_YOUR_WRITES_SECONDS)
         return acks
 
     def require_done(self, ack: Ack, command: Command, data: Answer) -> None:

@@ -1,15 +1,19 @@
 """A gateway in the test's own event loop, over a stub sequencer, with HTTP and WebSocket on a port of its own."""
 
-# ruff: noqa: ASYNC110  (other processes are waited for by looking)
+# ruff: noqa: ASYNC110, ASYNC220  (other processes are waited for by looking)
 
 import asyncio
 import contextlib
 import shutil
+import signal
+import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
+import httpx
+import msgspec
 import pytest
 import pytest_asyncio
 import uvicorn
@@ -24,8 +28,9 @@ from offchain.client import HooatsClient
 from offchain.client.orders import Signer
 from offchain.gateway.app import create_app
 from offchain.gateway.context import Gateway
+from offchain.gateway.publisher import Publisher
 from offchain.gateway.serve import bind, configure
-from offchain.gateway.settings import LIMITS, GatewaySettings, RateSettings
+from offchain.gateway.settings import LIMITS, GatewaySettings, PublisherSettings, RateSettings
 from offchain.security.limits import Rate
 
 KEYS = [bytes((n,)) * 32 for n in range(1, 5)]
@@ -42,10 +47,11 @@ class Server(uvicorn.Server):
 
 
 class Running:
-    """A gateway that serves, and its sequencer."""
+    """A gateway that serves, its publisher and its sequencer."""
 
-    def __init__(self, sequencer: stub_module.StubSequencer, gateway: Gateway, url: str) -> None:
+    def __init__(self, sequencer: stub_module.StubSequencer, publisher: Publisher, gateway: Gateway, url: str) -> None:
         self.sequencer = sequencer
+        self.publisher = publisher
         self.gateway = gateway
         self.url = url
 
@@ -63,6 +69,7 @@ def settings_for(folder: Path, **changes) -> GatewaySettings:
     settings = {
         "port": 0,
         "sequencer_socket": folder / "s",
+        "publisher_socket": folder / "p",
         "history_url": f"sqlite:///{folder / 'history.sqlite'}",
         "session_key_file": folder / "session.key",
         "chain_id": stub_module.CHAIN_ID,
@@ -74,6 +81,23 @@ def settings_for(folder: Path, **changes) -> GatewaySettings:
         "drain_seconds": 1,
     }
     return GatewaySettings(**(settings | changes))
+
+
+PUBLISHERS = ("journal_folder", "snapshots_folder", "ring_commands", "window_millis")
+"""Settings that are not the gateway's."""
+
+
+@contextlib.asynccontextmanager
+async def run_publisher_here(gateway: GatewaySettings, **changes) -> AsyncIterator[Publisher]:
+    """One message for each group, unless a window is given."""
+    same = ("sequencer_socket", "history_url", "chain_id", "quote_token")
+    settings = {name: getattr(gateway, name) for name in same} | {"window_millis": 0}
+    publisher = Publisher(PublisherSettings(socket=gateway.publisher_socket, **settings | changes))
+    await publisher.start()
+    try:
+        yield publisher
+    finally:
+        await publisher.close()
 
 
 @contextlib.asynccontextmanager
@@ -101,10 +125,12 @@ async def run_stub_venue(sequencer_type=stub_module.StubSequencer, **changes) ->
     folder = Path(tempfile.mkdtemp(prefix="hooats-"))
     sequencer = sequencer_type(folder / "s", [Signer(key).address for key in KEYS[:3]])
     await sequencer.start()
+    changed = {name: changes.pop(name) for name in PUBLISHERS if name in changes}
+    settings = settings_for(folder, **changes)
     try:
-        async with run_gateway_here(settings_for(folder, **changes)) as (gateway, url):
-            running = Running(sequencer, gateway, url)
-            await running.wait(lambda: gateway.upstream.is_live)
+        async with run_publisher_here(settings, **changed) as publisher, run_gateway_here(settings) as (gateway, url):
+            running = Running(sequencer, publisher, gateway, url)
+            await running.wait(gateway.trading.is_live)
             yield running
     finally:
         await sequencer.stop()
@@ -150,11 +176,11 @@ async def run_real_venue(**changes) -> AsyncIterator[tuple[real_venue.RealVenue,
         processes.deposit(Signer(key).address, real_venue.ETH, 10**20)
     processes.start("sequencer", "projector")
     folders = {"journal_folder": processes.journal_folder, "snapshots_folder": folder / "snapshots"}
-    settings = settings_for(folder, **folders, **changes)
+    settings = settings_for(folder, journal_folder=processes.journal_folder, **changes)
     try:
-        async with run_gateway_here(settings) as (gateway, url):
-            running = Running(None, gateway, url)
-            await running.wait(lambda: gateway.upstream.is_live and len(gateway.model.balances) >= 3, 20)
+        async with run_publisher_here(settings, **folders) as publisher, run_gateway_here(settings) as (gateway, url):
+            running = Running(None, publisher, gateway, url)
+            await running.wait(lambda: gateway.trading.is_live() and len(gateway.model.accounts) >= 3, 20)
             yield processes, running
     finally:
         processes.stop()
@@ -170,3 +196,78 @@ async def real() -> AsyncIterator[tuple[real_venue.RealVenue, Running]]:
 @pytest.fixture
 def start_real_venue():
     return run_real_venue
+
+
+class ServedVenue:
+    """Sequencer, projector, publisher and gateway, each a process that comes back when it is killed."""
+
+    def __init__(self, folder: Path, keys: Sequence[bytes]) -> None:
+        self.folder = folder
+        self._keys = keys
+        self.parts = real_venue.RealVenue(folder)
+        self.port = 0
+        self._gateway: subprocess.Popen | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    async def start(self) -> None:
+        self.parts.list_markets()
+        for key in self._keys:
+            for token, amount in ((real_venue.QUOTE, 10**12), (real_venue.BASE, 10**20)):
+                self.parts.deposit(Signer(key).address, token, amount)
+        self.parts.start("sequencer", "projector", "publisher")
+        await self._start_gateway()
+        await self.ready()
+
+    async def kill(self, name: str) -> None:
+        if name == "gateway":
+            self._gateway.kill()
+            self._gateway.wait(10)
+            await self._start_gateway()
+        else:
+            self.parts.kill(name)
+            self.parts.start(name)
+
+    async def ready(self) -> None:
+        async with httpx.AsyncClient(base_url=self.url) as http, asyncio.timeout(60):
+            while True:
+                with contextlib.suppress(httpx.TransportError):
+                    if (await http.get("/readyz")).status_code == 200:
+                        return
+                await asyncio.sleep(0.05)
+
+    def stop(self) -> None:
+        if self._gateway is not None:
+            self._gateway.send_signal(signal.SIGTERM)
+            self._gateway.wait(20)
+        self.parts.stop()
+
+    async def _start_gateway(self) -> None:
+        port_file = self.folder / "gateway.port"
+        port_file.unlink(missing_ok=True)
+        settings = settings_for(self.folder, port=self.port, port_file=port_file)
+        file = self.folder / "gateway.json"
+        file.write_bytes(msgspec.json.encode(settings, enc_hook=str))
+        with (self.folder / "gateway.log").open("ab") as log:
+            command = (sys.executable, "-m", "offchain.gateway.serve", str(file))
+            self._gateway = subprocess.Popen(command, stdout=log, stderr=log)
+        async with asyncio.timeout(30):
+            while not port_file.exists():
+                assert self._gateway.poll() is None, (self.folder / "gateway.log").read_text()
+                await asyncio.sleep(0.02)
+        self.port = int(port_file.read_text())
+
+
+@contextlib.asynccontextmanager
+async def run_served_venue(keys: Sequence[bytes]) -> AsyncIterator[ServedVenue]:
+    """Everything is a process; the keys' accounts have 1,000,000 USDC and 100 BTC each."""
+    folder = Path(tempfile.mkdtemp(prefix="hooats-"))
+    venue = ServedVenue(folder, keys)
+    try:
+        await venue.start()
+        yield venue
+    finally:
+        venue.stop()
+        shutil.rmtree(folder)

@@ -95,6 +95,25 @@ class RealVenue:
             ops.close()
 
 
+def publish(data: Path, options: dict) -> int:
+    import uvloop
+
+    from offchain.gateway.publish import run_publisher
+    from offchain.gateway.settings import PublisherSettings
+
+    settings = PublisherSettings(
+        socket=data / "p",
+        sequencer_socket=Path(options["socket"]),
+        history_url=options["history"],
+        journal_folder=data / "journal",
+        snapshots_folder=data / "snapshots",
+        chain_id=CHAIN_ID,
+        quote_token=QUOTE,
+    )
+    uvloop.run(run_publisher(settings))
+    return 0
+
+
 def main() -> int:
     role, raw = sys.argv[1:]
     options = json.loads(raw)
@@ -114,6 +133,8 @@ def main() -> int:
                 inbox_poll_millis=10,
             )
         )
+    if role == "publisher":
+        return publish(data, options)
     from offchain.projector.projector import ProjectorSettings
     from offchain.projector.serve import run_projector
 
