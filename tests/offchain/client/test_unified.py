@@ -133,70 +133,6 @@ async def test_numbers_are_floats_unless_asked_otherwise(real) -> None:
         await exchange.cancel_order(order["id"])
 
 
-async def test_orders_trades_and_balances_are_those_of_rest(real) -> None:
-    _, venue = real
-    async with exchange_of(venue) as alice, exchange_of(venue, KEYS[1]) as bob:
-        maker = await alice.create_order("BTC/USDC", "limit", "sell", "0.02", "61500", {"clientOrderId": "unified-1"})
-        has_shape(maker, "Order")
-        assert (maker["status"], maker["filled"], maker["remaining"]) == ("open", "0", "0.02")
-        taker = await bob.create_order("BTC/USDC", "market", "buy", "0.005", "62000")
-        assert (taker["status"], taker["type"], taker["average"], taker["timeInForce"]) == (
-            "closed",
-            "market",
-            "61500",
-            "IOC",
-        )
-        (leg,) = taker["trades"]
-        has_shape(leg, "Trade")
-        assert (leg["cost"], leg["takerOrMaker"], leg["fee"]["rate"]) == ("307.5", "taker", "0.0025")
-
-        raw = await rest(venue, alice.client, f"/v1/orders/{maker['id']}")
-        fetched = await alice.fetch_order(maker["id"])
-        same = ("id", "clientOrderId", "timestamp", "lastTradeTimestamp", "lastUpdateTimestamp", "side", "price")
-        for name in (*same, "amount", "filled", "remaining", "cost", "average", "status", "postOnly", "reduceOnly"):
-            assert fetched[name] == raw[name], name
-        assert fetched["fee"] == {"cost": raw["fee"]["cost"], "currency": "USDC"}
-        assert fetched["datetime"] == iso(raw["timestamp"])
-        assert await alice.fetch_order("", params={"clientOrderId": "unified-1"}) == fetched
-        assert [order["id"] for order in await alice.fetch_open_orders("BTC/USDC")] == [maker["id"]]
-
-        mine = await alice.fetch_my_trades("BTC/USDC")
-        legs = (await rest(venue, alice.client, "/v1/fills?symbol=BTC-USDC"))["fills"]
-        assert [trade["id"] for trade in mine] == [row["id"] for row in reversed(legs)]
-        for trade, row in zip(mine, reversed(legs), strict=True):
-            has_shape(trade, "Trade")
-            assert (trade["price"], trade["amount"], trade["cost"], trade["order"]) == (
-                row["price"],
-                row["amount"],
-                row["cost"],
-                row["order"],
-            )
-            assert trade["fee"]["cost"] == row["fee"]["cost"]
-        assert await alice.fetch_my_trades("BTC/USDC", since=mine[-1]["timestamp"]) == mine[-1:]
-        public = await alice.fetch_trades("BTC/USDC", limit=1)
-        has_shape(public[0], "Trade")
-        assert (public[0]["id"], public[0]["side"]) == (mine[-1]["id"], "buy")
-
-        balance = await alice.fetch_balance()
-        for row in (await rest(venue, alice.client, "/v1/balances"))["balances"]:
-            assert balance[row["token"]] == {name: row[name] for name in ("free", "used", "total")}
-            assert balance["total"][row["token"]] == row["total"]
-
-        book = await alice.fetch_order_book("BTC/USDC")
-        async with httpx.AsyncClient(base_url=venue.url) as http:
-            answer = (await http.get("/v1/book/BTC-USDC")).json()
-        has_shape(book, "OrderBook")
-        assert (book["asks"], book["bids"], book["nonce"]) == (answer["asks"], answer["bids"], answer["seq"])
-        ticker = await alice.fetch_ticker("BTC/USDC")
-        has_shape(ticker, "Ticker")
-        assert (ticker["ask"], ticker["bid"], ticker["last"]) == ("61500", None, "61500")
-
-        cancelled = await alice.cancel_order(maker["id"], "BTC/USDC")
-        assert cancelled["status"] == "canceled"
-        (closed,) = await alice.fetch_closed_orders("BTC/USDC", limit=1)
-        assert (closed["id"], closed["status"]) == (maker["id"], "canceled")
-
-
 async def test_conditions_are_those_of_rest(real) -> None:
     """Each in ccxt's words, and as the venue tells it."""
     _, venue = real
@@ -271,6 +207,70 @@ async def test_brackets_edits_and_mass_cancels(real) -> None:
         await exchange.create_order("BTC/USDC", "limit", "sell", "0.05", "90000", {"icebergAmount": "0.01"})
         assert (await exchange.fetch_order_book("BTC/USDC"))["asks"] == [["90000", "0.01"]]
         assert len(await exchange.cancel_all_orders(params={"side": "sell"})) == 1
+
+
+async def test_orders_trades_and_balances_are_those_of_rest(real) -> None:
+    _, venue = real
+    async with exchange_of(venue) as alice, exchange_of(venue, KEYS[1]) as bob:
+        maker = await alice.create_order("BTC/USDC", "limit", "sell", "0.02", "61500", {"clientOrderId": "unified-1"})
+        has_shape(maker, "Order")
+        assert (maker["status"], maker["filled"], maker["remaining"]) == ("open", "0", "0.02")
+        taker = await bob.create_order("BTC/USDC", "market", "buy", "0.005", "62000")
+        assert (taker["status"], taker["type"], taker["average"], taker["timeInForce"]) == (
+            "closed",
+            "market",
+            "61500",
+            "IOC",
+        )
+        (leg,) = taker["trades"]
+        has_shape(leg, "Trade")
+        assert (leg["cost"], leg["takerOrMaker"], leg["fee"]["rate"]) == ("307.5", "taker", "0.0025")
+
+        raw = await rest(venue, alice.client, f"/v1/orders/{maker['id']}")
+        fetched = await alice.fetch_order(maker["id"])
+        same = ("id", "clientOrderId", "timestamp", "lastTradeTimestamp", "lastUpdateTimestamp", "side", "price")
+        for name in (*same, "amount", "filled", "remaining", "cost", "average", "status", "postOnly", "reduceOnly"):
+            assert fetched[name] == raw[name], name
+        assert fetched["fee"] == {"cost": raw["fee"]["cost"], "currency": "USDC"}
+        assert fetched["datetime"] == iso(raw["timestamp"])
+        assert await alice.fetch_order("", params={"clientOrderId": "unified-1"}) == fetched
+        assert [order["id"] for order in await alice.fetch_open_orders("BTC/USDC")] == [maker["id"]]
+
+        mine = await alice.fetch_my_trades("BTC/USDC")
+        legs = (await rest(venue, alice.client, "/v1/fills?symbol=BTC-USDC"))["fills"]
+        assert [trade["id"] for trade in mine] == [row["id"] for row in reversed(legs)]
+        for trade, row in zip(mine, reversed(legs), strict=True):
+            has_shape(trade, "Trade")
+            assert (trade["price"], trade["amount"], trade["cost"], trade["order"]) == (
+                row["price"],
+                row["amount"],
+                row["cost"],
+                row["order"],
+            )
+            assert trade["fee"]["cost"] == row["fee"]["cost"]
+        assert await alice.fetch_my_trades("BTC/USDC", since=mine[-1]["timestamp"]) == mine[-1:]
+        public = await alice.fetch_trades("BTC/USDC", limit=1)
+        has_shape(public[0], "Trade")
+        assert (public[0]["id"], public[0]["side"]) == (mine[-1]["id"], "buy")
+
+        balance = await alice.fetch_balance()
+        for row in (await rest(venue, alice.client, "/v1/balances"))["balances"]:
+            assert balance[row["token"]] == {name: row[name] for name in ("free", "used", "total")}
+            assert balance["total"][row["token"]] == row["total"]
+
+        book = await alice.fetch_order_book("BTC/USDC")
+        async with httpx.AsyncClient(base_url=venue.url) as http:
+            answer = (await http.get("/v1/book/BTC-USDC")).json()
+        has_shape(book, "OrderBook")
+        assert (book["asks"], book["bids"], book["nonce"]) == (answer["asks"], answer["bids"], answer["seq"])
+        ticker = await alice.fetch_ticker("BTC/USDC")
+        has_shape(ticker, "Ticker")
+        assert (ticker["ask"], ticker["bid"], ticker["last"]) == ("61500", None, "61500")
+
+        cancelled = await alice.cancel_order(maker["id"], "BTC/USDC")
+        assert cancelled["status"] == "canceled"
+        (closed,) = await alice.fetch_closed_orders("BTC/USDC", limit=1)
+        assert (closed["id"], closed["status"]) == (maker["id"], "canceled")
 
 
 async def test_several_orders_are_answered_one_by_one(real) -> None:

@@ -140,6 +140,17 @@ async def test_refusals_of_conditional_orders(engine_venue) -> None:
         assert error.data["band"] == {"belowPpm": 50_000, "abovePpm": 50_000}
 
 
+async def test_a_name_is_of_one_trigger(engine_venue) -> None:
+    """Another one under it is another order, which must not be answered with the first result."""
+    async with engine_venue.client() as client:
+        stop = ticket("sell", "40000", stop_loss_price="45000", client_order_id="stop")
+        first = await client.place_ticket(stop)
+        again = await client.place_ticket(stop)
+        assert (again.replayed, again.order.id) == (True, first.order.id)
+        moved = msgspec.structs.replace(stop, stop_loss_price="44000")
+        assert (await refused(client.place_ticket(moved))).code == "DUPLICATE_CLIENT_ORDER_ID"
+
+
 async def test_what_is_not_signed_needs_a_session(engine_venue) -> None:
     """Of the order's own account: whoever has seen a signed order must not place it otherwise than its owner wished."""
     async with engine_venue.client() as client, engine_venue.client(KEYS[1]) as other:
@@ -385,6 +396,10 @@ async def test_everything_is_cancelled_after_a_silence(real) -> None:
     _, venue = real
     async with venue.client() as client:
         placed = await client.place("BTC-USDC", "buy", "40000", "0.01")
+        batch = [await client.sign(ticket("buy", price)) for price in ("40001", "40002")]
+        answers = [await client.batch_signed(batch, [], [], "all") for _ in range(2)]
+        assert [answer.replayed for answer in answers] == [False, True] and len(await client.orders()) == 3
+        assert [one.receipt for one in answers[0].orders] == [one.receipt for one in answers[1].orders]
         deadline = await client.cancel_all_after(60_000)
         assert deadline == await client.cancels_all_at() and deadline > time.time() * 1000 + 50_000
         assert await client.cancel_all_after(0) is None and await client.cancels_all_at() is None

@@ -49,6 +49,7 @@ async def test_templates_name_their_contracts(shared_venue) -> None:
         "Agent": SETTLEMENT,
         "BulkOrder": SETTLEMENT,
         "Session": SETTLEMENT,
+        "Mark": SETTLEMENT,
         "Withdraw": VAULT,
         "Approval": VAULT,
         "Receipt": COMMITMENT,
