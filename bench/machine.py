@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / ".build" / "bench"
 RESULTS = BUILD / "results"
 PEERS_PYTHON = BUILD / "peers" / "bin" / "python"
-OURS = ("coincurve", "msgspec", "safe-pysha3", "uvloop", "websockets")
+OURS = ("coincurve", "msgspec", "safe-pysha3", "tiny-keccak", "uvloop", "websockets")
 
 
 def described() -> dict[str, Any]:
@@ -23,9 +23,17 @@ def described() -> dict[str, Any]:
         "cores": len(os.sched_getaffinity(0)),
         "kernel": platform.release(),
         "python": platform.python_version(),
-        "versions": {name: metadata.version(name) for name in OURS},
+        "versions": {name: _version(name) for name in OURS},
         "commit": commit(),
     }
+
+
+def _version(name: str) -> str:
+    """tiny-keccak has a stand-in, so it may be absent."""
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "absent"
 
 
 def load() -> dict[str, Any]:

@@ -1,4 +1,5 @@
-"""One node: the sequencer in this process, gateway and projector as children that are restarted when they die.
+"""One node: the sequencer in this process, gateways, their publisher and projector as children that are restarted when
+they die.
 
 Invariant: children never outlive the node (the kernel ends them with it), and no order is lost by the death of any of
 them: what was acknowledged is in the journal, and starting up is recovery. Wiring only; no logic of the exchange.
@@ -34,7 +35,7 @@ from offchain.domain.market import MarketState
 from offchain.domain.units import QUOTE_DECIMALS, Address
 from offchain.engine.engine import flaw_of_venue
 from offchain.gateway.serve import bind
-from offchain.gateway.settings import GatewaySettings
+from offchain.gateway.settings import GatewaySettings, PublisherSettings
 from offchain.projector.projector import ProjectorSettings
 from offchain.sequencer.follower import FollowerSettings, run_follower
 from offchain.sequencer.serve import run_sequencer
@@ -81,6 +82,7 @@ class NodeSettings:
     metrics_port: int = 0
     """Of the sequencer's probes; the gateway answers them at `port`."""
     projector_metrics_port: int = 0
+    publisher_metrics_port: int = 0
     follow: str = ""
     """Be the standby of the node at this HOST:PORT or socket, and nothing else."""
     promote: bool = False
@@ -126,6 +128,10 @@ class NodeSettings:
     @property
     def socket(self) -> Path:
         return self.data / "sequencer.sock"
+
+    @property
+    def publisher_socket(self) -> Path:
+        return self.data / "publisher.sock"
 
     def venue(self) -> OpenVenue:
         """The first command of an empty journal."""
@@ -188,9 +194,9 @@ class NodeSettings:
             shares_port=self.gateways > 1,
             port_file=self.data / "gateway.port",
             sequencer_socket=self.socket,
+            publisher_socket=self.publisher_socket,
             history_url=self.history_url,
             journal_folder=self.data / "journal",
-            snapshots_folder=self.data / "snapshots",
             session_key_file=self.data / "session.secret",
             chain_id=registry.chain_id,
             vault=registry.address("Vault"),
@@ -198,6 +204,21 @@ class NodeSettings:
             commitment=registry.address("OrderbookCommitment"),
             quote_token=registry.quote_token,
             quote_decimals=QUOTE_DECIMALS,
+        )
+
+    def publisher(self) -> PublisherSettings:
+        return PublisherSettings(
+            socket=self.publisher_socket,
+            sequencer_socket=self.socket,
+            history_url=self.history_url,
+            journal_folder=self.data / "journal",
+            snapshots_folder=self.data / "snapshots",
+            chain_id=self.registry.chain_id,
+            quote_token=self.registry.quote_token,
+            quote_decimals=QUOTE_DECIMALS,
+            metrics_host=self.metrics_host,
+            metrics_port=self.publisher_metrics_port,
+            port_file=self.data / "publisher.port",
         )
 
     def projector(self) -> ProjectorSettings:
@@ -224,6 +245,7 @@ def run_node(settings: NodeSettings) -> int:
         term = lead(settings.data, settings.promote).term
     children = Children(settings.data)
     children.add("projector", "offchain.projector", settings.projector())
+    children.add("publisher", "offchain.gateway.publish", settings.publisher())
     gateway, reserved = settings.gateway(), None
     if gateway.shares_port and not gateway.port:
         reserved = bind(gateway.host, 0, shared=True)  # never listens, so that no connection comes to it

@@ -49,7 +49,11 @@ and may have an `id`; it is answered once, with both.
 | `login` | `key`, `timestamp`, `sign` over timestamp + `GET/v1/ws` |
 | `order` | `order`, or `orders` (an array) |
 | `cancel` | `orderId`; logged in, or with `cancel`: a signed Cancel |
-| `cancelAll` | `symbol` or none; logged in |
+| `cancelAll` | `symbol` and `side`, or none; logged in |
+| `amend` | `orderId`, and `size` or a signed `order` in its slot; logged in |
+| `batch` | `batch`: the body of `POST /v1/orders/batch`; logged in |
+| `cancelAllAfter` | `timeout` in milliseconds, 0 takes it back; logged in |
+| `cancelOnDisconnect` | `enabled`: all orders of the account are cancelled when this connection ends; logged in |
 | `ping` | |
 
 Channels: {channels}.
@@ -213,6 +217,7 @@ def _settings() -> settings.GatewaySettings:
     nowhere = Path("nowhere")
     address: Any = "0x" + "00" * 20
     return settings.GatewaySettings(
+        publisher_socket=nowhere,
         sequencer_socket=nowhere,
         history_url="",
         session_key_file=nowhere,

@@ -19,7 +19,7 @@ from offchain.chain.registry import Registry
 from offchain.chain.rpc import Rpc
 from offchain.domain.units import Address
 from offchain.engine.engine import Engine
-from offchain.gateway.metrics import Metrics
+from offchain.gateway.metrics import Metrics, PublisherMetrics
 from offchain.projector.metrics import ProjectorMetrics
 from offchain.sequencer.follower import FollowerMetrics
 from offchain.sequencer.metrics import SequencerMetrics
@@ -39,6 +39,7 @@ Every daemon answers three paths over HTTP:
 |---|---|---|
 | gateway | `--host`, `--port` of `hooats node` | `<data>/gateway.port` |
 | sequencer | `--metrics-host`, `--metrics-port` of `hooats node` | `<data>/sequencer.port` |
+| publisher | `--metrics-host`, `--publisher-metrics-port` of `hooats node` | `<data>/publisher.port` |
 | projector | `--metrics-host`, `--projector-metrics-port` of `hooats node` | `<data>/projector.port` |
 | a standby (`hooats node --follow`) | `--metrics-host`, `--metrics-port` | `<data>/follower.port` |
 | a keeper | `--metrics-host`, `--metrics-port` of `hooats keeper` | `metricsPort` in `<data>/keepers/<name>.json` |
@@ -70,6 +71,7 @@ def reference() -> str:
         _section("Keepers", asyncio.run(_keeper_metrics())),
         _section("Sequencer", SequencerMetrics(anything, anything).registry.collect()),
         _section("Standby", FollowerMetrics(anything).registry.collect()),
+        _section("Publisher", PublisherMetrics().registry.collect()),
         _section("Projector", ProjectorMetrics(anything).collect()),
         _section("Gateway", Metrics().registry.collect()),
     ]

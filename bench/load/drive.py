@@ -44,13 +44,18 @@ class Outcome:
         self.accepted = self.refused = 0
         self.seconds = 0.0
         self.cpu_seconds = 0.0
+        """The generator's own."""
+        self.cpu: dict[str, float] = {}
+        """Seconds by process, if somebody looked."""
+        self.fills = 0
         self.unanswered = 0
-        self.answers: list[tuple[Frame, list[bool]]] = []
-        """Which orders of a frame were accepted."""
+        self.answers: list[tuple[Frame, bytes]] = []
+        """Which orders of a frame were accepted: a byte each."""
 
     def summary(self, offered: float | None = None) -> dict[str, Any]:
         """`achieved` counts answered orders a second; an open loop's point is valid from 0.99 of what was offered."""
-        achieved = (self.accepted + self.refused) / self.seconds if self.seconds else 0.0
+        answered = self.accepted + self.refused
+        achieved = answered / self.seconds if self.seconds else 0.0
         return {
             "offered": offered,
             "achieved": achieved,
@@ -61,6 +66,8 @@ class Outcome:
             "latency_ms": self.latency.summary(),
             "lateness_ms": self.lateness.summary(),
             "generator_cpu_share": self.cpu_seconds / self.seconds if self.seconds else 0.0,
+            "cpu_micros": {name: spent / answered * 1e6 for name, spent in self.cpu.items()} if answered else {},
+            "fills_per_second": self.fills / self.seconds if self.seconds else 0.0,
         }
 
 
@@ -86,6 +93,7 @@ def drive(connections: Sequence[Connection], frames: Sequence[Frame]) -> Outcome
     """Until every frame is answered, or nothing is heard for PATIENCE_SECONDS."""
     outcome = Outcome()
     by_socket = {connection.socket: connection for connection in connections}
+    sockets = list(by_socket)
     rooms = [connection.window for connection in connections]
     queues: list[deque[Frame]] = [deque() for _ in connections]
     under_way: dict[int, tuple[Frame, float]] = {}
@@ -117,7 +125,7 @@ def drive(connections: Sequence[Connection], frames: Sequence[Frame]) -> Outcome
             pause = max(0.0, left - SPIN_SECONDS)
         else:
             pause = 0.5
-        readable, _, _ = select.select(list(by_socket), [], [], pause)
+        readable, _, _ = select.select(sockets, [], [], pause)
         for socket in readable:
             connection = by_socket[socket]
             for number, answer in connection.receive():
@@ -127,12 +135,10 @@ def drive(connections: Sequence[Connection], frames: Sequence[Frame]) -> Outcome
                 results = answer if len(answer) == len(frame.orders) else answer * len(frame.orders)
                 micros = int((heard - start - since) * 1e6)
                 outcome.answers.append((frame, results))
-                for is_accepted in results:
-                    outcome.latency.add(micros)
-                    if is_accepted:
-                        outcome.accepted += 1
-                    else:
-                        outcome.refused += 1
+                outcome.latency.add(micros, len(results))
+                accepted = results.count(1)
+                outcome.accepted += accepted
+                outcome.refused += len(results) - accepted
                 rooms[frame.connection] += 1
                 if queues[frame.connection]:
                     send(queues[frame.connection].popleft(), is_prompt=False)

@@ -21,13 +21,13 @@ class Histogram:
         self.count = 0
         self.largest = 0
 
-    def add(self, micros: int) -> None:
-        """What is negative counts as 0."""
+    def add(self, micros: int, count: int = 1) -> None:
+        """So many times. What is negative counts as 0."""
         micros = min(max(micros, 0), HIGHEST)
         shift = max(0, micros.bit_length() - KEPT_BITS)
         bucket = micros >> shift << shift
-        self._counts[bucket] = self._counts.get(bucket, 0) + 1
-        self.count += 1
+        self._counts[bucket] = self._counts.get(bucket, 0) + count
+        self.count += count
         self.largest = max(self.largest, micros)
 
     def at(self, share: float) -> int:

@@ -2,6 +2,9 @@
 
 First closed loop, which finds the capacity; then open loop at shares of it. Capacity is told as a share of what the
 machine's cores could recover if they did nothing else. The generator runs on the same cores, and its part is told.
+
+Beside it stands what an order costs on the processors, by process, and what share of that is one bare recover: the same
+ratio if nobody else were on the machine and no core ever idle.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from bench.calibration import seconds_per_recovery
 from bench.load.drive import Outcome, drive, framed
 from bench.load.presign import Plan, addresses, is_spoilt, presigned, spoil
 from bench.load.schedule import poisson
+from bench.load.settling import settleable
 from bench.load.venue import AGENT_KEY, LoadedVenue
 from bench.load.wire import Bulk, Connection, Packed, Rest, WebSocket
 from offchain.domain.order import ORDER_FRAME_BYTES, Order
@@ -27,6 +31,9 @@ from offchain.domain.order import ORDER_FRAME_BYTES, Order
 WAYS = ["packed", "bulk", "ws", "rest"]
 """In fixed frames, signed one by one or in bulk, and in JSON over the two ways in."""
 PACKED = ("packed", "bulk")
+FILLS = "hooats_sequencer_fills_total"
+RECOVERIES = 500
+"""Bare ones, before and after a point."""
 WARM_UP = 500
 """Orders that are sent before anything is measured."""
 
@@ -70,7 +77,11 @@ class Bench:
             self.spoilt = sum(is_spoilt(order) for frame in frames for order in frame.orders)
             gc.collect()
             gc.disable()
+            before, fills = self.venue.cpu_seconds(), self.venue.metric(FILLS)
             outcome = drive(connections, frames)
+            outcome.fills = int(self.venue.metric(FILLS) - fills)
+            spent = {name: after - before[name] for name, after in self.venue.cpu_seconds().items()}
+            outcome.cpu = by_role(spent) | {"load": outcome.cpu_seconds}
             self._remember(outcome)
             return outcome
         finally:
@@ -100,6 +111,14 @@ class Bench:
         return [WebSocket(host, port, window) for _ in range(count)]
 
 
+def by_role(spent: dict[str, float]) -> dict[str, float]:
+    """Seconds by what a process is, however many there are of it: `gateway-2` is a gateway."""
+    found: Counter[str] = Counter()
+    for name, seconds in spent.items():
+        found[name.partition("-")[0]] += seconds  # type: ignore[assignment]
+    return dict(found)
+
+
 def points(bench: Bench, options: argparse.Namespace) -> list[dict[str, Any]]:
     """One for every way in and size of frame, closed loop first."""
     found: list[dict[str, Any]] = []
@@ -108,14 +127,20 @@ def points(bench: Bench, options: argparse.Namespace) -> list[dict[str, Any]]:
     def note(loop: str, outcome: Outcome, rate: float = 0.0) -> float:
         summary = outcome.summary(rate or None)
         achieved: float = summary["achieved"]
+        again = seconds_per_recovery(RECOVERIES)
+        recover = (before + again) / 2
+        micros = sum(summary["cpu_micros"].values())
         head = {"via": via, "per_frame": per_frame, "loop": loop, "recover_micros": recover * 1e6}
-        found.append({**head, "of_ceiling": achieved / ceiling, "spoilt": bench.spoilt, **summary})
+        ratios = {
+            "of_ceiling": achieved * recover / len(os.sched_getaffinity(0)),
+            "of_cpu": recover * 1e6 / micros if micros else 0.0,
+        }
+        found.append({**head, **ratios, "spoilt": bench.spoilt, **summary})
         return achieved
 
     for via in options.via:
         for per_frame in options.per_frame:
-            recover = seconds_per_recovery(500)
-            ceiling = len(os.sched_getaffinity(0)) / recover
+            before = seconds_per_recovery(RECOVERIES)
             if per_frame == 1:
                 note("one at a time", bench.run(via, 1, bench.orders(options.alone, via), alone=True))
             capacity = note("closed", bench.run(via, per_frame, bench.orders(options.orders, via)))
@@ -129,9 +154,9 @@ def points(bench: Bench, options: argparse.Namespace) -> list[dict[str, Any]]:
 def table(found: Sequence[dict[str, Any]]) -> str:
     """Markdown."""
     lines = [
-        "| way in | orders a frame | loop | orders/s | of the cores' bare recovers | p50 / p99 / p99.9 / max ms "
-        "| generator late p50 / p99 ms | its CPU | refused | |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "| way in | orders a frame | loop | orders/s | of the cores' bare recovers | CPU µs an order "
+        "| a recover is of it | p50 / p99 / p99.9 / max ms | generator late p50 / p99 ms | fills/s | refused | |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for one in found:
         latency, lateness = one["latency_ms"], one["lateness_ms"]
@@ -144,9 +169,15 @@ def table(found: Sequence[dict[str, Any]]) -> str:
             note = f"void: {one['refused']} refused, {one['spoilt']} were spoilt"
         lines.append(
             f"| {one['via']} | {one['per_frame']} | {one['loop']} | {one['achieved']:,.0f} | {one['of_ceiling']:.3f} "
-            f"| {times} | {late} | {one['generator_cpu_share']:.2f} | {one['refused']} | {note} |"
+            f"| {_cost(one['cpu_micros'])} | {one['of_cpu']:.3f} | {times} | {late} | {one['fills_per_second']:,.0f} "
+            f"| {one['refused']} | {note} |"
         )
     return "\n".join(lines)
+
+
+def _cost(micros: dict[str, float]) -> str:
+    parts = ", ".join(f"{name} {spent:.1f}" for name, spent in sorted(micros.items(), key=lambda part: -part[1]))
+    return f"{sum(micros.values()):.1f}: {parts}"
 
 
 def durable(accepted: Sequence[tuple[str, str]], journaled: Sequence[tuple[str, str]]) -> str:
@@ -171,14 +202,15 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--alone", type=int, default=1_000, help="orders that are sent one at a time")
     parser.add_argument("--seconds", type=float, default=20.0, help="of an open loop")
     parser.add_argument("--shares", type=float, nargs="*", default=[0.1, 0.5], help="of capacity, open loop")
-    parser.add_argument("--crossing", type=float, default=0.0, help="share of orders that trade")
+    parser.add_argument("--crossing", type=float, default=0.1, help="share of orders that trade")
     parser.add_argument("--spoil-every", type=int, default=1_000, help="every so many-th signature is none; 0: all are")
     cores = len(os.sched_getaffinity(0))
     parser.add_argument("--gateways", type=int, default=min(2, cores), help="processes that share the port")
+    parser.add_argument("--listeners", type=int, default=100, help="connections that listen to market data")
     parser.add_argument("--projector", action="store_true", help="let the projector run as well")
     parser.add_argument("--seed", type=int, default=7)
     options = parser.parse_args(arguments)
-    with LoadedVenue(addresses(options.accounts), options.projector, options.gateways) as venue:
+    with LoadedVenue(addresses(options.accounts), options.projector, options.gateways, options.listeners) as venue:
         bench = Bench(venue, options)
         found = points(bench, options)
         venue.kill()
@@ -197,5 +229,7 @@ def main(arguments: Sequence[str]) -> int:
     where = f"{place['cpu']}, commit {place['commit']}"
     print(f"\nload, fdatasync on, generator on the same {place['cores']} cores; {where}\n")
     print(table(found))
+    least, most = settleable()
+    print(f"\nsettlement could carry {least:,.0f} (strangers, 2M gas a second) to {most:,.0f} fills/s (ladder, 3M)")
     print(f"\nall of it: {path.relative_to(machine.ROOT)}\n")
     return 1 if verdict.startswith("NOT") else 0

@@ -1,12 +1,16 @@
-"""A venue of its own to load: sequencer, gateway and, if wanted, projector as processes on a temporary folder.
+"""A venue of its own to load: sequencer, publisher, gateways and, if wanted, projector as processes on a temporary
+folder, and listeners to its market data.
 
-No chain is behind it: deposits and the market come through the inbox, as the syncer would write them. Rate limits are
-opened wide, since all traders come from one address; nothing else differs from what an operator runs.
+No chain is behind it: deposits and the market come through the inbox, as the syncer would write them, and what is
+matched settles in full a moment after its batch closed (`bench.load.settling`). Rate limits are opened wide, since all
+traders come from one address, and a fill is taken to settle in no time, since no chain could carry as many; nothing
+else differs from what an operator runs.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -18,13 +22,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import httpx
 import msgspec
 from websockets.exceptions import WebSocketException
 from websockets.sync.client import connect
 
 from bench import machine
+from bench.load.settling import settle_for_ever
 from bench.venue import BASE_ATOMS_PER_LOT, OPENING, QUOTE, QUOTE_ATOMS_PER_TICK_LOT, base_token
-from offchain.domain.batch import ITEMIZED_RULES
+from offchain.domain.batch import batch_gas_max, batch_rules
 from offchain.domain.chainlog import AgentRegistered, AnyChainLog, Deposited, MarketListed, SynthRegistered
 from offchain.domain.command import Codec
 from offchain.domain.eip712 import domain_separator
@@ -33,7 +39,7 @@ from offchain.domain.market import Market
 from offchain.domain.order import ORDER_FRAME_BYTES, Order
 from offchain.domain.units import Address
 from offchain.gateway.serve import bind
-from offchain.gateway.settings import LIMITS, GatewaySettings, RateSettings
+from offchain.gateway.settings import LIMITS, GatewaySettings, PublisherSettings, RateSettings
 from offchain.projector.projector import ProjectorSettings
 from offchain.security.limits import Rate
 from offchain.security.signatures import address_of
@@ -52,8 +58,14 @@ OPEN = Rate(10_000_000, 10_000_000)
 ATTESTATION_KEY = b"\x07" * 32
 AGENT_KEY = b"\x08" * 32
 """Of the one agent of all accounts, who signs in bulk."""
-VENUE = msgspec.structs.replace(OPENING, batch_rules=ITEMIZED_RULES)
-"""Whose rules count agents, as those of new venues do."""
+BLOCK_GAS_LIMIT = 2_000_000
+VENUE = msgspec.structs.replace(
+    OPENING,
+    batch_interval_millis=1_000,
+    batch_gas_max=batch_gas_max(BLOCK_GAS_LIMIT),
+    batch_rules=msgspec.structs.replace(batch_rules(BLOCK_GAS_LIMIT), settlement_millis_per_fill=0),
+)
+"""As a node opens it."""
 DEPOSIT = 10**24
 """Atoms of either token, for everybody."""
 
@@ -76,7 +88,9 @@ class LoadedVenue:
 
     host = "127.0.0.1"
 
-    def __init__(self, accounts: Sequence[Address], with_projector: bool = False, gateways: int = 1) -> None:
+    def __init__(
+        self, accounts: Sequence[Address], with_projector: bool = False, gateways: int = 1, listeners: int = 0
+    ) -> None:
         machine.BUILD.mkdir(parents=True, exist_ok=True)
         self.folder = Path(tempfile.mkdtemp(prefix="venue-", dir=machine.BUILD))
         self.separator = domain_separator(OPENING.chain_id, OPENING.settlement)
@@ -88,6 +102,7 @@ class LoadedVenue:
         self._accounts = accounts
         self._with_projector = with_projector
         self._gateways = gateways
+        self._listeners = listeners
         self._reserved = bind(self.host, 0, shared=True)
         """Never listens: it keeps a port that the gateways share."""
 
@@ -95,6 +110,9 @@ class LoadedVenue:
         try:
             self._fund()
             self._start("sequencer", [sys.executable, "-m", "bench.load.venue", str(self.folder), str(self._socket)])
+            publisher = self.folder / "publisher.json"
+            publisher.write_bytes(msgspec.json.encode(self._publisher(), enc_hook=str))
+            self._start("publisher", [sys.executable, "-m", "offchain.gateway.publish", str(publisher)])
             gateway = self.folder / "gateway.json"
             gateway.write_bytes(msgspec.json.encode(self._gateway(), enc_hook=str))
             for name in self._names():
@@ -106,6 +124,8 @@ class LoadedVenue:
                 projector.write_bytes(msgspec.json.encode(settings, enc_hook=str))
                 self._start("projector", [sys.executable, "-m", "offchain.projector", str(projector)])
             self._await()
+            if self._listeners:
+                self._listen()
         except BaseException:
             self.__exit__(None, None, None)
             raise
@@ -113,7 +133,7 @@ class LoadedVenue:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._reserved.close()
-        for name in (*self._names(), "projector", "sequencer"):
+        for name in ("listeners", *self._names(), "publisher", "projector", "sequencer"):
             process = self.processes.pop(name, None)
             if process is not None:
                 process.send_signal(signal.SIGTERM)
@@ -144,6 +164,16 @@ class LoadedVenue:
         groups = sum(segment.read_bytes().count(GROUP_MAGIC) for segment in folder.glob(f"*{SUFFIX}"))
         return [(order.account, str(order.nonce)) for order in orders], groups
 
+    def cpu_seconds(self) -> dict[str, float]:
+        """What each process has taken of the processors since it started."""
+        return {name: _cpu_seconds(process.pid) for name, process in self.processes.items()}
+
+    def metric(self, name: str) -> float:
+        """Of the sequencer, as Prometheus would scrape it."""
+        port = int((self.folder / "sequencer.port").read_text())
+        page = httpx.get(f"http://{self.host}:{port}/metrics").text
+        return next(float(line.split()[1]) for line in page.splitlines() if line.startswith(f"{name} "))
+
     def log(self, name: str) -> str:
         """What a process has said."""
         return (self.folder / f"{name}.log").read_text(errors="replace")
@@ -154,12 +184,23 @@ class LoadedVenue:
                 command, cwd=machine.ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
 
+    def _listen(self) -> None:
+        ready = self.folder / "listeners.ready"
+        arguments = [self.host, str(self.port), str(self._listeners), self.market.symbol, str(ready)]
+        self._start("listeners", [sys.executable, "-m", "bench.load.listeners", *arguments])
+        deadline = time.monotonic() + START_SECONDS
+        while not ready.exists():
+            if self.processes["listeners"].poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"nobody listens: {self.log('listeners')[-800:]}")
+            time.sleep(0.05)
+
     def _gateway(self) -> GatewaySettings:
         return GatewaySettings(
             port=self._reserved.getsockname()[1],
             shares_port=True,
             port_file=self.folder / "gateway.port",
             sequencer_socket=self._socket,
+            publisher_socket=self._socket.with_name("p"),
             history_url=self._history(),
             session_key_file=self.folder / "session.secret",
             chain_id=OPENING.chain_id,
@@ -168,6 +209,15 @@ class LoadedVenue:
             commitment=OPENING.commitment,
             quote_token=OPENING.quote_token,
             rates=RateSettings(**dict.fromkeys(LIMITS, OPEN)),
+        )
+
+    def _publisher(self) -> PublisherSettings:
+        return PublisherSettings(
+            socket=self._socket.with_name("p"),
+            sequencer_socket=self._socket,
+            history_url=self._history(),
+            chain_id=OPENING.chain_id,
+            quote_token=OPENING.quote_token,
         )
 
     def _names(self) -> list[str]:
@@ -233,16 +283,24 @@ LISTING = (
 )
 
 
+def _cpu_seconds(pid: int) -> float:
+    """Of all its threads, in user and system: proc(5)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def ops_url(folder: Path) -> str:
     return f"sqlite:///{folder / 'ops.sqlite'}"
 
 
 if __name__ == "__main__":
     data, path = map(Path, sys.argv[1:])
-    sys.exit(
-        run_sequencer(
-            SequencerSettings(
-                data=data, socket=path, ops_url=ops_url(data), venue=VENUE, attestation_key=ATTESTATION_KEY
-            )
-        )
+    settings = SequencerSettings(
+        data=data,
+        socket=path,
+        ops_url=ops_url(data),
+        venue=VENUE,
+        attestation_key=ATTESTATION_KEY,
+        metrics_port=0,
     )
+    sys.exit(run_sequencer(settings, ready=settle_for_ever))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import os
 import socket
+from collections.abc import Iterator
 from typing import Protocol
 
 import msgspec
@@ -50,7 +51,9 @@ class Connection(Protocol):
 
     def send(self, number: int, frame: bytes) -> None: ...
 
-    def receive(self) -> list[tuple[int, list[bool]]]: ...
+    def receive(self) -> list[tuple[int, bytes]]:
+        """Numbers of frames, and a byte for each of their orders: 1 if it was accepted, else 0."""
+        ...
 
 
 def _connected(host: str, port: int) -> socket.socket:
@@ -86,25 +89,35 @@ class WebSocket:
     def send(self, number: int, frame: bytes) -> None:
         self.socket.sendall(frame)
 
-    def receive(self) -> list[tuple[int, list[bool]]]:
-        self._read()
+    def receive(self) -> list[tuple[int, bytes]]:
         found = []
-        while (message := self._next()) is not None:
-            opcode, payload = message
-            if opcode == 9:
-                self.socket.sendall(_control_frame(10, payload))
-            elif opcode == 8:
-                raise Replied(f"closed: {payload[2:].decode(errors='replace')}")
-            elif opcode == 1:
+        for opcode, payload in self._messages():
+            if opcode == 1:
                 answer = _decode(payload)
                 if answer.op == "order" and answer.id is not None:
                     results = [answer] if answer.results is None else answer.results
-                    found.append((answer.id, [one.ok for one in results]))
+                    found.append((answer.id, bytes(one.ok for one in results)))
                 elif not answer.ok and answer.error:
                     raise Replied(bytes(answer.error).decode())
             elif opcode == 2:
                 found.append(_packed_answer(payload))
         return found
+
+    def ask(self, text: bytes) -> None:
+        """Waits for the answer of a request without an id; `Replied` if it is refused."""
+        self.socket.sendall(_text_frame(text))
+        while True:
+            for opcode, payload in self._messages():
+                answer = _decode(payload) if opcode == 1 else Answer()
+                if answer.op is not None and not answer.ok:
+                    raise Replied(bytes(answer.error).decode())
+                if answer.op is not None:
+                    return
+
+    def throw_away(self) -> None:
+        """What is there, unread."""
+        for _ in self._messages():
+            pass
 
     def _read(self) -> None:
         part = self.socket.recv(RECEIVE_BYTES)
@@ -112,23 +125,30 @@ class WebSocket:
             raise Replied("the venue closed the connection")
         self._buffer += part
 
-    def _next(self) -> tuple[int, bytes] | None:
-        """(opcode, payload) of the first whole frame."""
-        buffer = self._buffer
-        if len(buffer) < 2:
-            return None
-        length, start = buffer[1] & 127, 2
-        if length >= 126:
-            start = 4 if length == 126 else 10
-            if len(buffer) < start:
-                return None
-            length = int.from_bytes(buffer[2:start], "big")
-        if len(buffer) < start + length:
-            return None
-        payload = bytes(buffer[start : start + length])
-        opcode = buffer[0] & 15
-        del buffer[: start + length]
-        return opcode, payload
+    def _messages(self) -> Iterator[tuple[int, bytes]]:
+        """(opcode, payload) of the whole frames that one read completes; pings are answered."""
+        self._read()
+        buffer, at = self._buffer, 0
+        end = len(buffer)
+        while end - at >= 2:
+            length, start = buffer[at + 1] & 127, at + 2
+            if length >= 126:
+                width = 2 if length == 126 else 8
+                start += width
+                if end < start:
+                    break
+                length = int.from_bytes(buffer[start - width : start], "big")
+            if end < start + length:
+                break
+            opcode, payload = buffer[at] & 15, bytes(buffer[start : start + length])
+            at = start + length
+            if opcode == 9:
+                self.socket.sendall(_control_frame(10, payload))
+            elif opcode == 8:
+                raise Replied(f"closed: {payload[2:].decode(errors='replace')}")
+            else:
+                yield opcode, payload
+        del buffer[:at]
 
 
 class Packed(WebSocket):
@@ -154,13 +174,17 @@ class Bulk(WebSocket):
         return _message(0x82, head + signature + b"".join(frames))
 
 
-def _packed_answer(payload: bytes) -> tuple[int, list[bool]]:
+_IS_ACCEPTED = bytes(status not in (STATUSES["rejected"], STATUSES["unknown"]) for status in range(256))
+"""By status."""
+_STATUS_AT = HEAD.size + 16
+
+
+def _packed_answer(payload: bytes) -> tuple[int, bytes]:
     """A message that is refused as a whole is answered once."""
     _, kind, count, number = HEAD.unpack_from(payload)
     if kind != MessageKind.RESULTS:
-        return number, [False]
-    statuses = payload[HEAD.size + 16 : HEAD.size + count * RESULT_BYTES : RESULT_BYTES]
-    return number, [status not in (STATUSES["rejected"], STATUSES["unknown"]) for status in statuses]
+        return number, bytes(1)
+    return number, payload[_STATUS_AT : HEAD.size + count * RESULT_BYTES : RESULT_BYTES].translate(_IS_ACCEPTED)
 
 
 def _text_frame(text: bytes) -> bytes:
@@ -201,7 +225,7 @@ class Rest:
         self._number = number
         self.socket.sendall(frame)
 
-    def receive(self) -> list[tuple[int, list[bool]]]:
+    def receive(self) -> list[tuple[int, bytes]]:
         part = self.socket.recv(RECEIVE_BYTES)
         if not part:
             raise Replied("the venue closed the connection")
@@ -220,10 +244,11 @@ class Rest:
         return [(self._number, _outcomes(lines[0], rest[:length]))]
 
 
-def _outcomes(status: bytes, body: bytes) -> list[bool]:
+def _outcomes(status: bytes, body: bytes) -> bytes:
     """An array answers item by item; 429 and the like are refusals."""
     answer = _decode_results(body)
     is_ok = b" 200 " in status or b" 201 " in status or b" 207 " in status
     if isinstance(answer, Answer):
-        return [one.ok for one in answer.results] if answer.results is not None else [is_ok and not answer.error]
-    return [one.ok for one in answer]
+        results = answer.results
+        return bytes((is_ok and not answer.error,)) if results is None else bytes(one.ok for one in results)
+    return bytes(one.ok for one in answer)

@@ -2,7 +2,6 @@
 pragma solidity ^0.8.30;
 
 import {Order} from "../interfaces/Types.sol";
-import {HALF_ORDER} from "./Signatures.sol";
 
 /// @dev Where a batch has the order at hand in memory, one after the other: fixed positions, as sums of another cost
 /// much. First what its struct hash is of, the type hash and the fields.
@@ -40,7 +39,7 @@ library OrderHash {
 
     uint256 private constant BYTES = 14 * 32;
 
-    uint256 private constant LOW_S_MAX = HALF_ORDER;
+    uint256 private constant HALF_ORDER = 0x7fffffffffffffffffffffffffffffff5d576e7357a4501ddfe92f46681b20a0;
 
     /// @dev Before anything else is reserved.
     function reserveDesk() internal pure {
@@ -108,7 +107,7 @@ library OrderHash {
             mstore(DESK_S, s)
             // The precompile says nothing if it recovers nobody.
             mstore(DESK_SIGNER, 0)
-            if iszero(gt(s, LOW_S_MAX)) { pop(staticcall(gas(), 1, DESK_DIGEST, 0x80, DESK_SIGNER, 0x20)) }
+            if iszero(gt(s, HALF_ORDER)) { pop(staticcall(gas(), 1, DESK_DIGEST, 0x80, DESK_SIGNER, 0x20)) }
             isOther := xor(mload(DESK_SIGNER), mload(DESK_ACCOUNT))
         }
     }

@@ -3,14 +3,12 @@ pragma solidity ^0.8.30;
 
 import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
 
-/// @dev Half the order of secp256k1: of s and -s, one signature is enough.
-uint256 constant HALF_ORDER = 0x7fffffffffffffffffffffffffffffff5d576e7357a4501ddfe92f46681b20a0;
-
 /// @title The two forms of a signature, both with a low s: 65 bytes r || s || v, v 27 or 28, and 64 bytes r || vs
 /// @dev ERC-2098: vs is s with the parity of v in its highest bit. One signature has both forms, so that whoever counts
 /// uses must count what was signed and not its signature.
 library Signatures {
-    uint256 private constant LOW_S_MAX = HALF_ORDER;
+    /// @dev Half the order of secp256k1: of s and -s, one signature is enough.
+    uint256 internal constant HALF_ORDER = 0x7fffffffffffffffffffffffffffffff5d576e7357a4501ddfe92f46681b20a0;
 
     /// @dev The signer of `digest`, or zero if the signature has neither form or recovers nobody. A caller must
     /// therefore never accept the zero address as a signer.
@@ -33,7 +31,7 @@ library Signatures {
             mstore(add(free, 0x60), s)
             // The precompile says nothing if it recovers nobody.
             mstore(0, 0)
-            if iszero(gt(s, LOW_S_MAX)) { pop(staticcall(gas(), 1, free, 0x80, 0, 0x20)) }
+            if iszero(gt(s, HALF_ORDER)) { pop(staticcall(gas(), 1, free, 0x80, 0, 0x20)) }
             signer := mload(0)
         }
     }

@@ -2,7 +2,7 @@
 pragma solidity ^0.8.30;
 
 import {Authorization, Withdrawal} from "../interfaces/Types.sol";
-import {HALF_ORDER} from "./Signatures.sol";
+import {Signatures} from "./Signatures.sol";
 
 /// @dev A Withdrawal whose words are known to be clean: reading a word here costs a tenth of reading an address there.
 struct Words {
@@ -72,7 +72,7 @@ library VaultMessages {
     {
         bytes32 separator = domainSeparator();
         (bytes32 withdrawType, bytes32 approvalType) = (WITHDRAW_TYPE_HASH, APPROVAL_TYPE_HASH);
-        uint256 half = HALF_ORDER;
+        uint256 half = Signatures.HALF_ORDER;
         assembly ("memory-safe") {
             // Of the digest at `free`.
             function signer(free, highest, signature, length) -> found {

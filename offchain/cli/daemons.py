@@ -55,7 +55,7 @@ NOWHERE = Registry(
 )
 @options.flag(
     "--gateways",
-    "Gateway processes that share the port; what one has answered another may show a moment later.",
+    "Gateway processes that share the port; each looks at the signatures of what comes to it.",
     type=click.IntRange(1, 64),
     default=1,
 )
@@ -67,6 +67,7 @@ NOWHERE = Registry(
     type=click.IntRange(-1, 65535),
     default=0,
 )
+@options.flag("--publisher-metrics-port", "The same of the publisher.", type=click.IntRange(-1, 65535), default=0)
 @options.flag("--ops-url", "Ops database; SQLite in the data folder if not given.", default="")
 @options.flag("--history-url", "History database; SQLite in the data folder if not given.", default="")
 @options.flag(
@@ -122,9 +123,11 @@ def node(
     follow_secret: Path | None,
     **values: Any,
 ) -> None:
-    """Run a node: sequencer, gateway and projector; or, with --follow, a standby that copies another one's journal.
+    """Run a node; with --follow, a standby that copies another one's journal.
 
-    Stop it with SIGTERM; starting it again is recovery.
+    A node is sequencer, gateways, publisher and projector. Stop it with SIGTERM; starting it again is recovery.
+
+    A node is sequencer, gateways and projector. Stop it with SIGTERM; starting it again is recovery.
     """
     from offchain.node import run_node
 

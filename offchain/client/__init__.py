@@ -7,17 +7,19 @@ Invariant: imports only the domain; what is signed here is hashed by the same mo
 outcome is unknown is sent again unchanged, which the venue answers with the first result.
 """
 
-from offchain.client.answers import Approval, Balance, Fill, Order, Placed, Pool, Quote, Receipt
+from offchain.client.answers import Agent, Approval, Balance, Fill, Order, Placed, Pool, Quote, Receipt
 from offchain.client.book import LocalBook
 from offchain.client.failures import ExchangeUnreachable, Refused
-from offchain.client.http import HooatsClient, Routed
+from offchain.client.http import Batch, HooatsClient, Routed
 from offchain.client.live import LiveAccount, follow_book
 from offchain.client.orders import Nonces, SignedOrder, Signer, Ticket
 from offchain.client.stream import Stream
 
 __all__ = [
+    "Agent",
     "Approval",
     "Balance",
+    "Batch",
     "ExchangeUnreachable",
     "Fill",
     "HooatsClient",

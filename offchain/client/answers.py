@@ -28,7 +28,8 @@ class Receipt(Answer, frozen=True, kw_only=True):
 
 
 class Order(Answer, frozen=True, kw_only=True):
-    """Times in unix milliseconds; `status` is open, closed, canceled, expired or rejected."""
+    """Times in unix milliseconds; `status` is open, closed, canceled, expired or rejected. `waiting`: for its trigger
+    or for another order."""
 
     id: str
     client_order_id: str
@@ -47,6 +48,13 @@ class Order(Answer, frozen=True, kw_only=True):
     time_in_force: str
     post_only: bool
     amm: bool = False
+    reduce_only: bool = False
+    trigger_price: str | None = None
+    take_profit_price: str | None = None
+    stop_loss_price: str | None = None
+    trigger_price_type: str | None = None
+    immediate: bool = False
+    waiting: bool = False
     status: str
     reason: str | None
     fee: Fee | None
@@ -94,6 +102,16 @@ class Placed(Answer, frozen=True, kw_only=True):
     fills: list[Fill]
     receipt: Receipt | None
     replayed: bool
+
+
+class Agent(Answer, frozen=True, kw_only=True):
+    """A key that may sign orders; `notional` in atoms of the settlement token, no `markets`: every one."""
+
+    agent: str
+    expiry: int
+    notional: str
+    markets: list[int]
+    revoked: bool
 
 
 class Balance(Answer, frozen=True, kw_only=True):
@@ -183,6 +201,9 @@ class MarketAnswer(Answer, frozen=True, kw_only=True):
     quote_atoms_per_tick_lot: str
     tick_size: str = ""
     lot_size: str = ""
+    mark: str | None = None
+    mark_timestamp: int | None = None
+    band: dict[str, int] | None = None
     pool: Pool | None = None
 
 

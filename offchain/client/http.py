@@ -14,6 +14,7 @@ from urllib.parse import quote, urlencode
 import msgspec
 
 from offchain.client.answers import (
+    Agent,
     Approval,
     Balance,
     Fill,
@@ -46,6 +47,15 @@ class Routed(NamedTuple):
     quote: Quote
     book: Placed | Refused | None
     amm: Placed | Refused | None
+
+
+class Batch(NamedTuple):
+    """An answer per item. `replayed`: it had been sent before, and this is what it came to then."""
+
+    cancels: list[Order | Refused]
+    amends: list[Order | Refused]
+    orders: list[Placed | Refused]
+    replayed: bool
 
 
 class HooatsClient(Wire):
@@ -209,7 +219,8 @@ class HooatsClient(Wire):
 
     async def place_signed(self, signed: SignedOrder) -> Placed:
         """Placing it again gives the first result."""
-        answer = await self._send("POST", "/v1/orders", signed.body, digest=signed.digest)
+        session = signed.needs_session
+        answer = await self._send("POST", "/v1/orders", signed.body, digest=signed.digest, session=session)
         return convert(answer, Placed)
 
     async def place_all(self, tickets: Sequence[Ticket]) -> list[Placed | Refused]:
@@ -241,7 +252,8 @@ class HooatsClient(Wire):
         deadline, delay = time.monotonic() + self._retry_seconds, BACKOFF_SECONDS[0]
         while open_items:
             bodies = [signed[i].body for i in open_items]
-            answers = await self._send("POST", "/v1/orders", bodies, lost=lost)
+            session = any(signed[i].needs_session for i in open_items)
+            answers = await self._send("POST", "/v1/orders", bodies, lost=lost, session=session)
             for i, answer in zip(open_items, answers, strict=True):
                 results[i] = result = convert(answer, Placed) if answer["ok"] else refused_of(answer, 0)
                 if isinstance(result, Refused):
@@ -265,9 +277,84 @@ class HooatsClient(Wire):
                 raise
         return convert(answer["order"], Order)
 
-    async def cancel_all(self, symbol: str | None = None) -> list[str]:
+    async def cancel_by_client_id(self, client_order_id: str) -> Order:
+        target = f"/v1/orders/by-client-id/{quote(client_order_id)}"
+        return convert((await self._send("DELETE", target, session=True))["order"], Order)
+
+    async def amend(self, digest: str, size: str) -> Order:
+        """Smaller, in its place in the queue; `size` is the whole size, with what has filled. May be repeated."""
+        answer = await self._send("PATCH", f"/v1/orders/{digest}", {"size": size}, session=True, digest=digest)
+        return convert(answer["order"], Order)
+
+    async def replace(self, digest: str, ticket: Ticket) -> Placed:
+        """Another order in the slot of this one, if it is still open: `Refused` ORDER_NOT_OPEN otherwise, and then
+        there is no new order either. It keeps the place in the queue if only size (downwards) and expiry differ."""
+        slot = (await self.order(digest)).slot
+        signed = await self.sign(msgspec.structs.replace(ticket, slot=slot))
+        body = {"order": signed.body}
+        answer = await self._send("PATCH", f"/v1/orders/{digest}", body, session=True, digest=signed.digest)
+        return convert(answer, Placed)
+
+    async def batch(
+        self,
+        tickets: Sequence[Ticket] = (),
+        *,
+        cancels: Sequence[str] = (),
+        amends: Sequence[tuple[str, str]] = (),
+        mode: str = "all",
+    ) -> Batch:
+        """Cancels (ids), amends (id, size) and orders: `all` or nothing, the `first` order that may enter, or `each`.
+        `Refused` if nothing happens."""
+        return await self.batch_signed([await self.sign(one) for one in tickets], cancels, amends, mode)
+
+    async def batch_signed(
+        self, signed: Sequence[SignedOrder], cancels: Sequence[str], amends: Sequence[tuple[str, str]], mode: str
+    ) -> Batch:
+        """The same again is answered with what it came to."""
+        changes = [{"id": digest, "size": size} for digest, size in amends]
+        body = {"mode": mode, "cancels": list(cancels), "amends": changes, "orders": [one.body for one in signed]}
+        digest = signed[0].digest if signed else ""
+        answer = await self._send("POST", "/v1/orders/batch", body, session=True, digest=digest)
+        return Batch(
+            [_changed(item) for item in answer["cancels"]],
+            [_changed(item) for item in answer["amends"]],
+            [convert(item, Placed) if item["ok"] else refused_of(item, 0) for item in answer["orders"]],
+            answer["replayed"],
+        )
+
+    async def bracket(self, entry: Ticket, take_profit: Ticket, stop_loss: Ticket) -> list[Placed]:
+        """An order with two that wait for it, of which one cancels the other; all three or none."""
+        return await self.with_exits(entry, [take_profit, stop_loss])
+
+    async def with_exits(self, entry: Ticket, exits: Sequence[Ticket]) -> list[Placed]:
+        """An order, and one or two that wait until it is done: they are as large as what it filled at most."""
+        signed = [await self.sign(entry)]
+        links = {"parent": signed[0].order.nonce}
+        for exit in exits:
+            signed.append(await self.sign(msgspec.structs.replace(exit, **links)))
+            links["other"] = signed[-1].order.nonce
+        placed = (await self.batch_signed(signed, (), (), "all")).orders
+        return [one for one in placed if isinstance(one, Placed)]
+
+    async def cancel_all_after(self, millis: int) -> int | None:
+        """All orders are cancelled then, unless it is sent again before; 0 takes it back. Answers with the moment."""
+        answer = await self._send("POST", "/v1/orders/cancel-all-after", {"timeout": millis}, session=True)
+        deadline: int | None = answer["deadline"]
+        return deadline
+
+    async def cancels_all_at(self) -> int | None:
+        """When all orders are cancelled, in unix milliseconds."""
+        deadline: int | None = (await self._get("/v1/orders/cancel-all-after", session=True))["deadline"]
+        return deadline
+
+    async def agents(self) -> list[Agent]:
+        """Keys that may sign orders of the account, or might."""
+        return convert((await self._get("/v1/agents", session=True))["agents"], list[Agent])
+
+    async def cancel_all(self, symbol: str | None = None, side: str | None = None) -> list[str]:
         """Ids of the orders that it cancelled."""
-        target = "/v1/orders" + (f"?symbol={quote(symbol)}" if symbol else "")
+        query = urlencode({name: value for name, value in (("symbol", symbol), ("side", side)) if value})
+        target = "/v1/orders" + (f"?{query}" if query else "")
         cancelled: list[str] = (await self._send("DELETE", target, session=True))["canceled"]
         return cancelled
 
@@ -410,6 +497,10 @@ class HooatsClient(Wire):
             self._slots_left = SLOTS_UNTIL_ASKED
         self._slots_left -= 1
         return self._slots.take()
+
+
+def _changed(item: Json) -> Order | Refused:
+    return convert(item["order"], Order) if item["ok"] else refused_of(item, 0)
 
 
 def _immediate(symbol: str, side: str, part: QuotePart, *, is_amm: bool) -> Ticket:

@@ -72,7 +72,9 @@ class Slots:
 class Ticket(msgspec.Struct, frozen=True, kw_only=True):
     """What a trader wants. `slot` None picks one; naming a slot replaces the order that rests in it.
 
-    `amm`: with the market's AMM pair only, whole or not at all; IOC, FOK or market.
+    `amm`: with the market's AMM pair only, whole or not at all; IOC, FOK or market. `stop_loss_price` or
+    `take_profit_price`: waits until the mark (or the last price) is there. The last six are not signed; `parent` and
+    `other` are nonces of orders of the account: what they mean is in docs/orders.md.
     """
 
     symbol: str
@@ -87,18 +89,59 @@ class Ticket(msgspec.Struct, frozen=True, kw_only=True):
     amm: bool = False
     max_fee_ppm: int | None = None
     client_order_id: str = ""
+    reduce_only: bool = False
+    stop_loss_price: str | None = None
+    take_profit_price: str | None = None
+    trigger_price_type: Literal["mark", "last"] = "mark"
+    immediate: bool = False
+    visible_size: str | None = None
+    trailing_amount: str | None = None
+    parent: int = 0
+    other: int = 0
+    self_trade_prevention: Literal["EXPIRE_MAKER", "EXPIRE_TAKER", "EXPIRE_BOTH", "NONE"] = "EXPIRE_MAKER"
+    amend: bool = False
 
     @property
     def is_immediate(self) -> bool:
         return self.type == "market" or self.time_in_force in ("IOC", "FOK")
 
+    @property
+    def trigger_price(self) -> str | None:
+        return self.stop_loss_price if self.take_profit_price is None else self.take_profit_price
+
+    @property
+    def flags(self) -> int:
+        wanted = {
+            Flags.POST_ONLY: self.post_only,
+            Flags.AMM: self.amm,
+            Flags.REDUCE_ONLY: self.reduce_only,
+            Flags.ON_LAST: self.trigger_price is not None and self.trigger_price_type == "last",
+            Flags.TAKE_PROFIT: self.take_profit_price is not None,
+            Flags.IMMEDIATE: self.immediate,
+        }
+        return sum(flag for flag, is_wanted in wanted.items() if is_wanted)
+
+    @property
+    def beside(self) -> dict[str, Any]:
+        """What travels beside the order, in the wire's words; a session vouches for it."""
+        wishes = {
+            "visibleSize": self.visible_size,
+            "trailingAmount": self.trailing_amount,
+            "parent": str(self.parent) if self.parent else None,
+            "other": str(self.other) if self.other else None,
+            "selfTradePrevention": None if self.self_trade_prevention == "EXPIRE_MAKER" else self.self_trade_prevention,
+            "amend": self.amend or None,
+        }
+        return {name: wish for name, wish in wishes.items() if wish is not None}
+
 
 class SignedOrder(NamedTuple):
-    """The body to post, and the order's id."""
+    """The body to post, and the order's id. `needs_session`: for what is not signed."""
 
     body: dict[str, Any]
     digest: Digest
     order: Order
+    needs_session: bool = False
 
 
 def sign_order(
@@ -112,10 +155,10 @@ def sign_order(
         side=_SIDES[ticket.side],
         kind=_KINDS[ticket.type],
         time_in_force=TimeInForce[ticket.time_in_force],
-        flags=(Flags.POST_ONLY if ticket.post_only else 0) | (Flags.AMM if ticket.amm else 0),
+        flags=ticket.flags,
         price_ticks=market.parse_price(ticket.price),
         size_lots=market.parse_size(ticket.size),
-        trigger_ticks=Ticks(0),
+        trigger_ticks=Ticks(0) if ticket.trigger_price is None else market.parse_price(ticket.trigger_price, "trigger"),
         max_fee_ppm=max_fee_ppm,
         nonce=nonce,
         expiry=ticket.expiry,
@@ -136,5 +179,17 @@ def sign_order(
         "account": by.address,
         "signature": by.sign(digest),
         "clientOrderId": ticket.client_order_id,
+        "reduceOnly": ticket.reduce_only,
+        **_condition(ticket),
+        **ticket.beside,
     }
-    return SignedOrder(body, Digest("0x" + digest.hex()), order)
+    return SignedOrder(body, Digest("0x" + digest.hex()), order, bool(ticket.beside))
+
+
+def _condition(ticket: Ticket) -> dict[str, Any]:
+    """Of an order with a trigger."""
+    if ticket.trigger_price is None:
+        return {"immediate": True} if ticket.immediate else {}
+    prices = {"stopLossPrice": ticket.stop_loss_price, "takeProfitPrice": ticket.take_profit_price}
+    given = {name: price for name, price in prices.items() if price is not None}
+    return given | {"triggerPriceType": ticket.trigger_price_type, "immediate": ticket.immediate}

@@ -96,7 +96,7 @@ class Wire:
         digest = hmac.digest(secret.encode(), str(timestamp).encode() + request, hashlib.sha256)
         return key, timestamp, digest.hex()
 
-    async def _new_session(self, now: int) -> Json:
+    async def _new_session(self, now: int, *, is_first: bool = True) -> Json:
         signer = self._require_signer()
         expiry = now + self._session_seconds
         digest = eip712.session_digest(await self._separator("Session"), signer.address, now, expiry)
@@ -105,10 +105,16 @@ class Wire:
             session: Json = await self._send("POST", "/v1/sessions", body)
             return session
         except Refused as refused:
-            if refused.code != "TIMESTAMP_OUT_OF_WINDOW" or self._clock_offset_millis:
+            if not is_first:
                 raise
-            self._clock_offset_millis = refused.data["serverTime"] - time.time_ns() // 1_000_000
-            return await self._new_session(self._now_millis() // 1000)
+            if refused.code == "TIMESTAMP_OUT_OF_WINDOW":
+                self._clock_offset_millis = refused.data["serverTime"] - time.time_ns() // 1_000_000
+            elif refused.code == "SESSION_REVOKED":
+                # Sessions that were issued in the very second of a logout ended with it.
+                await asyncio.sleep(1)
+            else:
+                raise
+            return await self._new_session(self._now_millis() // 1000, is_first=False)
 
     # --- requests ---
 

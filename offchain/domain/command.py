@@ -17,6 +17,7 @@ from offchain.domain.errors import InvalidInput
 from offchain.domain.limits import LOG_RECORD_BYTES_MAX, RECORD_BYTES_MAX
 from offchain.domain.market import MarketState
 from offchain.domain.order import BULK_SIGNATURE_BYTES, ORDER_FRAME_BYTES, SIGNATURE_BYTES, Order
+from offchain.domain.terms import ObserveCxpt, ResetProtection, SetFeeSchedule, SetProtection, TransferBetween
 from offchain.domain.units import Address, from_hex, to_address
 
 NO_SIGNATURE = bytes(SIGNATURE_BYTES)
@@ -155,7 +156,8 @@ class SetFees(msgspec.Struct, frozen=True, kw_only=True, tag="set_fees"):
 
 class SetOrderRules(msgspec.Struct, frozen=True, kw_only=True, tag="set_order_rules"):
     """Which orders there are. 0: limit and market orders, post-only, for the pair. 1: reduce-only and conditional ones,
-    too. Never fewer than before; older journals say nothing, and replay as they were."""
+    too. 2: protected ones, and those of sub-accounts. Never fewer than before; older journals say nothing, and replay
+    as they were."""
 
     order_rules: int
 
@@ -323,6 +325,11 @@ JsonCommand = (
     | CancelMany
     | CancelAllAfter
     | Together
+    | SetProtection
+    | ResetProtection
+    | SetFeeSchedule
+    | ObserveCxpt
+    | TransferBetween
 )
 Command = PlaceOrder | CancelOrder | CancelAll | JsonCommand
 

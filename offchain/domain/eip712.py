@@ -6,6 +6,7 @@ OrderbookCommitment; tests/parity compares them.
 
 import struct
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import msgspec
@@ -14,7 +15,7 @@ from offchain.domain.errors import InvalidInput
 from offchain.domain.event import ApprovalGranted
 from offchain.domain.keccak import keccak
 from offchain.domain.limits import BULK_DEPTH
-from offchain.domain.order import BULK_SIGNATURE_BYTES, ORDER_FRAME, SIGNATURE_BYTES, Order
+from offchain.domain.order import BULK_SIGNATURE_BYTES, ORDER_TERMS, SIGNATURE_BYTES, Order
 from offchain.domain.units import Address, Digest, from_hex
 
 ORDER_TYPE = (
@@ -63,6 +64,12 @@ _RECEIPT_LEAF = struct.Struct(">BQQ32s")
 # 14 words of 32 bytes; the type hash first, then each field right-aligned.
 _ORDER_WORDS = struct.Struct(">32s12x20s31xB28xI31xB31xB31xB30xH24xQ24xQ24xQ28s4s24xQ24xQ")
 _POSITIVE, _NEGATIVE = bytes(28), b"\xff" * 28
+FRAME_FIELDS = struct.Struct(">20s10s8s8s8s4s8s8s")
+"""Of an order's frame, as bytes: account, terms, price, size, trigger, fee cap, nonce, expiry."""
+_FRAME_WORDS = struct.Struct(">44s20s192s24x8s24x8s24x8s28s4s24x8s24x8s")
+"""The same 14 words, made of a frame's bytes without looking at their numbers."""
+_HEAD_WORDS = _ORDER_TYPE_HASH + bytes(12)
+_TERMS_WORDS = struct.Struct(">31xB28xI31xB31xB31xB30xH")
 
 
 def domain_separator(chain_id: int, verifying_contract: Address) -> bytes:
@@ -109,11 +116,24 @@ def order_digest(separator: bytes, order: Order) -> bytes:
     return digest(separator, order_struct_hash(order))
 
 
+@lru_cache(maxsize=4_096)
+def _terms_words(terms: bytes) -> bytes:
+    """Kept, because there are few kinds of orders."""
+    return _TERMS_WORDS.pack(*ORDER_TERMS.unpack(terms))
+
+
+def fields_struct_hash(
+    account: bytes, terms: bytes, price: bytes, size: bytes, trigger: bytes, fee: bytes, nonce: bytes, expiry: bytes
+) -> bytes:
+    """`order_struct_hash` of the order with these FRAME_FIELDS."""
+    sign = _NEGATIVE if fee[0] & 0x80 else _POSITIVE
+    head = _HEAD_WORDS, account, _terms_words(terms)
+    return keccak(_FRAME_WORDS.pack(*head, price, size, trigger, sign, fee, nonce, expiry))
+
+
 def frame_struct_hash(frame: bytes) -> bytes:
     """`order_struct_hash` of the order that begins there, packed as in the journal: no order is made."""
-    fields = ORDER_FRAME.unpack_from(frame)
-    fee = _NEGATIVE if fields[10] < 0 else _POSITIVE
-    return keccak(_ORDER_WORDS.pack(_ORDER_TYPE_HASH, *fields[:10], fee, frame[54:58], fields[11], fields[12]))
+    return fields_struct_hash(*FRAME_FIELDS.unpack_from(frame))
 
 
 def frame_digest(separator: bytes, frame: bytes) -> bytes:

@@ -7,6 +7,7 @@ from enum import IntEnum, StrEnum
 
 import msgspec
 
+from offchain.domain.terms import CxptDiscount, FeeTier
 from offchain.domain.units import Address, Digest
 
 
@@ -54,6 +55,10 @@ class RejectReason(StrEnum):
     TOO_MANY_WAITING_ORDERS = "TOO_MANY_WAITING_ORDERS"
     BATCH_REFUSED = "BATCH_REFUSED"
     """Another part of what was to happen together could not, or another order of it was the first that could."""
+    NO_PROTECTION = "NO_PROTECTION"
+    """A protected order where its account has set no protection, or a word about one that is not there."""
+    PROTECTION_FROZEN = "PROTECTION_FROZEN"
+    """The account's protection tripped, and was not reset."""
 
 
 class CloseReason(StrEnum):
@@ -78,6 +83,8 @@ class CloseReason(StrEnum):
     """Its trigger came, and it could not enter."""
     TIMED_OUT = "TIMED_OUT"
     """Its owner had asked for it, and did not ask for more time."""
+    PROTECTED = "PROTECTED"
+    """Its owner's protection tripped."""
 
 
 class RefusalCause(IntEnum):
@@ -214,6 +221,35 @@ class TogetherDecided(Event, frozen=True, kw_only=True, tag="together_decided"):
     index: int
 
 
+class ProtectionSet(Event, frozen=True, kw_only=True, tag="protection_set"):
+    """Fields as in `SetProtection`. It counts from nothing on."""
+
+    account: Address
+    protection: int
+    window_millis: int
+    markets: tuple[int, ...]
+    amount_max: int
+    delta_max: int
+    freeze_millis: int
+
+
+class ProtectionTripped(Event, frozen=True, kw_only=True, tag="protection_tripped"):
+    """Its protected orders are cancelled, and refused until this unix millisecond (0: until it is reset)."""
+
+    account: Address
+    protection: int
+    until: int
+    amount: int
+    """Quote atoms that they had filled within the window."""
+    delta: int
+    """Those that they had bought for, less those that they had sold for."""
+
+
+class ProtectionReset(Event, frozen=True, kw_only=True, tag="protection_reset"):
+    account: Address
+    protection: int
+
+
 class FillMatched(Event, frozen=True, kw_only=True, tag="fill_matched"):
     """A fill in state MATCHED. Fees in quote atoms; a negative one is a rebate."""
 
@@ -311,7 +347,8 @@ class LevelChanged(Event, frozen=True, kw_only=True, tag="level_changed"):
 
 
 class BalanceChanged(Event, frozen=True, kw_only=True, tag="balance_changed"):
-    """`owed`: what unsettled fills take; withdrawable = settled - owed - held - leaving."""
+    """Of the account, with all of its sub-accounts. `owed`: what unsettled fills take; withdrawable = settled - owed -
+    held - leaving."""
 
     account: Address
     token: Address
@@ -320,6 +357,20 @@ class BalanceChanged(Event, frozen=True, kw_only=True, tag="balance_changed"):
     held: int
     leaving: int
     owed: int = 0
+
+
+class SubaccountChanged(Event, frozen=True, kw_only=True, tag="subaccount_changed"):
+    """The part of an account's balance that a sub-account has, where more than one has some of the token. Fields as in
+    BalanceChanged, which has their sums."""
+
+    account: Address
+    subaccount: int
+    token: Address
+    settled: int
+    pending: int
+    held: int
+    leaving: int
+    owed: int
 
 
 class AccountRestricted(Event, frozen=True, kw_only=True, tag="account_restricted"):
@@ -421,6 +472,31 @@ class VenueStateChanged(Event, frozen=True, kw_only=True, tag="venue_state_chang
     reason: str
 
 
+class FeeScheduleChanged(Event, frozen=True, kw_only=True, tag="fee_schedule_changed"):
+    """Of orders accepted from now on; both empty: there is none."""
+
+    tiers: tuple[FeeTier, ...]
+    discounts: tuple[CxptDiscount, ...]
+
+
+class CxptObserved(Event, frozen=True, kw_only=True, tag="cxpt_observed"):
+    """Counts from the next day on."""
+
+    account: Address
+    atoms: int
+
+
+class TransferredBetween(Event, frozen=True, kw_only=True, tag="transferred_between"):
+    """Between sub-accounts. `is_forced`: the target owed more than it had."""
+
+    account: Address
+    token: Address
+    amount: int
+    source: int
+    target: int
+    is_forced: bool = False
+
+
 class FeesChanged(Event, frozen=True, kw_only=True, tag="fees_changed"):
     maker_fee_ppm: int
     taker_fee_ppm: int
@@ -456,6 +532,12 @@ AnyEvent = (
     | OrderTriggered
     | CancelAllAfterSet
     | TogetherDecided
+    | ProtectionSet
+    | ProtectionTripped
+    | ProtectionReset
+    | FeeScheduleChanged
+    | CxptObserved
+    | TransferredBetween
     | FillMatched
     | AmmFillMatched
     | AmmFillImproved
@@ -467,6 +549,7 @@ AnyEvent = (
     | FillTakenBack
     | LevelChanged
     | BalanceChanged
+    | SubaccountChanged
     | AccountRestricted
     | ApprovalGranted
     | ApprovalReleased

@@ -47,6 +47,28 @@ CANCEL_ALL_AFTER_MILLIS_MIN: Final = 1_000
 CANCEL_ALL_AFTER_MILLIS_MAX: Final = 15 * 60 * 1000
 """A longer one protects nobody."""
 
+# --- a market maker's protection ---
+PROTECTIONS_PER_ACCOUNT_MAX: Final = 32
+"""Every fill of a protected order looks at all of them."""
+PROTECTED_MARKETS_MAX: Final = 100
+"""By name; to name none is to name all."""
+PROTECTION_WINDOW_MILLIS_MAX: Final = 5 * 60 * 1000
+"""What was filled within it is remembered, millisecond by millisecond."""
+PROTECTION_FREEZE_MILLIS_MAX: Final = 24 * 60 * 60 * 1000
+"""Longer than that only until somebody looks: 0."""
+
+# --- fee tiers ---
+FEE_TIERS_MAX: Final = 16
+"""Also of discounts: each order of an account may look at all of them once a day."""
+VOLUME_DAYS: Final = 30
+"""Of which the settled volume decides the tier, the current one not among them."""
+CXPT_OBSERVED_MAX: Final = 500
+"""Accounts of one command: their record stays below RECORD_BYTES_MAX."""
+
+# --- sub-accounts ---
+SUBACCOUNT_MAX: Final = 2**8 - 1
+"""The signed field is a uint8."""
+
 # --- settlement ---
 FILLS_PER_BATCH_MAX: Final = 100
 """Twin of Settlement's MAX_FILLS; the gas estimate of `domain.batch` usually closes a batch earlier."""
@@ -90,7 +112,7 @@ AMM_MARGIN_PPM: Final = 1_000
 """What a promise keeps back of the pair's price, so that it stands while others trade; the rest is the taker's."""
 
 # --- marks and bands ---
-ORDER_RULES_MAX: Final = 1
+ORDER_RULES_MAX: Final = 2
 """The newest set of orders; see `SetOrderRules`."""
 READINGS_MAX: Final = 32
 """Of a mark: the quorum's bound, and the feed's sources."""

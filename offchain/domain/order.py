@@ -14,7 +14,8 @@ from offchain.domain.units import Address, Lots, Ticks, from_hex, to_address
 
 ORDER_FRAME = struct.Struct(">20sBIBBBHQQQiQQ")
 ORDER_FRAME_BYTES = ORDER_FRAME.size
-_TERMS = struct.Struct(">BIBBBH")
+ORDER_TERMS = struct.Struct(">BIBBBH")
+"""What kind of order it is: sub-account, market, side, kind, time in force, flags."""
 SIGNATURE_BYTES = 65
 BULK_SIGNATURE_BYTES = SIGNATURE_BYTES + 1 + BULK_DEPTH * 32
 """The same with the proof behind it that the order is in the tree that was signed: position[1] siblings[32 each]."""
@@ -30,7 +31,7 @@ The terms (sub-account, market, side, kind, time in force, flags) stay packed: t
 """
 BULK_FRAME = struct.Struct(f">20s10sQQQiQQ{BULK_SIGNATURE_BYTES}s20s32s")
 """The same of an order that its agent signed in bulk."""
-CANCEL_TERMS = _TERMS.pack(0, 0, 0, 0xFF, 0, 0)
+CANCEL_TERMS = ORDER_TERMS.pack(0, 0, 0, 0xFF, 0, 0)
 """In the place of an order's terms: this row cancels the order of its account and nonce."""
 
 
@@ -67,6 +68,8 @@ class Flags(IntFlag):
     """Its trigger is one that gains: a sale above, a purchase below. Without it: a stop."""
     IMMEDIATE = 32
     """What does not match at once when its trigger comes is cancelled."""
+    PROTECTED = 64
+    """Counts for its account's protection, and is cancelled when that trips."""
 
 
 class OrderStatus(StrEnum):
@@ -174,12 +177,12 @@ def make_nonce(slot: int, sequence: int) -> int:
 
 def pack_terms(subaccount: int, market: int, side: int, kind: int, time_in_force: int, flags: int) -> bytes:
     """The ten bytes of an order's frame that say what kind of order it is."""
-    return _TERMS.pack(subaccount, market, side, kind, time_in_force, flags)
+    return ORDER_TERMS.pack(subaccount, market, side, kind, time_in_force, flags)
 
 
 def unpack_terms(terms: bytes) -> tuple[int, int, Side, Kind, TimeInForce, int]:
     """Sub-account, market, side, kind, time in force, flags. ValueError if an enumeration has no such member."""
-    subaccount, market, side, kind, tif, flags = _TERMS.unpack(terms)
+    subaccount, market, side, kind, tif, flags = ORDER_TERMS.unpack(terms)
     return subaccount, market, Side(side), Kind(kind), TimeInForce(tif), flags
 
 

@@ -63,7 +63,7 @@ class Places:
 
     def _open(self, terms: Row) -> tuple[Lane, Trader]:
         state = self._state
-        found = open_lane(state, pack_terms(*terms)), state.trader(state.books[terms[1]], self._account)
+        found = open_lane(state, pack_terms(*terms)), state.trader(state.books[terms[1]], self._account, terms[0])
         self._lanes[terms] = found
         return found
 

@@ -21,9 +21,11 @@ from offchain.domain.market import Market, MarketState
 from offchain.domain.order import Kind, Order, Side, TimeInForce, unpack_terms
 from offchain.domain.units import PPM, ceil_div
 from offchain.engine.agents import Agent
-from offchain.engine.book import AMM, IMMEDIATE, OF_TRIGGER, POST_ONLY, REDUCE_ONLY, TAKE_PROFIT, Book
+from offchain.engine.book import AMM, IMMEDIATE, OF_TRIGGER, POST_ONLY, PROTECTED, REDUCE_ONLY, TAKE_PROFIT, Book
 from offchain.engine.ledger import Balance
 from offchain.engine.orders import Account, Lane, Moment, Ticket
+from offchain.engine.parts import find_part
+from offchain.engine.protecting import RULES_FOR_ACCOUNTS, protection_refusal
 from offchain.engine.state import State
 from offchain.engine.waiting import watch_of
 
@@ -52,11 +54,14 @@ def open_lane(state: State, terms: bytes) -> Lane:
     """The lane of terms that an order without a reason to reject it has."""
     lane = state.lanes.get(terms)
     if lane is None:
-        _, number, side, _, _, _ = unpack_terms(terms)
+        subaccount, number, side, _, _, _ = unpack_terms(terms)
         book = state.books[number]
         lane = state.lanes[terms] = Lane(
-            terms, book.market, book.ladder(side), book.opposite(side), book.traders, book.tape
+            terms, book.market, book.ladder(side), book.opposite(side), book.traders_of(subaccount), book.tape
         )
+        # The word of an immediate order is the balance's, where balances count.
+        backlog = state.backlog
+        lane.tells_fresh_slots = backlog.tells_fresh_slots and not (lane.is_immediate and backlog.is_itemized)
         state.restrict_lanes()
     return lane
 
@@ -75,7 +80,9 @@ def refusal(
     )
     if reason is not None:
         return reason
-    if order.max_fee_ppm < state.moment.cap:
+    account = state.accounts.get(order.account)
+    moment = state.moment_for(account)
+    if order.max_fee_ppm < moment.cap:
         return RejectReason.FEE_CAP_TOO_LOW
     reason = _open_for(order, state.gate.state, book.state)
     if reason is None and order.flags & AMM:
@@ -84,13 +91,14 @@ def refusal(
         return reason
     if book.is_beyond_band(order.side, order.price_ticks, state.at):
         return RejectReason.PRICE_OUT_OF_BAND
-    account = state.accounts.get(order.account)
     if account is None:
         return RejectReason.INSUFFICIENT_BALANCE
     replaced = account.find(order.slot)
     if replaced is not None and replaced.sequence in plan.gone:
         replaced = None
     reason = _standing(order, account, client_order_id, replaced, plan)
+    if reason is None and order.flags & PROTECTED:
+        reason = protection_refusal(state, order.account, order.market)
     if reason is not None:
         return reason
     if beside.is_amend and replaced is None:
@@ -100,10 +108,11 @@ def refusal(
         return reason
     if order.flags & POST_ONLY and _is_crossed(book, order, replaced, plan):
         return RejectReason.POST_ONLY_WOULD_CROSS
-    balance = state.ledger.find(order.account, book.market.base_token if order.side else state.quote_token)
+    token = book.market.base_token if order.side else state.quote_token
+    balance = find_part(state.ledger, order.account, token, order.subaccount)
     if balance is None:
         return RejectReason.INSUFFICIENT_BALANCE
-    needed = plan.taken.get(balance, 0) + hold_per_lot(order, book.market, state.moment) * order.size_lots
+    needed = plan.taken.get(balance, 0) + hold_per_lot(order, book.market, moment) * order.size_lots
     if replaced is not None and replaced.balance is balance:
         needed -= replaced.hold_per_lot * replaced.left
     if needed > balance.cover:
@@ -157,17 +166,20 @@ def hold_per_lot(order: Order, market: Market, moment: Moment) -> int:
     return ceil_div(notional * moment.hold_factor, PPM)
 
 
-KNOWN_FLAGS = (POST_ONLY | AMM, POST_ONLY | REDUCE_ONLY | AMM | OF_TRIGGER)
+_ALL = POST_ONLY | REDUCE_ONLY | AMM | OF_TRIGGER
+KNOWN_FLAGS = (POST_ONLY | AMM, _ALL, _ALL | PROTECTED)
 """By the venue's rules of orders."""
 
 
 def _shape(rules: int, order: Order, client_order_id: str, beside: Beside) -> RejectReason | None:
     """What makes no sense in itself, or is not there by these rules."""
-    if order.subaccount or order.flags & ~KNOWN_FLAGS[rules] or (order.trigger_ticks and not rules):
+    if order.flags & ~KNOWN_FLAGS[rules] or (order.trigger_ticks and not rules):
+        return RejectReason.UNSUPPORTED
+    if order.subaccount and rules < RULES_FOR_ACCOUNTS:
         return RejectReason.UNSUPPORTED
     if order.flags & POST_ONLY and order.flags & AMM and not rules:
         return RejectReason.UNSUPPORTED
-    if flaw_of_order(order, client_order_id) or _flaw_beside(order, beside):
+    if flaw_of_order(order, client_order_id) or flaw_beside(order, beside):
         return RejectReason.INVALID_PARAMETER
     if order.is_immediate != (order.nonce >> 48 == 0):
         return RejectReason.INVALID_SLOT
@@ -181,8 +193,8 @@ def flaw_of_order(order: Order, client_order_id: str) -> str:
         return "time_in_force"
     if order.flags & AMM and not (is_immediate and order.flags == AMM):
         return "amm"
-    if order.flags & POST_ONLY and is_immediate:
-        return "post_only"
+    if order.flags & (POST_ONLY | PROTECTED) and is_immediate:
+        return "post_only" if order.flags & POST_ONLY else "protected"
     if order.flags & REDUCE_ONLY and order.side == Side.BUY:
         return "reduce_only"
     if order.trigger_ticks:
@@ -195,16 +207,17 @@ def flaw_of_order(order: Order, client_order_id: str) -> str:
     return "client_order_id" if len(client_order_id.encode()) > CLIENT_ORDER_ID_BYTES_MAX else ""
 
 
-def _flaw_beside(order: Order, beside: Beside) -> bool:
-    """Whether it contradicts the order or itself."""
+def flaw_beside(order: Order, beside: Beside) -> str:
+    """The first wish that contradicts the order or itself, "" if none does."""
     if order.is_immediate:
-        return bool(beside.is_amend or beside.display_lots or beside.trail_ticks or beside.parent or beside.other)
+        wishes = ("is_amend", "display_lots", "trail_ticks", "parent", "other")
+        return next((name for name in wishes if getattr(beside, name)), "")
     is_stop = order.trigger_ticks and not order.flags & TAKE_PROFIT
-    return (
-        (beside.trail_ticks > 0 and not is_stop)
-        or (beside.display_lots > 0 and bool(order.flags & IMMEDIATE))
-        or order.nonce in (beside.parent, beside.other)
-    )
+    if beside.trail_ticks and not is_stop:
+        return "trail_ticks"
+    if beside.display_lots and order.flags & IMMEDIATE:
+        return "display_lots"
+    return next((name for name in ("parent", "other") if order.nonce == getattr(beside, name)), "")
 
 
 def _links(state: State, account: Account, order: Order, beside: Beside, plan: Plan) -> RejectReason | None:
@@ -247,7 +260,8 @@ def entry_refusal(state: State, ticket: Ticket, other: Ticket | None) -> RejectR
     book = state.books[order.market]
     if agent is not None and (reason := signer_refusal(state, agent, order.market)) is not None:
         return reason
-    if order.max_fee_ppm < state.moment.cap:
+    moment = state.moment_for(ticket.account)
+    if order.max_fee_ppm < moment.cap:
         return RejectReason.FEE_CAP_TOO_LOW
     reason = _open_for(order, state.gate.state, book.state)
     if reason is not None:
@@ -256,9 +270,11 @@ def entry_refusal(state: State, ticket: Ticket, other: Ticket | None) -> RejectR
         return RejectReason.PRICE_OUT_OF_BAND
     if ticket.account.uncovered:
         return RejectReason.CANCEL_ONLY_ACCOUNT
+    if order.flags & PROTECTED and (reason := protection_refusal(state, order.account, order.market)) is not None:
+        return reason
     if order.flags & POST_ONLY and book.is_crossed_by(order.side, order.price_ticks):
         return RejectReason.POST_ONLY_WOULD_CROSS
-    needed = hold_per_lot(order, market, state.moment) * ticket.left
+    needed = hold_per_lot(order, market, moment) * ticket.left
     if other is not None and other.balance is balance:
         needed -= other.hold_per_lot * other.left
     if needed > balance.cover:

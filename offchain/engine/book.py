@@ -15,6 +15,7 @@ from offchain.engine.orders import Ladder, PriceLevel, Tape, Ticket, Trader
 
 POST_ONLY, REDUCE_ONLY, AMM = int(Flags.POST_ONLY), int(Flags.REDUCE_ONLY), int(Flags.AMM)
 ON_LAST, TAKE_PROFIT, IMMEDIATE = int(Flags.ON_LAST), int(Flags.TAKE_PROFIT), int(Flags.IMMEDIATE)
+PROTECTED = int(Flags.PROTECTED)
 OF_TRIGGER = ON_LAST | TAKE_PROFIT | IMMEDIATE
 """As plain integers: bit operations on enumerations are slow."""
 
@@ -22,7 +23,7 @@ OF_TRIGGER = ON_LAST | TAKE_PROFIT | IMMEDIATE
 class Book:
     """A market, its state, both sides of its book, and who trades in it."""
 
-    __slots__ = ("asks", "band", "bids", "mark", "mark_at", "market", "state", "tape", "traders")
+    __slots__ = ("_parts", "asks", "band", "bids", "mark", "mark_at", "market", "state", "tape", "traders")
 
     def __init__(self, market: Market, touched: list[PriceLevel]) -> None:
         self.market = market
@@ -31,6 +32,8 @@ class Book:
         self.asks = Ladder(market.market, Side.SELL, touched)
         self.traders: dict[bytes, Trader] = {}
         """Accounts that ever had an order accepted here, by the bytes of their address."""
+        self._parts: dict[int, dict[bytes, Trader]] = {}
+        """The same of sub-accounts, by number."""
         self.tape = Tape()
         self.band = (0, 0)
         """Millionths that a sale may be below the reference price, a purchase above it; (0, 0): no bound."""
@@ -38,6 +41,9 @@ class Book:
         """In ticks; 0: none was ever posted."""
         self.mark_at = 0
         """Unix millis."""
+
+    def traders_of(self, subaccount: int) -> dict[bytes, Trader]:
+        return self._parts.setdefault(subaccount, {}) if subaccount else self.traders
 
     def reference(self, now: int) -> int:
         """The mark if it is fresh, else the last price; 0 if there is neither."""

@@ -9,28 +9,33 @@ from offchain.engine.state import State
 
 
 def close(state: State, ticket: Ticket, reason: CloseReason) -> None:
-    """An order that rests, or one that came in just now and will not."""
-    level, remaining = ticket.level, ticket.remaining
+    """An order that rests, one that came in just now and will not, or one of which nothing is left."""
+    level, remaining, trader = ticket.level, ticket.remaining, ticket.trader
+    account = trader.account
     if level is not None:
         older, newer = ticket.older, ticket.newer
         if older is None:
             level.head = newer
         else:
             older.newer = newer
+            ticket.older = None
         if newer is None:
             level.tail = older
         else:
             newer.older = older
-        ticket.older = ticket.newer = None
+            ticket.newer = None
+        ticket.level = None
         level.size -= remaining
         if not level.is_touched:
             level.is_touched = True
             state.touched_levels.append(level)
-        if level.head is None:
+        if older is newer:
             level.ladder.drop_level(level)
+        del account.open[ticket.nonce]
+        if ticket.expiry or ticket.agent is not None:
+            state.forget_expiry(ticket)
     if remaining:
-        trader = ticket.trader
-        if trader.account.specials:
+        if account.specials:
             remaining = ticket.left
         balance = trader.quote if ticket.lane.is_buy else trader.base
         balance.taken -= ticket.hold_per_lot * remaining
@@ -40,17 +45,6 @@ def close(state: State, ticket: Ticket, reason: CloseReason) -> None:
         if not balance.is_touched:
             balance.is_touched = True
             state.touched_balances.append(balance)
-    retire(state, ticket, reason)
-
-
-def retire(state: State, ticket: Ticket, reason: CloseReason) -> None:
-    """An order that is in no level and holds nothing any more."""
-    account = ticket.trader.account
-    if ticket.level is not None:
-        ticket.level = None
-        del account.open[ticket.nonce]
-        if ticket.expiry or ticket.agent is not None:
-            state.forget_expiry(ticket)
     if account.specials:
         make_plain(state, account, ticket)
     assert ticket.reason is None, "no state but OPEN is ever left"

@@ -12,7 +12,9 @@ from offchain.domain.event import (
     AnyEvent,
     BandChanged,
     CancelAllAfterSet,
+    CxptObserved,
     FeesChanged,
+    FeeScheduleChanged,
     LevelChanged,
     MarketOpened,
     MarketStateChanged,
@@ -22,14 +24,18 @@ from offchain.domain.event import (
     OrderClosed,
     OrderRejected,
     OrderRulesChanged,
+    ProtectionTripped,
     TradeGroupChanged,
     VenueStateChanged,
 )
 from offchain.domain.market import Market
 from offchain.domain.order import Side
 from offchain.engine.book import Book
+from offchain.engine.fills import NEVER
 from offchain.engine.orders import Ticket
-from offchain.engine.state import State, balance_event
+from offchain.engine.parts import all_balance_events
+from offchain.engine.protecting import protection_event
+from offchain.engine.state import State
 
 
 def order_events(known: Ticket | OrderRejected) -> tuple[AnyEvent, ...]:
@@ -77,6 +83,10 @@ def describe(state: State) -> Iterator[AnyEvent]:
     for number in sorted(state.pools):
         yield state.pools[number].as_event(number)
     yield FeesChanged(maker_fee_ppm=state.moment.maker_ppm, taker_fee_ppm=state.moment.taker_ppm)
+    if state.schedule is not None:
+        yield FeeScheduleChanged(tiers=state.schedule.tiers, discounts=state.schedule.discounts)
+        for address, (_, atoms, _) in sorted(state.schedule.observed.items()):
+            yield CxptObserved(account=address, atoms=atoms)
     yield VenueStateChanged(state=state.gate.state, reason=state.gate.reason)
     if state.order_rules:
         yield OrderRulesChanged(order_rules=state.order_rules)
@@ -94,15 +104,24 @@ def describe(state: State) -> Iterator[AnyEvent]:
             yield AccountRestricted(account=account.address, cancel_only=True)
     for deadline, identity in sorted(state.switches):
         yield CancelAllAfterSet(account=state.switched[identity].address, deadline=deadline)
-    for _, balance in sorted(state.ledger.balances.items()):
-        if not balance.is_empty:
-            yield balance_event(balance)
+    yield from _protections(state)
+    yield from all_balance_events(state.ledger)
     for nonce in sorted(state.approvals.open):
         yield state.approvals.open[nonce]
     for key in sorted(state.agents):
         yield state.agents[key]
     if state.loss is not None:
         yield state.loss
+
+
+def _protections(state: State) -> Iterator[AnyEvent]:
+    """What tripped is told without what it had counted: that is forgotten."""
+    for account, protections in sorted(state.protections.items()):
+        for number, protection in sorted(protections.items()):
+            yield protection_event(protection.terms)
+            if protection.is_frozen(state.at):
+                until = 0 if protection.frozen_until == NEVER else protection.frozen_until
+                yield ProtectionTripped(account=account, protection=number, until=until, amount=0, delta=0)
 
 
 def market_event(market: Market) -> MarketOpened:

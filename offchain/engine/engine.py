@@ -56,6 +56,7 @@ from offchain.domain.keccak import keccak
 from offchain.domain.limits import FEE_PPM_MAX, FILLS_PER_BATCH_MAX, ORDER_RULES_MAX
 from offchain.domain.market import MarketState
 from offchain.domain.order import CANCEL_TERMS, OrderRow, to_row
+from offchain.domain.terms import ObserveCxpt, ResetProtection, SetFeeSchedule, SetProtection, TransferBetween
 from offchain.domain.units import Address, Digest, from_hex
 from offchain.engine import description, snapshot
 from offchain.engine.amending import amend, cancel_many, fire_switch, set_switch
@@ -68,10 +69,14 @@ from offchain.engine.markets import are_operators, request_market, set_market_st
 from offchain.engine.observing import observe_block, observe_log, observe_pool
 from offchain.engine.orders import Account
 from offchain.engine.pools import Pool
+from offchain.engine.pricing import are_rates, observe_cxpt, set_fee_schedule, set_fees
 from offchain.engine.promising import request_approval
+from offchain.engine.protecting import reset_protection, set_protection
 from offchain.engine.reacting import react
+from offchain.engine.schedule import DAY_MILLIS
 from offchain.engine.settling import refuse_fill
 from offchain.engine.state import State
+from offchain.engine.subaccounts import transfer_between
 from offchain.engine.together import decide, refuses
 from offchain.engine.trading import Outcome, cancel, cancel_all, place, place_slowly, reject
 from offchain.engine.venue import post_mark, set_band, set_order_rules, set_trade_group
@@ -125,20 +130,21 @@ class Engine:
         state.pass_time(at)
         # Within one instant a timer can only fall due, and an account be covered again, in such a venue.
         is_unusual = state.uncovered > 0 or state.venue.batch_interval_millis == 0
-        cancels = 0
-        for sequence, row in enumerate(rows, first):
+        note, cancels, sequence = outcomes.append, 0, first - 1
+        for row in rows:
+            sequence += 1
             if is_unusual or state.is_watched:
                 self._catch_up()
                 reason = refuses(state, row)
                 if reason is not None:
-                    outcomes.append(reject(state, row, "", reason))
+                    note(reject(state, row, "", reason))
                     react(state)
                     continue
-            if not row[2] and row[1] == CANCEL_TERMS:
+            if row[1] == CANCEL_TERMS:
                 cancels += 1
-                outcomes.append(cancel(state, row[0], row[6], row[9]))
+                note(cancel(state, row[0], row[6], row[9]))
             else:
-                outcomes.append(place(state, row, "", sequence))
+                note(place(state, row, "", sequence))
             if state.is_watched:
                 react(state)
         state.sequence += len(outcomes)
@@ -200,7 +206,7 @@ class Engine:
             case RefuseFill():
                 refuse_fill(state, command)
             case SetFees():
-                self._set_fees(command)
+                set_fees(state, command)
             case SetMarketState():
                 set_market_state(state, command)
             case SetOperators():
@@ -225,6 +231,16 @@ class Engine:
                 set_switch(state, command)
             case Together():
                 decide(state, command)
+            case SetProtection():
+                set_protection(state, command)
+            case ResetProtection():
+                reset_protection(state, command)
+            case SetFeeSchedule():
+                set_fee_schedule(state, command)
+            case ObserveCxpt():
+                observe_cxpt(state, command)
+            case TransferBetween():
+                transfer_between(state, command)
             case SetVenueState():
                 self._set_venue_state(command)
             case OpenVenue():
@@ -274,14 +290,6 @@ class Engine:
             state.effects.append(OrderRulesChanged(order_rules=command.order_rules))
         if command.operators:
             set_operators(state, command.operators)
-
-    def _set_fees(self, command: SetFees) -> None:
-        state = self._state
-        if not _is_schedule(command.maker_fee_ppm, command.taker_fee_ppm):
-            state.reject(RejectReason.INVALID_PARAMETER)
-            return
-        state.set_fees(command.maker_fee_ppm, command.taker_fee_ppm)
-        state.effects.append(FeesChanged(maker_fee_ppm=command.maker_fee_ppm, taker_fee_ppm=command.taker_fee_ppm))
 
     def _set_venue_state(self, command: SetVenueState) -> None:
         if command.state is MarketState.DELISTED:
@@ -367,6 +375,13 @@ class Engine:
     @property
     def books(self) -> Mapping[int, Book]:
         return self._state.books
+
+    def fees_of(self, account: Address) -> tuple[int, int, int]:
+        """Maker's and taker's rate of what this account places now, and the volume that its tier comes from."""
+        state = self._state
+        moment, schedule = state.moment_for(state.accounts.get(account)), state.schedule
+        volume = 0 if schedule is None else schedule.volume(account, state.at // DAY_MILLIS)
+        return moment.maker_ppm, moment.taker_ppm, volume
 
     @property
     def pools(self) -> Mapping[int, Pool]:
@@ -457,11 +472,6 @@ class Engine:
         return engine
 
 
-def _is_schedule(maker_fee_ppm: int, taker_fee_ppm: int) -> bool:
-    """Only makers may get a rebate, and never more than the taker pays."""
-    return 0 <= taker_fee_ppm <= FEE_PPM_MAX and -taker_fee_ppm <= maker_fee_ppm <= FEE_PPM_MAX
-
-
 def _are_rules(rules: BatchRules) -> bool:
     """Nothing costs less than nothing, and no batch is longer than the packed form takes."""
     gas = [getattr(rules, name) for name in rules.__struct_fields__ if name.startswith("gas_")]
@@ -475,7 +485,7 @@ def flaw_of_venue(venue: OpenVenue) -> str:
     rules = venue.batch_rules
     good = {
         "taker_fee_ppm": 0 <= venue.taker_fee_ppm <= FEE_PPM_MAX,
-        "maker_fee_ppm": _is_schedule(venue.maker_fee_ppm, venue.taker_fee_ppm),
+        "maker_fee_ppm": are_rates(venue.maker_fee_ppm, venue.taker_fee_ppm),
         "batch_interval_millis": venue.batch_interval_millis >= 0,
         "batch_rules": _are_rules(rules),
         "fills_per_immediate_order_max": 1 <= venue.fills_per_immediate_order_max <= rules.fills_max,

@@ -128,7 +128,9 @@ class Backlog:
     """Undecided fills by number, the closed batches among them, and the batch that is still open."""
 
     __slots__ = (
+        "_load",
         "batches",
+        "counted",
         "deadline",
         "decided_batch",
         "decided_fill",
@@ -143,12 +145,13 @@ class Backlog:
         "is_itemized",
         "last_batch",
         "last_fill",
-        "load",
         "millis_per_fill",
         "number_max",
         "open_first",
         "pools",
         "rules",
+        "sure",
+        "sure_by_gas",
         "tells_fresh_slots",
         "unsettled",
     )
@@ -173,8 +176,13 @@ class Backlog:
         self.decided_batch = 0
         self.open_first = 1
         """The first fill of the open batch, which may have none yet."""
-        self.load = Load(rules)
-        """What the open batch holds."""
+        self._load = Load(rules)
+        self.counted = 0
+        """The last fill that is counted in it: those after it surely fit, and are counted when that matters."""
+        self.sure = 0
+        """The last fill that the open batch can take, and not be full by it, whatever its orders."""
+        self.sure_by_gas = 0
+        """The same, but for the number of its fills."""
         self.pools: dict[Address, int] = {}
         """The undecided fill with the pair of a base token."""
         self.number_max = 0
@@ -188,6 +196,12 @@ class Backlog:
         self.gas_per_fresh_order = rules.gas(1, 0, fresh_slots=1) - self.gas
         self.deadline = NEVER
         """When the open batch closes at the latest."""
+
+    @property
+    def load(self) -> Load:
+        """What the open batch holds."""
+        self._count()
+        return self._load
 
     @property
     def oldest_at(self) -> int:
@@ -206,14 +220,21 @@ class Backlog:
         return self.batches.get(self.decided_batch + 1)
 
     def add(self, fill: Fill, maker: Ticket, taker: Ticket, note: Callable[[BatchClosed], None]) -> None:
-        """Takes a fill of two orders; notes the batches that this closed.
+        """Takes a fill of two orders that is not `sure` to fit; notes the batches that this closed.
 
         As `add_together`, of one: most fills come this way, so nothing is counted anew that is known.
         """
         if not self.is_additive:
             self._add_one(fill, note)
             return
-        number, orders, gas = fill.number, self.load.orders, self.gas + self.gas_per_fill
+        number = fill.number
+        if number == self.number_max and number <= self.sure_by_gas:
+            self.last_fill = number
+            self.unsettled[number] = fill
+            note(self.close(number))
+            return
+        self._count()
+        orders, gas = self._load.orders, self.gas + self.gas_per_fill
         if maker.sequence not in orders:
             orders[maker.sequence] = maker.is_fresh
             gas += self.gas_per_fresh_order if maker.is_fresh else self.gas_per_order
@@ -224,10 +245,30 @@ class Backlog:
             self._add_one(fill, note)
             return
         self.gas = gas
-        self.last_fill = number
+        self.last_fill = self.counted = number
         self.unsettled[number] = fill
         if number == self.number_max or gas > self.gas_of_full:
             note(self.close(number))
+        else:
+            self._look_ahead()
+
+    def _count(self) -> None:
+        """Counts the fills that were sure to fit."""
+        orders, gas = self._load.orders, self.gas
+        for number in range(max(self.counted + 1, self.open_first), self.last_fill + 1):
+            gas += self.gas_per_fill
+            for ticket in self.unsettled[number].tickets:
+                if ticket.sequence not in orders:
+                    orders[ticket.sequence] = ticket.is_fresh
+                    gas += self.gas_per_fresh_order if ticket.is_fresh else self.gas_per_order
+        self.gas, self.counted = gas, self.last_fill
+
+    def _look_ahead(self) -> None:
+        """How many fills fit if each is of two orders that nothing in the batch names."""
+        if self.is_additive:
+            most = self.gas_per_fill + 2 * max(self.gas_per_order, self.gas_per_fresh_order)
+            self.sure_by_gas = self.last_fill + (self.gas_of_full - self.gas) // max(1, most)
+            self.sure = min(self.number_max - 1, self.sure_by_gas)
 
     def _add_one(self, fill: Fill, note: Callable[[BatchClosed], None]) -> None:
         for closed in self.add_together((fill,)):
@@ -236,9 +277,10 @@ class Backlog:
     def add_together(self, fills: Sequence[Fill]) -> list[BatchClosed]:
         """Takes fills that must share a batch, in match order; returns the batches that this closed."""
         closed = []
+        self._count()
         open_count = fills[0].number - self.open_first
-        self.load.fills = open_count  # Not counted one by one.
-        load = self.load.copy()
+        self._load.fills = open_count  # Not counted one by one.
+        load = self._load.copy()
         for fill in fills:
             load.add(fill.tickets, fill.rows, is_amm=fill.maker is None)
         if open_count and not self._fits(load):
@@ -252,22 +294,26 @@ class Backlog:
             self.last_fill = fill.number
             self.unsettled[fill.number] = fill
             self.open_up(fill)
-        self.gas = self.load.gas
-        if not self._fits(self.load, more=1):
+        self.gas = self._load.gas
+        if self._fits(self._load, more=1):
+            self._look_ahead()
+        else:
             closed.append(self.close(self.last_fill))
         return closed
 
     def open_up(self, fill: Fill) -> None:
         """Counts a fill to the open batch."""
-        self.load.add(fill.tickets, fill.rows, is_amm=fill.maker is None)
+        self._load.add(fill.tickets, fill.rows, is_amm=fill.maker is None)
+        self.counted = fill.number
         self.occupy(fill)
 
     def resume(self) -> None:
         """After its fields were read: what follows from them."""
         if self.last_fill >= self.open_first:
-            self.gas, self.number_max = self.load.gas, self.open_first + self.rules.fills_max - 1
+            self.gas, self.number_max = self._load.gas, self.open_first + self.rules.fills_max - 1
+            self._look_ahead()
         else:
-            self.number_max = self.last_fill
+            self.number_max = self.sure = self.last_fill
 
     def occupy(self, fill: Fill) -> None:
         """The pair of an undecided fill is busy."""
@@ -289,9 +335,9 @@ class Backlog:
         self.batches[batch.batch] = batch
         self.last_batch = batch.batch
         self.open_first = last + 1
-        self.number_max = last
-        self.load = Load(self.rules)
-        self.gas = self.load.gas
+        self.number_max = self.sure = self.counted = last
+        self._load = Load(self.rules)
+        self.gas = self._load.gas
         self.deadline = NEVER
         return BatchClosed(batch=batch.batch, first=batch.first, last=batch.last)
 

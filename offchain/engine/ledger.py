@@ -11,7 +11,7 @@ from offchain.domain.units import Address
 
 
 class Balance:
-    """Atoms of one token of one account.
+    """Atoms of one token of one account, or of one of its sub-accounts.
 
     Kept are not `held` and `pending`, but sums that an order compares and a match changes least: an order may hold what
     `funds` exceed `taken` by; a match turns held into owed, and adds what it brings to the other side's funds.
@@ -26,13 +26,15 @@ class Balance:
         "owed",
         "requested",
         "settled",
+        "subaccount",
         "taken",
         "token",
     )
 
-    def __init__(self, account: Address, token: Address) -> None:
+    def __init__(self, account: Address, token: Address, subaccount: int = 0) -> None:
         self.account = account
         self.token = token
+        self.subaccount = subaccount
         self.settled = 0
         self.funds = 0
         """settled + what unsettled fills bring - leaving."""
@@ -199,11 +201,13 @@ class AmmLegs:
 class Ledger:
     """Changes balances and remembers which ones the running command touched, in the order of the first touch."""
 
-    __slots__ = ("balances", "flows", "touched")
+    __slots__ = ("balances", "flows", "parts", "touched")
 
     def __init__(self) -> None:
         self.balances: dict[tuple[Address, Address], Balance] = {}
-        """By (account, token)."""
+        """By (account, token): those of sub-accounts 0, which is all of nearly every account."""
+        self.parts: dict[tuple[Address, Address], dict[int, Balance]] = {}
+        """Those of the others; see `parts`."""
         self.flows: dict[Address, Flow] = {}
         self.touched: list[Balance] = []
 
@@ -230,7 +234,8 @@ class Ledger:
 
     def totals(self, token: Address) -> tuple[int, int]:
         """(settled, pending) of all accounts: `flow(token).net - locked`, and 0 but for what goes to AMM pairs."""
-        balances = [balance for balance in self.balances.values() if balance.token == token]
+        of_parts = (part for parts in self.parts.values() for part in parts.values())
+        balances = [balance for balance in (*self.balances.values(), *of_parts) if balance.token == token]
         return sum(balance.settled for balance in balances), sum(balance.pending for balance in balances)
 
     # --- fills of two orders; `matching` moves their money from hold to pending ---

@@ -10,8 +10,9 @@ from typing import NamedTuple
 from offchain.domain.batch import BatchItems, BatchRules
 from offchain.domain.order import SIGNATURE_BYTES
 from offchain.domain.units import Address
-from offchain.engine.ledger import Balance
+from offchain.engine.ledger import Balance, Ledger
 from offchain.engine.orders import Account, Ticket
+from offchain.engine.parts import parts_of
 
 
 class Row(NamedTuple):
@@ -24,7 +25,9 @@ class Row(NamedTuple):
     is_requested: bool
 
 
-def rows_of(balances: Iterable[Balance], accounts: dict[Address, Account], quote: Address) -> tuple[Row, ...]:
+def rows_of(
+    balances: Iterable[Balance], accounts: dict[Address, Account], quote: Address, ledger: Ledger
+) -> tuple[Row, ...]:
     """Asked before the fill is entered into the ledger.
 
     A word is surely not 0 if something stays even when all that is owed and all that leaves has gone; that of the
@@ -32,7 +35,12 @@ def rows_of(balances: Iterable[Balance], accounts: dict[Address, Account], quote
     """
     rows = []
     for balance in balances:
-        is_known = balance.settled > balance.owed + balance.leaving
+        if accounts[balance.account].is_split:
+            parts = parts_of(ledger, balance.account, balance.token)
+            is_known = sum(part.settled - part.owed - part.leaving for part in parts) > 0
+            balance = parts[0]
+        else:
+            is_known = balance.settled > balance.owed + balance.leaving
         if not is_known and balance.token == quote:
             is_known = 0 in accounts[balance.account].settled_slots
         rows.append(Row(balance.account, balance.token, not is_known, balance.requested > 0))

@@ -12,7 +12,7 @@ from offchain.domain.event import CloseReason
 from offchain.domain.limits import FILLS_PER_RESTING_ORDER_MAX
 from offchain.domain.order import Side
 from offchain.domain.units import PPM, fee_up
-from offchain.engine.closing import close, retire
+from offchain.engine.closing import close
 from offchain.engine.fills import Fill
 from offchain.engine.ledger import AmmLegs, Balance
 from offchain.engine.load import Load, Row, rows_of
@@ -67,102 +67,94 @@ SELF_TRADE, FILLED = CloseReason.SELF_TRADE, CloseReason.FILLED
 
 def cross(state: State, lane: Lane, taker: Ticket) -> None:
     """Matches the order with the best opposite ones until nothing of it is left, or its limit or its room is over."""
-    if lane.is_fok and not is_fillable(lane, taker, room_of(state, taker)):
-        return
-    room = room_of(state, taker) if lane.is_immediate else None
-    most = FILLS_PER_RESTING_ORDER_MAX if room is None else room.makers
-    opposite, price, is_buy, group = lane.opposite, taker.price, lane.is_buy, list[Fill]()
-    last = state.backlog.last_fill + most
-    while taker.remaining:
-        best = opposite.best
+    if not lane.is_immediate:
+        _match(state, lane, taker, FILLS_PER_RESTING_ORDER_MAX, None, None)
+    elif not lane.is_fok or is_fillable(lane, taker, room_of(state, taker)):
+        room, group = room_of(state, taker), list[Fill]()
+        _match(state, lane, taker, room.makers, room, group)
+        if group:
+            state.effects.extend(state.backlog.add_together(group))
+
+
+def _match(state: State, lane: Lane, taker: Ticket, most: int, room: Room | None, group: list[Fill] | None) -> None:
+    """Up to `most` matches; of an immediate order, those for which there is room, into `group`: they share a batch.
+
+    One loop without calls, because a call costs a tenth of a match. Therefore a match changes the balances of the maker
+    only, but for what the taker owes: the taker's and the fees' get their sums at the end.
+    """
+    backlog, note, touched, opposite = state.backlog, state.effects.append, state.touched_balances, lane.opposite
+    is_buy, trader, price, remaining = lane.is_buy, taker.trader, taker.price, taker.remaining
+    at, ppm, base_per_lot = taker.moment.at, taker.moment.taker_ppm, lane.base_atoms_per_lot
+    paying, unsettled, is_itemized = trader.quote if is_buy else trader.base, backlog.unsettled, backlog.is_itemized
+    volume, taker_fees, maker_fees, least_ppm, rows = 0, 0, 0, -ppm, tuple[Row, ...]()
+    number, last = backlog.last_fill, backlog.last_fill + most
+    while remaining and number < last:
+        best, before = opposite.best, number
         if best > price if is_buy else best < price:
             break
-        if not _sweep(state, lane, taker, opposite.levels[best], (last, room, group)):
-            break
-    if group:
-        state.effects.extend(state.backlog.add_together(group))
-
-
-def _sweep(
-    state: State, lane: Lane, taker: Ticket, level: PriceLevel, bounds: tuple[int, Room | None, list[Fill]]
-) -> bool:
-    """Matches with the orders of a level; whether there is room for more. `bounds` are the number of the last fill that
-    there may be, and of an immediate order its room, and the fills that have to share a batch.
-
-    One loop without calls for what every match does, because a call costs a tenth of a match. Therefore a match changes
-    the balances of the maker only, but for what the taker owes: the taker's and the fees' get their sums at the end.
-    """
-    backlog, note, touched, moment = state.backlog, state.effects.append, state.touched_balances, taker.moment
-    is_buy, trader, ppm, (last, room, group) = lane.is_buy, taker.trader, moment.taker_ppm, bounds
-    base_per_lot, quote_per_lot = lane.base_atoms_per_lot, level.price * lane.quote_atoms_per_tick_lot
-    remaining, rows, maker = taker.remaining, tuple[Row, ...](), level.head
-    number, volume, taker_fees, maker_fees = backlog.last_fill + len(group), 0, 0, 0
-    while maker is not None and remaining and number < last:
-        their = maker.trader
-        if their is trader:
-            close(state, maker, SELF_TRADE)
-            maker = level.head
-            continue
-        if room is not None and not room.admit(maker):
-            last = number
-            break
-        number += 1
-        left = maker.remaining
-        lots = left if left < remaining else remaining
-        remaining -= lots
-        notional, atoms, maker_ppm = lots * quote_per_lot, lots * base_per_lot, maker.moment.maker_ppm
-        # A rebate that an earlier schedule promised is capped by what this taker pays: no negative sum on chain.
-        if maker_ppm < -ppm:
-            maker_ppm = -ppm
-        maker_fee, taker_fee = (notional * maker_ppm + UP) // PPM, (notional * ppm + UP) // PPM
-        volume, maker_fees, taker_fees = volume + notional, maker_fees + maker_fee, taker_fees + taker_fee
-        quote, base = their.quote, their.base
-        if backlog.is_itemized:
-            rows = _rows(state, _balances(trader, their, is_buy))
-        if is_buy:
-            trader.quote.owed += notional + taker_fee
-            base.owed += atoms
-            quote.funds += notional - maker_fee
-        else:
-            trader.base.owed += atoms
-            paid = notional + maker_fee
-            quote.owed += paid
-            quote.taken += paid - maker.hold_per_lot * lots
-            base.funds += atoms
-        if volume == notional:
-            _touch_all(state, trader, their, is_buy)
-        if not quote.is_touched:
-            quote.is_touched = True
-            touched.append(quote)
-        if not base.is_touched:
-            base.is_touched = True
-            touched.append(base)
-        fill = Fill(number, moment.at, maker, taker, lots, maker_ppm, ppm, notional, maker_fee, taker_fee, rows)
-        note(fill)
-        if room is None:
-            backlog.add(fill, maker, taker, note)
-        else:
-            group.append(fill)
-        level.size -= lots
-        maker.remaining = left - lots
-        if lots == left:
-            if not their.account.specials or not show_more(state, maker):
-                newer = level.head = maker.newer
-                if newer is None:
-                    level.tail = None
-                    level.ladder.drop_level(level)
-                else:
-                    newer.older = None
-                maker.newer = None
-                retire(state, maker, FILLED)
-            maker = level.head
+        level, quote_per_lot = opposite.levels[best], best * lane.quote_atoms_per_tick_lot
+        maker = level.head
+        while maker is not None and remaining and number < last:
+            their = maker.trader
+            if their is trader:
+                close(state, maker, SELF_TRADE)
+                maker = level.head
+                continue
+            if room is not None and not room.admit(maker):
+                last = number
+                break
+            number += 1
+            left = maker.remaining
+            lots = left if left < remaining else remaining
+            remaining -= lots
+            notional, atoms, maker_ppm = lots * quote_per_lot, lots * base_per_lot, maker.moment.maker_ppm
+            # A rebate that an earlier schedule promised is capped by what this taker pays: no negative sum on chain.
+            if maker_ppm < least_ppm:
+                maker_ppm = least_ppm
+            maker_fee, taker_fee = (notional * maker_ppm + UP) // PPM, (notional * ppm + UP) // PPM
+            quote, base = their.quote, their.base
+            if is_itemized:
+                rows = _rows(state, _balances(trader, their, is_buy))
+            if is_buy:
+                paying.owed += notional + taker_fee
+                base.owed += atoms
+                quote.funds += notional - maker_fee
+            else:
+                paying.owed += atoms
+                paid = notional + maker_fee
+                quote.owed += paid
+                quote.taken += paid - maker.hold_per_lot * lots
+                base.funds += atoms
+            if not volume:
+                _touch_all(state, trader, their, is_buy)
+            if not quote.is_touched:
+                quote.is_touched = True
+                touched.append(quote)
+            if not base.is_touched:
+                base.is_touched = True
+                touched.append(base)
+            volume, maker_fees, taker_fees = volume + notional, maker_fees + maker_fee, taker_fees + taker_fee
+            fill = Fill(number, at, maker, taker, lots, maker_ppm, ppm, notional, maker_fee, taker_fee, rows)
+            note(fill)
+            if group is not None:
+                group.append(fill)
+            elif number > backlog.sure:
+                backlog.add(fill, maker, taker, note)
+            else:
+                unsettled[number] = fill
+                backlog.last_fill = number
+            level.size -= lots
+            maker.remaining = left - lots
+            if lots == left:
+                if not their.account.specials or not show_more(state, maker):
+                    close(state, maker, FILLED)
+                maker = level.head
+        if number > before:
+            lane.tape.last = best
+            state.touch_level(level)
     if volume:
         _settle_up(state, taker, taker.remaining - remaining, (volume, maker_fees, taker_fees))
-        lane.tape.last, taker.remaining = level.price, remaining
-        if not level.is_touched:
-            level.is_touched = True
-            state.touched_levels.append(level)
-    return number < last
+        taker.remaining = remaining
 
 
 def show_more(state: State, ticket: Ticket) -> bool:
@@ -214,7 +206,7 @@ def _touch_all(state: State, taker: Trader, maker: Trader, is_buy: bool) -> None
 
 def _rows(state: State, balances: tuple[Balance, ...]) -> tuple[Row, ...]:
     """What is known of these balances before a match, if the venue's rules ask."""
-    return rows_of(balances, state.accounts, state.quote_token) if state.backlog.is_itemized else ()
+    return rows_of(balances, state.accounts, state.quote_token, state.ledger) if state.backlog.is_itemized else ()
 
 
 def _settle_up(state: State, taker: Ticket, lots: int, money: tuple[int, int, int]) -> None:

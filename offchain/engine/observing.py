@@ -35,10 +35,12 @@ from offchain.engine.closing import close, kill_slot
 from offchain.engine.ledger import Balance
 from offchain.engine.markets import list_market
 from offchain.engine.orders import Account
+from offchain.engine.parts import settled_of
 from offchain.engine.pools import Pool
 from offchain.engine.promising import release
 from offchain.engine.settling import note_amm_leg, restore_cover, settle_batch
 from offchain.engine.state import State
+from offchain.engine.subaccounts import share_cover
 
 
 def observe_log(state: State, log: AnyChainLog) -> None:
@@ -49,9 +51,11 @@ def observe_log(state: State, log: AnyChainLog) -> None:
     state.event_sequence = expected
     _apply(state, log)
     for balance in state.ledger.touched:
-        if balance.settled < 0:
+        if balance.settled < 0 and settled_of(state.ledger, balance.account, balance.token) < 0:
             state.diverge(f"settled of {balance.account} in {balance.token}", ">= 0", balance.settled)
     restore_cover(state)
+    if state.ledger.parts:
+        share_cover(state)
 
 
 def observe_block(state: State, command: ObserveBlock) -> None:
@@ -135,8 +139,9 @@ def _balance(state: State, account: Address, token: Address) -> Balance:
 
 
 def _check(state: State, balance: Balance, observed: int) -> None:
-    if balance.settled != observed:
-        state.diverge(f"settled of {balance.account} in {balance.token}", balance.settled, observed)
+    settled = settled_of(state.ledger, balance.account, balance.token)
+    if settled != observed:
+        state.diverge(f"settled of {balance.account} in {balance.token}", settled, observed)
 
 
 def _credit(state: State, account: Address, token: Address, amount: int, observed: int) -> None:

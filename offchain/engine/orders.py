@@ -37,6 +37,7 @@ ORDER_TRANSITIONS: Final[dict[tuple[OrderStatus, CloseReason], OrderStatus]] = {
     (OrderStatus.OPEN, CloseReason.LINKED): OrderStatus.CANCELED,
     (OrderStatus.OPEN, CloseReason.TRIGGER_REFUSED): OrderStatus.CANCELED,
     (OrderStatus.OPEN, CloseReason.TIMED_OUT): OrderStatus.CANCELED,
+    (OrderStatus.OPEN, CloseReason.PROTECTED): OrderStatus.CANCELED,
 }
 """(state, trigger) -> state. An accepted order is OPEN; no other state is ever left."""
 
@@ -84,11 +85,13 @@ class Special:
 class Trader:
     """An account in one market: its two balances there, and the one that fees go to."""
 
-    __slots__ = ("account", "base", "fees", "market", "quote")
+    __slots__ = ("account", "base", "fees", "market", "open", "quote", "slots")
 
     def __init__(self, account: Account, market: Market, quote: Balance, base: Balance, fees: Balance) -> None:
         self.account = account
         self.market = market
+        self.open, self.slots = account.open, account.nonces.slots
+        """The account's own."""
         self.quote = quote
         self.base = base
         self.fees = fees
@@ -317,6 +320,7 @@ class Lane:
         "is_fok",
         "is_immediate",
         "is_post_only",
+        "is_protected",
         "is_restricted",
         "is_unusual",
         "market",
@@ -327,6 +331,7 @@ class Lane:
         "quote_atoms_per_tick_lot",
         "subaccount",
         "tape",
+        "tells_fresh_slots",
         "terms",
         "traders",
     )
@@ -334,6 +339,8 @@ class Lane:
     def __init__(
         self, terms: bytes, market: Market, own: Ladder, opposite: Ladder, traders: dict[bytes, Trader], tape: Tape
     ) -> None:
+        self.tells_fresh_slots = False
+        """The venue's rules ask whether something settled in an order's slot, and it has one of its own."""
         self.subaccount, _, _, kind, time_in_force, flags = unpack_terms(terms)
         self.terms = terms
         self.market = market
@@ -351,6 +358,7 @@ class Lane:
         self.is_fok = time_in_force is TimeInForce.FOK
         self.needs_expiry = time_in_force is TimeInForce.GTD
         self.is_post_only, self.needs_pool = bool(flags & Flags.POST_ONLY), flags == Flags.AMM
+        self.is_protected = bool(flags & Flags.PROTECTED)
         self.base_atoms_per_lot = market.base_atoms_per_lot
         self.quote_atoms_per_tick_lot = market.quote_atoms_per_tick_lot
         most_lots = min(SIZE_LOTS_MAX, NOTIONAL_ATOMS_MAX // market.base_atoms_per_lot)
@@ -370,6 +378,7 @@ class Account:
         "closed",
         "doubts",
         "group",
+        "is_split",
         "key",
         "locked",
         "names",
@@ -395,6 +404,8 @@ class Account:
         """Of those of them that are no plain orders."""
         self.group = 0
         """Accounts of one group are one owner's; 0 is none."""
+        self.is_split = False
+        """It has sub-accounts beside 0, or had."""
         self.switch = 0
         """The sequence of the command that set its dead-man switch: the id of that timer; 0 if none is set."""
         self.settled_slots: dict[int, None] = {}
@@ -419,13 +430,18 @@ class Account:
         self.uncovered = 0
         """How many of its balances are not covered; above 0 it may only cancel."""
         self.doubts = 0
-        """How many of its balances are not covered, and of its orders are no plain ones, and whether it is in a group:
-        above 0 its orders are not placed by the quick look that others get."""
+        """How many of its balances are not covered, and of its orders are no plain ones, and whether it is in a group,
+        and whether it is split: above 0 its orders are not placed by the quick look that others get."""
 
     def join(self, group: int) -> None:
         """A group, or (0) none."""
         self.doubts += bool(group) - bool(self.group)
         self.group = group
+
+    def split(self) -> None:
+        """It has sub-accounts from now on."""
+        self.doubts += not self.is_split
+        self.is_split = True
 
     def special(self, nonce: int) -> Special:
         """Of an open order, which is no plain one from now on."""

@@ -12,6 +12,7 @@ from offchain.domain.limits import (
 )
 from offchain.domain.units import ZERO_ADDRESS
 from offchain.engine.approvals import Spent
+from offchain.engine.parts import withdrawable_of
 from offchain.engine.state import State
 
 WITHDRAW, LOCK, BURN = "withdraw", "lock", "burn"
@@ -81,7 +82,7 @@ def _refusal(state: State, command: RequestApproval, deadline: int) -> RejectRea
     if account.approvals >= APPROVALS_PER_ACCOUNT_MAX:
         return RejectReason.TOO_MANY_APPROVALS
     balance = state.ledger.find(command.account, command.token)
-    if balance is None or command.amount > balance.withdrawable:
+    if balance is None or command.amount > withdrawable_of(state.ledger, command.account, command.token):
         return RejectReason.INSUFFICIENT_BALANCE
     return None
 

@@ -96,8 +96,8 @@ def _enter(state: State, ticket: Ticket) -> None:
     state.waiting.count -= 1
     del account.open[ticket.nonce]
     state.forget_expiry(ticket)
-    ticket.moment = state.moment
-    ticket.hold_per_lot = hold_per_lot(ticket.order, ticket.trader.market, state.moment)
+    ticket.moment = state.moment_for(account)
+    ticket.hold_per_lot = hold_per_lot(ticket.order, ticket.trader.market, ticket.moment)
     hold(state, ticket)
     state.is_reordered = True
     go(state, ticket)

@@ -18,6 +18,7 @@ from offchain.domain.units import Address
 from offchain.engine.closing import close
 from offchain.engine.fills import Batch, Fill, FillTrigger
 from offchain.engine.ledger import AmmLegs
+from offchain.engine.parts import settled_of
 from offchain.engine.state import State
 
 
@@ -53,7 +54,7 @@ def settle_batch(state: State, log: BatchSettled) -> None:
         return
     fills = state.backlog.decide(batch)
     balances = () if log.changes is None else (b for fill in fills for b in fill.legs.balances)
-    before = {(balance.token, balance.account): balance.settled for balance in balances}
+    before = {(b.token, b.account): settled_of(state.ledger, b.account, b.token) for b in balances}
     for offset, fill in enumerate(fills):
         reason = reasons.get(offset)
         if reason is None:
@@ -72,7 +73,7 @@ def _check_changes(
     """What the chain says that the batch moved is what this ledger moved, to the atom."""
     moved = {}
     for (token, account), settled in sorted(before.items()):
-        delta = state.ledger.of(account, token).settled - settled
+        delta = settled_of(state.ledger, account, token) - settled
         if delta:
             moved[token, account] = delta
     observed = {(token, account): delta for token, account, delta in changes}
@@ -119,6 +120,9 @@ def _settle(state: State, fill: Fill, transaction: str) -> None:
     if state.backlog.rules.gas_per_fresh_slot:
         for ticket in fill.tickets:
             ticket.account.settled_slots[ticket.nonce >> 48] = None
+    if state.schedule is not None:
+        for ticket in fill.tickets:
+            state.schedule.count(ticket.account.address, state.at, fill.notional)
     legs = fill.legs
     if not isinstance(legs, AmmLegs):
         state.ledger.settle(legs)

@@ -25,6 +25,7 @@ from offchain.engine.book import Book
 from offchain.engine.fills import Backlog, Batch, Fill, FillState
 from offchain.engine.orders import Account, Ticket
 from offchain.engine.snapshot_later import later_tables, read_agents, read_later, read_rules, texts, waiting_sequences
+from offchain.engine.snapshot_rules import read_parts
 from offchain.engine.state import State
 from offchain.engine.trading import rest
 
@@ -130,6 +131,7 @@ def _read(
     for row in balances:
         _read_balance(state, row)
     read_agents(state, later)
+    read_parts(state, later)
     waiting = waiting_sequences(later)
     for row in tickets:
         ticket = _read_ticket(state, row, waiting)
@@ -227,7 +229,7 @@ def _read_account(state: State, row: Row) -> None:
     address, floor, slots, locked, closed, rejected = row
     account = state.account(address)
     account.nonces.raise_floor(floor)
-    account.nonces.slots = {slot: make_nonce(slot, sequence) for slot, sequence in slots}
+    account.nonces.slots |= {slot: make_nonce(slot, sequence) for slot, sequence in slots}
     account.locked = int(locked)
     places = Places(state, account)
     known, names = state.memory.known, state.memory.remember

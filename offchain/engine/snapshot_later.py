@@ -16,6 +16,7 @@ from offchain.engine.accepted import Row
 from offchain.engine.agents import Agent
 from offchain.engine.orders import PriceLevel, Special, Ticket
 from offchain.engine.pools import Pool
+from offchain.engine.snapshot_rules import read_rules_tables, rules_tables
 from offchain.engine.state import Guard, State
 from offchain.engine.waiting import Waiting
 
@@ -101,7 +102,7 @@ def later_tables(state: State) -> dict[str, Any]:
         found["venue"] = (venue.operators, venue.listed_state)
     if state.withdrawn:
         found["withdrawn"] = sorted(state.withdrawn)
-    found |= _venue_later(state) | _orders_later(state)
+    found |= _venue_later(state) | _orders_later(state) | rules_tables(state)
     return dict(sorted(found.items()))
 
 
@@ -164,6 +165,7 @@ def read_later(state: State, later: dict[str, Any], tickets: dict[int, Ticket]) 
         state.requested[requested.market] = requested
     _read_venue_later(state, later)
     _read_orders_later(state, later, tickets)
+    read_rules_tables(state, later)
 
 
 def read_rules(later: dict[str, Any]) -> BatchRules:

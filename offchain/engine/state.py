@@ -33,7 +33,10 @@ from offchain.engine.gate import Gate
 from offchain.engine.ledger import Balance, Ledger
 from offchain.engine.memory import Memory
 from offchain.engine.orders import Account, Lane, Moment, PriceLevel, Ticket, Trader
+from offchain.engine.parts import balance_events, part_of
 from offchain.engine.pools import Pool
+from offchain.engine.protection import Protection
+from offchain.engine.schedule import Schedule
 from offchain.engine.timers import Timers
 from offchain.engine.waiting import Waiting
 
@@ -92,7 +95,9 @@ class State:
         "order_rules",
         "owners",
         "pools",
+        "protections",
         "requested",
+        "schedule",
         "seen",
         "separator",
         "sequence",
@@ -118,7 +123,9 @@ class State:
         self.separator = b""
         """EIP-712 domain separator of Settlement."""
         self.moment = Moment(0, 0, 0)
-        """Now, and the fees of orders that are accepted now."""
+        """Now, and the fees of orders that are accepted now, but for tiers and discounts."""
+        self.schedule: Schedule | None = None
+        """Fee tiers and discounts, where there are any."""
         self.accounts: dict[Address, Account] = {}
         """Accounts that a chain log has named; nobody else can make the state grow."""
         self.owners: dict[bytes, Account] = {}
@@ -162,6 +169,8 @@ class State:
         self.together: Guard | None = None
         """Orders that are to follow at once."""
         self.waiting = Waiting()
+        self.protections: dict[Address, dict[int, Protection]] = {}
+        """Of market makers, by account and number."""
         self.seen = 0
         """Effects of which whoever waits has heard."""
         self.is_watched = False
@@ -196,6 +205,12 @@ class State:
         """For orders that are accepted from now on."""
         self.moment = Moment(self.at, maker_ppm, taker_ppm)
 
+    def moment_for(self, account: Account | None) -> Moment:
+        """Now, and the fees of what this account places now."""
+        if self.schedule is None or account is None:
+            return self.moment
+        return self.schedule.moment(account.address, self.moment)
+
     def account(self, address: Address) -> Account:
         """The account, opened if the chain has not named it before."""
         account = self.accounts.get(address)
@@ -204,17 +219,20 @@ class State:
             self.owners[account.key] = account
         return account
 
-    def trader(self, book: Book, account: Account) -> Trader:
-        """The account in this market, from its first accepted order there on."""
-        trader = book.traders.get(account.key)
+    def trader(self, book: Book, account: Account, subaccount: int = 0) -> Trader:
+        """The account, or a part of it, in this market, from its first accepted order there on."""
+        traders = book.traders_of(subaccount)
+        trader = traders.get(account.key)
         if trader is None:
             assert self.venue is not None
             address, quote = account.address, self.venue.quote_token
-            trader = book.traders[account.key] = Trader(
+            if subaccount:
+                account.split()
+            trader = traders[account.key] = Trader(
                 account,
                 book.market,
-                quote=self.ledger.of(address, quote),
-                base=self.ledger.of(address, book.market.base_token),
+                quote=part_of(self.ledger, address, quote, subaccount),
+                base=part_of(self.ledger, address, book.market.base_token, subaccount),
                 fees=self.ledger.of(self.venue.fee_account, quote),
             )
         return trader
@@ -229,6 +247,11 @@ class State:
         if not self.is_watched:
             self.seen = len(self.effects)
         self.is_watched = self.together is not None or self.waiting.count > 0
+
+    def touch_level(self, level: PriceLevel) -> None:
+        if not level.is_touched:
+            level.is_touched = True
+            self.touched_levels.append(level)
 
     # --- expiry of resting orders, and dead-man switches ---
 
@@ -306,9 +329,12 @@ class State:
         self.seen = 0
         events.extend(level_changes(self.touched_levels))
         self.touched_levels.clear()
+        if self.ledger.parts:
+            events.extend(balance_events(self.ledger, self.ledger.touched))
         for balance in self.ledger.touched:
             balance.is_touched = False
-            events.append(balance_event(balance))
+            if not self.ledger.parts:
+                events.append(balance_event(balance))
         self.ledger.touched.clear()
         return tuple(events)
 

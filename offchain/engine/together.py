@@ -21,9 +21,14 @@ from offchain.engine.closing import close
 from offchain.engine.orders import Account, Ticket
 from offchain.engine.state import Guard, State
 
-WAIVED = (RejectReason.POST_ONLY_VENUE, RejectReason.CANCEL_ONLY_VENUE, RejectReason.ORDER_NOT_OPEN)
+WAIVED = (
+    RejectReason.POST_ONLY_VENUE,
+    RejectReason.CANCEL_ONLY_VENUE,
+    RejectReason.ORDER_NOT_OPEN,
+    RejectReason.PROTECTION_FROZEN,
+)
 """What fills of an order can do to the next one: the backlog tightens the gate, self-trade prevention closes the order
-that it names."""
+that it names, a protection trips."""
 
 
 class _Wanted(NamedTuple):

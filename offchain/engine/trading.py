@@ -22,6 +22,7 @@ from offchain.engine.arming import arm, follow
 from offchain.engine.closing import close, kill_slot
 from offchain.engine.matching import UP, cross, trade_with_pool
 from offchain.engine.orders import Account, Conditional, Ladder, Lane, Ticket, Trader
+from offchain.engine.protecting import is_frozen, watch_fills
 from offchain.engine.self_trade import keep_apart
 from offchain.engine.state import State
 from offchain.engine.together import waives
@@ -61,8 +62,9 @@ def place(state: State, row: OrderRow, client_order_id: str, sequence: int) -> O
     except KeyError:
         return place_slowly(state, row, client_order_id, sequence)
     account, moment, slot = trader.account, state.moment, nonce >> 48
-    reached = account.nonces.slots.get(slot, 0)
-    replaced = account.open.get(reached) if reached else None
+    moment = moment if state.schedule is None else state.schedule.moment(account.address, moment)
+    reached = trader.slots.get(slot, 0)
+    replaced = trader.open.get(reached) if reached else None
     if lane.is_buy:
         balance, is_crossing = trader.quote, price >= lane.opposite.best
         hold_per_lot = (price * lane.quote_atoms_per_tick_lot * moment.hold_factor + UP) // PPM
@@ -84,7 +86,7 @@ def place(state: State, row: OrderRow, client_order_id: str, sequence: int) -> O
         or max_fee < moment.cap
         or (not slot) is not lane.is_immediate
         or (not moment.at < expiry * 1000 <= EXPIRY_MILLIS_MAX if expiry else lane.needs_expiry)
-        or len(account.open) >= OPEN_ORDERS_PER_ACCOUNT_MAX
+        or len(trader.open) >= OPEN_ORDERS_PER_ACCOUNT_MAX
         or (is_crossing and lane.is_post_only)
         or lane.is_restricted
         or account.doubts
@@ -94,25 +96,30 @@ def place(state: State, row: OrderRow, client_order_id: str, sequence: int) -> O
         reason = refusal(state, from_row(row), client_order_id)
         if reason is not None and not waives(state, key, reason):
             return reject(state, row, client_order_id, reason)
-        if trigger or account.specials or account.group:
+        if trigger or account.specials or account.group or account.is_split or reason is not None:
             return place_slowly(state, row, client_order_id, sequence)
     if agent is not None and (reason := budget_refusal(lane, agent, price, size, replaced)) is not None:
         return reject(state, row, client_order_id, reason)
     if replaced is not None:
         close(state, replaced, REPLACED)
-    account.nonces.slots[slot] = nonce
+    trader.slots[slot] = nonce
     ticket = Ticket()
-    ticket.lane, ticket.trader, ticket.moment = lane, trader, moment
-    ticket.sequence, ticket.key = sequence, key
-    ticket.signature, ticket.agent = signature, agent
-    ticket.price, ticket.max_fee_ppm = price, max_fee
+    ticket.lane = lane
+    ticket.trader = trader
+    ticket.moment = moment
+    ticket.sequence = sequence
+    ticket.key = key
+    ticket.signature = signature
+    ticket.agent = agent
+    ticket.price = price
+    ticket.max_fee_ppm = max_fee
     ticket.size = ticket.remaining = size
-    ticket.nonce, ticket.expiry = nonce, expiry
-    ticket.hold_per_lot, ticket.reason = hold_per_lot, None
+    ticket.nonce = nonce
+    ticket.expiry = expiry
+    ticket.hold_per_lot = hold_per_lot
+    ticket.reason = None
     # A slot that was never used has settled nothing.
-    ticket.is_fresh = state.backlog.tells_fresh_slots and (not reached or slot not in account.settled_slots)
-    if not slot and state.backlog.is_itemized:
-        ticket.is_fresh = False  # Its word is the balance's.
+    ticket.is_fresh = lane.tells_fresh_slots and (not reached or slot not in account.settled_slots)
     if client_order_id or account.rejected:
         state.memory.remember(ticket, client_order_id)
     else:
@@ -149,7 +156,7 @@ def place_slowly(
     replaced = account.find(nonce >> 48)
     if agent is not None and not waits and (reason := budget_refusal(lane, agent, row[2], row[3], replaced)):
         return reject(state, row, client_order_id, reason)
-    trader = state.trader(state.books[order.market], account)
+    trader = state.trader(state.books[order.market], account, order.subaccount)
     ticket = make_ticket(state, row, lane, trader, agent, sequence)
     keeps = beside.is_amend and not waits and replaced is not None and keeps_place(replaced, ticket, beside)
     if replaced is not None:
@@ -170,7 +177,12 @@ def place_slowly(
         return _wait(state, ticket, beside.parent)
     state.effects.append(ticket)
     hold(state, ticket)
-    return RESTS if keeps else go(state, ticket)
+    outcome = RESTS if keeps else go(state, ticket)
+    if reason is not None and lane.is_protected and ticket.reason is None and is_frozen(state, ticket):
+        # It was promised that it enters, not that it stays.
+        close(state, ticket, CloseReason.PROTECTED)
+        return Outcome(REMOVED, ticket.reason, ticket.filled, outcome.fills)
+    return outcome
 
 
 def hold(state: State, ticket: Ticket) -> None:
@@ -209,7 +221,7 @@ def go(state: State, ticket: Ticket) -> Outcome:
     special, best = account.specials.get(ticket.nonce), lane.opposite.best
     if lane.is_brief or (price >= best if lane.is_buy else price <= best):
         mode = SelfTrade.EXPIRE_MAKER if special is None else SelfTrade(special.self_trade)
-        apart = account.group or mode
+        apart = account.group or mode or account.is_split
         outcome = _trade_apart(state, lane, ticket, mode) if apart else _trade(state, lane, ticket)
     else:
         rest(state, lane.own, ticket)
@@ -224,7 +236,7 @@ def go(state: State, ticket: Ticket) -> Outcome:
 def make_ticket(state: State, row: OrderRow, lane: Lane, trader: Trader, agent: Agent | None, sequence: int) -> Ticket:
     """As `place` makes one in passing."""
     _, _, price, size, _, max_fee, nonce, expiry, signature, _, key = row
-    account, backlog, slot, moment = trader.account, state.backlog, nonce >> 48, state.moment
+    slot, moment = nonce >> 48, state.moment_for(trader.account)
     ticket = Ticket()
     if row[4]:
         ticket = conditional = Conditional()
@@ -234,8 +246,8 @@ def make_ticket(state: State, row: OrderRow, lane: Lane, trader: Trader, agent: 
     ticket.price, ticket.size, ticket.remaining, ticket.max_fee_ppm = price, size, size, max_fee
     ticket.hold_per_lot = hold_per_lot(from_row(row), trader.market, moment)
     ticket.reason = ticket.level = None
-    is_unused = slot not in account.nonces.slots or slot not in account.settled_slots
-    ticket.is_fresh = backlog.tells_fresh_slots and is_unused and (slot > 0 or not backlog.is_itemized)
+    is_unused = slot not in trader.slots or slot not in trader.account.settled_slots
+    ticket.is_fresh = lane.tells_fresh_slots and is_unused
     return ticket
 
 
@@ -285,6 +297,10 @@ def _trade(state: State, lane: Lane, ticket: Ticket) -> Outcome:
         outcome = Outcome(OPEN, None, filled, fills)
     if fills:
         state.watch_growing_backlog()
+        if state.protections:
+            watch_fills(state, first + 1)
+            if ticket.reason is CloseReason.PROTECTED:
+                outcome = Outcome(REMOVED, ticket.reason, filled, fills)
     return outcome
 
 
@@ -317,6 +333,8 @@ def _trade_apart(state: State, lane: Lane, ticket: Ticket, mode: SelfTrade) -> O
     fills = state.backlog.last_fill - first
     if fills:
         state.watch_growing_backlog()
+        if state.protections:
+            watch_fills(state, first + 1)
     return Outcome(REMOVED, reason, ticket.filled, fills)
 
 
@@ -339,7 +357,7 @@ def rest(state: State, ladder: Ladder, ticket: Ticket) -> None:
     if not level.is_touched:
         level.is_touched = True
         state.touched_levels.append(level)
-    ticket.trader.account.open[ticket.nonce] = ticket
+    ticket.trader.open[ticket.nonce] = ticket
     if ticket.expiry or ticket.agent is not None:
         state.expire_at(ticket)
 

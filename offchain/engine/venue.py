@@ -21,9 +21,10 @@ def set_order_rules(state: State, command: SetOrderRules) -> None:
     if not state.order_rules < command.order_rules <= ORDER_RULES_MAX:
         state.reject(RejectReason.INVALID_PARAMETER)
         return
+    if not state.order_rules:
+        for book in state.books.values():
+            book.tape.last = 0  # By the rules before it was not kept.
     state.order_rules = command.order_rules
-    for book in state.books.values():
-        book.tape.last = 0  # By the rules before it was not kept.
     state.effects.append(OrderRulesChanged(order_rules=command.order_rules))
 
 

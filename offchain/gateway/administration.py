@@ -12,7 +12,7 @@ from offchain.domain.market import MarketState, parse_decimal
 from offchain.domain.units import SYNTH_DECIMALS, Address
 from offchain.gateway import present, schema
 from offchain.gateway.failures import ApiError, Code
-from offchain.gateway.readmodel import ReadModel
+from offchain.gateway.readmodel import Directory
 from offchain.gateway.refusals import WORDS
 from offchain.gateway.trading import Trading
 
@@ -28,7 +28,7 @@ STATES: Final = {
 class Administration:
     """Behind POST /v1/admin/markets and fills, and the admin channels."""
 
-    def __init__(self, model: ReadModel, trading: Trading, quote_decimals: int) -> None:
+    def __init__(self, model: Directory, trading: Trading, quote_decimals: int) -> None:
         self._model = model
         self._trading = trading
         self._quote_decimals = quote_decimals

@@ -61,6 +61,13 @@ class PoolOut(Answer, frozen=True, kw_only=True):
     block_number: int
 
 
+class BandOut(Answer, frozen=True, kw_only=True):
+    """How far beyond the mark a limit may be, in millionths: of a sale below it, of a purchase above it."""
+
+    below_ppm: int
+    above_ppm: int
+
+
 class MarketOut(Answer, frozen=True, kw_only=True):
     symbol: str
     market: int
@@ -73,6 +80,9 @@ class MarketOut(Answer, frozen=True, kw_only=True):
     min_notional: Decimal
     maker_fee_ppm: int
     taker_fee_ppm: int
+    mark: Decimal | None
+    mark_timestamp: Millis | None
+    band: "BandOut | None"
     base_token: AccountAddress
     base_decimals: int
     quote_decimals: int
@@ -225,7 +235,8 @@ class ReceiptOut(Answer, frozen=True, kw_only=True):
 
 
 class OrderOut(Answer, frozen=True, kw_only=True):
-    """ccxt's order, and seq, nonce, slot, expiry, reason. Null: not known here, or not of this order."""
+    """ccxt's order, and seq, nonce, slot, expiry, reason. Null: not known here, or not of this order. `waiting`: for
+    its trigger or for another order, in no book and without a hold. `amount` is the size that it was amended to."""
 
     id: Hash
     client_order_id: str
@@ -248,6 +259,9 @@ class OrderOut(Answer, frozen=True, kw_only=True):
     trigger_price: Decimal | None
     take_profit_price: Decimal | None
     stop_loss_price: Decimal | None
+    trigger_price_type: Literal["mark", "last"] | None
+    immediate: bool
+    waiting: bool
     status: OrderStatusName
     reason: str | None
     fee: FeeOut | None
@@ -318,6 +332,53 @@ class Cancelled(Answer, frozen=True, kw_only=True):
     ok: Literal[True]
     seq: Sequence
     order: OrderOut
+
+
+class Amended(Answer, frozen=True, kw_only=True):
+    """Of a new size `fills` is empty and `receipt` null; of a new order they are as when it is placed. `replayed`: it
+    was so already."""
+
+    ok: Literal[True]
+    seq: Sequence
+    order: OrderOut
+    fills: list[FillOut]
+    receipt: ReceiptOut | None
+    replayed: bool
+
+
+class Changed(Answer, frozen=True, kw_only=True):
+    """An item of a batch that cancelled or amended an order."""
+
+    ok: Literal[True]
+    order: OrderOut
+
+
+class BatchOut(Answer, frozen=True, kw_only=True):
+    """An answer per item, in the order of the request. Of the modes `all` and `first` a refusal is an error, and
+    nothing was executed. `replayed`: the batch had been sent before, and this is what it came to then."""
+
+    ok: Literal[True]
+    seq: Sequence
+    replayed: bool
+    cancels: list[dict[str, Any]]
+    amends: list[dict[str, Any]]
+    orders: list[dict[str, Any]]
+
+
+class Switch(Answer, frozen=True, kw_only=True):
+    """`deadline`: when all orders of the account are cancelled; null if they are not."""
+
+    ok: Literal[True]
+    seq: Sequence
+    deadline: Millis | None
+
+
+class AgentsOut(Answer, frozen=True, kw_only=True):
+    """Who may sign orders of the account, as the chain says."""
+
+    account: AccountAddress
+    agents: "list[AgentOut]"
+    seq: Sequence
 
 
 class AllCancelled(Answer, frozen=True, kw_only=True):
@@ -446,6 +507,13 @@ ANSWERS: dict[str, Any] = {
     "order_by_client_id": OrderWithReceipt,
     "order": OrderWithReceipt,
     "cancel": Cancelled,
+    "cancel_by_client_id": Cancelled,
+    "amend": Amended,
+    "amend_by_client_id": Amended,
+    "batch": BatchOut,
+    "cancel_all_after": Switch,
+    "switch": Switch,
+    "agents": AgentsOut,
     "fills": Fills,
     "balances": Balances,
     "login": Credentials,
@@ -457,5 +525,7 @@ ANSWERS: dict[str, Any] = {
     "take_back": TakenBack,
 }
 """By the name of the route's handler, which is its operationId."""
+BATCH_ITEMS: dict[str, Any] = {"cancels": Changed, "amends": Changed, "orders": Placed}
+"""What the items of a BatchOut are, unless they Failed: a union that no type here can say."""
 CREATED = ("login",)
 """Operations that answer with 201; placing an order does so the first time."""

@@ -80,9 +80,13 @@ def _endpoint(gateway: Gateway, route: Route) -> Callable[[Request], Awaitable[R
         request_id = f"{_REQUEST_PREFIX}-{next(_request_numbers)}"
         try:
             call = await _checked(gateway, route, request)
-            answer = await route.handler(gateway, call)
-            status, body = answer if isinstance(answer, Status) else (200, answer)
-            response = Response(_encode(body), status, _JSON | {"hooats-request-id": request_id})
+            if route.is_read:
+                status, content = 200, await gateway.publications.ask(route.name, call._replace(body=b""))
+            else:
+                answer = await route.handler(gateway, call)
+                status, body = answer if isinstance(answer, Status) else (200, answer)
+                content = _encode(body)
+            response = Response(content, status, _JSON | {"hooats-request-id": request_id})
         except ApiError as error:
             response = _failure(error, request_id)
         except ClientDisconnect:
@@ -111,7 +115,8 @@ async def _checked(gateway: Gateway, route: Route, request: Request) -> Call:
             raise ApiError(Code.UNSUPPORTED_MEDIA_TYPE, message, {"contentType": content_type[:100]})
     now = time.time_ns() // 1_000_000
     session = None
-    if route.auth is Auth.SESSION or (route.auth is Auth.SESSION_OR_SIGNATURE and not body):
+    is_beside = route.auth is Auth.SIGNATURE_BESIDE_SESSION and "hooats-key" in request.headers
+    if route.auth is Auth.SESSION or is_beside or (route.auth is Auth.SESSION_OR_SIGNATURE and not body):
         session = _session(gateway, route, request, body, now)
     return Call(request.path_params, query, body, session, now, address)
 

@@ -13,17 +13,17 @@ from offchain.domain.eip712 import Withdrawal, withdrawal_of
 from offchain.domain.event import ApprovalGranted
 from offchain.domain.market import format_atoms
 from offchain.gateway.present import Token
-from offchain.gateway.readmodel import ReadModel
+from offchain.gateway.publications import Publications
 from offchain.sequencer.protocol import Ack
 
 REMEMBERED_MAX = 10_000
 
 
 class Approvals:
-    """Outstanding ones are the model's; their countersignatures are kept here."""
+    """Outstanding ones are the read model's; their countersignatures are kept here."""
 
-    def __init__(self, model: ReadModel) -> None:
-        self._model = model
+    def __init__(self, publications: Publications) -> None:
+        self._publications = publications
         self._signatures: OrderedDict[int, str] = OrderedDict()
 
     def keep(self, ack: Ack) -> ApprovalGranted:
@@ -34,9 +34,9 @@ class Approvals:
             self._signatures.popitem(last=False)
         return granted
 
-    def find(self, wanted: Withdrawal) -> ApprovalGranted | None:
+    async def find(self, wanted: Withdrawal) -> ApprovalGranted | None:
         """The outstanding approval of a withdrawal that was asked for before."""
-        for granted in self._model.account_approvals(wanted.account):
+        for granted in await self._publications.approvals(wanted.account):
             if granted.owner_signature and wanted == withdrawal_of(granted):
                 return granted
         return None

@@ -7,12 +7,15 @@ from typing import Any
 
 from offchain.domain import limits
 from offchain.domain.amm import FEE_PPM
+from offchain.domain.beside import SelfTrade
 from offchain.domain.order import TimeInForce
 from offchain.gateway import bounds, failures, schema
 from offchain.gateway.channels import ADMIN, MARKET_CHANNELS, PRIVATE_CHANNELS, VENUE
 from offchain.gateway.settings import LIMITS, GatewaySettings
 
 _NO_TRIGGER = {"trigger": False, "trailing": False}
+"""Conditional orders are asked for as all others."""
+_TRIGGER_TYPES = {"last": True, "mark": True, "index": False}
 _NO_MARGIN = {"marginMode": False, "symbolRequired": False}
 
 
@@ -46,6 +49,12 @@ def capabilities_json(settings: GatewaySettings) -> dict[str, Any]:
             "calmSeconds": settings.rates.ban.calm_seconds,
         },
         "channels": [*(f"{kind}:SYMBOL" for kind in MARKET_CHANNELS), VENUE, *PRIVATE_CHANNELS, f"{ADMIN}:SYMBOL"],
+        "orders": {
+            "amend": ["smaller size, in its place", "another order in its slot"],
+            "batch": ["all", "first", "each"],
+            "selfTradePrevention": [mode.name for mode in SelfTrade],
+            "cancelOnDisconnect": True,
+        },
         "amm": {"orderFlag": "amm", "poolFeePpm": FEE_PPM, "marginPpm": limits.AMM_MARGIN_PPM},
         "errors": {code: {"status": status, "ccxt": failures.CCXT[code]} for code, status in failures.STATUS.items()},
     }
@@ -69,18 +78,19 @@ def _spot(settings: GatewaySettings) -> dict[str, Any]:
 
 def _create_order() -> dict[str, Any]:
     fields = set(schema.OrderRequest.__struct_fields__)
+    has_links = {"parent", "other"} <= fields
     return {
         "marginMode": False,
-        "triggerPrice": "trigger_price" in fields,
-        "triggerPriceType": None,
-        "triggerDirection": False,
+        "triggerPrice": "stop_loss_price" in fields,
+        "triggerPriceType": _TRIGGER_TYPES if "trigger_price_type" in fields else None,
+        "triggerDirection": {"stop_loss_price", "take_profit_price"} <= fields,
         "stopLossPrice": "stop_loss_price" in fields,
         "takeProfitPrice": "take_profit_price" in fields,
-        "attachedStopLossTakeProfit": None,
+        "attachedStopLossTakeProfit": {"triggerPriceType": _TRIGGER_TYPES, "price": True} if has_links else None,
         "timeInForce": {tif.name: True for tif in TimeInForce} | {"PO": "post_only" in fields},
         "hedged": False,
         "selfTradePrevention": "self_trade_prevention" in fields,
-        "trailing": "trailing" in fields,
+        "trailing": "trailing_amount" in fields,
         "iceberg": "visible_size" in fields,
         "leverage": False,
         "marketBuyByCost": False,
@@ -104,6 +114,10 @@ def _limits(settings: GatewaySettings) -> dict[str, int]:
         "stalledSeconds": bounds.STALLED_SECONDS,
         "pageLimit": limits.PAGE_LIMIT_MAX,
         "clientOrderIdBytes": limits.CLIENT_ORDER_ID_BYTES_MAX,
+        "waitingOrdersPerAccount": limits.WAITING_ORDERS_PER_ACCOUNT_MAX,
+        "batchItems": limits.TOGETHER_MAX,
+        "cancelAllAfterMillisMin": limits.CANCEL_ALL_AFTER_MILLIS_MIN,
+        "cancelAllAfterMillisMax": limits.CANCEL_ALL_AFTER_MILLIS_MAX,
         "recentOrdersPerAccount": limits.RECENT_ORDERS_PER_ACCOUNT,
         "sessionSeconds": limits.SESSION_LIFETIME_SECONDS,
         "timestampWindowMillis": bounds.WINDOW_MILLIS,

@@ -1,32 +1,34 @@
-"""Channels of the stream: what each command meant for each channel, kept for a while so that a reader can resume.
+"""Channels of the stream: what commands meant for each channel, kept for a while so that a reader can resume.
 
-    book:SYM bbo:SYM trades:SYM pool:SYM venue, for a logged-in account orders fills balances, for operators admin:SYM
+    book:SYM bbo:SYM trades:SYM pool:SYM mark:SYM venue
+    for a logged-in account orders fills balances, for operators admin:SYM
 
-A message carries `seq`, the journal sequence of the last command it includes, and `prevSeq`, the `seq` of the channel's
-previous message; a snapshot carries the `seq` that the next delta names. Invariant: messages are functions of the
-journal alone, so any gateway can continue what another one began: a reader that holds `seq` >= `prevSeq` has missed
-nothing. Rendering waits until somebody reads.
+Changes are gathered until `flush` makes at most one message of each channel. A message carries `seq`, the journal
+sequence of the last group of commands that it includes, and `prevSeq`, the `seq` of the channel's previous message; a
+snapshot carries the `seq` that the next delta names. States (book, bbo, pool, mark, venue) are told as they are in the
+end, of all else nothing is left out. Invariant: a reader that holds `seq` >= `prevSeq` has missed nothing, and may have
+had a part of the message: of what is listed only the rest is sent. Rendering waits until somebody reads.
 """
 
 from collections import deque
-from collections.abc import Callable
-from itertools import islice
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import msgspec
 
 from offchain.domain.event import PoolChanged
 from offchain.domain.market import Market
+from offchain.domain.order import Side
 from offchain.domain.units import Address
 from offchain.gateway import present
 from offchain.gateway.present import CHECKSUM_LEVELS, Levels, Tokens
 from offchain.gateway.readmodel import Changes, MarketView, ReadModel, best_prices
 
-BOOK, BBO, TRADES, POOL, VENUE, ADMIN = "book", "bbo", "trades", "pool", "venue", "admin"
+BOOK, BBO, TRADES, POOL, MARK, VENUE, ADMIN = "book", "bbo", "trades", "pool", "mark", "venue", "admin"
 ORDERS, FILLS, BALANCES = "orders", "fills", "balances"
-MARKET_CHANNELS = (BOOK, BBO, TRADES, POOL)
+MARKET_CHANNELS = (BOOK, BBO, TRADES, POOL, MARK)
 PRIVATE_CHANNELS = (ORDERS, FILLS, BALANCES)
-CONFLATED = (BOOK, BBO, POOL)
+CONFLATED = (BOOK, BBO, POOL, MARK)
 """A slow reader gets the present state of these instead of every step."""
 SNAPSHOT_TRADES = 50
 SNAPSHOT_FILLS = 100
@@ -50,38 +52,60 @@ class Channel(NamedTuple):
         return self.account is not None
 
 
+Render = Callable[[int], dict[str, Any]]
+"""What a message says to a reader who has everything up to this sequence."""
+
+
 class Update:
     """One message of one channel; `text` is rendered once, for all readers."""
 
     __slots__ = ("_render", "_text", "at", "previous", "sequence")
 
-    def __init__(self, sequence: int, previous: int, at: int, render: Callable[[], dict[str, Any]]) -> None:
+    def __init__(self, sequence: int, previous: int, at: int, render: Render) -> None:
         self.sequence = sequence
         self.previous = previous
         self.at = at
-        self._render: Callable[[], dict[str, Any]] | None = render
+        self._render = render
         self._text: str | None = None
 
-    def text(self, channel: Channel) -> str:
+    def text(self, channel: Channel, seen: int = 0) -> str:
+        """`seen`: a reader has what there was up to here."""
+        if seen > self.previous:
+            return self._rendered(channel, seen)
         if self._text is None:
-            assert self._render is not None
-            head = {
-                "channel": channel.name,
-                "type": "delta",
-                "seq": self.sequence,
-                "prevSeq": self.previous,
-                "timestamp": self.at,
-            }
-            self._text = _encode(head | self._render()).decode()
-            self._render = None
+            self._text = self._rendered(channel, self.previous)
         return self._text
+
+    def _rendered(self, channel: Channel, seen: int) -> str:
+        head = {
+            "channel": channel.name,
+            "type": "delta",
+            "seq": self.sequence,
+            "prevSeq": self.previous,
+            "timestamp": self.at,
+        }
+        return _encode(head | self._render(seen)).decode()
 
 
 Updates = dict[Channel, Update]
 
 
+class Gathered:
+    """What has not been told of one channel: (sequence, item) in order, and the sequence of the last."""
+
+    __slots__ = ("items", "sequence")
+
+    def __init__(self) -> None:
+        self.items: list[tuple[int, Any]] = []
+        self.sequence = 0
+
+    def add(self, sequence: int, items: Iterable[Any]) -> None:
+        self.sequence = sequence
+        self.items += [(sequence, item) for item in items]
+
+
 class ChannelLog:
-    """Turns changes into updates, and remembers the last `ring_commands` commands."""
+    """Turns changes into updates, and remembers those of the last `ring_commands` commands."""
 
     def __init__(self, model: ReadModel, tokens: Tokens, ring_commands: int) -> None:
         self._model = model
@@ -89,45 +113,120 @@ class ChannelLog:
         self._ring: deque[tuple[int, Updates]] = deque()
         self._ring_commands = ring_commands
         self._last: dict[Channel, int] = {}
+        self._gathered: dict[Channel, Gathered] = {}
+        self._levels: dict[int, dict[tuple[int, int], int]] = {}
         self._best: dict[int, Any] = {}
+        self._snapshots: dict[Channel, tuple[int, str]] = {}
+        """Of channels that many read."""
         self._origin = 0
         self.base = 0
         """Resuming is possible from here on."""
 
     def restart(self) -> None:
         """After a snapshot of the feed: nothing before it can be resumed."""
-        self._ring.clear()
-        self._last.clear()
+        for kept in (self._ring, self._last, self._gathered, self._levels, self._snapshots):
+            kept.clear()
         self._best = {number: best_prices(view) for number, view in self._model.markets.items()}
         self.base = self._origin = self._model.sequence
 
     def last(self, channel: Channel) -> int:
-        """`seq` of the channel's last message; where the feed's snapshot stood if there was none since."""
-        return self._last.get(channel, self._origin)
+        """`seq` of the channel's last change, told or not; where the feed's snapshot stood if there was none since."""
+        gathered = self._gathered.get(channel)
+        return self._last.get(channel, self._origin) if gathered is None else gathered.sequence
 
-    def record(self, changes: Changes) -> Updates:
-        """The updates of the command that the model has just applied."""
+    def is_told(self, channel: Channel) -> bool:
+        """Whether its last message has everything."""
+        if channel.kind == BBO:
+            return Channel(f"{BOOK}:{channel.name.partition(':')[2]}") not in self._gathered
+        return channel not in self._gathered
+
+    def record(self, changes: Changes) -> None:
+        """What the model has just applied."""
+        model = self._model
+        for number, levels in changes.levels.items():
+            found = self._levels.setdefault(number, {})
+            for side, price, size in levels:
+                found[side, price] = size
+            self._gather(BOOK, number, ())
+        for number, trades in changes.trades.items():
+            self._gather(TRADES, number, trades)
+        for number, pool in changes.pools.items():
+            self._gather(POOL, number, (pool,))
+        for number in changes.marks:
+            self._gather(MARK, number, ())
+        for number, life in changes.life.items():
+            self._add(Channel(f"{ADMIN}:{present.symbol_of(number, model)}"), life)
+        if changes.venue:
+            self._add(Channel(VENUE), ())
+        for order in changes.orders.values():
+            self._add(Channel(ORDERS, order.account), (order,))
+        for fill in changes.fills.values():
+            for account in fill.accounts:
+                self._add(Channel(FILLS, account), (fill,))
+        for balance in changes.balances.values():
+            self._add(Channel(BALANCES, balance.account), (balance,))
+
+    def _gather(self, kind: str, number: int, items: Iterable[Any]) -> None:
+        self._add(Channel(f"{kind}:{self._model.markets[number].market.symbol}"), items)
+
+    def _add(self, channel: Channel, items: Iterable[Any]) -> None:
+        gathered = self._gathered.get(channel)
+        if gathered is None:
+            gathered = self._gathered[channel] = Gathered()
+        gathered.add(self._model.sequence, items)
+
+    def flush(self) -> Updates:
+        """What was recorded since the last time, one update for each channel."""
         model, updates = self._model, Updates()
-        for channel, render in self._renderers(changes):
-            updates[channel] = Update(model.sequence, self.last(channel), model.at, render)
-            self._last[channel] = model.sequence
-        self._ring.append((model.sequence, updates))
-        if len(self._ring) > self._ring_commands:
+        for channel, gathered in self._gathered.items():
+            self._tell(updates, channel, gathered.sequence, self._render(channel, gathered))
+            if channel.kind == BOOK:
+                self._tell_best(updates, channel, gathered.sequence)
+        self._gathered.clear()
+        self._levels.clear()
+        if updates:
+            self._ring.append((model.sequence, updates))
+        while self._ring and self._ring[0][0] <= model.sequence - self._ring_commands:
             self.base = self._ring.popleft()[0]
         return updates
 
+    def _tell(self, updates: Updates, channel: Channel, sequence: int, render: Render) -> None:
+        previous = self._last.get(channel, self._origin)
+        updates[channel] = Update(sequence, previous, self._model.at, render)
+        self._last[channel] = sequence
+        self._snapshots.pop(channel, None)
+
+    def _tell_best(self, updates: Updates, book: Channel, sequence: int) -> None:
+        view = self._model.symbols[book.name.partition(":")[2]]
+        number, best = view.market.market, best_prices(view)
+        if self._best.get(number) != best:
+            self._best[number] = best
+            self._tell(updates, Channel(f"{BBO}:{view.market.symbol}"), sequence, _State(_bbo, view, best))
+
     def since(self, channel: Channel, sequence: int) -> list[Update] | None:
-        """The channel's updates after `sequence`, or None if only a snapshot can help."""
+        """The channel's updates after `sequence`, as far as they were flushed, or None if only a snapshot can help."""
         if not self.base <= sequence <= self._model.sequence:
             return None
-        start = len(self._ring) - (self._model.sequence - sequence)
-        return [updates[channel] for _, updates in islice(self._ring, start, None) if channel in updates]
+        found: list[Update] = []
+        for last, updates in reversed(self._ring):
+            if last <= sequence:
+                break
+            if channel in updates and updates[channel].sequence > sequence:
+                found.append(updates[channel])
+        return found[::-1]
 
     def snapshot(self, channel: Channel) -> tuple[int, str]:
-        """(seq, text) of the channel's present state."""
+        """(seq, text) of the channel's present state, of which everything is told."""
+        assert self.is_told(channel)
+        known = self._snapshots.get(channel)
+        if known is not None:
+            return known
         model, sequence = self._model, self.last(channel)
         head = {"channel": channel.name, "type": "snapshot", "seq": sequence, "timestamp": model.at}
-        return sequence, _encode(head | self._state(channel)).decode()
+        found = sequence, _encode(head | self._state(channel)).decode()
+        if not channel.is_private and channel.kind != ADMIN:
+            self._snapshots[channel] = found
+        return found
 
     def _state(self, channel: Channel) -> dict[str, Any]:
         model, kind = self._model, channel.kind
@@ -145,6 +244,8 @@ class ChannelLog:
             return _bbo(view, best_prices(view))
         if kind == POOL:
             return _pool(view.market, view.pool)
+        if kind == MARK:
+            return present.mark_json(view)
         trades = list(view.trades)[-SNAPSHOT_TRADES:]
         return {"symbol": view.market.symbol, "trades": [present.trade_json(trade, view.market) for trade in trades]}
 
@@ -158,40 +259,25 @@ class ChannelLog:
             return {"fills": self._fills(account, [model.fills[number] for number in numbers])}
         return {"balances": self._balances(list(model.balances.get(account, {}).values()))}
 
-    def _renderers(self, changes: Changes) -> list[tuple[Channel, Callable[[], dict[str, Any]]]]:
-        model = self._model
-        found: list[tuple[Channel, Callable[[], dict[str, Any]]]] = []
-        for number, levels in changes.levels.items():
-            view = model.markets[number]
+    def _render(self, channel: Channel, gathered: Gathered) -> Render:
+        """What the message says, as of now."""
+        model, kind, items = self._model, channel.kind, gathered.items
+        if channel.account is not None:
+            return _List(self._private, channel, items)
+        if kind == VENUE:
+            return _State(dict, present.venue_json(model))
+        symbol = channel.name.partition(":")[2]
+        if kind == ADMIN:
+            return _List(_life, present.life_json(symbol, model), items)
+        view = model.symbols[symbol]
+        if kind == BOOK:
             top = view.bids.top(CHECKSUM_LEVELS), view.asks.top(CHECKSUM_LEVELS)
-            found.append((Channel(f"{BOOK}:{view.market.symbol}"), _Later(_book_delta, view, levels, top)))
-            best = best_prices(view)
-            if self._best.get(number) != best:
-                self._best[number] = best
-                found.append((Channel(f"{BBO}:{view.market.symbol}"), _Later(_bbo, view, best)))
-        for number, trades in changes.trades.items():
-            view = model.markets[number]
-            found.append((Channel(f"{TRADES}:{view.market.symbol}"), _Later(_trades, view, trades)))
-        for number, pool in changes.pools.items():
-            market = model.markets[number].market
-            found.append((Channel(f"{POOL}:{market.symbol}"), _Later(_pool, market, pool)))
-        for number, life in changes.life.items():
-            symbol = present.symbol_of(number, model)
-            state = present.life_json(symbol, model) | {"events": [present.life_event_json(event) for event in life]}
-            found.append((Channel(f"{ADMIN}:{symbol}"), _Later(dict, state)))
-        if changes.venue:
-            venue = present.venue_json(model)
-            found.append((Channel(VENUE), lambda: venue))
-        private: dict[Channel, list[Any]] = {}
-        for order in changes.orders.values():
-            private.setdefault(Channel(ORDERS, order.account), []).append(order)
-        for fill in changes.fills.values():
-            for account in fill.accounts:
-                private.setdefault(Channel(FILLS, account), []).append(fill)
-        for balance in changes.balances.values():
-            private.setdefault(Channel(BALANCES, balance.account), []).append(balance)
-        found.extend((channel, _Later(self._private, channel, records)) for channel, records in private.items())
-        return found
+            return _State(_book_delta, view, self._levels[view.market.market], top)
+        if kind == POOL:
+            return _State(_pool, view.market, items[-1][1])
+        if kind == MARK:
+            return _State(dict, present.mark_json(view))
+        return _List(_trades, view, items)
 
     def _private(self, channel: Channel, records: list[Any]) -> dict[str, Any]:
         assert channel.account is not None
@@ -211,8 +297,8 @@ class ChannelLog:
         return [present.balance_json(balance, tokens[balance.token]) for balance in balances if balance.token in tokens]
 
 
-class _Later:
-    """A call with its arguments, made when somebody reads the message."""
+class _State:
+    """A call with its arguments, made when somebody reads the message; it says the same to everyone."""
 
     __slots__ = ("_arguments", "_function")
 
@@ -220,21 +306,40 @@ class _Later:
         self._function = function
         self._arguments = arguments
 
-    def __call__(self) -> dict[str, Any]:
+    def __call__(self, seen: int) -> dict[str, Any]:
         return self._function(*self._arguments)
 
 
-def _book_delta(view: MarketView, levels: list[tuple[int, int, int]], top: tuple[Levels, Levels]) -> dict[str, Any]:
+class _List:
+    """The same, of a list; a reader gets what it has not seen."""
+
+    __slots__ = ("_function", "_items", "_subject")
+
+    def __init__(
+        self, function: Callable[[Any, list[Any]], dict[str, Any]], subject: Any, items: list[tuple[int, Any]]
+    ) -> None:
+        self._function = function
+        self._subject = subject
+        self._items = items
+
+    def __call__(self, seen: int) -> dict[str, Any]:
+        return self._function(self._subject, [item for sequence, item in self._items if sequence > seen])
+
+
+def _life(state: dict[str, Any], events: list[Any]) -> dict[str, Any]:
+    return state | {"events": [present.life_event_json(event) for event in events]}
+
+
+def _book_delta(view: MarketView, levels: dict[tuple[int, int], int], top: tuple[Levels, Levels]) -> dict[str, Any]:
     """Changed levels, the last word of each; size "0" removes."""
     market = view.market
-    sides: tuple[dict[int, int], dict[int, int]] = ({}, {})
-    for side, price, size in levels:
-        sides[side][price] = size
+    bids = [(price, size) for (side, price), size in levels.items() if side == Side.BUY]
+    asks = [(price, size) for (side, price), size in levels.items() if side != Side.BUY]
     checksum = present.book_checksum(present.level_strings(market, top[0]), present.level_strings(market, top[1]))
     return {
         "symbol": market.symbol,
-        "bids": present.level_strings(market, sides[0].items()),
-        "asks": present.level_strings(market, sides[1].items()),
+        "bids": present.level_strings(market, bids),
+        "asks": present.level_strings(market, asks),
         "checksum": checksum,
     }
 

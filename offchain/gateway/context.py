@@ -6,25 +6,30 @@ import logging
 import sys
 import time
 
+from offchain.domain.units import Address
 from offchain.gateway.administration import Administration
-from offchain.gateway.channels import ChannelLog
 from offchain.gateway.connection import Doors
 from offchain.gateway.entry import Entry
+from offchain.gateway.failures import ApiError, Code
 from offchain.gateway.hub import Hub
 from offchain.gateway.ingress import Crowd, Ingress, Proxies
 from offchain.gateway.metrics import Metrics
 from offchain.gateway.past import Past
-from offchain.gateway.present import Tokens
-from offchain.gateway.readmodel import Changes, ReadModel
+from offchain.gateway.publications import Publications
+from offchain.gateway.readmodel import Directory
+from offchain.gateway.resting import Resting
 from offchain.gateway.revocations import POLL_SECONDS, Revocations
 from offchain.gateway.sessions import Sessions, SpentMarks
 from offchain.gateway.settings import GatewaySettings
+from offchain.gateway.together import Batches
 from offchain.gateway.trading import Trading
 from offchain.gateway.upstream import Upstream
 from offchain.security.keys import load_secret
 from offchain.security.signatures import Signers
 
 _log = logging.getLogger("hooats.gateway")
+CANCEL_AGAIN_SECONDS = 0.2
+"""While the sequencer is away: the orders of a connection that had asked for it are cancelled as soon as it is back."""
 
 
 class Gateway:
@@ -33,18 +38,20 @@ class Gateway:
     def __init__(self, settings: GatewaySettings) -> None:
         self.settings = settings
         self.metrics = Metrics()
-        self.model = ReadModel()
-        self.tokens = Tokens(settings.quote_token, settings.quote_decimals, self.model)
-        self.log = ChannelLog(self.model, self.tokens, settings.ring_commands)
-        self.hub = Hub(self.log)
+        self.model = Directory()
+        self.upstream = Upstream(settings.sequencer_socket, settings.chain_id)
+        self.publications = Publications(settings.publisher_socket, self.model, lambda: self.upstream.newest)
+        self.hub = self.publications.readers = Hub(self.publications)
         self.ingress = Ingress(settings.rates, self.metrics)
         revocations = Revocations(settings.session_key_file.with_suffix(".revoked"), int(time.time()))
         spent = SpentMarks(settings.session_key_file.with_suffix(".spent"))
         secret = load_secret(settings.session_key_file)
         self.sessions = Sessions(secret, settings.settlement_separator, spent, revocations)
         self.signers = Signers()
-        self.upstream = Upstream(settings, self.model, self._changed)
-        self.trading = Trading(settings, self.model, self.upstream, self.signers, self.ingress, self.metrics)
+        beside = self.publications, self.upstream, self.signers, self.ingress, self.metrics
+        self.trading = Trading(settings, self.model, *beside)
+        self.resting = Resting(self.model, self.publications, self.trading, self.ingress)
+        self.batches = Batches(self.model, self.publications, self.trading, self.resting, self.ingress)
         self.entry = Entry(
             settings.settlement_separator,
             self.model,
@@ -61,23 +68,28 @@ class Gateway:
         self.doors = Doors(doors, self.ingress, Proxies(settings.trusted_proxies))
         self.is_draining = False
         self._watching: asyncio.Task[None] | None = None
+        self._cancelling: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         await self.upstream.start()
+        await self.publications.start()
         self._watching = asyncio.create_task(self._watch_sessions(), name="sessions")
         gc.collect()
         gc.freeze()
 
     async def close(self) -> None:
-        if self._watching is not None:
-            self._watching.cancel()
+        for task in (self._watching, *self._cancelling):
+            if task is not None:
+                task.cancel()
+        await self.publications.close()
         await self.upstream.close()
         await asyncio.to_thread(self.past.close)
 
     def checks(self) -> dict[str, bool]:
         """What /readyz reports; ready if all are true."""
         return {
-            "feed": self.upstream.is_live,
+            "sequencer": self.upstream.is_live,
+            "publisher": self.publications.is_live,
             "serving": not self.is_draining,
         }
 
@@ -90,9 +102,27 @@ class Gateway:
         self.metrics.sequence.set(self.model.sequence)
         self.metrics.signatures.set(self.signers.looked_at)
         self.metrics.live.set(self.upstream.is_live)
+        self.metrics.publisher.set(self.publications.is_live)
         self.metrics.connections.set(len(self.sockets))
         self.metrics.http_connections.set(len(self.doors.crowd))
         return self.metrics.render()
+
+    def cancel_of_gone(self, account: Address) -> None:
+        """A connection ended that had asked for its account's orders to be cancelled then; tried until it is done."""
+        task = asyncio.create_task(self._cancel_of_gone(account), name="cancel on disconnect")
+        self._cancelling.add(task)
+        task.add_done_callback(self._cancelling.discard)
+
+    async def _cancel_of_gone(self, account: Address) -> None:
+        while True:
+            try:
+                await self.resting.disconnected(account)
+                return
+            except ApiError as error:
+                if error.code not in (Code.UNAVAILABLE, Code.UNKNOWN):
+                    _log.warning("orders of a lost connection are not cancelled: %s", error.message)
+                    return
+            await asyncio.sleep(CANCEL_AGAIN_SECONDS)
 
     async def _watch_sessions(self) -> None:
         """A file that cannot be read now is asked again; what was known before stays known."""
@@ -102,6 +132,3 @@ class Gateway:
                 self.sessions.refresh()
             except (OSError, ValueError) as error:
                 _log.error("ended sessions cannot be read: %s", error)
-
-    def _changed(self, changes: Changes | None) -> None:
-        self.hub.publish(changes)

@@ -11,17 +11,17 @@ import asyncio
 import struct
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final, NamedTuple, Protocol
 
 from offchain.domain.command import CancelAll
-from offchain.domain.eip712 import bulk_digest, bulk_levels, frame_struct_hash, join_levels
+from offchain.domain.eip712 import FRAME_FIELDS, bulk_digest, bulk_levels, fields_struct_hash, join_levels
 from offchain.domain.errors import HooatsError
 from offchain.domain.event import RejectReason
 from offchain.domain.keccak import keccak
 from offchain.domain.limits import BULK_DEPTH, ORDERS_PER_REQUEST_MAX
-from offchain.domain.order import ORDER_FRAME_BYTES, SIGNATURE_BYTES, unpack_terms
+from offchain.domain.order import ORDER_FRAME_BYTES, SIGNATURE_BYTES, SIGNED_FRAME, unpack_terms
 from offchain.domain.units import Address, from_hex, to_address
 from offchain.domain.wire import (
     CANCEL,
@@ -39,7 +39,7 @@ from offchain.domain.wire import (
 from offchain.gateway.failures import ApiError, Code
 from offchain.gateway.ingress import Ingress
 from offchain.gateway.metrics import Metrics
-from offchain.gateway.readmodel import ReadModel
+from offchain.gateway.readmodel import Directory
 from offchain.gateway.upstream import NotSubmitted, Upstream
 from offchain.security.limits import Gcra
 from offchain.security.signatures import Signers
@@ -54,10 +54,10 @@ UNANSWERED_MAX: Final = 16_384
 FIRST_RESULTS_MAX: Final = 32_768
 """Orders whose result is kept here, so that sending one again costs no recovery; the sequencer knows more."""
 
-TERMS_MAX: Final = 10_000
-"""Kinds of orders that are known to make sense."""
 NO_DIGEST: Final = bytes(32)
 """Of a row that cancels."""
+TERMS_MAX: Final = 10_000
+"""Kinds of orders that are known to make sense."""
 ITEM_BYTES: Final[dict[int, int]] = {
     MessageKind.ORDERS: SIGNED_ORDER_BYTES,
     MessageKind.BULK: ORDER_FRAME_BYTES,
@@ -66,8 +66,9 @@ ITEM_BYTES: Final[dict[int, int]] = {
 }
 _STATUS_AT, _REASON_AT, _REPLAYED_AT = 16, 17, 18
 """In a packed result."""
-_LOOK = struct.Struct(">20s10sQQ20xQ")
-"""Of an order's frame: account, terms, price, size, expiry."""
+_SIGNED = struct.Struct(FRAME_FIELDS.format + f"{SIGNATURE_BYTES}s")
+"""The fields of an order's frame as bytes, and its signature."""
+_NEVER = _NOTHING = bytes(8)
 _REASON_WORDS = {number: str(word) for word, number in REASONS.items()}
 
 
@@ -77,7 +78,9 @@ class Peer(Protocol):
     limit: Gcra
     address: str
 
-    def reply(self, message: bytes) -> None: ...
+    def reply(self, messages: Sequence[bytes]) -> None:
+        """All at once."""
+        ...
 
     def require_account(self) -> Address:
         """Of the session; `ApiError` if nobody is logged in."""
@@ -107,6 +110,19 @@ class Submission(NamedTuple):
     rows: list[bytes]
 
 
+class Answered(NamedTuple):
+    """Orders that were sent to the sequencer at once: their digests, rows and results, in the same order."""
+
+    digests: list[bytes]
+    rows: list[bytes]
+    results: bytes
+
+    @property
+    def orders(self) -> int:
+        """How many; the others are cancels."""
+        return len(self.digests) - self.digests.count(NO_DIGEST)
+
+
 class Queue:
     """Messages that wait for a tick. Cancels have one of their own, which is looked at first: whoever wants out waits
     for nobody's signatures, and not for room either."""
@@ -134,7 +150,7 @@ class Entry:
     def __init__(
         self,
         separator: bytes,
-        model: ReadModel,
+        model: Directory,
         upstream: Upstream,
         ingress: Ingress,
         metrics: Metrics,
@@ -157,11 +173,16 @@ class Entry:
         self._terms: dict[bytes, str] = {}
         self._now = 0
         """Of the tick, monotonic nanoseconds."""
-        self._charges: dict[Address, int] = {}
+        self._rooms: dict[bytes, int] = {}
+        """How many orders accounts may place in this tick; -1 if they have no money here."""
+        self._charges: dict[bytes, int] = {}
         """Orders that accounts have signed in this tick."""
-        self._results: dict[bytes, tuple[bytes, bytes, int]] = {}
-        """By digest: the row, the results that have its own, and where."""
-        self._oldest: deque[bytes] = deque()
+        self._results: dict[bytes, Answered] = {}
+        """By digest."""
+        self._oldest: deque[Answered] = deque()
+        self._remembered = 0
+        """How many orders they have."""
+        self._accepted = metrics.orders.labels("OK")
 
     # --- messages in ---
 
@@ -191,10 +212,10 @@ class Entry:
             waiting.add(request)
             self._schedule()
         except ApiError as error:
-            peer.reply(fault(number, error))
+            peer.reply((fault(number, error),))
 
     def _require_live(self) -> None:
-        if not self._upstream.is_live:
+        if not (self._upstream.is_live and self._model.is_loaded):
             raise ApiError(Code.UNAVAILABLE, "the sequencer is away; nothing was executed")
 
     def _schedule(self) -> None:
@@ -221,9 +242,10 @@ class Entry:
                 self._look_at_orders(request, now, into.rows)
             request.fresh = len(into.rows) - before
             into.requests.append(request)
-        for account, count in self._charges.items():
-            self._ingress.charge_account(account, count, self._now)
+        for owner, count in self._charges.items():
+            self._ingress.charge_account(self._accounts[owner], count, self._now)
         self._charges.clear()
+        self._rooms.clear()
         self._submit(plain, is_bulk=False)
         self._submit(bulk, is_bulk=True)
         if self._cancels.items or self._orders.items:
@@ -231,43 +253,43 @@ class Entry:
 
     def _look_at_orders(self, request: Request, now: int, rows: list[bytes]) -> None:
         """Adds a row for every order that its account, or an agent of it, signed."""
-        content, recover = request.content, self._signers.recover
-        prefix, start, results = self._prefix, HEAD.size, self._results
-        for position in range(request.count):
-            frame = content[start : start + ORDER_FRAME_BYTES]
-            signature = content[start + ORDER_FRAME_BYTES : start + SIGNED_ORDER_BYTES]
-            start += SIGNED_ORDER_BYTES
-            reason = self._cheap_refusal(frame, now)
+        content, stop, seconds = request.content, HEAD.size, (now // 1000).to_bytes(8, "big")
+        prefix, results, recover = self._prefix, self._results, self._signers.recover
+        fields = _SIGNED.iter_unpack(memoryview(content)[HEAD.size :])
+        for position, (owner, terms, price, size, trigger, fee, nonce, expiry, signature) in enumerate(fields):
+            start, stop = stop, stop + SIGNED_ORDER_BYTES
+            reason = self._cheap_refusal(owner, terms, price, size, expiry, seconds)
             if reason:
                 request.local[position] = refused(reason)
                 continue
-            hashed = keccak(prefix + frame_struct_hash(frame))
+            hashed = keccak(prefix + fields_struct_hash(owner, terms, price, size, trigger, fee, nonce, expiry))
             if hashed in results and (result := self._first_result(hashed, signature)):
                 request.local[position] = result
                 continue
             signer = recover(hashed, signature)
-            reason = self._signer_refusal(frame[:20], signer)
+            reason = self._signer_refusal(owner, signer)
             if signer is None or reason:
                 request.local[position] = refused(reason)
                 continue
-            rows.append(b"".join((frame, signature, signer, hashed)))
+            rows.append(b"".join((content[start:stop], signer, hashed)))
 
     def _look_at_bulk(self, request: Request, now: int, rows: list[bytes]) -> None:
         """One signature for all; a root that was seen with it costs no recovery."""
-        content, start = request.content, HEAD.size + SIGNATURE_BYTES
-        signature = content[HEAD.size : start]
-        frames = [content[at : at + ORDER_FRAME_BYTES] for at in range(start, len(content), ORDER_FRAME_BYTES)]
-        hashes = [frame_struct_hash(frame) for frame in frames]
+        content, start, seconds = request.content, HEAD.size + SIGNATURE_BYTES, (now // 1000).to_bytes(8, "big")
+        signature, prefix = content[HEAD.size : start], self._prefix
+        orders = list(FRAME_FIELDS.iter_unpack(memoryview(content)[start:]))
+        hashes = [fields_struct_hash(*fields) for fields in orders]
         levels = bulk_levels(hashes)
         signer = self._signers.recover_root(bulk_digest(self._separator, levels[-1][0]), signature)
-        for position, (frame, hashed) in enumerate(zip(frames, hashes, strict=True)):
-            owner = frame[:20]
-            reason = self._cheap_refusal(frame, now) or self._signer_refusal(owner, signer)
+        for position, (owner, terms, price, size, _, _, _, expiry) in enumerate(orders):
+            reason = self._cheap_refusal(owner, terms, price, size, expiry, seconds)
+            reason = reason or self._signer_refusal(owner, signer)
             if reason or signer is None or signer == owner:
                 request.local[position] = refused(reason or RejectReason.WRONG_SIGNER)
                 continue
-            kept = join_levels(signature, levels, position)
-            rows.append(b"".join((frame, kept, signer, keccak(self._prefix + hashed))))
+            at, kept = start + position * ORDER_FRAME_BYTES, join_levels(signature, levels, position)
+            hashed = keccak(prefix + hashes[position])
+            rows.append(b"".join((content[at : at + ORDER_FRAME_BYTES], kept, signer, hashed)))
 
     def _look_at_cancels(self, request: Request, rows: list[bytes]) -> None:
         """By session: of its own account only."""
@@ -282,40 +304,49 @@ class Entry:
             del rows[before:]
             request.local = dict.fromkeys(range(request.count), refused(error.code))
 
-    def _cheap_refusal(self, frame: bytes, now: int) -> str:
-        """What needs no cryptography; "" if there is nothing against the order."""
-        owner, terms, price, size, expiry = _LOOK.unpack(frame)
-        account = self._accounts.get(owner) or self._find_account(owner)
-        if not account:
+    def _cheap_refusal(
+        self, owner: bytes, terms: bytes, price: bytes, size: bytes, expiry: bytes, seconds: bytes
+    ) -> str:
+        """What needs no cryptography; "" if there is nothing against the order. Numbers of 8 bytes compare like their
+        bytes; `seconds` is the time."""
+        room = self._rooms.get(owner)
+        if room is None:
+            room = self._rooms[owner] = self._room(owner)
+        if room < 0:
             return RejectReason.INSUFFICIENT_BALANCE
         reason = self._terms.get(terms)
         if reason is None:
             reason = self._judge(terms)
         if reason:
             return reason
-        if expiry and expiry * 1000 <= now:
+        if _NEVER != expiry <= seconds:
             return RejectReason.EXPIRED
-        if not price:
+        if price == _NOTHING:
             return RejectReason.INVALID_PRICE
-        if not size:
+        if size == _NOTHING:
             return RejectReason.INVALID_SIZE
-        weight = self._charges.get(account, 0) + 1
-        return "" if self._ingress.has_account_room(account, weight, self._now) else Code.RATE_LIMITED
+        if self._charges.get(owner, 0) < room:
+            return ""
+        self._ingress.note_no_room(self._accounts[owner], self._now)
+        return Code.RATE_LIMITED
+
+    def _room(self, owner: bytes) -> int:
+        account = self._accounts.get(owner) or self._find_account(owner)
+        return self._ingress.account_room(account, self._now) if account else -1
 
     def _signer_refusal(self, owner: bytes, signer: bytes | None) -> str:
         """Charges the account if it was its order."""
         if signer is None:
             return Code.INVALID_SIGNATURE
-        account = self._accounts[owner]
-        if signer != owner and to_address(signer) not in self._model.agents.get(account, ()):
+        if signer != owner and to_address(signer) not in self._model.agents.get(self._accounts[owner], ()):
             return RejectReason.WRONG_SIGNER
-        self._charges[account] = self._charges.get(account, 0) + 1
+        self._charges[owner] = self._charges.get(owner, 0) + 1
         return ""
 
     def _find_account(self, owner: bytes) -> Address | None:
         """Only accounts that have money here are kept, so that strangers cost nothing."""
         account = to_address(owner)
-        if account not in self._model.balances:
+        if account not in self._model.accounts:
             return None
         self._accounts[owner] = account
         return account
@@ -357,8 +388,9 @@ class Entry:
         self._answer(requests, results, attestation)
 
     def _answer(self, requests: list[Request], results: bytes, attestation: bytes) -> None:
+        """All that goes to one connection goes at once."""
         self._count(results)
-        start = 0
+        start, replies = 0, dict[Peer, list[bytes]]()
         for request in requests:
             stop = start + request.fresh * RESULT_BYTES
             own = results[start:stop]
@@ -369,28 +401,33 @@ class Entry:
                     self._count(local)
                 own = _woven(own, request.local, request.count)
             head = HEAD.pack(VERSION, MessageKind.RESULTS, request.count, request.number)
-            request.peer.reply(b"".join((head, own, attestation if is_attested else b"")))
+            message = b"".join((head, own, attestation if is_attested else b""))
+            replies.setdefault(request.peer, []).append(message)
+        for peer, messages in replies.items():
+            peer.reply(messages)
 
     def _remember(self, rows: list[bytes], results: bytes) -> None:
-        """First results of orders that were signed one by one."""
-        if len(rows[0]) != ORDER_FRAME_BYTES + SIGNATURE_BYTES + 52:
+        """First results of orders that were signed one by one. Rows that cancel share a digest that no order has."""
+        if len(rows[0]) != SIGNED_FRAME.size:
             return
-        kept, oldest, start = self._results, self._oldest, 0
-        for row in rows:
-            hashed = row[-32:]
-            if hashed not in kept and hashed != NO_DIGEST:
-                kept[hashed] = row, results, start
-                oldest.append(hashed)
-            start += RESULT_BYTES
-        while len(oldest) > FIRST_RESULTS_MAX:
-            del kept[oldest.popleft()]
+        answered = Answered([row[-32:] for row in rows], rows, results)
+        self._results.update(dict.fromkeys(answered.digests, answered))
+        self._oldest.append(answered)
+        self._remembered += answered.orders
+        while self._remembered > FIRST_RESULTS_MAX:
+            oldest = self._oldest.popleft()
+            self._remembered -= oldest.orders
+            for hashed in oldest.digests:
+                if self._results.get(hashed) is oldest:
+                    del self._results[hashed]
 
     def _first_result(self, hashed: bytes, signature: bytes) -> bytes:
         """Of the very same request, marked as such; empty if another signature came with it."""
-        row, results, start = self._results[hashed]
-        if row[ORDER_FRAME_BYTES : ORDER_FRAME_BYTES + SIGNATURE_BYTES] != signature:
+        digests, rows, results = self._results[hashed]
+        at = digests.index(hashed)
+        if rows[at][ORDER_FRAME_BYTES : ORDER_FRAME_BYTES + SIGNATURE_BYTES] != signature:
             return b""
-        result = results[start : start + RESULT_BYTES]
+        result = results[at * RESULT_BYTES : (at + 1) * RESULT_BYTES]
         return b"".join((result[:_REPLAYED_AT], b"\x01", result[_REPLAYED_AT + 1 :]))
 
     def _count(self, results: bytes) -> None:
@@ -402,7 +439,7 @@ class Entry:
                 if status == STATUSES["rejected"]:
                     orders.labels(_REASON_WORDS[reason]).inc()
         if len(statuses) > rejected:
-            orders.labels("OK").inc(len(statuses) - rejected)
+            self._accepted.inc(len(statuses) - rejected)
 
     def _start_cancel_all(self, request: Request) -> None:
         account = request.peer.require_account()

@@ -60,6 +60,8 @@ _CONFLICTS = (
     RejectReason.NO_POOL,
     RejectReason.POOL_BUSY,
     RejectReason.BATCH_REFUSED,
+    RejectReason.NO_PROTECTION,
+    RejectReason.PROTECTION_FROZEN,
 )
 
 STATUS: dict[str, int] = {
@@ -115,6 +117,7 @@ CCXT: dict[str, str] = {
     **dict.fromkeys(("POST_ONLY_VENUE", "CANCEL_ONLY_VENUE"), "OnMaintenance"),
     **dict.fromkeys(("CANCEL_ONLY_ACCOUNT", "TOO_MANY_APPROVALS", "TOO_MANY_OPEN_ORDERS"), "OperationRejected"),
     **dict.fromkeys(("BATCH_REFUSED", "NOTHING_TO_CLOSE", "TOO_MANY_WAITING_ORDERS"), "OperationRejected"),
+    **dict.fromkeys(("NO_PROTECTION", "PROTECTION_FROZEN"), "OperationRejected"),
     "INSUFFICIENT_BALANCE": "InsufficientFunds",
     **dict.fromkeys(("EXPIRED", "FEE_CAP_TOO_LOW", "INVALID_PRICE", "INVALID_SIZE", "INVALID_SLOT"), "InvalidOrder"),
     **dict.fromkeys(("PRICE_OUT_OF_BAND", "REDUCE_ONLY_EXCEEDED"), "InvalidOrder"),

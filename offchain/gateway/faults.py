@@ -16,7 +16,7 @@ from offchain.domain.limits import (
     WITHDRAWAL_DEADLINE_SECONDS_MAX,
 )
 from offchain.domain.units import PPM, Address
-from offchain.engine.admission import flaw_of_order
+from offchain.engine.admission import flaw_beside, flaw_of_order
 from offchain.engine.markets import flaw_of_request
 from offchain.engine.promising import flaw_of_approval, is_too_far
 
@@ -25,6 +25,10 @@ WIRE: Final = {
     "synth_name": "name",
     "base_atoms_per_lot": "lotSize",
     "quote_atoms_per_tick_lot": "tickSize",
+    "trigger_ticks": "stopLossPrice",
+    "display_lots": "visibleSize",
+    "trail_ticks": "trailingAmount",
+    "is_amend": "amend",
 }
 """Fields that requests call something else than commands; the others are the same words in camelCase."""
 REMEDIES: Final = {
@@ -32,7 +36,12 @@ REMEDIES: Final = {
     "postOnly": "An order that takes at once cannot be post-only",
     "amm": "IOC, FOK or market, and not postOnly",
     "reduceOnly": "Only a sale reduces",
-    "triggerTicks": "A conditional order is GTC or GTD, not post-only; bits 8, 16 and 32 need a trigger",
+    "stopLossPrice": "A conditional order is GTC or GTD, not post-only; bits 8, 16 and 32 of the flags need a trigger",
+    "visibleSize": "Of an order that rests, and is not immediate once its trigger came",
+    "trailingAmount": "Of a stop that rests",
+    "parent": "The nonce of another order of the market, of one that rests itself",
+    "other": "The nonce of another order of the market and side, of which one of the two waits",
+    "amend": "Of an order that rests",
     "expiry": "GTD needs one, in unix seconds below 2^40",
     "clientOrderId": f"At most {CLIENT_ORDER_ID_BYTES_MAX} bytes",
     "amount": "Above 0",
@@ -61,7 +70,7 @@ def fault_of(command: Command, at: int, quote: Address, quote_decimals: int, quo
     """`field` and `remedy` of a command that was refused at `at` (unix millis); empty if nothing is wrong with it."""
     name = ""
     if isinstance(command, PlaceOrder):
-        name = flaw_of_order(command.order, command.client_order_id)
+        name = flaw_of_order(command.order, command.client_order_id) or _flaw_of_wishes(command)
     elif isinstance(command, RequestApproval):
         name = flaw_of_approval(command, command.token == quote) or ("deadline" if is_too_far(command, at) else "")
     elif isinstance(command, RequestMarket):
@@ -72,6 +81,14 @@ def fault_of(command: Command, at: int, quote: Address, quote_decimals: int, quo
         return {}
     field = WIRE.get(name) or _camel(name)
     return {"field": field, "remedy": REMEDIES[field]}
+
+
+def _flaw_of_wishes(command: PlaceOrder) -> str:
+    """A link that is sound in itself leads to an order of another market or side."""
+    beside = command.beside
+    if beside is None:
+        return ""
+    return flaw_beside(command.order, beside) or ("other" if beside.other else "parent" if beside.parent else "")
 
 
 def _camel(name: str) -> str:

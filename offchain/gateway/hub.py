@@ -8,13 +8,13 @@ import asyncio
 from collections import deque
 from typing import NamedTuple
 
-from offchain.gateway.channels import CONFLATED, Channel, ChannelLog, Update
+from offchain.gateway.channels import CONFLATED, Channel
 from offchain.gateway.metrics import Metrics
-from offchain.gateway.readmodel import Changes
+from offchain.gateway.publications import Publications
 
 CLOSE_TRY_LATER = 1013
 MISSED_MAX = 20_000
-"""Messages that one connection may have to catch up with: references to what the ring keeps anyway."""
+"""Messages that one connection may have to catch up with."""
 
 
 class Message(NamedTuple):
@@ -29,19 +29,21 @@ class Missed(NamedTuple):
     """What a resuming reader has to catch up with, in its place in the queue."""
 
     channel: Channel
-    updates: deque[Update]
+    messages: deque[tuple[int, str]]
+    """(seq, text)"""
 
 
 class Outbox:
     """Messages that wait for one connection's reader."""
 
-    def __init__(self, log: ChannelLog, metrics: Metrics, size_max: int) -> None:
-        self._log = log
+    def __init__(self, hub: "Hub", metrics: Metrics, size_max: int) -> None:
+        self._hub = hub
         self._metrics = metrics
         self._size_max = size_max
         self._queue: deque[Message | Missed] = deque()
         self._missed = 0
-        self._stale: dict[Channel, None] = {}
+        self._stale: dict[Channel, bool] = {}
+        """Channels whose steps were given up; True: their present state is asked for."""
         self._wake = asyncio.Event()
         self.overflowed: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         """Done when the reader was too slow: everything up to this sequence was handed to the socket."""
@@ -53,7 +55,7 @@ class Outbox:
         if len(self._queue) >= self._size_max:
             self._conflate()
             if channel is not None and channel.kind in CONFLATED:
-                self._stale[channel] = None
+                self._stale[channel] = False
                 return
             if len(self._queue) >= self._size_max:
                 self._overflow()
@@ -61,7 +63,13 @@ class Outbox:
         self._queue.append(message)
         self._wake.set()
 
-    def resume(self, channel: Channel, missed: list[Update]) -> bool:
+    def renew(self, message: Message) -> None:
+        """The present state, whatever was given up."""
+        if message.channel is not None:
+            self._stale.pop(message.channel, None)
+        self.push(message)
+
+    def resume(self, channel: Channel, missed: list[tuple[int, str]]) -> bool:
         """What a resuming reader missed, before anything newer. False if it is too much to be kept for one reader."""
         if self._missed + len(missed) > MISSED_MAX:
             return False
@@ -75,21 +83,21 @@ class Outbox:
         self._stale.pop(channel, None)
 
     async def next(self) -> Message:
-        """The next message; the present state of a conflated channel once the queue is empty."""
+        """The next message; once the queue is empty, the present state of what was given up is asked for."""
         while True:
             if self._queue:
                 first = self._queue[0]
-                if isinstance(first, Missed) and first.updates:
+                if isinstance(first, Missed) and first.messages:
                     self._missed -= 1
-                    return _message(first.channel, first.updates.popleft())
+                    return Message(first.channel, *first.messages.popleft())
                 self._queue.popleft()
                 if isinstance(first, Message):
                     return first
                 continue
-            if self._stale:
-                channel = next(iter(self._stale))
-                del self._stale[channel]
-                return Message(channel, *self._log.snapshot(channel))
+            for channel, is_asked_for in list(self._stale.items()):
+                if not is_asked_for:
+                    self._stale[channel] = True
+                    self._hub.refresh(self, channel)
             self._wake.clear()
             await self._wake.wait()
 
@@ -98,7 +106,7 @@ class Outbox:
         for message in self._queue:
             channel = message.channel if isinstance(message, Message) else None
             if channel is not None and channel.kind in CONFLATED:
-                self._stale[channel] = None
+                self._stale[channel] = False
                 self._metrics.conflated.inc()
             else:
                 kept.append(message)
@@ -113,52 +121,95 @@ class Outbox:
         self._metrics.dropped.inc()
 
 
+class Wanted(NamedTuple):
+    """What was asked of the publisher, for these readers. `is_refresh`: they are told the present state only."""
+
+    channel: Channel
+    outboxes: list[Outbox]
+    start: int | None
+    is_refresh: bool = False
+
+
 class Hub:
-    """All subscriptions of the gateway."""
+    """All subscriptions of the gateway; the publisher is told of a channel's first reader and of its last."""
 
-    def __init__(self, log: ChannelLog) -> None:
-        self.log = log
+    def __init__(self, publications: Publications) -> None:
+        self._publications = publications
         self._subscribers: dict[Channel, dict[Outbox, None]] = {}
+        self._wanted: dict[int, Wanted] = {}
+        self._last: dict[Channel, int] = {}
+        """`seq` of the last message of the channels that somebody reads."""
 
-    def subscribe(self, outbox: Outbox, channel: Channel, resume_from: int | None) -> bool:
-        """Pushes what was missed since `resume_from`, else a snapshot, and every later update. True if resumed."""
-        missed = None if resume_from is None else self.log.since(channel, resume_from)
-        self._subscribers.setdefault(channel, {})[outbox] = None
-        if missed is not None and outbox.resume(channel, missed):
-            return True
-        outbox.push(Message(channel, *self.log.snapshot(channel)))
-        return False
+    def subscribe(self, outbox: Outbox, channel: Channel, resume_from: int | None) -> None:
+        """Pushes what was missed since `resume_from`, else a snapshot, and every later update, once the publisher
+        says so."""
+        self._want(Wanted(channel, [outbox], resume_from))
 
     def unsubscribe(self, outbox: Outbox, channel: Channel) -> None:
+        for wanted in self._wanted.values():
+            if wanted.channel == channel and outbox in wanted.outboxes:
+                wanted.outboxes.remove(outbox)
         subscribers = self._subscribers.get(channel)
         if subscribers is not None:
             subscribers.pop(outbox, None)
-            if not subscribers:
-                del self._subscribers[channel]
         outbox.forget(channel)
+        self._leave_if_empty(channel)
 
-    def publish(self, changes: Changes | None) -> None:
-        """Called after every change of the model; None: a snapshot replaced it."""
-        if changes is None:
-            self.log.restart()
-            for channel, subscribers in list(self._subscribers.items()):
-                snapshot = Message(channel, *self.log.snapshot(channel))
-                for outbox in list(subscribers):
-                    outbox.push(snapshot)
+    def refresh(self, outbox: Outbox, channel: Channel) -> None:
+        """Pushes the present state to a reader who gave up the channel's steps."""
+        self._want(Wanted(channel, [outbox], None, is_refresh=True))
+
+    def _want(self, wanted: Wanted) -> None:
+        number = self._publications.next_number()
+        self._wanted[number] = wanted
+        self._publications.subscribe(number, wanted.channel, wanted.start)
+
+    def _leave_if_empty(self, channel: Channel) -> None:
+        if self._subscribers.get(channel) or any(wanted.channel == channel for wanted in self._wanted.values()):
             return
-        for channel, update in self.log.record(changes).items():
-            listening = self._subscribers.get(channel)
-            if listening:
-                message = _message(channel, update)
-                for outbox in list(listening):
-                    outbox.push(message)
+        self._subscribers.pop(channel, None)
+        self._last.pop(channel, None)
+        self._publications.unsubscribe(channel)
 
+    # --- Readers ---
 
-def _message(channel: Channel, update: Update) -> Message:
-    return Message(channel, update.sequence, update.text(channel))
+    def connected(self, *, is_same_journal: bool) -> None:
+        """The publisher came back: everybody goes on from where he was."""
+        waiting, self._wanted = self._wanted, {}
+        for channel, subscribers in self._subscribers.items():
+            start = self._last.get(channel) if is_same_journal else None
+            self._want(Wanted(channel, list(subscribers), start))
+        for wanted in waiting.values():
+            if wanted.outboxes:
+                start = wanted.start if is_same_journal else None
+                self._want(wanted._replace(start=start))
+
+    def begun(self, number: int, is_resumed: bool, messages: list[tuple[int, str]]) -> None:
+        channel, outboxes, _, is_refresh = self._wanted.pop(number)
+        subscribers = self._subscribers.setdefault(channel, {})
+        for outbox in outboxes:
+            if is_refresh and outbox not in subscribers:
+                continue
+            subscribers[outbox] = None
+            if is_resumed and outbox.resume(channel, messages):
+                continue
+            if is_resumed:  # too much to be kept for one reader
+                del subscribers[outbox]
+                self.subscribe(outbox, channel, None)
+            elif messages:
+                outbox.renew(Message(channel, *messages[0]))
+        if messages:
+            self._last[channel] = max(messages[-1][0], self._last.get(channel, 0) if is_resumed else 0)
+        self._leave_if_empty(channel)
+
+    def updated(self, channel: Channel, sequence: int, text: str) -> None:
+        self._last[channel] = sequence
+        message = Message(channel, sequence, text)
+        for outbox in list(self._subscribers.get(channel, ())):
+            outbox.push(message)
 
 
 def _first_sequence(waiting: Message | Missed) -> int | None:
     if isinstance(waiting, Missed):
-        return waiting.updates[0].sequence if waiting.updates else None
+        return waiting.messages[0][0] if waiting.messages else None
     return waiting.sequence if waiting.channel is not None else None

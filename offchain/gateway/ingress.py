@@ -64,21 +64,19 @@ class Ingress:
     def take_account(self, account: Address, weight: int = 1) -> None:
         self._take(self._accounts, account, weight, "account", self._banned_accounts)
 
-    def has_account_room(self, account: Address, weight: int, now: int) -> bool:
-        """Whether the account may have that much now: asked before a signature is looked at, which alone may charge.
+    def account_room(self, account: Address, now: int) -> int:
+        """How many orders the account may place now: asked before a signature is looked at, which alone may charge.
 
-        A refusal here brings no ban: anybody can send in another's name.
+        Being refused for want of it brings no ban: anybody can send in another's name.
         """
-        if self._banned_accounts.left(account, now):
-            self._metrics.limited.labels("ban").inc()
-            return False
-        if weight <= self._rates.account.burst and not self._accounts.wait(account, weight, now):
-            return True
-        self._metrics.limited.labels("account").inc()
-        return False
+        return 0 if self._banned_accounts.left(account, now) else self._accounts.room(account, now)
+
+    def note_no_room(self, account: Address, now: int) -> None:
+        """One order was refused for want of it."""
+        self._metrics.limited.labels("ban" if self._banned_accounts.left(account, now) else "account").inc()
 
     def charge_account(self, account: Address, weight: int, now: int) -> None:
-        """After `has_account_room`, once it is known who signed."""
+        """After `account_room`, once it is known who signed."""
         self._accounts.charge(account, weight, now)
 
     def take_cancel(self, account: Address) -> None:

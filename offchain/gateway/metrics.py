@@ -1,4 +1,4 @@
-"""Prometheus metrics of one gateway, in a registry of their own so that tests can run several."""
+"""Prometheus metrics of one gateway, and of the publisher, in registries of their own so that tests can run several."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
@@ -31,9 +31,28 @@ class Metrics:
         self.conflated = Counter("hooats_gateway_conflated", "Book messages left out for the slow", registry=registry)
         self.dropped = Counter("hooats_gateway_slow_consumers", "Connections closed as too slow", registry=registry)
         self.failures = Counter("hooats_gateway_internal_errors", "Requests that hit a bug", registry=registry)
-        self.sequence = Gauge("hooats_gateway_sequence", "Last command in the read model", registry=registry)
-        self.live = Gauge("hooats_gateway_feed_live", "1 while the feed is connected and caught up", registry=registry)
+        self.sequence = Gauge("hooats_gateway_sequence", "Last command that the publisher told of", registry=registry)
+        self.live = Gauge("hooats_gateway_sequencer_live", "1 while the sequencer is connected", registry=registry)
+        self.publisher = Gauge("hooats_gateway_publisher_live", "1 while the publisher is connected", registry=registry)
         self.signatures = Gauge("hooats_gateway_signatures", "Signatures looked at", registry=registry)
 
     def render(self) -> bytes:
         return generate_latest(self.registry)
+
+
+class PublisherMetrics:
+    """Labels are bounded: questions by name."""
+
+    def __init__(self) -> None:
+        registry = CollectorRegistry()
+        self.registry = registry
+        self.sequence = Gauge("hooats_publisher_sequence", "Last command in the read model", registry=registry)
+        self.live = Gauge(
+            "hooats_publisher_feed_live", "1 while the feed is connected and caught up", registry=registry
+        )
+        self.gateways = Gauge("hooats_publisher_gateways", "Gateways connected", registry=registry)
+        self.messages = Counter("hooats_publisher_messages", "Channel messages given to gateways", registry=registry)
+        self.seconds = Histogram(
+            "hooats_publisher_question_seconds", "Time to answer", ["question"], buckets=_SECONDS, registry=registry
+        )
+        self.failures = Counter("hooats_publisher_internal_errors", "Questions that hit a bug", registry=registry)

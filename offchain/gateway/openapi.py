@@ -32,7 +32,7 @@ _PATH_WORDS = {
 _QUERY_WORDS = {
     "depth": "levels of each side",
     "limit": "rows; of a quote the worst price",
-    "side": "buy or sell",
+    "side": "buy or sell; of a mass cancel that side only",
     "size": "of the base token",
     "amount": "of the settlement token, with fees",
     "status": "open (default) or closed",
@@ -46,7 +46,7 @@ DESCRIPTION = "Decimals are strings, times unix milliseconds unless a field says
 @cache
 def openapi_json() -> dict[str, Any]:
     kinds = [route.request for route in ROUTES if route.request] + list(answers.ANSWERS.values())
-    kinds += [answers.Error, answers.Failed, *(kind for _, _, kind in _PROBES)]
+    kinds += [answers.Error, answers.Failed, answers.Changed, *(kind for _, _, kind in _PROBES)]
     _, components = msgspec.json.schema_components(kinds, ref_template=_TEMPLATE)
     paths: dict[str, dict[str, Any]] = {}
     for route in ROUTES:
@@ -61,6 +61,9 @@ def openapi_json() -> dict[str, Any]:
     upgrade = {"101": {"description": "A WebSocket"}, "429": _error(429)}
     words = "WebSocket: streams and order entry"
     paths["/v1/ws"] = {"get": {"summary": words, "operationId": "stream", "responses": upgrade}}
+    for name, kind in answers.BATCH_ITEMS.items():
+        components["BatchOut"]["properties"][name]["items"] = {"oneOf": [_ref(kind), _ref(answers.Failed)]}
+    components["BatchRequest"]["properties"]["orders"]["items"] = _ref(schema.OrderRequest)
     problem = components["Problem"]["properties"]["code"]
     problem |= {"enum": sorted(failures.STATUS), "x-ccxt": dict(sorted(failures.CCXT.items()))}
     return {
@@ -91,11 +94,11 @@ def _operation(route: Route) -> dict[str, Any]:
         operation["parameters"] = parameters
     if route.auth is Auth.SESSION:
         operation["security"] = [{name: [] for name in _SESSION_HEADERS}]
-    elif route.auth is Auth.SESSION_OR_SIGNATURE:
+    elif route.auth in (Auth.SESSION_OR_SIGNATURE, Auth.SIGNATURE_BESIDE_SESSION):
         operation["security"] = [{name: [] for name in _SESSION_HEADERS}, {}]
     if route.request is not None:
         body = _ref(route.request)
-        if route.request is schema.OrderRequest:
+        if route.handler.__name__ == "place":
             body = {"oneOf": [body, {"type": "array", "items": body, "maxItems": ORDERS_PER_REQUEST_MAX}]}
         required = route.auth is not Auth.SESSION_OR_SIGNATURE
         operation["requestBody"] = {"required": required, "content": _json(body)}

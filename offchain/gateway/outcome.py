@@ -1,6 +1,14 @@
 """An order as its own acknowledgement tells it, before the feed does."""
 
-from offchain.domain.event import AmmFillMatched, FillMatched, OrderAccepted, OrderClosed, OrderRejected
+from offchain.domain.event import (
+    AmmFillMatched,
+    FillMatched,
+    OrderAccepted,
+    OrderAmended,
+    OrderClosed,
+    OrderRejected,
+    OrderTriggered,
+)
 from offchain.domain.market import Market
 from offchain.domain.units import Digest, Lots
 from offchain.gateway.records import FillRecord, OrderRecord
@@ -33,6 +41,10 @@ def fold_order(digest: Digest, ack: Ack, market: Market) -> tuple[OrderRecord | 
                 fill = FillRecord.matched_by_pair(event, market)
                 order.move(Lots(fill.size_lots), fill.notional, fill.taker_fee, ack.at)
                 fills.append(fill)
+            case OrderAmended() if order is not None and event.digest == digest:
+                order.amend(event, ack.at)
+            case OrderTriggered() if order is not None and event.digest == digest:
+                order.trigger(ack.at)
             case OrderClosed() if order is not None and event.digest == digest:
                 order.close(event, ack.at)
             case _:

@@ -20,7 +20,7 @@ from offchain.domain.event import (
 from offchain.domain.market import Market, format_atoms
 from offchain.domain.order import Flags, Kind, Side, TimeInForce, make_nonce
 from offchain.domain.units import Address, Lots, Ticks
-from offchain.gateway.readmodel import LifeEvent, MarketView, ReadModel, Trade
+from offchain.gateway.readmodel import Directory, LifeEvent, MarketView, Trade
 from offchain.gateway.records import FillRecord, OrderRecord
 
 CHECKSUM_LEVELS = 10
@@ -42,7 +42,7 @@ class Token(NamedTuple):
 class Tokens:
     """Tokens by address and by symbol: the settlement token and the bases of the listed markets."""
 
-    def __init__(self, quote_token: Address, quote_decimals: int, model: ReadModel) -> None:
+    def __init__(self, quote_token: Address, quote_decimals: int, model: Directory) -> None:
         self._quote_token = quote_token
         self._quote_decimals = quote_decimals
         self._model = model
@@ -88,7 +88,7 @@ def book_json(view: MarketView, depth: int) -> dict[str, Any]:
     return {"symbol": view.market.symbol, "bids": bids, "asks": asks, "checksum": book_checksum(*top)}
 
 
-def market_json(view: MarketView, model: ReadModel) -> dict[str, Any]:
+def market_json(view: MarketView, model: Directory) -> dict[str, Any]:
     market = view.market
     base, _, quote = market.symbol.partition("-")
     return {
@@ -101,6 +101,9 @@ def market_json(view: MarketView, model: ReadModel) -> dict[str, Any]:
         "tickSize": market.tick_size,
         "lotSize": market.lot_size,
         "minNotional": "0",
+        "mark": mark_price(view),
+        "markTimestamp": None if view.mark is None else view.mark.at,
+        "band": band_json(view),
         "makerFeePpm": model.maker_fee_ppm,
         "takerFeePpm": model.taker_fee_ppm,
         "baseToken": market.base_token,
@@ -109,6 +112,24 @@ def market_json(view: MarketView, model: ReadModel) -> dict[str, Any]:
         "baseAtomsPerLot": str(market.base_atoms_per_lot),
         "quoteAtomsPerTickLot": str(market.quote_atoms_per_tick_lot),
     }
+
+
+def mark_price(view: MarketView) -> str | None:
+    """What triggers and bands look at; None until somebody has posted one."""
+    return None if view.mark is None else view.market.format_price(Ticks(view.mark.price_ticks))
+
+
+def mark_json(view: MarketView) -> dict[str, Any]:
+    at = None if view.mark is None else view.mark.at
+    return {"symbol": view.market.symbol, "mark": mark_price(view), "markTimestamp": at}
+
+
+def band_json(view: MarketView) -> dict[str, int] | None:
+    """How far beyond the mark a limit may be, in millionths: of a sale below it, of a purchase above it."""
+    band = view.band
+    if band is None or not (band.below_ppm or band.above_ppm):
+        return None
+    return {"belowPpm": band.below_ppm, "abovePpm": band.above_ppm}
 
 
 def order_json(order: OrderRecord, market: Market) -> dict[str, Any]:
@@ -135,9 +156,7 @@ def order_json(order: OrderRecord, market: Market) -> dict[str, Any]:
         "postOnly": bool(order.flags & Flags.POST_ONLY),
         "amm": bool(order.flags & Flags.AMM),
         "reduceOnly": bool(order.flags & Flags.REDUCE_ONLY),
-        "triggerPrice": None,
-        "takeProfitPrice": None,
-        "stopLossPrice": None,
+        **_trigger(order, market),
         "status": str(order.status),
         "reason": order.reason or None,
         "fee": fee,
@@ -146,6 +165,21 @@ def order_json(order: OrderRecord, market: Market) -> dict[str, Any]:
         "slot": order.nonce >> 48,
         "expiry": order.expiry,
         "seq": order.sequence,
+    }
+
+
+def _trigger(order: OrderRecord, market: Market) -> dict[str, Any]:
+    """One price under two of ccxt's names; all null of an order without a trigger."""
+    price = market.format_price(Ticks(order.trigger_ticks)) if order.trigger_ticks else None
+    is_profit = bool(order.flags & Flags.TAKE_PROFIT)
+    kind = "last" if order.flags & Flags.ON_LAST else "mark"
+    return {
+        "triggerPrice": price,
+        "takeProfitPrice": price if is_profit else None,
+        "stopLossPrice": None if is_profit else price,
+        "triggerPriceType": None if price is None else kind,
+        "immediate": bool(order.flags & Flags.IMMEDIATE),
+        "waiting": order.is_waiting,
     }
 
 
@@ -176,13 +210,13 @@ def pool_json(market: Market, pool: PoolChanged | None) -> dict[str, Any] | None
     }
 
 
-def symbol_of(number: int, model: ReadModel) -> str:
+def symbol_of(number: int, model: Directory) -> str:
     """Of a listed or a requested market."""
     view = model.markets.get(number)
     return model.requested[number].symbol if view is None else view.market.symbol
 
 
-def life_json(symbol: str, model: ReadModel) -> dict[str, Any]:
+def life_json(symbol: str, model: Directory) -> dict[str, Any]:
     """Where a market stands: asked for, listed, its state."""
     requested = next((row for row in model.requested.values() if row.symbol == symbol), None)
     view = model.symbols.get(symbol)
@@ -331,7 +365,7 @@ def _loss_json(loss: IndexLowered | None) -> dict[str, str] | None:
     return {"index": str(loss.index), "newIndex": str(loss.new_index), "shortfall": str(loss.shortfall)}
 
 
-def venue_json(model: ReadModel) -> dict[str, Any]:
+def venue_json(model: Directory) -> dict[str, Any]:
     """`loss` is the last one that was declared on chain, or null."""
     return {
         "state": str(model.venue_state),

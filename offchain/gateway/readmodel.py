@@ -1,8 +1,11 @@
-"""What the gateway knows: books, open orders, balances, recent fills and the venue's state, from the feed alone.
+"""What is known of the venue outside the writer, from the feed alone.
 
-Invariant: after `apply` of command n the model is the state after command n, the same at every gateway; a snapshot
-replaces all of it. Closed orders and fills are kept for a while only, so that they can be asked for before the history
-has them. Nothing here knows the wire.
+`Directory` is what a gateway has to know to take an order: who has an account or signs for one, which markets there
+are. `ReadModel` is all that can be asked for, and is the publisher's: books, open orders, balances, recent fills.
+
+Invariant: after `apply` of command n the model is the state after command n; a snapshot replaces all of it. Closed
+orders and fills are kept for a while only, so that they can be asked for before the history has them. Nothing here
+knows the wire.
 """
 
 import asyncio
@@ -10,6 +13,7 @@ import heapq
 from bisect import bisect_left, insort
 from collections import OrderedDict, deque
 from collections.abc import Iterable
+from copy import copy
 
 import msgspec
 
@@ -22,7 +26,9 @@ from offchain.domain.event import (
     ApprovalGranted,
     ApprovalReleased,
     BalanceChanged,
+    BandChanged,
     BatchClosed,
+    CancelAllAfterSet,
     FeesChanged,
     FillMatched,
     FillRefused,
@@ -34,9 +40,12 @@ from offchain.domain.event import (
     MarketRequested,
     MarketStateChanged,
     MarketWithdrawn,
+    MarkPosted,
     OperatorsChanged,
     OrderAccepted,
+    OrderAmended,
     OrderClosed,
+    OrderTriggered,
     PoolChanged,
     VenueState,
     VenueStateChanged,
@@ -44,6 +53,7 @@ from offchain.domain.event import (
 from offchain.domain.market import Market, MarketState
 from offchain.domain.order import Side
 from offchain.domain.units import Address, Digest, Lots, Ticks
+from offchain.engine.description import market_event
 from offchain.gateway.records import FillRecord, OrderRecord
 from offchain.storage.replica import FeedMessage
 
@@ -96,6 +106,8 @@ class MarketView:
         self.asks = BookSide(is_bid=False)
         self.trades: deque[Trade] = deque(maxlen=TRADES_PER_MARKET_MAX)
         self.pool: PoolChanged | None = None
+        self.mark: MarkPosted | None = None
+        self.band: BandChanged | None = None
         self.undecided: set[int] = set()
 
     def side(self, side: int) -> BookSide:
@@ -103,7 +115,7 @@ class MarketView:
 
 
 class Changes(msgspec.Struct):
-    """What one command changed, for the channels. `orders` and `fills` are copies as of that command."""
+    """What commands changed, for the channels. `orders` and `fills` are copies as of the last of them."""
 
     levels: dict[int, list[tuple[int, int, int]]] = msgspec.field(default_factory=dict)
     """market -> (side, price, size)"""
@@ -112,13 +124,18 @@ class Changes(msgspec.Struct):
     fills: dict[int, FillRecord] = msgspec.field(default_factory=dict)
     balances: dict[tuple[Address, Address], BalanceChanged] = msgspec.field(default_factory=dict)
     pools: dict[int, PoolChanged] = msgspec.field(default_factory=dict)
+    marks: dict[int, MarkPosted] = msgspec.field(default_factory=dict)
     life: dict[int, list[LifeEvent]] = msgspec.field(default_factory=dict)
     """market -> what was asked for, listed or changed of it"""
     venue: bool = False
+    listed: list[AnyEvent] = msgspec.field(default_factory=list)
+    """What a directory learns."""
+    opened: list[Address] = msgspec.field(default_factory=list)
+    """Accounts that were not known before."""
 
 
-class ReadModel:
-    """One writer (the feed), many readers, one thread."""
+class Directory:
+    """One writer, many readers, one thread. Its views of markets have no books."""
 
     def __init__(self) -> None:
         self._waiters: list[tuple[int, int, asyncio.Future[None]]] = []
@@ -129,6 +146,8 @@ class ReadModel:
         self.is_loaded = False
 
     def _clear(self) -> None:
+        self.accounts: dict[Address, None] = {}
+        """Those that have, or had, a balance."""
         self.markets: dict[int, MarketView] = {}
         self.symbols: dict[str, MarketView] = {}
         self.requested: dict[int, MarketRequested] = {}
@@ -138,16 +157,122 @@ class ReadModel:
         self.venue_reason = ""
         self.maker_fee_ppm = 0
         self.taker_fee_ppm = 0
+        self.agents: dict[Address, dict[Address, AgentChanged]] = {}
+        """Per account, by key; revoked and expired ones among them."""
+        self.loss: IndexLowered | None = None
+        """The last one that was declared on chain."""
+
+    def replace(self, events: Iterable[AnyEvent], accounts: Iterable[Address], sequence: int, at: int) -> None:
+        """Another directory's state as of `sequence`: see `describe`."""
+        self._clear()
+        self.extend(events, accounts)
+        self.is_loaded = True
+        self.pass_to(sequence, at)
+
+    def extend(self, events: Iterable[AnyEvent], accounts: Iterable[Address]) -> None:
+        for event in events:
+            self.learn(event)
+        self.accounts |= dict.fromkeys(accounts)
+
+    def pass_to(self, sequence: int, at: int) -> None:
+        """Whoever waits for `sequence` goes on."""
+        self.sequence, self.at = sequence, at
+        while self._waiters and self._waiters[0][0] <= sequence:
+            waiter = heapq.heappop(self._waiters)[2]
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def release(self) -> None:
+        """Nobody waits any longer: what was waited for is not seen from here now."""
+        for _, _, waiter in self._waiters:
+            waiter.cancel()
+        self._waiters.clear()
+
+    async def reached(self, sequence: int, seconds: float) -> bool:
+        """Waits until this includes command `sequence`, so that a client can read what it wrote."""
+        if self.sequence >= sequence:
+            return True
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiter_count += 1
+        heapq.heappush(self._waiters, (sequence, self._waiter_count, waiter))
+        await asyncio.wait((waiter,), timeout=seconds)
+        return waiter.done() and not waiter.cancelled()
+
+    def describe(self) -> list[AnyEvent]:
+        """Everything but the accounts, as events."""
+        events: list[AnyEvent] = [OperatorsChanged(operators=self.operators), *self.requested.values()]
+        for number, view in self.markets.items():
+            events += [market_event(view.market), MarketStateChanged(market=number, state=view.state)]
+            events += [event for event in (view.pool, view.mark, view.band) if event is not None]
+        events.append(FeesChanged(maker_fee_ppm=self.maker_fee_ppm, taker_fee_ppm=self.taker_fee_ppm))
+        events.append(VenueStateChanged(state=self.venue_state, reason=self.venue_reason))
+        events += [agent for agents in self.agents.values() for agent in agents.values()]
+        return events if self.loss is None else [*events, self.loss]
+
+    def learn(self, event: AnyEvent) -> bool:
+        """False if it is nothing that a directory knows of."""
+        match event:
+            case MarketRequested():
+                self.requested[event.market] = event
+            case MarketWithdrawn(market=market):
+                self.requested.pop(market, None)
+            case MarketOpened():
+                self._open(event)
+            case MarketStateChanged():
+                self.markets[event.market].state = event.state
+            case PoolChanged(market=market):
+                self.markets[market].pool = event
+            case MarkPosted(market=market):
+                self.markets[market].mark = event
+            case BandChanged(market=market):
+                self.markets[market].band = event
+            case VenueStateChanged():
+                self.venue_state, self.venue_reason = event.state, event.reason
+            case FeesChanged():
+                self.maker_fee_ppm, self.taker_fee_ppm = event.maker_fee_ppm, event.taker_fee_ppm
+            case OperatorsChanged(operators=operators):
+                self.operators = operators
+            case AgentChanged(account=account):
+                self.agents.setdefault(account, {})[event.agent] = event
+            case IndexLowered():
+                self.loss = event
+            case _:
+                return False
+        return True
+
+    def _open(self, event: MarketOpened) -> None:
+        market = Market(
+            market=event.market,
+            symbol=event.symbol,
+            base_token=event.base_token,
+            base_atoms_per_lot=event.base_atoms_per_lot,
+            quote_atoms_per_tick_lot=event.quote_atoms_per_tick_lot,
+            base_decimals=event.base_decimals,
+            quote_decimals=event.quote_decimals,
+        )
+        view = MarketView(market)
+        self.markets[event.market] = view
+        self.symbols.setdefault(event.symbol, view)
+
+
+class ReadModel(Directory):
+    """All of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.origin = 0
+        """Of the snapshot that it began with: of orders before it not everything is known."""
+
+    def _clear(self) -> None:
+        super()._clear()
         self.orders: dict[Digest, OrderRecord] = {}
         self.open_orders: dict[Address, dict[Digest, OrderRecord]] = {}
         self.closed_orders: dict[Address, OrderedDict[Digest, OrderRecord]] = {}
         self.client_orders: dict[tuple[Address, str], Digest] = {}
         self.balances: dict[Address, dict[Address, BalanceChanged]] = {}
         self.restricted: set[Address] = set()
-        self.agents: dict[Address, dict[Address, AgentChanged]] = {}
-        """Per account, by key; revoked and expired ones among them."""
-        self.loss: IndexLowered | None = None
-        """The last one that was declared on chain."""
+        self.deadlines: dict[Address, int] = {}
+        """When all orders of an account are cancelled."""
         self.fills: OrderedDict[int, FillRecord] = OrderedDict()
         self.account_fills: dict[Address, deque[int]] = {}
         self._approvals: dict[int, ApprovalGranted] = {}
@@ -155,38 +280,24 @@ class ReadModel:
         self._closing: OrderedDict[Digest, None] = OrderedDict()
 
     def apply(self, message: FeedMessage) -> Changes:
-        """The events of one command, or a snapshot."""
+        """The events of commands that follow, or a snapshot."""
         if message.snapshot:
             self._clear()
         else:
-            assert self.is_loaded and message.sequence == self.sequence + 1, (message.sequence, self.sequence)
+            followed = self.sequence + message.commands
+            assert self.is_loaded and message.sequence == followed, (message.sequence, self.sequence)
         changes = Changes()
         for event in message.events:
             self._apply_event(event, message.at, changes)
-        for digest in changes.orders:
-            changes.orders[digest] = msgspec.structs.replace(changes.orders[digest])
-        for number in changes.fills:
-            changes.fills[number] = msgspec.structs.replace(changes.fills[number])
-        self.sequence, self.at, self.is_loaded = message.sequence, message.at, True
-        while self._waiters and self._waiters[0][0] <= self.sequence:
-            waiter = heapq.heappop(self._waiters)[2]
-            if not waiter.done():
-                waiter.set_result(None)
+        for digest, order in changes.orders.items():
+            changes.orders[digest] = copy(order)
+        for number, fill in changes.fills.items():
+            changes.fills[number] = copy(fill)
+        if message.snapshot:
+            self.origin = message.sequence
+        self.is_loaded = True
+        self.pass_to(message.sequence, message.at)
         return changes
-
-    async def reached(self, sequence: int, seconds: float) -> bool:
-        """Waits until the model includes command `sequence`, so that a client can read what it wrote."""
-        if self.sequence >= sequence:
-            return True
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiter_count += 1
-        heapq.heappush(self._waiters, (sequence, self._waiter_count, waiter))
-        try:
-            async with asyncio.timeout(seconds):
-                await waiter
-        except TimeoutError:
-            return False
-        return True
 
     # --- questions ---
 
@@ -220,17 +331,24 @@ class ReadModel:
             case LevelChanged(market=market, side=side, price_ticks=price, size_lots=size):
                 self.markets[market].side(side).set(price, size)
                 changes.levels.setdefault(market, []).append((side, price, size))
-            case BalanceChanged():
-                self.balances.setdefault(event.account, {})[event.token] = event
-                changes.balances[event.account, event.token] = event
+            case BalanceChanged(account=account):
+                if account not in self.accounts:
+                    self.accounts[account] = None
+                    changes.opened.append(account)
+                self.balances.setdefault(account, {})[event.token] = event
+                changes.balances[account, event.token] = event
             case OrderAccepted():
                 self._accept(event, changes)
             case FillMatched() | AmmFillMatched():
                 self._match(event, at, changes)
-            case PoolChanged(market=market):
-                self.markets[market].pool = changes.pools[market] = event
+            case OrderAmended() | OrderTriggered():
+                self._change(event, at, changes)
             case OrderClosed():
                 self._close(event, at, changes)
+            case CancelAllAfterSet(account=account, deadline=deadline):
+                self.deadlines[account] = deadline
+                if not deadline:
+                    del self.deadlines[account]
             case BatchClosed() | FillSettled() | FillRefused() | FillTakenBack() | AmmFillImproved():
                 self._settle(event, at, changes)
             case ApprovalGranted():
@@ -241,49 +359,25 @@ class ReadModel:
                     self._account_approvals[event.account].discard(event.nonce)
             case AccountRestricted(account=account, cancel_only=cancel_only):
                 (self.restricted.add if cancel_only else self.restricted.discard)(account)
+            case _:
+                if self.learn(event):
+                    changes.listed.append(event)
+                    self._tell(event, changes)
+
+    def _tell(self, event: AnyEvent, changes: Changes) -> None:
+        """Which channels a change of the directory is for."""
+        match event:
+            case PoolChanged(market=market):
+                changes.pools[market] = event
+            case MarkPosted(market=market):
+                changes.marks[market] = event
             case MarketRequested() | MarketOpened() | MarketStateChanged():
-                self._venue(event)
                 changes.life.setdefault(event.market, []).append(event)
                 changes.venue = True
-            case MarketWithdrawn(market=market):
-                self.requested.pop(market, None)
-                changes.venue = True
-            case OperatorsChanged(operators=operators):
-                self.operators = operators
-            case AgentChanged(account=account):
-                self.agents.setdefault(account, {})[event.agent] = event
-            case IndexLowered():
-                self.loss = event
-                changes.venue = True
-            case VenueStateChanged() | FeesChanged():
-                self._venue(event)
+            case MarketWithdrawn() | IndexLowered() | VenueStateChanged() | FeesChanged():
                 changes.venue = True
             case _:
                 pass
-
-    def _venue(self, event: LifeEvent | VenueStateChanged | FeesChanged) -> None:
-        match event:
-            case MarketRequested():
-                self.requested[event.market] = event
-            case MarketOpened():
-                market = Market(
-                    market=event.market,
-                    symbol=event.symbol,
-                    base_token=event.base_token,
-                    base_atoms_per_lot=event.base_atoms_per_lot,
-                    quote_atoms_per_tick_lot=event.quote_atoms_per_tick_lot,
-                    base_decimals=event.base_decimals,
-                    quote_decimals=event.quote_decimals,
-                )
-                view = MarketView(market)
-                self.markets[event.market] = view
-                self.symbols.setdefault(event.symbol, view)
-            case MarketStateChanged():
-                self.markets[event.market].state = event.state
-            case VenueStateChanged():
-                self.venue_state, self.venue_reason = event.state, event.reason
-            case FeesChanged():
-                self.maker_fee_ppm, self.taker_fee_ppm = event.maker_fee_ppm, event.taker_fee_ppm
 
     def _accept(self, event: OrderAccepted, changes: Changes) -> None:
         order = OrderRecord.accepted(event)
@@ -291,6 +385,16 @@ class ReadModel:
         self.open_orders.setdefault(event.account, {})[event.digest] = order
         if event.client_order_id:
             self.client_orders[event.account, event.client_order_id] = event.digest
+        changes.orders[event.digest] = order
+
+    def _change(self, event: OrderAmended | OrderTriggered, at: int, changes: Changes) -> None:
+        order = self.orders.get(event.digest)
+        if order is None or order.reason:
+            return
+        if isinstance(event, OrderAmended):
+            order.amend(event, at)
+        else:
+            order.trigger(at)
         changes.orders[event.digest] = order
 
     def _match(self, event: FillMatched | AmmFillMatched, at: int, changes: Changes) -> None:

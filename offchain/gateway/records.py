@@ -21,6 +21,7 @@ from offchain.domain.event import (
     FillSettled,
     FillTakenBack,
     OrderAccepted,
+    OrderAmended,
     OrderClosed,
     RefusalCause,
 )
@@ -53,6 +54,9 @@ class OrderRecord(msgspec.Struct, kw_only=True):
     nonce: int
     expiry: int
     client_order_id: str
+    trigger_ticks: int = 0
+    is_waiting: bool = False
+    """For its trigger, or for another order."""
     filled_lots: int = 0
     cost_atoms: int | None = 0
     fee_atoms: int | None = 0
@@ -79,6 +83,8 @@ class OrderRecord(msgspec.Struct, kw_only=True):
             nonce=event.nonce,
             expiry=event.expiry,
             client_order_id=event.client_order_id,
+            trigger_ticks=event.trigger_ticks,
+            is_waiting=event.is_waiting,
             filled_lots=event.filled_lots,
             cost_atoms=known,
             fee_atoms=known,
@@ -99,9 +105,17 @@ class OrderRecord(msgspec.Struct, kw_only=True):
         if size > 0:
             self.last_trade_at = at
 
+    def amend(self, event: OrderAmended, at: int) -> None:
+        self.size_lots, self.updated_at = event.size_lots, at
+
+    def trigger(self, at: int) -> None:
+        """It waits no more."""
+        self.is_waiting, self.updated_at = False, at
+
     def close(self, event: OrderClosed, at: int) -> None:
         self.status = STATUS_OF[event.reason]
         self.reason = str(event.reason)
+        self.is_waiting = False
         self.updated_at = at
 
 

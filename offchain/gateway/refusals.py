@@ -1,6 +1,8 @@
 """The engine's refusals in a sentence each, with what a trader needs to do better."""
 
 from offchain.domain.event import RejectReason
+from offchain.gateway.failures import ApiError
+from offchain.gateway.readmodel import Directory, MarketView
 
 WORDS: dict[RejectReason, str] = {
     RejectReason.WRONG_SIGNER: "the signature is neither the account's nor an agent's",
@@ -38,5 +40,16 @@ WORDS: dict[RejectReason, str] = {
     RejectReason.PRICE_OUT_OF_BAND: "the price is too far beyond the mark or the last price",
     RejectReason.TOO_MANY_WAITING_ORDERS: "too many orders wait for triggers or for other orders",
     RejectReason.BATCH_REFUSED: "another part of what was to happen together could not, or came first",
+    RejectReason.NO_PROTECTION: "the account has no such protection, or none in this market",
+    RejectReason.PROTECTION_FROZEN: "the account's protection tripped, and was not reset since",
 }
 """A test checks that every reason has its words."""
+
+
+def listed(directory: Directory, symbol: str) -> MarketView:
+    """UNKNOWN_MARKET names some that there are."""
+    view = directory.symbols.get(symbol)
+    if view is None:
+        data = {"symbols": list(directory.symbols)[:20]}
+        raise ApiError(RejectReason.UNKNOWN_MARKET, WORDS[RejectReason.UNKNOWN_MARKET], data)
+    return view

@@ -9,13 +9,14 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from offchain.domain.units import Address
+from offchain.domain.units import Address, Digest
 from offchain.gateway import present, schema
 from offchain.gateway.channels import BOOK, POOL, TRADES, Channel
 from offchain.gateway.context import Gateway
 from offchain.gateway.failures import ApiError, Code
 from offchain.gateway.quoting import quote_json
 from offchain.gateway.readmodel import Trade
+from offchain.gateway.reads import Reads
 from offchain.gateway.records import FillRecord, OrderRecord
 from offchain.gateway.sessions import Session
 
@@ -52,21 +53,21 @@ class Status(NamedTuple):
 # --- public ---
 
 
-async def markets(gateway: Gateway, call: Call) -> Answer:
+async def markets(gateway: Reads, call: Call) -> Answer:
     model = loaded(gateway).model
     return {"markets": [present.market_json(view, model) for view in model.markets.values()], "seq": model.sequence}
 
 
-async def book(gateway: Gateway, call: Call) -> Answer:
-    view = loaded(gateway).trading.market(call.path["symbol"])
+async def book(gateway: Reads, call: Call) -> Answer:
+    view = loaded(gateway).market(call.path["symbol"])
     depth = schema.parse_limit(call.query.get("depth"), BOOK_DEPTH_DEFAULT)
     sequence = gateway.log.last(Channel(f"{BOOK}:{view.market.symbol}"))
     head = {"seq": sequence, "timestamp": gateway.model.at}
     return present.book_json(view, depth) | head
 
 
-async def trades(gateway: Gateway, call: Call) -> Answer:
-    view = loaded(gateway).trading.market(call.path["symbol"])
+async def trades(gateway: Reads, call: Call) -> Answer:
+    view = loaded(gateway).market(call.path["symbol"])
     limit = schema.parse_limit(call.query.get("limit"))
     recent: list[Trade] = [*islice(reversed(view.trades), limit)]
     sequence = gateway.log.last(Channel(f"{TRADES}:{view.market.symbol}"))
@@ -80,13 +81,13 @@ async def trades(gateway: Gateway, call: Call) -> Answer:
     }
 
 
-async def venue(gateway: Gateway, call: Call) -> Answer:
+async def venue(gateway: Reads, call: Call) -> Answer:
     model = loaded(gateway).model
     return present.venue_json(model) | {"seq": model.sequence, "timestamp": model.at}
 
 
-async def pool(gateway: Gateway, call: Call) -> Answer:
-    view = loaded(gateway).trading.market(call.path["symbol"])
+async def pool(gateway: Reads, call: Call) -> Answer:
+    view = loaded(gateway).market(call.path["symbol"])
     sequence = gateway.log.last(Channel(f"{POOL}:{view.market.symbol}"))
     return {
         "symbol": view.market.symbol,
@@ -96,9 +97,9 @@ async def pool(gateway: Gateway, call: Call) -> Answer:
     }
 
 
-async def quote(gateway: Gateway, call: Call) -> Answer:
+async def quote(gateway: Reads, call: Call) -> Answer:
     model = loaded(gateway).model
-    view = gateway.trading.market(call.path["symbol"])
+    view = gateway.market(call.path["symbol"])
     return quote_json(view, model, call.query) | {"seq": model.sequence, "timestamp": model.at}
 
 
@@ -112,7 +113,7 @@ async def epoch(gateway: Gateway, call: Call) -> Answer:
 
 async def proof(gateway: Gateway, call: Call) -> Answer:
     digest = schema.parse_digest(call.path["id"])
-    known = gateway.model.order(digest) or await gateway.past.order(digest)
+    known = await gateway.publications.order(digest) or await gateway.past.order(digest)
     receipt = "" if known is None else await gateway.upstream.receipt(known.sequence)
     group = None if known is None else await gateway.upstream.group_receipt(known.sequence)
     return await gateway.past.proof(digest, receipt, None if group is None else msgspec.to_builtins(group))
@@ -132,15 +133,16 @@ async def group_receipt(gateway: Gateway, call: Call) -> Answer:
 
 
 async def place(gateway: Gateway, call: Call) -> Answer:
+    account = None if call.session is None else call.account
     if not call.body.lstrip().startswith(b"["):
-        (outcome,) = await gateway.trading.place([call.body])
+        (outcome,) = await gateway.trading.place([call.body], account)
         if isinstance(outcome, ApiError):
             raise outcome
         return Status(200 if outcome["replayed"] else 201, outcome)
     items = schema.decode_items(call.body)
     if len(items) > 1:
         gateway.ingress.take_address(call.address, len(items) - 1)
-    outcomes = await gateway.trading.place(items) if items else []
+    outcomes = await gateway.trading.place(items, account) if items else []
     return [outcome if isinstance(outcome, dict) else {"ok": False, "error": outcome.body()} for outcome in outcomes]
 
 
@@ -151,16 +153,51 @@ async def cancel(gateway: Gateway, call: Call) -> Answer:
     return await gateway.trading.cancel(call.account, digest)
 
 
+async def cancel_by_client_id(gateway: Gateway, call: Call) -> Answer:
+    return await gateway.trading.cancel(call.account, await _named(gateway, call))
+
+
+async def amend(gateway: Gateway, call: Call) -> Answer:
+    digest = schema.parse_digest(call.path["id"])
+    return await gateway.resting.amend(call.account, digest, schema.decode(schema.AmendRequest, call.body))
+
+
+async def amend_by_client_id(gateway: Gateway, call: Call) -> Answer:
+    request = schema.decode(schema.AmendRequest, call.body)
+    return await gateway.resting.amend(call.account, await _named(gateway, call), request)
+
+
+async def batch(gateway: Gateway, call: Call) -> Answer:
+    request = schema.parse_batch(call.body)
+    count = len(request.cancels) + len(request.amends) + len(request.orders)
+    if count > 1:
+        gateway.ingress.take_address(call.address, count - 1)
+    return await gateway.batches.execute(call.account, request)
+
+
+async def cancel_all_after(gateway: Gateway, call: Call) -> Answer:
+    request = schema.decode(schema.CancelAllAfterRequest, call.body)
+    return await gateway.resting.cancel_all_after(call.account, request.timeout)
+
+
+async def switch(gateway: Reads, call: Call) -> Answer:
+    """When all orders of the account are cancelled; null if they are not."""
+    model = loaded(gateway).model
+    return {"ok": True, "seq": model.sequence, "deadline": model.deadlines.get(call.account)}
+
+
 async def cancel_all(gateway: Gateway, call: Call) -> Answer:
     if call.session is None:
-        if "symbol" in call.query:
-            message = "a signed CancelAll is for all markets"
-            raise ApiError(Code.INVALID_FIELD, message, {"field": "symbol", "remedy": "Leave it out, or use a session"})
+        if call.query:
+            message, field = "a signed CancelAll is for all orders", next(iter(call.query))
+            raise ApiError(Code.INVALID_FIELD, message, {"field": field, "remedy": "Leave it out, or use a session"})
         return await gateway.trading.cancel_all_signed(call.body)
+    if "side" in call.query:
+        return await gateway.resting.cancel_side(call.account, call.query.get("symbol"), call.query["side"])
     return await gateway.trading.cancel_all(call.account, call.query.get("symbol"))
 
 
-async def orders(gateway: Gateway, call: Call) -> Answer:
+async def orders(gateway: Reads, call: Call) -> Answer:
     status = call.query.get("status", "open")
     if status not in ("open", "closed"):
         raise ApiError(Code.INVALID_FIELD, "status is open or closed", {"field": "status"})
@@ -180,7 +217,7 @@ async def orders(gateway: Gateway, call: Call) -> Answer:
     }
 
 
-async def order(gateway: Gateway, call: Call) -> Answer:
+async def order(gateway: Reads, call: Call) -> Answer:
     digest = schema.parse_digest(call.path["id"])
     found = loaded(gateway).model.order(digest)
     if found is None or found.cost_atoms is None:  # filled in part before the gateway's snapshot
@@ -190,7 +227,7 @@ async def order(gateway: Gateway, call: Call) -> Answer:
     return await _own_order(gateway, call, found)
 
 
-async def order_by_client_id(gateway: Gateway, call: Call) -> Answer:
+async def order_by_client_id(gateway: Reads, call: Call) -> Answer:
     name = call.path["id"]
     digest = loaded(gateway).model.client_orders.get((call.account, name))
     found = gateway.model.order(digest) if digest is not None else None
@@ -199,7 +236,7 @@ async def order_by_client_id(gateway: Gateway, call: Call) -> Answer:
     return await _own_order(gateway, call, found)
 
 
-async def fills(gateway: Gateway, call: Call) -> Answer:
+async def fills(gateway: Reads, call: Call) -> Answer:
     market, before, limit = _page(loaded(gateway), call)
     past = await gateway.past.fills(call.account, market, before, limit)
     merged: dict[int, FillRecord] = {fill.fill: fill for fill in past}
@@ -217,7 +254,7 @@ async def fills(gateway: Gateway, call: Call) -> Answer:
     }
 
 
-async def balances(gateway: Gateway, call: Call) -> Answer:
+async def balances(gateway: Reads, call: Call) -> Answer:
     model = loaded(gateway).model
     rows = model.balances.get(call.account, {})
     return {
@@ -226,9 +263,18 @@ async def balances(gateway: Gateway, call: Call) -> Answer:
             present.balance_json(rows[token.address], token) for token in gateway.tokens.all() if token.address in rows
         ],
         "cancelOnly": call.account in model.restricted,
-        "agents": [present.agent_json(agent) for _, agent in sorted(model.agents.get(call.account, {}).items())],
+        "agents": _agents(gateway, call.account),
         "seq": model.sequence,
     }
+
+
+async def agents(gateway: Reads, call: Call) -> Answer:
+    model = loaded(gateway).model
+    return {"account": call.account, "agents": _agents(gateway, call.account), "seq": model.sequence}
+
+
+def _agents(gateway: Reads, account: Address) -> Answer:
+    return [present.agent_json(agent) for _, agent in sorted(gateway.model.agents.get(account, {}).items())]
 
 
 # --- sessions and money ---
@@ -283,18 +329,18 @@ async def take_back(gateway: Gateway, call: Call) -> Answer:
 # --- shared ---
 
 
-def loaded(gateway: Gateway) -> Gateway:
+def loaded(gateway: Reads) -> Reads:
     """Refuses to answer from an empty model."""
     if not gateway.model.is_loaded:
-        message = "the gateway has not heard from the sequencer yet"
+        message = "the publisher has not heard from the sequencer yet"
         raise ApiError(Code.UNAVAILABLE, message, {"executed": False}, {"Retry-After": "1"})
     return gateway
 
 
-def _page(gateway: Gateway, call: Call) -> tuple[int | None, int, int]:
+def _page(gateway: Reads, call: Call) -> tuple[int | None, int, int]:
     """(market, cursor, limit) of a list: rows below the cursor, newest first."""
     symbol = call.query.get("symbol")
-    market = None if symbol is None else gateway.trading.market(symbol).market.market
+    market = None if symbol is None else gateway.market(symbol).market.market
     cursor = call.query.get("cursor")
     before = _NEWEST if cursor is None else schema.parse_integer(cursor, 63, "cursor")
     return market, before, schema.parse_limit(call.query.get("limit"))
@@ -304,13 +350,26 @@ def _select_orders(found: Any, market: int | None, before: int) -> list[OrderRec
     return [order for order in found if order.sequence < before and market in (None, order.market)]
 
 
-def _order(gateway: Gateway, record: OrderRecord) -> dict[str, Any]:
+def _order(gateway: Reads, record: OrderRecord) -> dict[str, Any]:
     return present.order_json(record, gateway.model.markets[record.market].market)
 
 
-async def _own_order(gateway: Gateway, call: Call, found: OrderRecord | None) -> Answer:
+async def _named(gateway: Gateway, call: Call) -> Digest:
+    """The order of the account that has this clientOrderId: an open one, or one that was open a short while ago."""
+    name = schema.parse_client_order_id(call.path["id"])
+    digest = await gateway.publications.named(call.account, name)
+    if digest is None:
+        raise ApiError(Code.ORDER_NOT_FOUND, "no such order")
+    return digest
+
+
+async def _own_order(gateway: Reads, call: Call, found: OrderRecord | None) -> Answer:
     if found is None or found.account != call.account:
         raise ApiError(Code.ORDER_NOT_FOUND, "no such order")
+    if found.sequence <= gateway.model.origin:
+        # A snapshot knows of an order that waited only when it entered the book; the receipt says when it came.
+        past = await gateway.past.order(found.digest)
+        found = found if past is None else msgspec.structs.replace(found, at=past.at)
     signature = await gateway.upstream.receipt(found.sequence)
     receipt = {"seq": found.sequence, "timestamp": found.at, "orderHash": found.digest, "signature": signature}
     return _order(gateway, found) | {"receipt": receipt if signature else None}

@@ -21,13 +21,17 @@ class Auth(StrEnum):
     SESSION = "session"
     SESSION_OR_SIGNATURE = "session or signature"
     """A session's headers, or a body with a signature."""
+    SIGNATURE_BESIDE_SESSION = "signature; a session for what it does not cover"
+    """The body carries an EIP-712 signature, and wishes that a session vouches for, if it has any."""
 
 
-Handler = Callable[[Gateway, Call], Awaitable[Any]]
+Handler = Callable[[Any, Call], Awaitable[Any]]
+"""Of a `Gateway`, or if it reads of `Reads`."""
 
 
 class Route(NamedTuple):
-    """`query` names the query parameters that it takes; others are refused. `rate`: a budget per address."""
+    """`query` names the query parameters that it takes; others are refused. `rate`: a budget per address. `is_read`:
+    the publisher answers, from the read model."""
 
     method: str
     path: str
@@ -38,11 +42,17 @@ class Route(NamedTuple):
     query: tuple[str, ...] = ()
     weight: int = 1
     rate: Rate | None = None
+    is_way_out: bool = False
+    is_read: bool = False
+
+    @property
+    def name(self) -> str:
+        return f"{self.method} {self.path}"
 
     @property
     def is_cancel(self) -> bool:
         """Draws on the budgets of cancels: the ways out."""
-        return self.method == "DELETE"
+        return self.method == "DELETE" or self.is_way_out
 
 
 async def eip712(gateway: Gateway, call: Call) -> Any:
@@ -67,10 +77,18 @@ _PAGE = ("symbol", "cursor", "limit")
 
 ROUTES: tuple[Route, ...] = (
     Route("GET", "/v1/eip712", eip712, "What a wallet signs: types, domains and field docs"),
-    Route("GET", "/v1/markets", rest.markets, "Markets with their tick and lot sizes, state and fees"),
-    Route("GET", "/v1/book/{symbol}", rest.book, "The order book", query=("depth",), weight=2),
-    Route("GET", "/v1/trades/{symbol}", rest.trades, "Recent trades, newest first", query=("limit",), weight=2),
-    Route("GET", "/v1/pools/{symbol}", rest.pool, "Reserves of the market's AMM pair, as last observed"),
+    Route("GET", "/v1/markets", rest.markets, "Markets with their tick and lot sizes, state and fees", is_read=True),
+    Route("GET", "/v1/book/{symbol}", rest.book, "The order book", query=("depth",), weight=2, is_read=True),
+    Route(
+        "GET",
+        "/v1/trades/{symbol}",
+        rest.trades,
+        "Recent trades, newest first",
+        query=("limit",),
+        weight=2,
+        is_read=True,
+    ),
+    Route("GET", "/v1/pools/{symbol}", rest.pool, "Reserves of the market's AMM pair, as last observed", is_read=True),
     Route(
         "GET",
         "/v1/quote/{symbol}",
@@ -78,8 +96,9 @@ ROUTES: tuple[Route, ...] = (
         "What a trade of a size, or of an amount with fees, would cost now in book and AMM pair",
         query=("side", "size", "amount", "limit"),
         weight=5,
+        is_read=True,
     ),
-    Route("GET", "/v1/venue", rest.venue, "State of the venue, fees, states of the markets"),
+    Route("GET", "/v1/venue", rest.venue, "State of the venue, fees, states of the markets", is_read=True),
     Route("GET", "/v1/capabilities", capabilities, "Features, limits, error codes"),
     Route("GET", "/v1/openapi.json", openapi, "This description", weight=5, rate=_RARE),
     Route("GET", "/v1/epochs/{number}", rest.epoch, "Header of a closed epoch", weight=5),
@@ -92,19 +111,72 @@ ROUTES: tuple[Route, ...] = (
         rate=_RARE,
     ),
     Route("GET", "/v1/proofs/{id}", rest.proof, "Proof file of a sequenced order", weight=20, rate=_RARE),
-    Route("POST", "/v1/orders", rest.place, "Places one order or an array", Auth.SIGNATURE, schema.OrderRequest),
-    Route("GET", "/v1/orders", rest.orders, "Own orders", Auth.SESSION, query=("status", *_PAGE), weight=5),
+    Route(
+        "POST",
+        "/v1/orders",
+        rest.place,
+        "Places one order or an array",
+        Auth.SIGNATURE_BESIDE_SESSION,
+        schema.OrderRequest,
+    ),
+    Route(
+        "GET",
+        "/v1/orders",
+        rest.orders,
+        "Own orders",
+        Auth.SESSION,
+        query=("status", *_PAGE),
+        weight=5,
+        is_read=True,
+    ),
     Route(
         "DELETE",
         "/v1/orders",
         rest.cancel_all,
-        "Cancels all orders, or those of one market",
+        "Cancels all orders, or those of one market, of one side",
         Auth.SESSION_OR_SIGNATURE,
         schema.CancelAllRequest,
-        query=("symbol",),
+        query=("symbol", "side"),
     ),
-    Route("GET", "/v1/orders/by-client-id/{id}", rest.order_by_client_id, "An own order", Auth.SESSION),
-    Route("GET", "/v1/orders/{id}", rest.order, "An own order", Auth.SESSION),
+    Route(
+        "POST",
+        "/v1/orders/batch",
+        rest.batch,
+        "Cancels, amends and places together: all or nothing, the first that may enter, or each for itself",
+        Auth.SESSION,
+        schema.BatchRequest,
+    ),
+    Route(
+        "POST",
+        "/v1/orders/cancel-all-after",
+        rest.cancel_all_after,
+        "Cancels all orders after a silence; 0 takes it back",
+        Auth.SESSION,
+        schema.CancelAllAfterRequest,
+        is_way_out=True,
+    ),
+    Route(
+        "GET", "/v1/orders/cancel-all-after", rest.switch, "When all orders are cancelled", Auth.SESSION, is_read=True
+    ),
+    Route("GET", "/v1/orders/by-client-id/{id}", rest.order_by_client_id, "An own order", Auth.SESSION, is_read=True),
+    Route(
+        "PATCH",
+        "/v1/orders/by-client-id/{id}",
+        rest.amend_by_client_id,
+        "Amends an order",
+        Auth.SESSION,
+        schema.AmendRequest,
+    ),
+    Route("DELETE", "/v1/orders/by-client-id/{id}", rest.cancel_by_client_id, "Cancels an order", Auth.SESSION),
+    Route("GET", "/v1/orders/{id}", rest.order, "An own order", Auth.SESSION, is_read=True),
+    Route(
+        "PATCH",
+        "/v1/orders/{id}",
+        rest.amend,
+        "Amends an order: smaller, in its place in the queue; or another one in its slot",
+        Auth.SESSION,
+        schema.AmendRequest,
+    ),
     Route(
         "DELETE",
         "/v1/orders/{id}",
@@ -113,8 +185,9 @@ ROUTES: tuple[Route, ...] = (
         Auth.SESSION_OR_SIGNATURE,
         schema.CancelRequest,
     ),
-    Route("GET", "/v1/fills", rest.fills, "Own fills, newest first", Auth.SESSION, query=_PAGE, weight=5),
-    Route("GET", "/v1/balances", rest.balances, "Own balances", Auth.SESSION),
+    Route("GET", "/v1/fills", rest.fills, "Own fills, newest first", Auth.SESSION, query=_PAGE, weight=5, is_read=True),
+    Route("GET", "/v1/balances", rest.balances, "Own balances", Auth.SESSION, is_read=True),
+    Route("GET", "/v1/agents", rest.agents, "Keys that may sign orders of the account", Auth.SESSION, is_read=True),
     Route("POST", "/v1/sessions", rest.login, "Login", Auth.SIGNATURE, schema.SessionRequest, weight=5, rate=_LOGINS),
     Route("DELETE", "/v1/sessions", rest.logout_all, "Ends all sessions of the account", Auth.SESSION),
     Route("DELETE", "/v1/sessions/{key}", rest.logout, "Ends one session of the account", Auth.SESSION),

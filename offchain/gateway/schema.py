@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 import msgspec
 
+from offchain.domain.beside import NOTHING_BESIDE, Beside, SelfTrade
 from offchain.domain.eip712 import Withdrawal
 from offchain.domain.errors import InvalidInput
 from offchain.domain.event import RejectReason
@@ -24,6 +25,7 @@ from offchain.domain.limits import (
     PAGE_LIMIT_MAX,
     PRICE_AGE_SECONDS_MAX,
     QUORUM_MAX,
+    TOGETHER_MAX,
 )
 from offchain.domain.market import Market, parse_atoms, parse_decimal
 from offchain.domain.order import BULK_SIGNATURE_BYTES, Flags, Kind, Order, Side, TimeInForce
@@ -55,6 +57,8 @@ class OrderRequest(Wire, frozen=True, kw_only=True):
     """An order with its EIP-712 signature. `price` and `size` are decimal strings of quote and base tokens.
 
     Signed in bulk by an agent, `signature` is the one over the tree, then the order's position and siblings in it.
+    With `stopLossPrice` or `takeProfitPrice` it waits for that price. The last six fields are not signed: they need a
+    session of the account, see docs/orders.md.
     """
 
     symbol: str
@@ -69,9 +73,58 @@ class OrderRequest(Wire, frozen=True, kw_only=True):
     post_only: bool = False
     amm: bool = False
     """With the market's AMM pair only, whole or not at all; IOC, FOK or market."""
+    reduce_only: bool = False
+    stop_loss_price: Any = None
+    take_profit_price: Any = None
+    trigger_price_type: Literal["mark", "last"] | None = None
+    """Of what the price is; the mark if it is not said."""
+    immediate: bool = False
+    """What does not match at once when its trigger comes is cancelled."""
     account: str
     signature: str
     client_order_id: str = ""
+    visible_size: Any = None
+    """Iceberg."""
+    trailing_amount: Any = None
+    """How far the trigger of a stop stays behind the price."""
+    parent: str | int = 0
+    """Nonce of the order that it waits for."""
+    other: str | int = 0
+    """Nonce of the order that it is one of two with."""
+    self_trade_prevention: Literal["EXPIRE_MAKER", "EXPIRE_TAKER", "EXPIRE_BOTH", "NONE"] = "EXPIRE_MAKER"
+    amend: bool = False
+    """Only in place of an open order of its slot."""
+
+
+class AmendRequest(Wire, frozen=True, kw_only=True):
+    """A smaller `size` (with what has filled), which keeps the place in the queue; or an `order`, newly signed, in the
+    slot of the one that it replaces."""
+
+    size: Any = None
+    order: OrderRequest | None = None
+
+
+class AmendItem(Wire, frozen=True, kw_only=True):
+    """An order of a batch that becomes smaller."""
+
+    id: str
+    size: Any
+
+
+class BatchRequest(Wire, frozen=True, kw_only=True):
+    """Cancels (ids), then amends, then orders. `all`: everything happens or nothing; `first`: the cancels, the amends
+    and the first order that may enter; `each`: every item for itself."""
+
+    mode: Literal["all", "first", "each"] = "all"
+    cancels: list[str] = []
+    amends: list[AmendItem] = []
+    orders: list[msgspec.Raw] = []
+
+
+class CancelAllAfterRequest(Wire, frozen=True, kw_only=True):
+    """All orders are cancelled so many milliseconds from now, unless it is sent again before; 0: never mind."""
+
+    timeout: int
 
 
 class CancelRequest(Wire, frozen=True, kw_only=True):
@@ -174,6 +227,7 @@ class Submission(NamedTuple):
     order: Order
     signature: bytes
     client_order_id: str
+    beside: Beside | None = None
 
 
 Request = TypeVar("Request", bound=Wire)
@@ -183,6 +237,9 @@ _DECODERS: dict[type[Wire], Callable[[bytes], Any]] = {
     kind: msgspec.json.Decoder(kind).decode
     for kind in (
         OrderRequest,
+        AmendRequest,
+        BatchRequest,
+        CancelAllAfterRequest,
         CancelRequest,
         CancelAllRequest,
         SessionRequest,
@@ -217,9 +274,9 @@ def decode_items(body: bytes) -> list[msgspec.Raw]:
 
 def parse_order(request: OrderRequest, market: Market) -> Submission:
     """Exact conversion; a price off tick or a size off lot is refused with the nearest valid value."""
-    if request.amm and (request.post_only or (request.type == "limit" and request.time_in_force not in ("IOC", "FOK"))):
-        data = {"field": "amm", "remedy": "IOC, FOK or market, and not postOnly"}
-        raise ApiError(Code.INVALID_FIELD, "an order for the AMM pair does not rest", data)
+    is_brief = request.type == "market" or request.time_in_force in ("IOC", "FOK")
+    if request.amm and (request.post_only or not is_brief):
+        raise _unusable("amm", "an order for the AMM pair does not rest", "IOC, FOK or market, and not postOnly")
     order = Order(
         account=parse_address(request.account, "account"),
         subaccount=0,
@@ -227,10 +284,10 @@ def parse_order(request: OrderRequest, market: Market) -> Submission:
         side=SIDES[request.side],
         kind=KINDS[request.type],
         time_in_force=TIMES_IN_FORCE[request.time_in_force],
-        flags=(Flags.POST_ONLY if request.post_only else 0) | (Flags.AMM if request.amm else 0),
+        flags=_flags(request),
         price_ticks=parse_grid(market.parse_price, request.price, "price", RejectReason.INVALID_PRICE),
         size_lots=parse_grid(market.parse_size, request.size, "size", RejectReason.INVALID_SIZE),
-        trigger_ticks=Ticks(0),
+        trigger_ticks=_trigger(request, market, is_brief=is_brief),
         max_fee_ppm=request.max_fee_ppm,
         nonce=parse_integer(request.nonce, 64, "nonce"),
         expiry=request.expiry,
@@ -238,7 +295,72 @@ def parse_order(request: OrderRequest, market: Market) -> Submission:
     client_order_id = parse_client_order_id(request.client_order_id)
     is_bulk = len(request.signature) == 2 + 2 * BULK_SIGNATURE_BYTES
     signature = parse_bulk_signature(request.signature) if is_bulk else parse_signature(request.signature)
-    return Submission(order, signature, client_order_id)
+    return Submission(order, signature, client_order_id, _beside(request, market))
+
+
+def _flags(request: OrderRequest) -> int:
+    wanted = {
+        Flags.POST_ONLY: request.post_only,
+        Flags.AMM: request.amm,
+        Flags.REDUCE_ONLY: request.reduce_only,
+        Flags.ON_LAST: request.trigger_price_type == "last",
+        Flags.TAKE_PROFIT: request.take_profit_price is not None,
+        Flags.IMMEDIATE: request.immediate,
+    }
+    return sum(flag for flag, is_wanted in wanted.items() if is_wanted)
+
+
+def _trigger(request: OrderRequest, market: Market, *, is_brief: bool) -> Ticks:
+    """0 if the order is not conditional."""
+    stop, profit = request.stop_loss_price, request.take_profit_price
+    if stop is None and profit is None:
+        for name, is_given in (
+            ("triggerPriceType", request.trigger_price_type is not None),
+            ("immediate", request.immediate),
+            ("trailingAmount", request.trailing_amount is not None),
+        ):
+            if is_given:
+                raise _unusable(name, f"{name} is of an order with a trigger", "Give stopLossPrice or takeProfitPrice")
+        return Ticks(0)
+    field = "stopLossPrice" if profit is None else "takeProfitPrice"
+    if stop is not None and profit is not None:
+        raise _unusable(field, "an order has one trigger", "Sign two orders, and link them with `other`")
+    if is_brief or request.post_only:
+        words = "a conditional order is a limit order, GTC or GTD, and not postOnly"
+        raise _unusable(field, words, "For a stop-market order: a worst price, GTC, and immediate")
+    if request.trailing_amount is not None and profit is not None:
+        raise _unusable("trailingAmount", "only a stop trails", "Give stopLossPrice")
+    return parse_grid(market.parse_price, stop if profit is None else profit, field, RejectReason.INVALID_PRICE)
+
+
+def _beside(request: OrderRequest, market: Market) -> Beside | None:
+    """What travels beside the order; None if nothing does."""
+    visible, trail = request.visible_size, request.trailing_amount
+    off_tick, off_lot = RejectReason.INVALID_PRICE, RejectReason.INVALID_SIZE
+    beside = Beside(
+        display_lots=0 if visible is None else parse_grid(market.parse_size, visible, "visibleSize", off_lot),
+        trail_ticks=0 if trail is None else parse_grid(market.parse_price, trail, "trailingAmount", off_tick),
+        parent=parse_integer(request.parent, 64, "parent"),
+        other=parse_integer(request.other, 64, "other"),
+        self_trade=SelfTrade[request.self_trade_prevention],
+        is_amend=request.amend,
+    )
+    return None if beside == NOTHING_BESIDE else beside
+
+
+def _unusable(field: str, message: str, remedy: str) -> ApiError:
+    return ApiError(Code.INVALID_FIELD, message, {"field": field, "remedy": remedy})
+
+
+def parse_batch(body: bytes | msgspec.Raw) -> BatchRequest:
+    """Not empty, and no more than may happen together."""
+    request = decode(BatchRequest, body)
+    count = len(request.cancels) + len(request.amends) + len(request.orders)
+    if count > TOGETHER_MAX:
+        raise ApiError(Code.TOO_MANY_ORDERS, f"{count} items in a batch", {"maximum": TOGETHER_MAX})
+    if not count or (request.mode == "first" and not request.orders):
+        raise ApiError(Code.MISSING_FIELD, "there is nothing in the batch", {"field": "orders"})
+    return request
 
 
 def checked(parse: Callable[[], Value]) -> Value:

@@ -1,4 +1,5 @@
-"""What a gateway is started with. Every bound of the ingress that an operator may move is here, with its reason."""
+"""What gateways and their publisher are started with. Every bound of the ingress that an operator may move is here,
+with its reason."""
 
 from pathlib import Path
 
@@ -40,6 +41,28 @@ LIMITS = tuple(name for name in RateSettings.__struct_fields__ if name != "ban")
 """The budgets among the fields."""
 
 
+class PublisherSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """`socket` is where its gateways find it."""
+
+    socket: Path
+    sequencer_socket: Path
+    history_url: str
+    journal_folder: Path | None = None
+    snapshots_folder: Path | None = None
+    """Of the projector; without it, or without the journal, a start applies all of the feed."""
+    chain_id: int
+    quote_token: Address
+    quote_decimals: int = 6
+    ring_commands: int = 10_000
+    """Commands whose messages are kept for resuming streams."""
+    window_millis: int = 20
+    """A channel has at most one message in so long; the first after a pause goes at once. 0: one for each group."""
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int = 0
+    port_file: Path | None = None
+    """Where the port of its probes is written."""
+
+
 class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True):
     """Addresses are lower case. `port` 0 lets the system choose; the bound port is written to `port_file`."""
 
@@ -49,11 +72,10 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True):
     shares_port: bool = False
     """Other gateways listen at the same port: the kernel gives each connection to one of them."""
     sequencer_socket: Path
+    publisher_socket: Path
     history_url: str
     journal_folder: Path | None = None
     """Of the sequencer, for proofs; without it /v1/proofs refers to `hooats prove`."""
-    snapshots_folder: Path | None = None
-    """Of the projector; without it, or without the journal, a start applies all of the feed."""
     session_key_file: Path
     chain_id: int
     vault: Address
@@ -73,7 +95,7 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True):
     send_queue_max: int = 512
     """Messages that wait for a slow reader before books are conflated or the connection is closed."""
     ring_commands: int = 10_000
-    """Commands whose messages are kept for resuming streams."""
+    """What the publisher was started with, for clients to know."""
     trusted_proxies: str = ""
     """Addresses whose X-Forwarded-For is believed; none by default."""
     drain_seconds: int = 5

@@ -5,6 +5,7 @@ application's queue: that takes a tenth of the time. Handshake, text, control fr
 are the library's. Invariant: whole frames only are given to either, so neither loses its place in the stream.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
@@ -45,12 +46,13 @@ class EntryProtocol(WebSocketsSansIOProtocol):
 
     # --- Peer ---
 
-    def reply(self, message: bytes) -> None:
-        if self.close_sent or self.disconnected or self.transport.is_closing():
+    def reply(self, messages: Sequence[bytes]) -> None:
+        transport = self.transport
+        if self.close_sent or self.disconnected or transport.is_closing():
             return
-        self.transport.write(_frame_head(len(message)) + message)
-        if self.transport.get_write_buffer_size() > UNSENT_BYTES_MAX:
-            self.transport.abort()
+        transport.write(b"".join([part for message in messages for part in (_frame_head(len(message)), message)]))
+        if transport.get_write_buffer_size() > UNSENT_BYTES_MAX:
+            transport.abort()
 
     def require_account(self) -> Address:
         if self._session is None:

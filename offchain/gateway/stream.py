@@ -4,6 +4,8 @@
     {"op": "login", "key": ..., "timestamp": ms, "sign": hex}        {"op": "ping"}
     {"op": "order", "id": 1, "order": {...}} | {"orders": [...]}     {"op": "cancelAll", "symbol": ...}
     {"op": "cancel", "id": 2, "orderId": "0x.."} | with "cancel": {account, nonce, signature}
+    {"op": "amend", "orderId": "0x..", "size": ...} | {"order": {...}}    {"op": "batch", "batch": {...}}
+    {"op": "cancelAllAfter", "timeout": ms}    {"op": "cancelOnDisconnect", "enabled": true}
 
 Every request is answered once, with its `op` and `id`, in the order of completion: wait for the answer of one request
 before sending another that depends on it. Invariant: what one connection can hold of the gateway is bounded. Private
@@ -25,6 +27,7 @@ from offchain.gateway.channels import ADMIN, MARKET_CHANNELS, PRIVATE_CHANNELS, 
 from offchain.gateway.context import Gateway
 from offchain.gateway.failures import ApiError, Code, undecodable
 from offchain.gateway.hub import CLOSE_TRY_LATER, Message, Outbox
+from offchain.gateway.publications import away
 from offchain.gateway.sessions import Session
 from offchain.security.limits import Gcra, Rate
 
@@ -43,7 +46,19 @@ LOGIN_REQUEST = b"GET/v1/ws"
 class StreamRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"from_": "from"}):
     """One frame from the client; which fields are needed depends on `op`."""
 
-    op: Literal["subscribe", "unsubscribe", "login", "ping", "order", "cancel", "cancelAll"]
+    op: Literal[
+        "subscribe",
+        "unsubscribe",
+        "login",
+        "ping",
+        "order",
+        "cancel",
+        "cancelAll",
+        "amend",
+        "batch",
+        "cancelAllAfter",
+        "cancelOnDisconnect",
+    ]
     id: Annotated[str, msgspec.Meta(max_length=64)] | int | None = None
     channel: str = ""
     from_: int | None = None
@@ -55,8 +70,15 @@ class StreamRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     orderId: str = ""
     cancel: msgspec.Raw = NO_BODY
     symbol: str | None = None
+    side: str | None = None
+    size: Any = None
+    batch: msgspec.Raw = NO_BODY
+    timeout: int | None = None
+    enabled: bool = True
 
 
+WAYS_OUT = ("cancel", "cancelAll", "cancelAllAfter")
+"""Draw on the budgets of cancels."""
 Ending = tuple[int, str]
 """Close code and reason; 0 if the peer is gone."""
 
@@ -70,10 +92,12 @@ class Connection:
     def __init__(self, gateway: Gateway, socket: WebSocket) -> None:
         self._gateway = gateway
         self._socket = socket
-        self._outbox = Outbox(gateway.log, gateway.metrics, gateway.settings.send_queue_max)
+        self._outbox = Outbox(gateway.hub, gateway.metrics, gateway.settings.send_queue_max)
         self.limit = gateway.ingress.connection()
         self._channels: set[Channel] = set()
         self._session: Session | None = None
+        self._cancels_at_end: Address | None = None
+        """Whose orders are cancelled when this connection ends."""
         self._expiry: asyncio.TimerHandle | None = None
         self._expired: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._faults = Gcra(FAULTS)
@@ -97,6 +121,8 @@ class Connection:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            if self._cancels_at_end is not None:
+                self._gateway.cancel_of_gone(self._cancels_at_end)
         if code and self._socket.application_state is WebSocketState.CONNECTED:
             with contextlib.suppress(TimeoutError, RuntimeError, WebSocketDisconnect):
                 async with asyncio.timeout(CLOSE_SECONDS):
@@ -137,7 +163,7 @@ class Connection:
             try:
                 self._gateway.ingress.take_message(self.limit)
                 request = self._decode_frame(event)
-                is_cancel = request.op in ("cancel", "cancelAll")
+                is_cancel = request.op in WAYS_OUT
                 weight = max(1, len(request.orders or ()))
                 self._gateway.ingress.take_address(self._address, weight, is_cancel=is_cancel)
                 if not self._answer_now(request):
@@ -175,6 +201,10 @@ class Connection:
                 self._reply(request, {"channel": channel.name})
             case "login":
                 self._login(request)
+            case "cancelOnDisconnect":
+                account = self._account().account
+                self._cancels_at_end = account if request.enabled else None
+                self._reply(request, {"enabled": request.enabled})
             case "ping":
                 now = time.time_ns() // 1_000_000
                 self._reply(request, {"seq": self._gateway.model.sequence, "timestamp": now})
@@ -198,12 +228,12 @@ class Connection:
                 if len(request.orders) > ORDERS_PER_REQUEST_MAX:
                     data = {"maximum": ORDERS_PER_REQUEST_MAX}
                     raise ApiError(Code.TOO_MANY_ORDERS, "too many orders in a request", data)
-                outcomes = await trading.place(request.orders)
+                outcomes = await trading.place(request.orders, self._known_account())
                 failed = {"ok": False}
                 return {"results": [o if isinstance(o, dict) else failed | {"error": o.body()} for o in outcomes]}
             if not request.order or request.orders is not None:
                 raise ApiError(Code.MISSING_FIELD, "order or orders is missing", {"field": "order"})
-            (outcome,) = await trading.place([request.order])
+            (outcome,) = await trading.place([request.order], self._known_account())
             if isinstance(outcome, ApiError):
                 raise outcome
             return outcome
@@ -212,11 +242,35 @@ class Connection:
             if request.cancel:
                 return await trading.cancel_signed(digest, bytes(request.cancel))
             return await trading.cancel(self._account().account, digest)
-        return await trading.cancel_all(self._account().account, request.symbol)
+        return await self._change(self._account().account, request)
+
+    async def _change(self, account: Address, request: StreamRequest) -> dict[str, Any]:
+        """What only a session may."""
+        resting = self._gateway.resting
+        if request.op == "amend":
+            order = schema.decode(schema.OrderRequest, request.order) if request.order else None
+            wanted = schema.AmendRequest(size=request.size, order=order)
+            return await resting.amend(account, schema.parse_digest(request.orderId), wanted)
+        if request.op == "batch":
+            batch = schema.parse_batch(request.batch)
+            count = len(batch.cancels) + len(batch.amends) + len(batch.orders)
+            self._gateway.ingress.take_address(self._address, max(1, count - 1))
+            return await self._gateway.batches.execute(account, batch)
+        if request.op == "cancelAllAfter":
+            if request.timeout is None:
+                raise ApiError(Code.MISSING_FIELD, "timeout is missing", {"field": "timeout"})
+            return await resting.cancel_all_after(account, request.timeout)
+        if request.side is not None:
+            return await resting.cancel_side(account, request.symbol, request.side)
+        return await self._gateway.trading.cancel_all(account, request.symbol)
+
+    def _known_account(self) -> Address | None:
+        """Who is logged in, if anybody is."""
+        return None if self._session is None else self._account().account
 
     def _subscribe(self, request: StreamRequest) -> None:
-        if not self._gateway.model.is_loaded:
-            raise ApiError(Code.UNAVAILABLE, "the gateway is not ready", {"retryAfterMs": 1000})
+        if not self._gateway.publications.is_live:
+            raise away()
         channel = self._channel(request.channel)
         if channel not in self._channels and len(self._channels) >= SUBSCRIPTIONS_PER_CONNECTION_MAX:
             data = {"maximum": SUBSCRIPTIONS_PER_CONNECTION_MAX}
@@ -224,7 +278,8 @@ class Connection:
         self._gateway.hub.unsubscribe(self._outbox, channel)
         self._channels.add(channel)
         self._reply(request, {"channel": channel.name})
-        self._gateway.hub.subscribe(self._outbox, channel, request.from_)
+        start = request.from_
+        self._gateway.hub.subscribe(self._outbox, channel, start if start is not None and 0 <= start < 2**63 else None)
 
     def _channel(self, name: str) -> Channel:
         kind, _, symbol = name.partition(":")

@@ -7,18 +7,20 @@ durable commands. Outcomes that are not known say so (UNKNOWN) and name the dige
 """
 
 import asyncio
+import contextlib
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 
 from offchain.domain import eip712
+from offchain.domain.beside import NOTHING_BESIDE
 from offchain.domain.command import CancelAll, CancelOrder, Command, PlaceOrder, RequestApproval
 from offchain.domain.errors import InvalidInput, SequencerUnavailable
 from offchain.domain.event import CloseReason, CommandRejected, OrderClosed, OrderRejected, RejectReason
 from offchain.domain.market import Market, format_atoms
 from offchain.domain.order import Order, OrderStatus, Side
-from offchain.domain.units import ZERO_ADDRESS, Address, Digest, to_address
+from offchain.domain.units import ZERO_ADDRESS, Address, Digest, Ticks, to_address
 from offchain.domain.wire import REASONS, RESULT, STATUSES, UNKNOWN, refused
 from offchain.gateway import present, schema
 from offchain.gateway.approvals import Approvals
@@ -28,22 +30,25 @@ from offchain.gateway.ingress import Ingress
 from offchain.gateway.metrics import Metrics
 from offchain.gateway.outcome import answered_digest, fold_order
 from offchain.gateway.present import Token, Tokens
-from offchain.gateway.readmodel import MarketView, ReadModel, best_prices
+from offchain.gateway.publications import Publications
+from offchain.gateway.readmodel import Directory, MarketView
+from offchain.gateway.reads import Situation
 from offchain.gateway.records import OrderRecord
-from offchain.gateway.refusals import WORDS
+from offchain.gateway.refusals import WORDS, listed
 from offchain.gateway.settings import GatewaySettings
 from offchain.gateway.upstream import NotSubmitted, Upstream
 from offchain.security.signatures import Signers
 from offchain.sequencer.protocol import Ack
 
 READ_YOUR_WRITES_SECONDS = 1.0
-"""How long an answer waits for the gateway's own model to include it."""
+"""How long an answer waits for the read model to include it."""
 
 Answer = dict[str, Any]
 Outcome = Answer | ApiError
+Body = bytes | msgspec.Raw | schema.OrderRequest
 
 
-class _Checked(NamedTuple):
+class Checked(NamedTuple):
     """An order whose signer is known."""
 
     command: PlaceOrder
@@ -57,7 +62,8 @@ class Trading:
     def __init__(
         self,
         settings: GatewaySettings,
-        model: ReadModel,
+        model: Directory,
+        publications: Publications,
         upstream: Upstream,
         signers: Signers,
         ingress: Ingress,
@@ -66,45 +72,55 @@ class Trading:
         self._settlement_separator = settings.settlement_separator
         self._vault_separator = settings.vault_separator
         self._model = model
+        self._publications = publications
         self._upstream = upstream
         self._signers = signers
         self._ingress = ingress
         self._metrics = metrics
         self._tokens = Tokens(settings.quote_token, settings.quote_decimals, model)
-        self._approvals = Approvals(model)
+        self._approvals = Approvals(publications)
 
     # --- place ---
 
-    async def place(self, bodies: Sequence[bytes | msgspec.Raw]) -> list[Outcome]:
-        """One outcome per body, in order."""
+    async def place(self, bodies: Sequence[Body], account: Address | None = None) -> list[Outcome]:
+        """One outcome per body, in order. `account`: whose session vouches for what is not signed."""
         self.require_live()
-        checks = [self._check_order(body) for body in bodies]
-        checked = [check for check in checks if isinstance(check, _Checked)]
-        answers = iter(await self._submit_orders(checked) if checked else [])
-        outcomes: list[Outcome] = [next(answers) if isinstance(check, _Checked) else check for check in checks]
+        checks = [self.check_order(body, account) for body in bodies]
+        checked = [check for check in checks if isinstance(check, Checked)]
+        answers = iter(await self.submit_orders(checked) if checked else [])
+        outcomes: list[Outcome] = [next(answers) if isinstance(check, Checked) else check for check in checks]
+        self.count(outcomes)
+        return outcomes
+
+    def count(self, outcomes: Iterable[Outcome]) -> None:
+        """Orders by what they came to, for the metrics."""
         for outcome in outcomes:
             code = outcome.code if isinstance(outcome, ApiError) else "OK"
             self._metrics.orders.labels(code).inc()
-        return outcomes
 
-    def _check_order(self, body: bytes | msgspec.Raw) -> "_Checked | ApiError":
+    def check_order(self, body: Body, account: Address | None, *, is_amend: bool = False) -> "Checked | ApiError":
+        """An order of a known signer; wishes beside it only if `account`, that of a session, is the order's.
+        `is_amend`: only in place of an open order."""
         try:
-            request = schema.decode(schema.OrderRequest, body)
+            request = body if isinstance(body, schema.OrderRequest) else schema.decode(schema.OrderRequest, body)
             market = self.market(request.symbol).market
             submission = schema.parse_order(request, market)
             order = submission.order
             digest = eip712.order_digest(self._settlement_separator, order)
             name = Digest("0x" + digest.hex())
-            if order.account not in self._model.balances:
+            if order.account not in self._model.accounts:
                 message = "the account has no balance here"
                 raise ApiError(RejectReason.INSUFFICIENT_BALANCE, message, {"digest": name})
             signer = self._signer_of(order, digest, submission.signature)
+            beside = submission.beside
+            if is_amend:
+                beside = msgspec.structs.replace(beside or NOTHING_BESIDE, is_amend=True)
+            if beside is not None and account != order.account:
+                message = "what is not signed needs a session of the order's account"
+                raise ApiError(Code.UNAUTHENTICATED, message, {"digest": name, "remedy": "POST /v1/sessions"})
             self._ingress.take_account(order.account)
-            return _Checked(
-                PlaceOrder(order, submission.signature, signer, submission.client_order_id),
-                name,
-                market,
-            )
+            command = PlaceOrder(order, submission.signature, signer, submission.client_order_id, beside)
+            return Checked(command, name, market)
         except ApiError as error:
             return error
 
@@ -124,26 +140,28 @@ class Trading:
             raise ApiError(RejectReason.WRONG_SIGNER, "only agents sign in bulk", {"digest": "0x" + digest.hex()})
         return signer
 
-    async def _submit_orders(self, checked: list[_Checked]) -> list[Outcome]:
+    async def submit_orders(self, checked: list[Checked]) -> list[Outcome]:
+        """What each came to."""
         try:
-            acks = await self._submit([check.command for check in checked])
+            acks = await self.submit([check.command for check in checked])
         except ApiError as error:
             return [
                 ApiError(error.code, error.message, error.data | {"digest": check.digest}, error.headers)
                 for check in checked
             ]
-        return [self._placed(check, ack) for check, ack in zip(checked, acks, strict=True)]
+        return [await self.placed(check, ack) for check, ack in zip(checked, acks, strict=True)]
 
-    def _placed(self, check: _Checked, ack: Ack) -> Outcome:
+    async def placed(self, check: Checked, ack: Ack) -> Outcome:
+        """What its order came to, as its answer has it."""
         digest = answered_digest(ack, check.digest)
         receipt = {"seq": ack.sequence, "timestamp": ack.at, "orderHash": digest, "signature": ack.receipt}
         for event in ack.events:
             if isinstance(event, OrderRejected) and event.digest == digest:
-                return self._rejected(check, event.reason, receipt, ack.replayed)
+                return await self._rejected(check, event.reason, receipt, ack.replayed)
         order, fills = fold_order(digest, ack, check.market)
         assert order is not None, ack
         if ack.replayed:
-            order = self._model.order(digest) or order
+            order = await self.known(digest) or order
         return {
             "ok": True,
             "order": present.order_json(order, check.market),
@@ -157,36 +175,53 @@ class Trading:
             "replayed": ack.replayed,
         }
 
-    def _rejected(self, check: _Checked, reason: RejectReason, receipt: Answer, replayed: bool) -> ApiError:
+    async def _rejected(self, check: Checked, reason: RejectReason, receipt: Answer, replayed: bool) -> ApiError:
         order = check.command.order
         data: Answer = {"digest": check.digest, "receipt": receipt, "replayed": replayed}
-        view = self._model.markets.get(order.market)
-        if reason is RejectReason.POST_ONLY_WOULD_CROSS and view is not None:
-            best = best_prices(view)
-            data["bbo"] = [view.market.format_price(level[0]) if level else None for level in best]
+        if reason is RejectReason.POST_ONLY_WOULD_CROSS:
+            found = await self._situation(order.account, check.market, ZERO_ADDRESS)
+            best = () if found is None else (found.bid, found.ask)
+            data["bbo"] = [check.market.format_price(Ticks(level[0])) if level else None for level in best]
         elif reason is RejectReason.INSUFFICIENT_BALANCE:
-            data |= self._tradable(order.account, check.market, Side(order.side))
+            data |= await self._tradable(order.account, check.market, Side(order.side))
         elif reason in (RejectReason.DEAD_NONCE, RejectReason.NONCE_TOO_FAR_AHEAD, RejectReason.INVALID_SLOT):
             data |= present.nonce_words(order.nonce)
         elif reason is RejectReason.FEE_CAP_TOO_LOW:
             data |= {"makerFeePpm": self._model.maker_fee_ppm, "takerFeePpm": self._model.taker_fee_ppm}
         elif reason in (RejectReason.POST_ONLY_VENUE, RejectReason.CANCEL_ONLY_VENUE):
             data |= {"state": str(self._model.venue_state), "reason": self._model.venue_reason}
-        return self._refusal(reason, check.command, receipt["timestamp"], data)
+        elif reason is RejectReason.PRICE_OUT_OF_BAND:
+            view = self._model.markets[order.market]
+            data |= {"band": present.band_json(view), "mark": present.mark_price(view)}
+        return self.refusal(reason, check.command, receipt["timestamp"], data)
 
-    def _tradable(self, account: Address, market: Market, side: Side) -> Answer:
+    async def _tradable(self, account: Address, market: Market, side: Side) -> Answer:
         tokens = {token.address: token for token in self._tokens.all()}
         token = self._tokens.all()[0] if side is Side.BUY else tokens[market.base_token]
-        row = self._model.balances.get(account, {}).get(token.address)
+        found = await self._situation(account, market, token.address)
+        if found is None:
+            return {}
+        row = found.balance
         free = 0 if row is None else max(0, row.settled + row.pending - row.held - row.leaving)
         return {"token": token.symbol, "free": format_atoms(free, token.decimals)}
+
+    async def known(self, digest: Digest) -> OrderRecord | None:
+        """None, too, while nobody can say: what an answer does not depend on."""
+        with contextlib.suppress(ApiError):
+            return await self._publications.order(digest)
+        return None
+
+    async def _situation(self, account: Address, market: Market, token: Address) -> Situation | None:
+        with contextlib.suppress(ApiError):
+            return await self._publications.situation(market.market, account, token)
+        return None
 
     # --- cancel ---
 
     async def cancel(self, account: Address, digest: Digest) -> Answer:
         """By session: only orders of `account` exist for it."""
         self.require_live()
-        order = self._own_open(account, digest)
+        order = await self.own_open(account, digest)
         self._ingress.take_cancel(account)
         return await self._cancel(order, CancelOrder(account, order.nonce, account))
 
@@ -199,7 +234,7 @@ class Trading:
         signature = schema.parse_signature(request.signature)
         hashed = eip712.cancel_digest(self._settlement_separator, account, nonce)
         signer = self.authenticate(account, hashed, signature)
-        order = self._own_open(account, digest)
+        order = await self.own_open(account, digest)
         if order.nonce != nonce:
             data = {"field": "nonce", "expected": str(order.nonce)}
             raise ApiError(Code.INVALID_FIELD, "the order has another nonce", data)
@@ -210,7 +245,7 @@ class Trading:
         """By session, in one market or in all."""
         self.require_live()
         market = self.market(symbol).market.market if symbol is not None else 0
-        if account not in self._model.balances:
+        if account not in self._model.accounts:
             return {"ok": True, "seq": self._model.sequence, "canceled": []}
         self._ingress.take_cancel(account)
         return await self._cancel_all(CancelAll(account, market, 0, account))
@@ -223,7 +258,7 @@ class Trading:
         signature = schema.parse_signature(request.signature)
         hashed = eip712.cancel_all_digest(self._settlement_separator, account, request.floor)
         signer = self.authenticate(account, hashed, signature)
-        if account not in self._model.balances:
+        if account not in self._model.accounts:
             raise ApiError(Code.ORDER_NOT_FOUND, "the account has no orders")
         self._ingress.take_cancel(account)
         return await self._cancel_all(CancelAll(account, 0, request.floor, signer, signature))
@@ -234,16 +269,17 @@ class Trading:
 
     async def _cancel_all_packed(self, command: CancelAll) -> bytes:
         try:
-            (ack,) = await self._submit([command])
-            self._require_done(ack, command, {})
+            (ack,) = await self.submit([command])
+            self.require_done(ack, command, {})
         except ApiError as error:
             return UNKNOWN if error.code == Code.UNKNOWN else refused(error.code)
-        closed = len(_closed_of(ack, command.account))
+        closed = len(closed_of(ack, command.account))
         status, reason = STATUSES[OrderStatus.CANCELED], REASONS[CloseReason.CANCELED]
         return RESULT.pack(ack.sequence, ack.at, status, reason, 0, 0, closed)
 
-    def _own_open(self, account: Address, digest: Digest) -> OrderRecord:
-        order = self._model.order(digest)
+    async def own_open(self, account: Address, digest: Digest) -> OrderRecord:
+        """ORDER_NOT_FOUND for that of another account, ORDER_NOT_OPEN with the order for one that ended."""
+        order = await self._publications.order(digest)
         if order is None or order.account != account:
             raise ApiError(Code.ORDER_NOT_FOUND, "no such order")
         if order.reason:
@@ -253,21 +289,21 @@ class Trading:
         return order
 
     async def _cancel(self, order: OrderRecord, command: CancelOrder) -> Answer:
-        (ack,) = await self._submit([command], {"digest": order.digest})
-        after = self._model.order(order.digest) or order
+        (ack,) = await self.submit([command], {"digest": order.digest})
+        after = await self.known(order.digest) or order
         answer = {"order": present.order_json(after, self._model.markets[order.market].market)}
-        self._require_done(ack, command, answer)
+        self.require_done(ack, command, answer)
         return {"ok": True, "seq": ack.sequence, **answer}
 
-    def _require_funded(self, account: Address) -> None:
+    def require_funded(self, account: Address) -> None:
         """A stranger without any balance writes nothing into the journal."""
-        if account not in self._model.balances:
+        if account not in self._model.accounts:
             raise ApiError(RejectReason.INSUFFICIENT_BALANCE, "the account has no balance", {"account": account})
 
     async def _cancel_all(self, command: CancelAll) -> Answer:
-        (ack,) = await self._submit([command])
-        self._require_done(ack, command, {})
-        return {"ok": True, "seq": ack.sequence, "canceled": _closed_of(ack, command.account)}
+        (ack,) = await self.submit([command])
+        self.require_done(ack, command, {})
+        return {"ok": True, "seq": ack.sequence, "canceled": closed_of(ack, command.account)}
 
     # --- money ---
 
@@ -280,10 +316,10 @@ class Trading:
         signature = schema.parse_signature(request.signature)
         hashed = eip712.withdraw_digest(self._vault_separator, wanted)
         signer = self.authenticate(wanted.account, hashed, signature)
-        known = self._approvals.find(wanted)
+        known = await self._approvals.find(wanted)
         if known is not None:
             return self._approvals.answer(known, token, replayed=True)
-        self._require_funded(wanted.account)
+        self.require_funded(wanted.account)
         self._ingress.take_account(wanted.account)
         command = RequestApproval(
             purpose="withdraw",
@@ -313,7 +349,7 @@ class Trading:
         elif request.destination or request.as_cxpt or request.nonce or request.deadline:
             message = f"{request.purpose} has no destination, nonce or deadline of its own"
             raise ApiError(Code.INVALID_FIELD, message, {"field": "destination"})
-        self._require_funded(account)
+        self.require_funded(account)
         self._ingress.take_account(account)
         command = RequestApproval(
             purpose=request.purpose,
@@ -330,24 +366,20 @@ class Trading:
         return await self._approve(command, token, {})
 
     async def _approve(self, command: RequestApproval, token: Token, unknown: Answer) -> Answer:
-        (ack,) = await self._submit([command], unknown)
-        self._require_done(ack, command, {})
+        (ack,) = await self.submit([command], unknown)
+        self.require_done(ack, command, {})
         return self._approvals.answer(self._approvals.keep(ack), token, replayed=False)
 
     # --- shared ---
 
     async def submit_one(self, command: Command) -> Ack:
         """A durable ack of a command that was not rejected."""
-        (ack,) = await self._submit([command])
-        self._require_done(ack, command, {})
+        (ack,) = await self.submit([command])
+        self.require_done(ack, command, {})
         return ack
 
     def market(self, symbol: str) -> MarketView:
-        view = self._model.symbols.get(symbol)
-        if view is None:
-            data = {"symbols": list(self._model.symbols)[:20]}
-            raise ApiError(RejectReason.UNKNOWN_MARKET, WORDS[RejectReason.UNKNOWN_MARKET], data)
-        return view
+        return listed(self._model, symbol)
 
     def token(self, name: str) -> Token:
         token = self._tokens.find(name)
@@ -371,12 +403,16 @@ class Trading:
             raise ApiError(RejectReason.WRONG_SIGNER, message, data)
         return signer
 
+    def is_live(self) -> bool:
+        """Whether orders can be taken: who has an account is known, and there is a sequencer."""
+        return self._upstream.is_live and self._model.is_loaded
+
     def require_live(self) -> None:
-        if not self._upstream.is_live:
+        if not self.is_live():
             raise _unavailable()
 
-    async def _submit(self, commands: Sequence[Command], unknown: Answer | None = None) -> list[Ack]:
-        """Durable acks, also known to the gateway's own model (unless the feed lags a lot)."""
+    async def submit(self, commands: Sequence[Command], unknown: Answer | None = None) -> list[Ack]:
+        """Durable acks, also known to whoever asks any gateway (unless the feed lags a lot)."""
         try:
             acks = await self._upstream.submit(commands)
         except NotSubmitted:
@@ -386,15 +422,16 @@ class Trading:
         except SequencerUnavailable:
             message = "the outcome is unknown: ask for the digest, or send the same request again"
             raise ApiError(Code.UNKNOWN, message, unknown, {"Retry-After": "1"}) from None
-        await self._model.reached(max(ack.sequence for ack in acks), READ_YOUR_WRITES_SECONDS)
+        await self._publications.reached(max(ack.sequence for ack in acks), READ_YOUR_WRITES_SECONDS)
         return acks
 
-    def _require_done(self, ack: Ack, command: Command, data: Answer) -> None:
+    def require_done(self, ack: Ack, command: Command, data: Answer) -> None:
+        """Raises why the command was refused, with `data`."""
         for event in ack.events:
             if isinstance(event, CommandRejected):
-                raise self._refusal(event.reason, command, ack.at, {"seq": ack.sequence, **data})
+                raise self.refusal(event.reason, command, ack.at, {"seq": ack.sequence, **data})
 
-    def _refusal(self, reason: RejectReason, command: Command, at: int, data: Answer) -> ApiError:
+    def refusal(self, reason: RejectReason, command: Command, at: int, data: Answer) -> ApiError:
         """In words; of a parameter that will not do, with its name."""
         quote = self._tokens.all()[0]
         fault: Answer = {}
@@ -409,6 +446,6 @@ def _unavailable() -> ApiError:
     return ApiError(Code.UNAVAILABLE, message, {"executed": False}, {"Retry-After": "1"})
 
 
-def _closed_of(ack: Ack, account: Address) -> list[Digest]:
+def closed_of(ack: Ack, account: Address) -> list[Digest]:
     """A cancel may close orders of others, too: those whose timers were due, or that follow from it."""
     return [event.digest for event in ack.events if isinstance(event, OrderClosed) and event.account == account]

@@ -1,35 +1,31 @@
-"""The gateway's one line to the sequencer: the feed that keeps the read model, and submissions.
+"""A line to the sequencer, for submissions and receipts.
 
-Invariant: the model follows the journal without gap, or starts again from a snapshot. A submission ends in acks, in
-`NotSubmitted` (nothing was sent) or in SequencerUnavailable (the outcome is unknown). Nothing is sent twice from here.
+Invariant: a submission ends in acks, in `NotSubmitted` (nothing was sent) or in SequencerUnavailable (the outcome is
+unknown). Nothing is sent twice from here.
 """
 
 import asyncio
-import contextlib
 import logging
+import struct
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Sequence
+from pathlib import Path
 from typing import TypeVar
 
 from offchain.domain.command import Command
 from offchain.domain.errors import HooatsError, InvalidInput, SequencerUnavailable
-from offchain.gateway.readmodel import Changes, ReadModel
-from offchain.gateway.settings import GatewaySettings
+from offchain.domain.wire import RESULT_BYTES
 from offchain.sequencer.link import DeliverRows, SequencerLink
 from offchain.sequencer.protocol import Ack
 from offchain.sequencer.receipts import GroupReceipt
-from offchain.storage.frames import Group
-from offchain.storage.reader import JournalReader
-from offchain.storage.replica import FeedMessage, Replica
-from offchain.storage.snapshots import read_snapshot
 
 RECONNECT_SECONDS = (0.02, 1.0)
 SUBMIT_SECONDS = 10.0
 """Longer than any group commit; then the outcome counts as unknown."""
 RECEIPTS_MAX = 20_000
 """Of the orders that came through here; the sequencer signs an older one again, from the journal."""
-YIELD_MESSAGES = 64
-"""Of the feed, between two looks at the requests."""
+_SEQUENCE = struct.Struct(">Q")
+"""Opens a packed result."""
 
 T = TypeVar("T")
 _log = logging.getLogger("hooats.gateway")
@@ -40,28 +36,23 @@ class NotSubmitted(HooatsError):
 
 
 class Upstream:
-    """`start`, then `submit`; `on_changes(None)` says that a snapshot replaced the model."""
+    """`start`, then `submit`. Connects again whenever the connection is lost."""
 
-    def __init__(
-        self, settings: GatewaySettings, model: ReadModel, on_changes: Callable[[Changes | None], None]
-    ) -> None:
-        self._settings = settings
-        self._model = model
-        self._replica = Replica()
-        self._on_changes = on_changes
+    def __init__(self, socket: Path, chain_id: int) -> None:
+        self._socket = socket
+        self._chain_id = chain_id
         self._link: SequencerLink | None = None
         self._receipts: OrderedDict[int, str] = OrderedDict()
-        self._target = 0
-        self._is_connected = False
+        self.newest = 0
+        """The last command whose result came this way."""
         self._task: asyncio.Task[None] | None = None
 
     @property
     def is_live(self) -> bool:
-        """Connected, and the model has caught up with where the sequencer was on connection."""
-        return self._is_connected and self._model.is_loaded and self._model.sequence >= self._target
+        return self._link is not None and self._link.connected
 
     async def start(self) -> None:
-        self._task = asyncio.create_task(self._follow(), name="feed")
+        self._task = asyncio.create_task(self._connect(), name="sequencer")
 
     async def close(self) -> None:
         if self._task is not None:
@@ -76,6 +67,7 @@ class Upstream:
             raise NotSubmitted("the sequencer is away", remedy="Nothing was sent; try again")
         acks = await self._bounded(link.submit(commands))
         for ack in acks:
+            self.newest = max(self.newest, ack.sequence)
             if ack.receipt:
                 self._receipts[ack.sequence] = ack.receipt
         while len(self._receipts) > RECEIPTS_MAX:
@@ -87,8 +79,15 @@ class Upstream:
         link = self._link
         if link is None or not self.is_live:
             raise NotSubmitted("the sequencer is away", remedy="Nothing was sent; try again")
+
+        def delivered(results: bytes, attestation: bytes, error: HooatsError | None) -> None:
+            if results:
+                (sequence,) = _SEQUENCE.unpack_from(results, len(results) - RESULT_BYTES)
+                self.newest = max(self.newest, sequence)
+            deliver(results, attestation, error)
+
         try:
-            link.submit_rows(rows, deliver, is_bulk=is_bulk)
+            link.submit_rows(rows, delivered, is_bulk=is_bulk)
         except SequencerUnavailable as error:
             raise NotSubmitted(str(error)) from None
 
@@ -121,75 +120,33 @@ class Upstream:
         except TimeoutError:
             raise SequencerUnavailable("the sequencer did not answer in time") from None
 
-    async def _follow(self) -> None:
+    async def _connect(self) -> None:
+        """Again and again."""
         shortest, longest = RECONNECT_SECONDS
         delay, attempts = shortest, 0
         while True:
-            before = self._model.sequence
             try:
-                await self._follow_once()
+                self._link = await self._greeted()
+                delay, attempts = shortest, 0
+                await self._link.ended()
+                _log.warning("the sequencer is lost")
             except (SequencerUnavailable, OSError) as error:
-                if self._is_connected or not attempts:
-                    _log.warning("feed lost: %s", error)
+                if not attempts:
+                    _log.warning("no sequencer: %s", error)
+                attempts += 1
             except Exception:
-                _log.exception("feed broke; starting again")
-                self._forget()
-            attempts = 0 if self._is_connected else attempts + 1
-            self._is_connected = False
+                _log.exception("no sequencer")
             await self._drop_link()
-            delay = shortest if self._model.sequence > before else min(delay * 2, longest)
             await asyncio.sleep(delay)
+            delay = min(delay * 2, longest)
 
-    async def _follow_once(self) -> None:
-        self._link = await SequencerLink.connect(self._settings.sequencer_socket)
-        hello, chain_id = self._link.hello, self._settings.chain_id
-        assert hello is not None
-        if hello.chain_id not in (0, chain_id):
-            raise SequencerUnavailable(f"the sequencer is of chain {hello.chain_id}, not {chain_id}")
-        if hello.sequence < self._replica.sequence:  # another journal, or an older one
-            self._forget()
-        if not self._replica.sequence:
-            self._replica = await asyncio.to_thread(self._begin, hello.sequence)
-        self._target = hello.sequence
-        if not self._model.is_loaded:
-            self._show_state()
-        feed = self._link.feed(self._replica.sequence + 1)
-        self._is_connected = True
-        async with contextlib.aclosing(feed):
-            async for group in feed:
-                await self._take(group)
-
-    async def _take(self, group: Group) -> None:
-        if not self._model.is_loaded:
-            self._replica.advance(group)
-            self._show_state()
-            await asyncio.sleep(0)
-            return
-        for count, message in enumerate(self._replica.apply(group), start=1):
-            self._show(message)
-            if count % YIELD_MESSAGES == 0:
-                await asyncio.sleep(0)
-
-    def _begin(self, sequence_max: int) -> Replica:
-        """From the newest snapshot, if there is one."""
-        journal, snapshots = self._settings.journal_folder, self._settings.snapshots_folder
-        if journal is None or snapshots is None:
-            return Replica()
-        found = read_snapshot(snapshots, JournalReader(journal), sequence_max)
-        return Replica() if found is None else Replica(found.engine, found.group_hash)
-
-    def _forget(self) -> None:
-        self._replica = Replica()
-        self._model.is_loaded = False
-
-    def _show_state(self) -> None:
-        """Once the replica is where the sequencer was on connection."""
-        if self._replica.sequence >= self._target:
-            self._show(self._replica.describe())
-
-    def _show(self, message: FeedMessage) -> None:
-        changes = self._model.apply(message)
-        self._on_changes(None if message.snapshot else changes)
+    async def _greeted(self) -> SequencerLink:
+        link = await SequencerLink.connect(self._socket)
+        assert link.hello is not None
+        if link.hello.chain_id not in (0, self._chain_id):
+            await link.close()
+            raise SequencerUnavailable(f"the sequencer is of chain {link.hello.chain_id}, not {self._chain_id}")
+        return link
 
     async def _drop_link(self) -> None:
         link, self._link = self._link, None

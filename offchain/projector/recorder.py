@@ -36,8 +36,10 @@ from offchain.domain.event import (
     MarketStateChanged,
     OperatorsChanged,
     OrderAccepted,
+    OrderAmended,
     OrderClosed,
     OrderRejected,
+    OrderTriggered,
     VenueStateChanged,
 )
 from offchain.domain.limits import PRICE_TICKS_MAX
@@ -99,7 +101,7 @@ class Recorder:
 
     def take(self) -> Effects:
         effects, self._effects = self._effects, Effects()
-        effects.orders = {key: msgspec.structs.asdict(row) for key, row in self._changed_orders.items()}
+        effects.orders = {key: _columns(row) for key, row in self._changed_orders.items()}
         effects.fills = {key: msgspec.structs.asdict(row) for key, row in self._changed_fills.items()}
         self._changed_orders, self._changed_fills = {}, {}
         for rows in (self._orders, self._fills):
@@ -144,7 +146,10 @@ class Recorder:
             fee_atoms=0,
             last_trade_at=None,
             updated_at=at,
+            trigger_ticks=order.trigger_ticks,
         )
+        if order.trigger_ticks:
+            self._effects.triggers.append({"sequence": sequence, "trigger_ticks": order.trigger_ticks})
         self._changed_orders[sequence] = row
         if not reason:
             self._orders[digest] = row
@@ -174,6 +179,11 @@ class Recorder:
                 self._note_match(sequence, at, event)
             case AmmFillMatched():
                 self._note_amm_match(sequence, at, event)
+            case OrderAmended():
+                order = self._order(event.digest)
+                order.size_lots, order.updated_at = event.size_lots, at
+            case OrderTriggered():
+                self._order(event.digest).updated_at = at
             case OrderClosed():
                 order = self._order(event.digest)
                 order.status = _STATUS.get(event.reason, OrderStatus.CANCELED)
@@ -301,6 +311,13 @@ class Recorder:
             self._fills[number] = row
         self._changed_fills[number] = row
         return row
+
+
+def _columns(row: OrderRow) -> dict[str, Any]:
+    """Of the table of orders."""
+    columns = msgspec.structs.asdict(row)
+    del columns["trigger_ticks"]
+    return columns
 
 
 def _kind(tagged: Any) -> str:

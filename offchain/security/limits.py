@@ -45,6 +45,11 @@ class Gcra:
         arrival = max(self._arrivals.get(key, now), now)
         return max(0, arrival + self._interval * min(weight, self.rate.burst) - self._tolerance - now)
 
+    def room(self, key: object, now: int) -> int:
+        """How many of weight 1 would be allowed now, one after the other."""
+        arrival = max(self._arrivals.get(key, now), now)
+        return max(0, (self._tolerance + now - arrival) // self._interval)
+
     def charge(self, key: object, weight: int, now: int) -> None:
         """Takes `weight` without asking."""
         arrivals = self._arrivals
@@ -53,12 +58,15 @@ class Gcra:
 
     def take(self, key: object, weight: int, now: int) -> int:
         """`wait`, and the charge if it is 0."""
-        if key not in self._arrivals and not self._has_room(now):
+        arrivals = self._arrivals
+        if key not in arrivals and not self._has_room(now):
             return _NANOS
-        delay = self.wait(key, weight, now)
-        if delay == 0:
-            self.charge(key, weight, now)
-        return delay
+        arrival = max(arrivals.get(key, now), now) + self._interval * min(weight, self.rate.burst)
+        if arrival > self._tolerance + now:
+            return arrival - self._tolerance - now
+        arrivals[key] = arrival
+        arrivals.move_to_end(key)
+        return 0
 
     def _has_room(self, now: int) -> bool:
         """Forgets keys at rest, oldest use first; a key in the middle of its burst stays."""

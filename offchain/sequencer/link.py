@@ -51,6 +51,11 @@ class SequencerLink:
     def connected(self) -> bool:
         return self._connection is not None and not self._connection.lost
 
+    async def ended(self) -> None:
+        """Returns once the connection is lost."""
+        if self._connection is not None:
+            await self._connection.ended.wait()
+
     async def submit(self, commands: Sequence[Command]) -> list[Ack]:
         """One ack per command, in order, after all of them are durable.
 
@@ -136,6 +141,7 @@ class _Connection(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
         self.hello: Hello | None = None
         self.lost = False
+        self.ended = asyncio.Event()
         self.greeted: asyncio.Future[None] = self.loop.create_future()
         self._reader = FrameReader()
         self._pending: dict[int, asyncio.Future[Any]] = {}
@@ -235,6 +241,7 @@ class _Connection(asyncio.Protocol):
 
     def _lose(self, cause: Exception) -> None:
         self.lost = True
+        self.ended.set()
         if self.transport is not None:
             self.transport.abort()
         for waiting in (self.greeted, *self._pending.values()):

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from offchain.domain.command import PlaceOrder
+from offchain.domain.command import Command, PlaceOrder, Together
 from offchain.domain.event import (
     AmmFillMatched,
     AnyEvent,
@@ -19,6 +19,7 @@ from offchain.domain.event import (
     OrderAccepted,
     OrderClosed,
     OrderRejected,
+    RejectReason,
 )
 from offchain.domain.order import CANCEL_TERMS, OrderRow, OrderStatus
 from offchain.domain.units import Address, Digest, from_hex
@@ -87,6 +88,23 @@ class FirstResults:
         first = self._known(other, command.signer, order.account)
         return first if first is not None and _same_terms(first, command) else None
 
+    def find_together(self, commands: Sequence[Command], digests: Sequence[Digest]) -> list[Result] | None:
+        """A result for each, of a Together and its orders (`digests`) of which one is known: it was sent before, and
+        must not be done in part. Of an order that is not known it is a refusal; of the Together it says where the
+        orders were sequenced. None if they have to be sequenced, or it is no Together.
+        """
+        if not isinstance(commands[0], Together):
+            return None
+        orders = [command for command in commands[1:] if isinstance(command, PlaceOrder)]
+        found = [self.find(order, digest) for order, digest in zip(orders, digests, strict=True)]
+        known = [first for first in found if first is not None]
+        if not known:
+            return None
+        last = max(known, key=lambda first: first.sequence)
+        head = Result(Digest(""), last.sequence, last.at, ())
+        rest = zip(found, orders, digests, strict=True)
+        return [head, *(first or _left_out(order, digest) for first, order, digest in rest)]
+
     def _known(self, digest: Digest, signer: Address, account: Address) -> Result | None:
         """Only for whoever signed the first: a stranger's attempt has to be sequenced, and refused."""
         found = self._engine.find_order(digest)
@@ -109,6 +127,19 @@ class FirstResults:
             assert found is not None, "the engine knows it"
             result = _present_state(Digest("0x" + row[-1].hex()), found)
         return packed_events(result)
+
+
+def _left_out(command: PlaceOrder, digest: Digest) -> Result:
+    """Not sequenced."""
+    order = command.order
+    rejected = OrderRejected(
+        digest=digest,
+        account=order.account,
+        market=order.market,
+        client_order_id=command.client_order_id,
+        reason=RejectReason.BATCH_REFUSED,
+    )
+    return Result(digest, 0, 0, (rejected,))
 
 
 def _present_state(digest: Digest, events: tuple[AnyEvent, ...]) -> Result:
@@ -186,6 +217,7 @@ def _same_terms(first: Result, command: PlaceOrder) -> bool:
         order.flags,
         order.price_ticks,
         order.size_lots,
+        order.trigger_ticks,
     )
     terms = (accepted.market, accepted.side, accepted.kind, accepted.time_in_force, accepted.flags)
-    return (*terms, accepted.price_ticks, accepted.size_lots) == wanted
+    return (*terms, accepted.price_ticks, accepted.size_lots, accepted.trigger_ticks) == wanted

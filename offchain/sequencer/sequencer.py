@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import structlog
 
-from offchain.domain.command import AdvanceTime, CloseEpoch, Command, PlaceOrder, encode
+from offchain.domain.command import AdvanceTime, CloseEpoch, Command, PlaceOrder, Together, encode
 from offchain.domain.errors import SequencerUnavailable
 from offchain.domain.event import AnyEvent, ApprovalGranted
 from offchain.domain.units import Digest, from_hex
@@ -213,14 +213,20 @@ class Sequencer:
             if isinstance(submission, RowSubmission):
                 self._answer_rows(group, submission, now)
             else:
-                drafts = [self._answer(group, command, now) for command in submission.commands]
-                group.answers.append((submission.deliver, drafts))
+                group.answers.append((submission.deliver, self._answer_all(group, submission.commands, now)))
         if self._is_epoch_due(now):
             self._sequence(group, CloseEpoch(), now)
         if not self.is_full:
             for listener in self.on_space:
                 listener()
         return group
+
+    def _answer_all(self, group: Group, commands: Sequence[Command], now: int) -> list[Draft]:
+        if isinstance(commands[0], Together):
+            digests = [self.memory.digest(command) for command in commands if isinstance(command, PlaceOrder)]
+            if again := self.memory.results.find_together(commands, digests):
+                return [Draft(one.sequence, one.at, one.events, one.digest or None, replayed=True) for one in again]
+        return [self._answer(group, command, now) for command in commands]
 
     def _answer(self, group: Group, command: Command, now: int) -> Draft:
         if not isinstance(command, PlaceOrder):

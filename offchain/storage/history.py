@@ -32,7 +32,8 @@ class Cursor(msgspec.Struct, frozen=True):
 
 
 class OrderRow(msgspec.Struct, kw_only=True):
-    """Times in unix milliseconds; `reason` is "" while open, else a CloseReason or RejectReason."""
+    """Times in unix milliseconds; `reason` is "" while open, else a CloseReason or RejectReason. `size_lots` is what
+    the order was made smaller to, if it was. `trigger_ticks` is in a table of its own."""
 
     sequence: int
     at: int
@@ -58,6 +59,7 @@ class OrderRow(msgspec.Struct, kw_only=True):
     fee_atoms: int
     last_trade_at: int | None
     updated_at: int
+    trigger_ticks: int = 0
 
 
 AMM = Address("amm")
@@ -115,6 +117,9 @@ class EpochRow(msgspec.Struct, kw_only=True):
     header: EpochHeader
 
 
+_ORDERS = sa.select(t.orders, t.triggers.c.trigger_ticks).select_from(
+    t.orders.outerjoin(t.triggers, t.orders.c.sequence == t.triggers.c.sequence)
+)
 Row = Mapping[str, Any]
 _Struct = TypeVar("_Struct")
 
@@ -131,6 +136,7 @@ class Effects:
     epochs: list[Row] = field(default_factory=list)
     chain_events: list[Row] = field(default_factory=list)
     venue_events: list[Row] = field(default_factory=list)
+    triggers: list[Row] = field(default_factory=list)
 
 
 class History:
@@ -157,6 +163,7 @@ class History:
                 (t.epochs, effects.epochs),
                 (t.chain_events, effects.chain_events),
                 (t.venue_events, effects.venue_events),
+                (t.triggers, effects.triggers),
             ):
                 database.insert_absent(connection, table, rows)
             row = {"name": _CURSOR, "sequence": cursor.sequence, "at": cursor.at, "record": cursor.record}
@@ -171,15 +178,14 @@ class History:
 
     def order(self, digest: str) -> OrderRow | None:
         """The order that was accepted, else its first rejection."""
-        query = sa.select(t.orders).where(t.orders.c.digest == digest).order_by(t.orders.c.sequence)
-        rows = self._select(query, OrderRow)
+        rows = self._orders(_ORDERS.where(t.orders.c.digest == digest).order_by(t.orders.c.sequence))
         return next((row for row in rows if row.status is not OrderStatus.REJECTED), next(iter(rows), None))
 
     def order_of_client(self, account: str, client_order_id: str) -> OrderRow | None:
         """The last one with this client order id."""
         table = t.orders
         mine = sa.and_(table.c.account == account, table.c.client_order_id == client_order_id)
-        rows = self._select(sa.select(table).where(mine).order_by(table.c.sequence.desc()), OrderRow)
+        rows = self._orders(_ORDERS.where(mine).order_by(table.c.sequence.desc()))
         return next((row for row in rows if row.status is not OrderStatus.REJECTED), next(iter(rows), None))
 
     def orders_of(
@@ -187,14 +193,18 @@ class History:
     ) -> list[OrderRow]:
         """The newest first; `before`: the last row's sequence, 0 for the first page; `market` 0: all."""
         table = t.orders
-        query = sa.select(table).where(table.c.account == account).order_by(table.c.sequence.desc()).limit(limit)
+        query = _ORDERS.where(table.c.account == account).order_by(table.c.sequence.desc()).limit(limit)
         if before:
             query = query.where(table.c.sequence < before)
         if market:
             query = query.where(table.c.market == market)
         if statuses:
             query = query.where(table.c.status.in_([str(status) for status in statuses]))
-        return self._select(query, OrderRow)
+        return self._orders(query)
+
+    def _orders(self, query: sa.Select[Any]) -> list[OrderRow]:
+        rows = [{**row, "trigger_ticks": row["trigger_ticks"] or 0} for row in self._rows(query)]
+        return [msgspec.convert(row, OrderRow) for row in rows]
 
     def order_leaves(self, first: int, last: int) -> list[tuple[int, bytes]]:
         """(sequence, order hash) of every sequenced order in the range: the leaves of an epoch's orders root."""

@@ -59,6 +59,9 @@ orders = sa.Table(
 )
 """Every sequenced order by the sequence of its command, accepted or not."""
 
+triggers = sa.Table("triggers", SCHEMA, _number("sequence", primary_key=True), _amount("trigger_ticks"))
+"""Of conditional orders."""
+
 fills = sa.Table(
     "fills",
     SCHEMA,

@@ -264,7 +264,9 @@ def test_a_point_that_misses_a_spoilt_order_is_void() -> None:
         "of_ceiling": 0.5,
         "latency_ms": {"p50": 1.0, "p99": 2.0, "p99.9": 3.0, "max": 4.0, "count": 9},
         "lateness_ms": {"count": 0},
-        "generator_cpu_share": 0.1,
+        "cpu_micros": {"gateway": 30.0, "load": 10.0},
+        "of_cpu": 0.75,
+        "fills_per_second": 0.0,
         "valid": True,
         "unanswered": 0,
         "refused": 1,
@@ -272,6 +274,7 @@ def test_a_point_that_misses_a_spoilt_order_is_void() -> None:
     }
     assert "void: 1 refused, 2 were spoilt" in table([point])
     assert "void" not in table([point | {"refused": 2}])
+    assert "40.0: gateway 30.0, load 10.0" in table([point])
 
 
 # --- fixed frames ---
@@ -293,12 +296,15 @@ def test_frames_go_to_a_venue_of_two_gateways_and_end_in_its_journal(monkeypatch
     saved: list[dict[str, Any]] = []
     monkeypatch.setattr("bench.report.save", lambda part, run: saved.append(run) or ROOT / "nowhere")
     few = ["--orders", "300", "--alone", "20", "--accounts", "40", "--shares", "--spoil-every", "50"]
+    few += ["--listeners", "3", "--crossing", "0.5"]
     assert main([*few, "--via", "packed", "bulk", "ws", "--per-frame", "1", "16", "--gateways", "2"]) == 0
     (run,) = saved
     assert run["durable"].startswith("all ")
     for point in run["points"]:
         assert point["unanswered"] == 0 and point["accepted"] > 10
+        assert {"gateway", "sequencer", "listeners", "load"} <= set(point["cpu_micros"])
         assert point["refused"] == point["spoilt"] == (0 if point["via"] == "bulk" else point["refused"]), point
     assert {(point["via"], point["per_frame"]) for point in run["points"]} == {
         (via, size) for via in ("packed", "bulk", "ws") for size in (1, 16)
     }
+    assert sum(point["fills_per_second"] for point in run["points"]) > 0

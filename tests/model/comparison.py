@@ -7,8 +7,10 @@ from scene import QUOTE
 
 from offchain.domain import event as ev
 from offchain.domain.event import AnyEvent
+from offchain.domain.units import Address
 from offchain.engine.engine import Engine
 from offchain.engine.orders import Ladder
+from offchain.engine.parts import parts_of
 
 
 def told(event: AnyEvent) -> tuple[Any, ...] | None:
@@ -32,6 +34,21 @@ def told(event: AnyEvent) -> tuple[Any, ...] | None:
             return "triggered", event.digest, None if event.refusal is None else event.refusal.value
         case ev.OrderAmended():
             return "amended", event.digest, event.size_lots
+        case ev.TransferredBetween():
+            numbers = event.source, event.target
+            return "transfer", event.account, event.token, *numbers, event.amount, event.is_forced
+        case ev.FeeScheduleChanged():
+            tiers = [(tier.volume_min, tier.maker_fee_ppm, tier.taker_fee_ppm) for tier in event.tiers]
+            return "schedule", *tiers, *[(one.cxpt_min, one.discount_ppm) for one in event.discounts]
+        case ev.CxptObserved():
+            return "cxpt", event.account, event.atoms
+        case ev.ProtectionSet():
+            limits = event.amount_max, event.delta_max, event.freeze_millis
+            return "protection", event.account, event.protection, event.window_millis, event.markets, *limits
+        case ev.ProtectionTripped():
+            return "tripped", event.account, event.protection, event.until, event.amount, event.delta
+        case ev.ProtectionReset():
+            return "reset", event.account, event.protection
         case ev.CancelAllAfterSet():
             return "switch", event.account, event.deadline
         case ev.TogetherDecided():
@@ -90,8 +107,12 @@ def agree(engine: Engine, twin: Naive) -> None:
     """Every balance, every level, every open order."""
     for account in sorted(twin.accounts):
         for token in sorted(twin.tokens):
-            balance = engine.ledger.find(account, token)  # type: ignore[arg-type]
-            assert (balance.as_tuple() if balance else (0, 0, 0, 0)) == twin.money(account, token), (account, token)
+            key = (Address(account), Address(token))
+            found = parts_of(engine.ledger, *key) if key in engine.ledger.balances else []
+            parts = {part.subaccount: part for part in found}
+            for number in {**parts, **dict.fromkeys(twin.parts_of(account))}:
+                has = parts[number].as_tuple() if number in parts else (0, 0, 0, 0)
+                assert has == twin.money(account, token, number), (account, token, number)
     open_orders = {ticket.digest: ticket.filled for a in engine.accounts.values() for ticket in a.open.values()}
     assert open_orders == {placed.digest: placed.filled for placed in twin.resting}
     for number, book in engine.books.items():

@@ -9,6 +9,7 @@ from offchain.engine.engine import Engine
 from offchain.engine.fills import FillState
 from offchain.engine.ledger import AmmLegs, Balance, Legs
 from offchain.engine.orders import Ticket
+from offchain.engine.parts import parts_of, settled_of
 
 
 def check(engine: Engine) -> None:
@@ -19,26 +20,32 @@ def check(engine: Engine) -> None:
 
 
 def _check_money(engine: Engine) -> None:
-    held: dict[tuple[str, str], int] = {}
+    held: dict[tuple[str, str, int], int] = {}
     for account in engine.accounts.values():
         for ticket in account.open.values():
-            key = (account.address, ticket.balance.token)
+            key = (account.address, ticket.balance.token, ticket.order.subaccount)
+            assert ticket.balance.subaccount == ticket.order.subaccount
             held[key] = held.get(key, 0) + ticket.hold_per_lot * ticket.left
-    pending: dict[tuple[str, str], int] = {}
+    pending: dict[tuple[str, str, int], int] = {}
     in_transit: dict[str, int] = {}
     for fill in engine.batches.unsettled.values():
         for balance, amount in moves_of(fill.legs):
             if isinstance(fill.legs, AmmLegs) and amount > 0:
                 continue  # what a pair brings counts when it is there
-            key = (balance.account, balance.token)
+            key = (balance.account, balance.token, balance.subaccount)
             pending[key] = pending.get(key, 0) + amount
             in_transit[balance.token] = in_transit.get(balance.token, 0) + amount
         assert fill.legs.fee >= 0
     uncovered: dict[str, int] = {}
-    for (address, token), balance in engine.ledger.balances.items():
-        assert balance.held == held.pop((address, token), 0)
-        assert balance.pending == pending.pop((address, token), 0)
-        assert balance.settled >= 0 and balance.leaving >= balance.requested >= 0
+    everything = [part for key in engine.ledger.balances for part in parts_of(engine.ledger, *key)]
+    for balance in everything:
+        address, key = balance.account, (balance.account, balance.token, balance.subaccount)
+        assert balance.held == held.pop(key, 0)
+        assert balance.pending == pending.pop(key, 0)
+        assert settled_of(engine.ledger, balance.account, balance.token) >= 0
+        assert balance.subaccount == 0 or balance.leaving == 0
+        assert balance.settled >= 0 or engine.accounts[balance.account].is_split
+        assert balance.leaving >= balance.requested >= 0
         assert balance.tradable >= 0 and balance.withdrawable >= 0
         assert balance.withdrawable <= max(0, balance.settled)
         if balance.cover < 0:

@@ -6,6 +6,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from rules import Rules
 from wishes import Wishes
 
 from offchain.domain import chainlog, command
@@ -79,6 +80,10 @@ class Match:
     cancels: dict[int, int] = field(default_factory=dict)
     """By order: how often its account had cancelled on chain"""
 
+    def part(self, n: int) -> int:
+        """The sub-account of a move: two of each order, then the fee"""
+        return 0 if n % 3 == 2 else self.orders[n // 3].order.subaccount
+
     @property
     def orders(self) -> list[Placed]:
         return [placed for placed in (self.maker, self.taker) if placed is not None]
@@ -95,7 +100,7 @@ class Promise:
 
 
 @dataclass
-class Naive(Wishes):
+class Naive(Wishes, Rules):
     orders: list[Placed] = field(default_factory=list)
     resting: list[Placed] = field(default_factory=list)
     fills: list[Match] = field(default_factory=list)
@@ -138,35 +143,46 @@ class Naive(Wishes):
 
     # --- money, from the lists ---
 
-    def money(self, account: str, token: str) -> tuple[int, int, int, int]:
-        """settled, pending, held, leaving"""
+    def money(self, account: str, token: str, part: int | None = None) -> tuple[int, int, int, int]:
+        """settled, pending, held, leaving: of the account, or of a sub-account"""
         pending = sum(
             amount
             for fill in self.fills[self.decided :]
-            for owner, what, amount in fill.moves
+            for n, (owner, what, amount) in enumerate(fill.moves)
             if (owner, what) == (account, token) and (fill.maker is not None or amount < 0)
+            if part in (None, fill.part(n))
         )
         held = sum(
             placed.per_lot * placed.left
             for placed in self.resting
-            if placed.order.account == account and placed.token == token
+            if placed.order.account == account and placed.token == token and part in (None, placed.order.subaccount)
         )
         promised = sum(
             promise.amount
             for promise in self.promises
             if promise.is_open and (promise.account, promise.token) == (account, token)
         )
-        key = (account, token)
-        return self.settled.get(key, 0), pending, held, promised + self.requests.get(key, 0)
+        leaving = 0 if part else promised + self.requests.get((account, token), 0)
+        return self.part_settled(account, token, part), pending, held, leaving
 
-    def owed(self, account: str, token: str) -> int:
+    def owed(self, account: str, token: str, part: int | None = None) -> int:
         """What undecided fills take, whatever later ones bring. Every third move is a fee, which owes nobody."""
-        moves = [move for fill in self.fills[self.decided :] for n, move in enumerate(fill.moves) if n % 3 != 2]
+        moves = [
+            move
+            for fill in self.fills[self.decided :]
+            for n, move in enumerate(fill.moves)
+            if n % 3 != 2 and part in (None, fill.part(n))
+        ]
         return -sum(amount for owner, what, amount in moves if (owner, what) == (account, token) and amount < 0)
 
-    def cover(self, account: str, token: str) -> int:
-        settled, pending, held, leaving = self.money(account, token)
+    def cover(self, account: str, token: str, part: int) -> int:
+        settled, pending, held, leaving = self.money(account, token, part)
         return settled + pending - held - leaving
+
+    def free(self, account: str, token: str, part: int | None) -> int:
+        """Settled, and nobody's else"""
+        settled, _, held, leaving = self.money(account, token, part)
+        return settled - self.owed(account, token, part) - held - leaving
 
     # --- time ---
 
@@ -186,6 +202,8 @@ class Naive(Wishes):
         self.lapse(what)
         getattr(self, "on_" + type(what).__name__)(what)
         self.close_uncovered()
+        if isinstance(what, command.ObserveLog):
+            self.share_all()
         self.react()
         self.restrict_all()
         self.announce()
@@ -216,15 +234,20 @@ class Naive(Wishes):
     def close_uncovered(self) -> None:
         for account in sorted(self.accounts):
             for token in sorted(self.tokens):
-                for placed in sorted(self.resting, key=lambda placed: -placed.number):
-                    if self.cover(account, token) >= 0:
-                        break
-                    if placed.order.account == account and placed.token == token and placed.per_lot:
-                        self.close(placed, "UNCOVERED")
+                for part in self.parts_of(account):
+                    self.close_newest(account, token, part)
+
+    def close_newest(self, account: str, token: str, part: int) -> None:
+        for placed in sorted(self.resting, key=lambda placed: -placed.number):
+            if self.cover(account, token, part) >= 0:
+                break
+            key = (placed.order.account, placed.token, placed.order.subaccount)
+            if key == (account, token, part) and placed.per_lot:
+                self.close(placed, "UNCOVERED")
 
     def restrict_all(self) -> None:
         for account in sorted(self.accounts):
-            owes = any(self.cover(account, token) < 0 for token in self.tokens)
+            owes = any(self.cover(account, t, part) < 0 for t in self.tokens for part in self.parts_of(account))
             if owes != (account in self.restricted):
                 self.out.append(("restricted", account, owes))
                 (self.restricted.add if owes else self.restricted.discard)(account)
@@ -236,10 +259,10 @@ class Naive(Wishes):
         separator = domain_separator(self.venue.chain_id, self.venue.settlement)
         digest = "0x" + order_digest(separator, order).hex()
         self.epoch[3] += 1
-        reason = self.why_not(what)
+        reason, waived = self.why_not(what), ""
         if what.signer == order.account and digest in self.promised:
             self.promised_left -= 1
-            reason = "" if self.promised[digest] else "BATCH_REFUSED"
+            waived, reason = reason, "" if self.promised[digest] else "BATCH_REFUSED"
         if reason:
             self.out.append(("rejected", digest, reason))
             return
@@ -250,6 +273,8 @@ class Naive(Wishes):
             self.close(old, "REPLACED")
         self.dead.append((order.account, order.slot, order.sequence))
         placed = self.made(what, digest, rank)
+        if order.subaccount:
+            self.split.setdefault(order.account, set()).add(order.subaccount)
         self.resting.append(placed)
         self.out.append(("accepted", digest, order.size_lots))
         self.link(placed, what.beside)
@@ -257,8 +282,15 @@ class Naive(Wishes):
             self.wait(placed, what.beside.parent if what.beside is not None else 0)
         else:
             self.go(placed)
+            if waived and order.flags & 64 and not placed.closed and self.protection_flaw(order):
+                self.close(placed, "PROTECTED")
 
     def go(self, placed: Placed) -> None:
+        before = len(self.fills)
+        self.trade(placed)
+        self.watch_fills(self.fills[before:])
+
+    def trade(self, placed: Placed) -> None:
         order = placed.order
         if order.flags & 4:
             self.swap(placed)
@@ -278,7 +310,8 @@ class Naive(Wishes):
         token, per_lot = self.hold(order)
         fresh = (order.account, order.slot) not in self.used
         name = what.client_order_id
-        placed = Placed(self.number, order, digest, name, *self.fees, per_lot, token, fresh, rank=rank)
+        rates = self.rates(order.account)
+        placed = Placed(self.number, order, digest, name, *rates, per_lot, token, fresh, rank=rank)
         self.orders.append(placed)
         if what.beside is not None:
             placed.display, placed.trail, placed.mode = (
@@ -296,7 +329,7 @@ class Naive(Wishes):
         if order.side == 1:
             return market.base_token, market.base_atoms_per_lot
         lot = order.price_ticks * market.quote_atoms_per_tick_lot
-        return self.venue.quote_token, lot + ceil(lot * max(*self.fees, 0), 10**6)
+        return self.venue.quote_token, lot + ceil(lot * max(*self.rates(order.account), 0), 10**6)
 
     def in_slot(self, order: Order) -> list[Placed]:
         key = (order.account, order.slot)
@@ -309,7 +342,7 @@ class Naive(Wishes):
             return "WRONG_SIGNER"
         if market is None:
             return "UNKNOWN_MARKET"
-        if order.subaccount or order.flags not in ((0, 1, 4), range(64))[self.rules]:
+        if (order.subaccount and self.rules < 2) or order.flags not in ((0, 1, 4), range(64), range(128))[self.rules]:
             return "UNSUPPORTED"
         if order.trigger_ticks and not self.rules:
             return "UNSUPPORTED"
@@ -318,7 +351,7 @@ class Naive(Wishes):
         if what.beside is not None and self.is_odd(order, what.beside):
             return "INVALID_PARAMETER"
         if (
-            (immediate and post_only)
+            (immediate and order.flags & 65)
             or (order.flags & 4 and (not immediate or order.flags != 4))
             or (order.flags & 2 and order.side == 0)
             or (order.kind == 1 and order.time_in_force not in (1, 2))
@@ -337,7 +370,7 @@ class Naive(Wishes):
             return "EXPIRED"
         if order.sequence > self.at + DAY:
             return "NONCE_TOO_FAR_AHEAD"
-        if order.max_fee_ppm < max(self.fees):
+        if order.max_fee_ppm < max(self.rates(order.account)):
             return "FEE_CAP_TOO_LOW"
         return self.why_not_now(what, bool(post_only))
 
@@ -367,6 +400,8 @@ class Naive(Wishes):
         mine = [placed for placed in self.orders if placed.order.account == order.account]
         if what.client_order_id and what.client_order_id in [placed.client_id for placed in mine]:
             return "DUPLICATE_CLIENT_ORDER_ID"
+        if order.flags & 64 and self.protection_flaw(order):
+            return self.protection_flaw(order)
         old = self.in_slot(order)
         if what.beside is not None and what.beside.is_amend and not old:
             return "ORDER_NOT_OPEN"
@@ -376,11 +411,12 @@ class Naive(Wishes):
         if post_only and [maker for maker in self.crossing(order) if maker not in old]:
             return "POST_ONLY_WOULD_CROSS"
         token, per_lot = self.hold(order)
-        freed = sum(placed.per_lot * placed.left for placed in old if placed.token == token)
-        if self.cover(order.account, token) + freed < per_lot * order.size_lots:
+        part = order.subaccount
+        same = [placed for placed in old if (placed.token, placed.order.subaccount) == (token, part)]
+        freed = sum(placed.per_lot * placed.left for placed in same)
+        if self.cover(order.account, token, part) + freed < per_lot * order.size_lots:
             return "INSUFFICIENT_BALANCE"
-        settled, _, held, leaving = self.money(order.account, token)
-        free = settled - held - leaving - self.owed(order.account, token) + freed
+        free = self.free(order.account, token, part) + freed
         return "REDUCE_ONLY_EXCEEDED" if order.flags & 2 and per_lot * order.size_lots > free else ""
 
     def pool_trouble(self, order: Order) -> str:
@@ -634,7 +670,7 @@ class Naive(Wishes):
 
     def on_SetFees(self, what: command.SetFees) -> None:
         maker, taker = what.maker_fee_ppm, what.taker_fee_ppm
-        if maker > 10_000 or not 0 <= taker <= 10_000 or maker + taker < 0:
+        if not self.is_fair([(maker, taker)], self.tiers, self.discounts):
             self.no("INVALID_PARAMETER")
         else:
             self.fees = (maker, taker)
@@ -716,8 +752,7 @@ class Naive(Wishes):
         fits = {"withdraw": is_quote or not what.as_cxpt, "lock": is_quote, "burn": not is_quote}
         if what.purpose != "withdraw" and what.as_cxpt:
             fits = {}
-        settled, _, held, leaving = self.money(what.account, what.token)
-        owed = self.owed(what.account, what.token)
+        free = min(self.free(what.account, what.token, part) for part in (0, None))
         if what.signer != what.account:
             self.no("WRONG_SIGNER")
         elif what.token not in self.tokens:
@@ -736,7 +771,7 @@ class Naive(Wishes):
             self.no("CANCEL_ONLY_ACCOUNT")
         elif len([p for p in self.promises if p.is_open and p.account == what.account]) >= 32:
             self.no("TOO_MANY_APPROVALS")
-        elif what.amount > settled - owed - held - leaving:
+        elif what.amount > free:
             self.no("INSUFFICIENT_BALANCE")
         else:
             if what.signature:
@@ -827,9 +862,10 @@ class Naive(Wishes):
             if reason is None:
                 fill.state = "SETTLED"
                 self.out.append(("settled", fill.number))
+                self.count_volume(fill)
                 self.used.update((placed.order.account, placed.order.slot) for placed in fill.orders)
-                for account, token, amount in fill.moves:
-                    self.settled[account, token] = self.settled.get((account, token), 0) + amount
+                for n, (account, token, amount) in enumerate(fill.moves):
+                    self.gain(account, token, fill.part(n), amount)
                 if fill.maker is None:
                     self.improve(fill)
             else:
@@ -848,7 +884,7 @@ class Naive(Wishes):
         more = self.came.pop(fill.number) - promised
         assert more >= 0
         if more:
-            self.settled[order.account, token] = self.settled.get((order.account, token), 0) + more
+            self.gain(order.account, token, order.subaccount, more)
             self.out.append(("improved", fill.number, token, more))
 
     def on_ObservePool(self, what: command.ObservePool) -> None:

@@ -68,6 +68,8 @@ ITEMIZED_VENUE = msgspec.structs.replace(PACKED_VENUE, batch_rules=batch_rules(B
 """As a node opens it."""
 
 WISHFUL_VENUE = msgspec.structs.replace(ITEMIZED_VENUE, order_rules=1)
+"""With conditional orders, and all that is beside an order."""
+RULED_VENUE = msgspec.structs.replace(WISHFUL_VENUE, order_rules=2)
 """With every kind of order."""
 
 

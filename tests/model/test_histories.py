@@ -4,16 +4,26 @@ import pytest
 from chain import Chain
 from histories import History
 from laws import check, check_memory
+from ruled import RuledHistory
 from scene import QUOTE
 from wishful import CalmHistory, WishfulHistory
 
 from offchain.domain import event as ev
 from offchain.domain.command import decode, encode
 from offchain.engine.engine import Engine
+from offchain.engine.parts import parts_of, settled_of
 
 LIVED = pytest.mark.parametrize(
     ("kind", "seed"),
-    [(History, 11), (History, 12), (History, 13), (History, 14), (WishfulHistory, 15), (CalmHistory, 16)],
+    [
+        (History, 11),
+        (History, 12),
+        (History, 13),
+        (History, 14),
+        (WishfulHistory, 15),
+        (CalmHistory, 16),
+        (RuledHistory, 17),
+    ],
 )
 
 
@@ -35,11 +45,12 @@ def test_the_ledger_ends_where_the_chain_ends(kind: type[History], seed: int) ->
         refused += sum(isinstance(event, ev.FillRefused) for event in events)
     chain: Chain = history.chain
     assert refused > 5 or kind is CalmHistory
-    settled = {key: balance.settled for key, balance in history.engine.ledger.balances.items()}
+    ledger = history.engine.ledger
+    settled = {key: settled_of(ledger, *key) for key in ledger.balances}
     assert {key: amount for key, amount in settled.items() if amount} == {
         key: amount for key, amount in chain.balances.items() if amount
     }
-    assert all(balance.pending == 0 for balance in history.engine.ledger.balances.values())
+    assert all(part.pending == 0 for key in ledger.balances for part in parts_of(ledger, *key))
     assert history.engine.flows == {token: chain.outside.get(token, 0) for token in history.engine.flows}
     assert history.engine.locked == {account: net for account, net in chain.net_locked.items() if net}
     assert history.engine.batches.decided_fill == chain.last_fill
@@ -135,6 +146,9 @@ class Read:
                 case ev.BalanceChanged():
                     row = (event.settled, event.pending, event.held, event.leaving)
                     self.balances[event.account, event.token] = row
+                case ev.SubaccountChanged():
+                    row = (event.settled, event.pending, event.held, event.leaving)
+                    self.balances[event.account, f"{event.token} {event.subaccount}"] = row
                 case ev.AccountRestricted():
                     self.restricted[event.account] = event.cancel_only
                     if not event.cancel_only:
@@ -151,6 +165,16 @@ class Read:
                     self.words["venue"] = (event.state, event.reason)
                 case ev.FeesChanged():
                     self.words["fees"] = (event.maker_fee_ppm, event.taker_fee_ppm)
+                case ev.FeeScheduleChanged():
+                    self.words["schedule"] = (event.tiers, event.discounts)
+                    if not event.tiers and not event.discounts:
+                        self.words = {k: v for k, v in self.words.items() if k != "schedule" and k[:5] != "cxpt "}
+                case ev.CxptObserved():
+                    self.words[f"cxpt {event.account}"] = event.atoms
+                case ev.ProtectionSet():
+                    self.words[f"protection {event.account} {event.protection}"] = event
+                    if not event.window_millis:
+                        del self.words[f"protection {event.account} {event.protection}"]
                 case ev.OrderRulesChanged():
                     self.words["rules"] = event.order_rules
                 case ev.TradeGroupChanged():

@@ -4,7 +4,8 @@ import pytest
 from comparison import agree, stories, told
 from histories import History
 from naive import Naive
-from scene import ITEMIZED_VENUE, PACKED_VENUE, VENUE
+from ruled import RuledHistory
+from scene import FEES, ITEMIZED_VENUE, PACKED_VENUE, VENUE
 from wishful import CalmHistory, WishfulHistory
 
 from offchain.domain import event as ev
@@ -32,11 +33,19 @@ def test_four_thousand_steps_with_wishes() -> None:
 
 
 def test_ten_thousand_steps_with_wishes_and_worries() -> None:
-    counts = live_side_by_side(WishfulHistory(5))
+    counts = live_side_by_side(WishfulHistory(7))
     assert counts["amended"] > 100 and counts["together done"] > 50 and counts["together not"] > 50, counts
     assert counts["closed TIMED_OUT"] > 3 and counts["closed DISCONNECTED"] > 3, counts
     assert counts["rejected BATCH_REFUSED"] > 30 and counts["closed SELF_TRADE"] > 50, counts
     assert counts["rejected PRICE_OUT_OF_BAND"] > 10 and counts["rejected REDUCE_ONLY_EXCEEDED"] > 3, counts
+
+
+def test_three_thousand_steps_with_rules_for_accounts() -> None:
+    counts = live_side_by_side(RuledHistory(6), 3_000)
+    assert counts["tripped"] > 15 and counts["closed PROTECTED"] > 15 and counts["reset"] > 30, counts
+    assert counts["rejected NO_PROTECTION"] > 30 and counts["rejected PROTECTION_FROZEN"] > 30, counts
+    assert counts["of a part"] > 100 and counts["transfer"] > 40 and counts["forced transfer"] > 8, counts
+    assert counts["schedule"] > 6 and counts["cxpt"] > 25 and counts["in a tier"] > 200, counts
 
 
 def live_side_by_side(history: History, steps: int = STEPS) -> dict[str, int]:
@@ -54,8 +63,19 @@ def live_side_by_side(history: History, steps: int = STEPS) -> dict[str, int]:
             if isinstance(event, ev.BalanceChanged):
                 read[event.account, event.token] = (event.settled, event.pending, event.held, event.leaving)
                 assert read[event.account, event.token] == twin.money(event.account, event.token)
+            elif isinstance(event, ev.SubaccountChanged):
+                part = (event.settled, event.pending, event.held, event.leaving)
+                assert part == twin.money(event.account, event.token, event.subaccount)
+        rates = history.engine.fees_of(FEES)[:2]
+        for event in events:
+            if isinstance(event, ev.OrderAccepted) and (event.maker_fee_ppm, event.taker_fee_ppm) != rates:
+                counts["in a tier"] = counts.get("in a tier", 0) + 1
+            if isinstance(event, ev.OrderAccepted) and event.subaccount:
+                counts["of a part"] = counts.get("of a part", 0) + 1
         for words in happened:
             name = f"{words[0]} {words[2]}" if words[0] in ("closed", "rejected") else str(words[0])
+            if words[0] == "transfer" and words[-1]:
+                name = "forced transfer"
             name = f"no {words[1]}" if words[0] == "no" else name
             if words[0] == "together":
                 name = "together not" if words[2] else "together done"

@@ -186,11 +186,12 @@ class Wishes:
     # --- the operator's words, and orders of one owner ---
 
     def on_SetOrderRules(self: Any, what: command.SetOrderRules) -> None:
-        if self.rules or what.order_rules != 1:
+        if not self.rules < what.order_rules <= 2:
             self.no("INVALID_PARAMETER")
         else:
-            self.rules, self.last = 1, {}
-            self.out.append(("rules", 1))
+            self.last = self.last if self.rules else {}
+            self.rules = what.order_rules
+            self.out.append(("rules", self.rules))
 
     def on_SetTradeGroup(self: Any, what: command.SetTradeGroup) -> None:
         if what.by and what.by not in self.operators:
@@ -239,7 +240,7 @@ class Wishes:
     def cross_apart(self: Any, taker: Any, mode: int) -> None:
         order = taker.order
         group = self.groups.get(order.account, 0) if mode != 3 else 0
-        if not mode and not group:
+        if not mode and not group and order.account not in self.split:
             self.cross(taker)
             return
 
@@ -436,17 +437,18 @@ class Wishes:
         if other is not None:
             self.close(other, "LINKED")
         placed.waiting, placed.armed, placed.rank = False, False, self.next_rank()
-        placed.maker_ppm, placed.taker_ppm = self.fees
+        placed.maker_ppm, placed.taker_ppm = self.rates(order.account)
         placed.per_lot = self.hold(order)[1]
         self.go(placed)
 
     def flaw_of_entry(self: Any, placed: Any, other: Any) -> str:
         order, state = placed.order, self.states[placed.order.market]
         token, per_lot = self.hold(order)
-        freed = other.per_lot * other.left if other is not None and other.token == token else 0
-        settled, _, held, leaving = self.money(order.account, token)
-        free = settled - held - leaving - self.owed(order.account, token) + freed
-        if order.max_fee_ppm < max(self.fees):
+        part, freed = order.subaccount, 0
+        if other is not None and (other.token, other.order.subaccount) == (token, part):
+            freed = other.per_lot * other.left
+        free = self.free(order.account, token, part) + freed
+        if order.max_fee_ppm < max(self.rates(order.account)):
             return "FEE_CAP_TOO_LOW"
         if self.announced[0] in ("CANCEL_ONLY", "HALTED"):
             return "CANCEL_ONLY_VENUE"
@@ -458,8 +460,10 @@ class Wishes:
             return "PRICE_OUT_OF_BAND"
         if order.account in self.restricted:
             return "CANCEL_ONLY_ACCOUNT"
+        if order.flags & 64 and self.protection_flaw(order):
+            return str(self.protection_flaw(order))
         if order.flags & 1 and self.crossing(order):
             return "POST_ONLY_WOULD_CROSS"
-        if self.cover(order.account, token) + freed < per_lot * placed.left:
+        if self.cover(order.account, token, part) + freed < per_lot * placed.left:
             return "INSUFFICIENT_BALANCE"
         return "REDUCE_ONLY_EXCEEDED" if order.flags & 2 and per_lot * placed.left > free else ""

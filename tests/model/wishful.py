@@ -1,7 +1,7 @@
 """Histories in which traders also amend, cancel many, set dead-man switches and want several things together."""
 
 import msgspec
-from histories import TRADERS, History
+from histories import GTC, MARKETS, TRADERS, History
 from scene import BASE, BASE_ATOMS, OTHER, QUOTE, STRANGER, WISHFUL_VENUE, address
 
 from offchain.domain.beside import Beside, SelfTrade
@@ -20,8 +20,9 @@ from offchain.domain.command import (
     SetTradeGroup,
     Together,
 )
-from offchain.domain.order import Order, Side, make_nonce
-from offchain.domain.units import Address, Ticks
+from offchain.domain.order import Kind, Order, Side, make_nonce
+from offchain.domain.units import Address, Lots, Ticks
+from offchain.engine.ledger import Balance
 from offchain.engine.orders import Ticket
 
 
@@ -43,8 +44,31 @@ class WishfulHistory(History):
             self._together,
             self._wish,
             self._speak,
+            self._reduce,
         )
-        return pick.choices(acts, (6, 6, 1, 1, 5, 20, 8))[0](trader, signer)
+        return pick.choices(acts, (12, 6, 2, 1, 8, 20, 8, 3))[0](trader, signer)
+
+    def _reduce(self, trader: Address, signer: Address) -> Command:
+        """Sells, reduce-only, all that is there or a lot less of it: with what fills have yet to bring, if they do."""
+        pick, placed = self.random, self._plain(trader)
+        market, base = pick.choice(MARKETS)
+        balances = [self.engine.ledger.find(one, base) for one in TRADERS]
+        coming = [b for b in balances if b is not None and b.cover > b.settled - b.leaving - b.taken and b.cover > 0]
+        seller = pick.choice(coming) if coming else Balance(trader, base)
+        self.sequences[seller.account] += 1
+        order = msgspec.structs.replace(
+            placed.order,
+            account=seller.account,
+            market=market,
+            side=Side.SELL,
+            kind=Kind.LIMIT,
+            time_in_force=GTC,
+            flags=2,
+            expiry=0,
+            size_lots=Lots(max(1, seller.cover // BASE_ATOMS - pick.randrange(2))),
+            nonce=make_nonce(pick.randrange(1, 12), self.sequences[seller.account]),
+        )
+        return PlaceOrder(order, placed.signature, signer if signer == STRANGER else seller.account, "")
 
     def _wish(self, trader: Address, signer: Address) -> Command:
         """An order with something beside it, or with rarer flags."""

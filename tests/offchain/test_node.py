@@ -98,8 +98,11 @@ def test_sigterm_drains_and_ends_the_children(node: Node, running: "subprocess.P
 
 
 def test_probes_and_metrics_of_all_its_processes(node: Node, running: "subprocess.Popen[str]") -> None:
-    wait_until(lambda: (node.data / "projector.port").exists())
-    ports = {name: int((node.data / f"{name}.port").read_text()) for name in ("gateway", "sequencer", "projector")}
+    wait_until(lambda: all((node.data / f"{name}.port").exists() for name in ("projector", "publisher")))
+    ports = {
+        name: int((node.data / f"{name}.port").read_text())
+        for name in ("gateway", "sequencer", "publisher", "projector")
+    }
     for name, port in ports.items():
         wait_until(lambda port=port: httpx.get(f"http://127.0.0.1:{port}/readyz").status_code == 200)
         assert httpx.get(f"http://127.0.0.1:{port}/livez").status_code == 200
@@ -161,7 +164,7 @@ def test_children_die_with_a_killed_node(node: Node, running: "subprocess.Popen[
     wait_until(lambda: not any(map(is_alive, pids.values())))
 
 
-@pytest.mark.parametrize("child", ["gateway", "projector"])
+@pytest.mark.parametrize("child", ["gateway", "publisher", "projector"])
 def test_a_killed_child_comes_back(node: Node, running: "subprocess.Popen[str]", child: str) -> None:
     before = node.pids()[child]
     os.kill(before, signal.SIGKILL)

@@ -99,7 +99,9 @@ def test_the_sample_configuration() -> None:
     configuration = load_configuration(SAMPLE, hooats)
     tables = configuration.tables
     assert configuration.values == len(re.findall(r"^[a-z-]+ = ", SAMPLE.read_text(), flags=re.MULTILINE))
-    ports = [tables["node"][name] for name in ("port", "metrics_port", "projector_metrics_port")]
+    ports = [
+        tables["node"][name] for name in ("port", "metrics_port", "projector_metrics_port", "publisher_metrics_port")
+    ]
     ports += [keeper_defaults(tables["keeper"], name)["metrics_port"] for name in ("sync", "settle", "commit", "relay")]
     assert len(set(ports)) == len(ports)
     keys = [own["key"] for own in tables["keeper"].values() if isinstance(own, dict) and "key" in own]

@@ -8,6 +8,7 @@ closed with room for the worst of it, which is done here, too.
 
 import sys
 from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 
 import msgspec
@@ -251,15 +252,18 @@ def a_round(venue: Measured) -> None:
 
 
 def test_the_bound_is_never_below_what_a_batch_uses(measured: Measured) -> None:
-    found = []
-    for number in range(ROUNDS):
+    found: list[tuple[int, int]] = []
+    for number in count():
+        if len(found) >= ROUNDS:
+            break
+        # Not every round has a batch: two may meet on two markets.
+        assert number < 2 * ROUNDS, len(found)
         a_round(measured)
         found += measured.settle_all(disguise=measured.random.choice((0, 0, 3, 50)))
         for market in MARKETS:
             clear(measured, market)
         used, bound = max(found, key=lambda pair: pair[0] / pair[1])
         assert used <= bound, (number, used, bound)
-    assert len(found) > ROUNDS * 0.9
     looks = measured.rules.gas_per_look * sum(measured.looks.values())
     assert sum(used for used, _ in found) > 0.75 * (sum(bound for _, bound in found) - looks), (
         "close, but for the looks"

@@ -16,6 +16,7 @@ from offchain.client.failures import ExchangeUnreachable, Refused
 from offchain.client.http import HooatsClient
 from offchain.client.orders import Ticket
 from offchain.client.unified import errors, shapes
+from offchain.client.unified.conditional import Conditional, condition_of
 from offchain.client.unified.watching import Watching
 from offchain.domain.errors import ConfigurationError, InvalidInput
 
@@ -24,10 +25,19 @@ T = TypeVar("T")
 
 HAS = (
     "cancelAllOrders",
+    "cancelAllOrdersAfter",
     "cancelOrder",
     "cancelOrders",
     "createOrder",
     "createOrders",
+    "createOrderWithTakeProfitAndStopLoss",
+    "createPostOnlyOrder",
+    "createReduceOnlyOrder",
+    "createStopLossOrder",
+    "createTakeProfitOrder",
+    "createTrailingAmountOrder",
+    "createTriggerOrder",
+    "editOrder",
     "fetchBalance",
     "fetchClosedOrders",
     "fetchCurrencies",
@@ -51,7 +61,7 @@ HAS = (
 _PAGE = 1_000
 
 
-class Hooats(Watching):
+class Hooats(Conditional, Watching):
     """`config`: apiUrl, privateKey (0x-hex; not for public data), timeout (milliseconds, of retries too)."""
 
     id = "hooats"
@@ -153,9 +163,61 @@ class Hooats(Watching):
         params: Json | None = None,
     ) -> Json:
         """`price` of a market order is the worst that is acceptable. `params`: timeInForce, postOnly, clientOrderId,
-        slot (a newer order in a slot replaces the one before it), expiry (unix seconds), maxFeePpm, amm."""
-        ticket = await self._ticket(symbol, type, side, amount, price, params or {})
-        return self._order(await self.guard(self.client.place_ticket(ticket)))
+        slot (a newer order in a slot replaces the one before it), expiry (unix seconds), maxFeePpm, amm; reduceOnly,
+        triggerPrice (with triggerDirection), stopLossPrice, takeProfitPrice, triggerPriceType (mark or last);
+        trailingAmount, icebergAmount, selfTradePrevention, parent, other (nonces). With takeProfit and stopLoss, each
+        {triggerPrice, price}, it is a bracket: all of it in one request, and the order of the entry is answered."""
+        params = dict(params or {})
+        attached = {name: params.pop(name) for name in ("takeProfit", "stopLoss") if params.get(name) is not None}
+        ticket = await self._ticket(symbol, type, side, amount, price, params)
+        if not attached:
+            return self._order(await self.guard(self.client.place_ticket(ticket)))
+        exits = [await self._exit(symbol, side, amount, name, wanted) for name, wanted in attached.items()]
+        return self._order((await self.guard(self.client.with_exits(ticket, exits)))[0])
+
+    async def _exit(self, symbol: str, side: str, amount: Any, name: str, wanted: Json) -> Ticket:
+        """What waits for the entry. Without a price of its own a take-profit has that of its trigger; a stop needs one,
+        because by then the market is beyond its trigger."""
+        unknown = sorted(set(wanted) - {"triggerPrice", "price", "type", "triggerPriceType"})
+        if unknown or wanted.get("triggerPrice") is None:
+            raise errors.ArgumentsRequired(f"{name} takes triggerPrice, price and triggerPriceType")
+        opposite = "sell" if side == "buy" else "buy"
+        trigger, price = wanted["triggerPrice"], wanted.get("price")
+        if price is None and name == "stopLoss":
+            raise errors.ArgumentsRequired("a stop has a worst price here: name it as price")
+        price = trigger if price is None else price
+        params = {"takeProfitPrice" if name == "takeProfit" else "stopLossPrice": trigger}
+        if wanted.get("triggerPriceType"):
+            params["triggerPriceType"] = wanted["triggerPriceType"]
+        return await self._ticket(symbol, wanted.get("type") or "limit", opposite, amount, price, params)
+
+    async def edit_order(
+        self,
+        id: str,
+        symbol: str,
+        type: str,
+        side: str,
+        amount: Any = None,
+        price: Any = None,
+        params: Json | None = None,
+    ) -> Json:
+        """`amount` is the whole amount, with what has filled. A smaller one at the same price keeps the place in the
+        queue; anything else is another order, with an id of its own, in place of this one: if this one is not open any
+        more there is none."""
+        await self.load_markets()
+        order = await self.guard(self.client.order(await self._id(id, params)))
+        params = {name: value for name, value in (params or {}).items() if name != "clientOrderId"}
+        size = self.amount_to_precision(symbol, order.amount if amount is None else amount)
+        exact = self.price_to_precision(symbol, order.price if price is None else price)
+        if side != order.side or await self.native(symbol) != order.symbol:
+            raise errors.InvalidOrder("an order keeps its side and its market")
+        if exact == order.price and not params and Decimal(size) <= Decimal(order.amount):
+            return self._shaped(await self.guard(self.client.amend(order.id, size)))
+        left = Decimal(size) - Decimal(order.filled)
+        if left <= 0:
+            raise errors.InvalidOrder(f"{order.filled} of it has filled already")
+        ticket = await self._ticket(symbol, type, side, left, exact, _kept(order) | params)
+        return self._order(await self.guard(self.client.replace(order.id, ticket)))
 
     async def create_orders(self, orders: Sequence[Json], params: Json | None = None) -> list[Json]:
         """One request. What was refused is an order of status rejected, with the error in `info`."""
@@ -179,12 +241,25 @@ class Hooats(Watching):
     async def cancel_orders(
         self, ids: Sequence[str], symbol: str | None = None, params: Json | None = None
     ) -> list[Json]:
-        return [await self.cancel_order(one, symbol) for one in ids]
+        """One request, each for itself: what could not be cancelled has the error in `info`."""
+        await self.load_markets()
+        done = await self.guard(self.client.batch(cancels=ids, mode="each"))
+        return [
+            self._shaped(result) if isinstance(result, Order) else _rejected({"id": one}, result) | {"id": one}
+            for one, result in zip(ids, done.cancels, strict=True)
+        ]
 
     async def cancel_all_orders(self, symbol: str | None = None, params: Json | None = None) -> list[Json]:
+        """`params`: side."""
         native = None if symbol is None else await self.native(symbol)
         await self.load_markets()
-        return [{"id": digest, "info": {"id": digest}} for digest in await self.guard(self.client.cancel_all(native))]
+        cancelled = await self.guard(self.client.cancel_all(native, (params or {}).get("side")))
+        return [{"id": digest, "info": {"id": digest}} for digest in cancelled]
+
+    async def cancel_all_orders_after(self, timeout: int, params: Json | None = None) -> Json:  # noqa: ASYNC109
+        """All orders are cancelled so many milliseconds from now, unless it is called again before; 0: never mind."""
+        await self.load_markets()
+        return {"info": {"deadline": await self.guard(self.client.cancel_all_after(timeout))}}
 
     async def fetch_order(self, id: str, symbol: str | None = None, params: Json | None = None) -> Json:
         await self.load_markets()
@@ -285,6 +360,7 @@ class Hooats(Watching):
         native = await self.native(symbol)
         if price is None:
             raise errors.ArgumentsRequired("a market order has a worst price here: name it as price")
+        condition = condition_of(side, params := dict(params))
         unknown = sorted(name for name in params if name not in _PARAMS)
         if unknown:
             raise errors.NotSupported(f"no such parameter here: {', '.join(unknown)}")
@@ -293,6 +369,16 @@ class Hooats(Watching):
             raise errors.InvalidOrder(f"{'amount' if size == '0' else 'price'} is below the smallest step")
         fields: Json = {"symbol": native, "type": kind, "side": side, "size": size, "price": exact}
         fields |= {_PARAMS[name]: value for name, value in params.items()}
+        for name, value in condition.items():
+            fields[name] = self.price_to_precision(symbol, value)
+        if fields.get("trailing_amount") is not None:
+            fields["trailing_amount"] = self.price_to_precision(symbol, fields["trailing_amount"])
+        if fields.get("visible_size") is not None:
+            fields["visible_size"] = self.amount_to_precision(symbol, fields["visible_size"])
+        if condition and kind == "market":
+            # On chain it is a limit order with the worst price, which takes what there is once its trigger came.
+            fields |= {"type": "limit", "immediate": True}
+            kind = "limit"
         if fields.get("time_in_force") == "PO":
             fields |= {"time_in_force": "GTC", "post_only": True}
         if (fields.get("amm") or kind == "market") and "time_in_force" not in fields:
@@ -343,6 +429,13 @@ _PARAMS = {
     "expiry": "expiry",
     "maxFeePpm": "max_fee_ppm",
     "amm": "amm",
+    "reduceOnly": "reduce_only",
+    "triggerPriceType": "trigger_price_type",
+    "trailingAmount": "trailing_amount",
+    "icebergAmount": "visible_size",
+    "selfTradePrevention": "self_trade_prevention",
+    "parent": "parent",
+    "other": "other",
 }
 
 
@@ -363,6 +456,17 @@ def _since(rows: list[Json], since: int | None, limit: int | None) -> list[Json]
         rows = [row for row in rows if row["timestamp"] >= since]
         return rows[:limit] if limit else rows
     return rows[-limit:] if limit else rows
+
+
+def _kept(order: Order) -> Json:
+    """What an order that takes the place of this one has of it, unless it is said otherwise."""
+    kept: Json = {"postOnly": order.post_only, "reduceOnly": order.reduce_only}
+    if order.expiry:
+        kept |= {"timeInForce": order.time_in_force, "expiry": order.expiry}
+    for name, price in (("stopLossPrice", order.stop_loss_price), ("takeProfitPrice", order.take_profit_price)):
+        if price is not None:
+            kept |= {name: price, "triggerPriceType": order.trigger_price_type}
+    return kept
 
 
 def _rejected(row: Json, refused: Refused) -> Json:

@@ -1,4 +1,4 @@
-"""kill -9 of gateway, sequencer and projector under a client that trades and listens: nothing lost, nothing twice."""
+"""kill -9 of every process of a venue under a client that trades and listens: nothing lost, nothing twice."""
 
 # ruff: noqa: ASYNC110  (other processes are waited for by looking)
 
@@ -51,10 +51,10 @@ async def test_a_client_survives_kills_of_every_process() -> None:
                     return await trade(alice, bob, number)
 
             flow = asyncio.gather(*(one(number) for number in range(PAIRS)))
-            names = ["gateway", "sequencer", "projector"]
+            names = ["gateway", "sequencer", "projector", "publisher"]
             for kill in range(KILLS):
                 await asyncio.sleep(chance.uniform(0.1, 0.8))
-                await venue.kill(names[kill % 3] if kill < 3 else chance.choice(names))
+                await venue.kill(names[kill] if kill < len(names) else chance.choice(names))
             placed = [answer for pair in await flow for answer in pair]
             await venue.ready()
             await compare(alice, account, books, placed)

@@ -197,6 +197,82 @@ async def test_orders_trades_and_balances_are_those_of_rest(real) -> None:
         assert (closed["id"], closed["status"]) == (maker["id"], "canceled")
 
 
+async def test_conditions_are_those_of_rest(real) -> None:
+    """Each in ccxt's words, and as the venue tells it."""
+    _, venue = real
+    async with exchange_of(venue) as exchange:
+        market = ("BTC/USDC", "market", "sell", "0.01", "40000")
+        limit = ("BTC/USDC", "limit", "buy", "0.01", "90000")
+        profit, stop = {"takeProfitPrice": "45000"}, {"stopLossPrice": "95000", "triggerPriceType": "last"}
+        for made, name, price in (
+            (await exchange.create_trigger_order(*market, "45000"), "stopLossPrice", "45000"),
+            (await exchange.create_order(*limit, profit), "takeProfitPrice", "45000"),
+            (await exchange.create_order(*limit, stop), "stopLossPrice", "95000"),
+            (
+                await exchange.create_order(*limit, {"stopPrice": "45000", "triggerDirection": "down"}),
+                "takeProfitPrice",
+                "45000",
+            ),
+            (await exchange.create_stop_loss_order(*market, "45000"), "stopLossPrice", "45000"),
+            (await exchange.create_take_profit_order(*limit, "45000"), "takeProfitPrice", "45000"),
+            (await exchange.create_trailing_amount_order(*market, "500", "45000"), "stopLossPrice", "45000"),
+        ):
+            has_shape(made, "Order")
+            raw = await rest(venue, exchange.client, f"/v1/orders/{made['id']}")
+            fetched = await exchange.fetch_order(made["id"])
+            assert fetched[name] == raw[name] == fetched["triggerPrice"] == raw["triggerPrice"] == price
+            assert fetched["status"] == "open" and raw["waiting"] is True
+            assert raw["immediate"] is (raw["side"] == "sell"), "a market order takes what there is, then"
+        reduced = await exchange.create_reduce_only_order("BTC/USDC", "limit", "sell", "0.01", "90000")
+        assert (reduced["reduceOnly"], (await exchange.fetch_order(reduced["id"]))["reduceOnly"]) == (True, True)
+        for wrong in (
+            {"stopLossPrice": "1", "takeProfitPrice": "2"},
+            {"triggerDirection": "up"},
+            {"triggerPrice": "1", "triggerDirection": "sideways"},
+        ):
+            with pytest.raises(errors.InvalidOrder):
+                await exchange.create_order(*limit, wrong)
+        with pytest.raises(errors.ArgumentsRequired):
+            await exchange.create_trigger_order(*limit)
+        await exchange.cancel_all_orders()
+
+
+async def test_brackets_edits_and_mass_cancels(real) -> None:
+    _, venue = real
+    async with exchange_of(venue) as exchange:
+        entry = ("BTC/USDC", "limit", "buy", "0.02", "40000")
+        made = await exchange.create_order_with_take_profit_and_stop_loss(
+            *entry, "50000", "39000", {"stopLossLimitPrice": "38000"}
+        )
+        assert (made["price"], made["status"]) == ("40000", "open")
+        waiting = [order for order in await exchange.fetch_open_orders() if order["info"]["waiting"]]
+        assert [(order["side"], order["triggerPrice"], order["price"]) for order in waiting] == [
+            ("sell", "50000", "50000"),
+            ("sell", "39000", "38000"),
+        ]
+        with pytest.raises(errors.ArgumentsRequired):
+            await exchange.create_order(*entry, {"stopLoss": {"triggerPrice": "39000"}})
+        smaller = await exchange.edit_order(made["id"], "BTC/USDC", "limit", "buy", "0.01", "40000")
+        assert (smaller["id"], smaller["amount"]) == (made["id"], "0.01"), "the same order, in its place"
+        other = await exchange.edit_order(made["id"], "BTC/USDC", "limit", "buy", "0.03", "39900")
+        assert other["id"] != made["id"] and (other["amount"], other["price"]) == ("0.03", "39900")
+        assert (await exchange.fetch_order(made["id"]))["status"] == "canceled"
+        with pytest.raises(errors.OrderNotFound):
+            await exchange.edit_order(made["id"], "BTC/USDC", "limit", "buy", "0.05", "39900")
+        with pytest.raises(errors.InvalidOrder):
+            await exchange.edit_order(other["id"], "BTC/USDC", "limit", "sell", "0.01", "39900")
+        done = await exchange.cancel_orders([other["id"], "0x" + "00" * 32])
+        assert [row["status"] for row in done] == ["canceled", "rejected"]
+        assert done[1]["info"]["code"] == "ORDER_NOT_FOUND"
+        deadline = (await exchange.cancel_all_orders_after(60_000))["info"]["deadline"]
+        raw = await rest(venue, exchange.client, "/v1/orders/cancel-all-after")
+        assert raw["deadline"] == deadline
+        await exchange.cancel_all_orders_after(0)
+        await exchange.create_order("BTC/USDC", "limit", "sell", "0.05", "90000", {"icebergAmount": "0.01"})
+        assert (await exchange.fetch_order_book("BTC/USDC"))["asks"] == [["90000", "0.01"]]
+        assert len(await exchange.cancel_all_orders(params={"side": "sell"})) == 1
+
+
 async def test_several_orders_are_answered_one_by_one(real) -> None:
     _, venue = real
     async with exchange_of(venue) as exchange:

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from scene import ALICE, BUY, CAROL, IOC, RICH, SELL, START, WISHFUL_VENUE, Bench, open_market
+from ruled import RuledHistory
+from scene import ALICE, BUY, CAROL, IOC, RICH, RULED_VENUE, SELL, START, Bench, open_market
 from wishful import CalmHistory, WishfulHistory
 
 from offchain.domain.beside import Beside
@@ -12,6 +13,7 @@ from offchain.domain.chainlog import OrderCancelledOnChain, WithdrawalRequested
 from offchain.domain.command import CancelAllAfter, CancelMany, PostMark, Reading, SetMarketState
 from offchain.domain.event import AnyEvent, CloseReason, OrderAccepted, OrderClosed, OrderTriggered
 from offchain.domain.market import MarketState
+from offchain.domain.terms import SetProtection
 from offchain.engine.life import ORDER_LIFE, TRIGGERED, OrderState
 
 WAITING, OPEN = OrderState.WAITING, OrderState.OPEN
@@ -83,6 +85,10 @@ ACTS: dict[str, Callable[[Bench], object]] = {
     ),
     "DELISTED": lambda bench: bench.do(SetMarketState(market=1, state=MarketState.DELISTED)),
     "DISCONNECTED": lambda bench: bench.do(CancelMany(account=ALICE, signer=ALICE, is_disconnect=True)),
+    "PROTECTED": lambda bench: [
+        bench.place(ALICE, SELL, 105, 1, slot=7, flags=64),
+        bench.place(CAROL, BUY, 105, 1, tif=IOC),
+    ],
     "TIMED_OUT": lambda bench: [
         bench.do(CancelAllAfter(account=ALICE, signer=ALICE, timeout_millis=1_000)),
         bench.wait(1_000),
@@ -99,7 +105,8 @@ def act_of(state: OrderState, trigger: str) -> Callable[[Bench], object]:
 
 
 def lived(state: OrderState, trigger: str) -> Lives:
-    bench, lives = open_market(venue=WISHFUL_VENUE), Lives()
+    bench, lives = open_market(venue=RULED_VENUE), Lives()
+    bench.do(SetProtection(account=ALICE, signer=ALICE, protection=0, window_millis=1_000, amount_max=1))
     apply = bench.engine.apply
 
     def do(command: object, after: int = 1) -> tuple[AnyEvent, ...]:
@@ -113,8 +120,8 @@ def lived(state: OrderState, trigger: str) -> Lives:
     if trigger == CloseReason.LINKED and state is WAITING:
         bench.place(ALICE, SELL, 110, 5, slot=8)
     else:
-        trigger_price = 100 if state is WAITING else 0
-        bench.place(ALICE, SELL, 110, 5, slot=8, trigger=trigger_price, expiry=expiry)
+        trigger_price, flags = 100 if state is WAITING else 0, 64 if trigger == CloseReason.PROTECTED else 0
+        bench.place(ALICE, SELL, 110, 5, slot=8, trigger=trigger_price, expiry=expiry, flags=flags)
     act_of(state, trigger)(bench)
     return lives
 
@@ -129,7 +136,7 @@ def test_the_ends_are_ends() -> None:
     assert left == {WAITING, OPEN} and {trigger for _, trigger in ORDER_LIFE} == {TRIGGERED, *CloseReason}
 
 
-@pytest.mark.parametrize("kind", [CalmHistory, WishfulHistory])
+@pytest.mark.parametrize("kind", [CalmHistory, WishfulHistory, RuledHistory])
 def test_nothing_else_happens(kind: type[WishfulHistory]) -> None:
     lives = Lives()
     for _, _, _, events in kind(41).steps(1_500):

@@ -24,6 +24,7 @@ ENDS = {
     CloseReason.LINKED: OrderStatus.CANCELED,
     CloseReason.TRIGGER_REFUSED: OrderStatus.CANCELED,
     CloseReason.TIMED_OUT: OrderStatus.CANCELED,
+    CloseReason.PROTECTED: OrderStatus.CANCELED,
 }
 
 

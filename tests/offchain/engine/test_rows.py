@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 from histories import History
+from ruled import RuledHistory
 from scene import (
     ALICE,
     BOB,
@@ -15,6 +16,7 @@ from scene import (
     ITEMIZED_VENUE,
     PACKED_VENUE,
     RICH,
+    RULED_VENUE,
     START,
     STRANGER,
     VENUE,
@@ -25,7 +27,15 @@ from wishful import CalmHistory, WishfulHistory
 
 from offchain.domain.command import CancelOrder, Command, OpenVenue, PlaceOrder, SetMarketState, SetVenueState
 from offchain.domain.eip712 import order_digest
-from offchain.domain.event import AnyEvent, BalanceChanged, FillMatched, LevelChanged, OrderAccepted, OrderRejected
+from offchain.domain.event import (
+    AnyEvent,
+    BalanceChanged,
+    FillMatched,
+    LevelChanged,
+    OrderAccepted,
+    OrderRejected,
+    SubaccountChanged,
+)
 from offchain.domain.limits import PRICE_TICKS_MAX, SEQUENCE_AHEAD_MILLIS_MAX, SIZE_LOTS_MAX
 from offchain.domain.market import MarketState
 from offchain.domain.order import (
@@ -59,8 +69,9 @@ VENUES = pytest.mark.parametrize(
         (History, EAGER),
         (WishfulHistory, WISHFUL_VENUE),
         (CalmHistory, EAGER_WISHFUL),
+        (RuledHistory, RULED_VENUE),
     ],
-    ids=["itemized", "packed", "old", "eager", "wishful", "calm-eager"],
+    ids=["itemized", "packed", "old", "eager", "wishful", "calm-eager", "ruled"],
 )
 
 
@@ -89,7 +100,7 @@ def row_of(engine: Engine, command: Command) -> OrderRow | None:
 
 def told(events: Sequence[AnyEvent]) -> list[AnyEvent]:
     """Without what a group tells once."""
-    return [event for event in events if not isinstance(event, LevelChanged | BalanceChanged)]
+    return [event for event in events if not isinstance(event, LevelChanged | BalanceChanged | SubaccountChanged)]
 
 
 @VENUES

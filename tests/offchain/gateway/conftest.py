@@ -28,8 +28,9 @@ from offchain.client import HooatsClient
 from offchain.client.orders import Signer
 from offchain.gateway.app import create_app
 from offchain.gateway.context import Gateway
+from offchain.gateway.publisher import Publisher
 from offchain.gateway.serve import bind, configure
-from offchain.gateway.settings import LIMITS, GatewaySettings, RateSettings
+from offchain.gateway.settings import LIMITS, GatewaySettings, PublisherSettings, RateSettings
 from offchain.security.limits import Rate
 
 KEYS = [bytes((n,)) * 32 for n in range(1, 5)]
@@ -46,10 +47,11 @@ class Server(uvicorn.Server):
 
 
 class Running:
-    """A gateway that serves, and its sequencer."""
+    """A gateway that serves, its publisher and its sequencer."""
 
-    def __init__(self, sequencer: stub_module.StubSequencer, gateway: Gateway, url: str) -> None:
+    def __init__(self, sequencer: stub_module.StubSequencer, publisher: Publisher, gateway: Gateway, url: str) -> None:
         self.sequencer = sequencer
+        self.publisher = publisher
         self.gateway = gateway
         self.url = url
 
@@ -67,6 +69,7 @@ def settings_for(folder: Path, **changes) -> GatewaySettings:
     settings = {
         "port": 0,
         "sequencer_socket": folder / "s",
+        "publisher_socket": folder / "p",
         "history_url": f"sqlite:///{folder / 'history.sqlite'}",
         "session_key_file": folder / "session.key",
         "chain_id": stub_module.CHAIN_ID,
@@ -78,6 +81,23 @@ def settings_for(folder: Path, **changes) -> GatewaySettings:
         "drain_seconds": 1,
     }
     return GatewaySettings(**(settings | changes))
+
+
+PUBLISHERS = ("journal_folder", "snapshots_folder", "ring_commands", "window_millis")
+"""Settings that are not the gateway's."""
+
+
+@contextlib.asynccontextmanager
+async def run_publisher_here(gateway: GatewaySettings, **changes) -> AsyncIterator[Publisher]:
+    """One message for each group, unless a window is given."""
+    same = ("sequencer_socket", "history_url", "chain_id", "quote_token")
+    settings = {name: getattr(gateway, name) for name in same} | {"window_millis": 0}
+    publisher = Publisher(PublisherSettings(socket=gateway.publisher_socket, **settings | changes))
+    await publisher.start()
+    try:
+        yield publisher
+    finally:
+        await publisher.close()
 
 
 @contextlib.asynccontextmanager
@@ -105,10 +125,12 @@ async def run_stub_venue(sequencer_type=stub_module.StubSequencer, **changes) ->
     folder = Path(tempfile.mkdtemp(prefix="hooats-"))
     sequencer = sequencer_type(folder / "s", [Signer(key).address for key in KEYS[:3]])
     await sequencer.start()
+    changed = {name: changes.pop(name) for name in PUBLISHERS if name in changes}
+    settings = settings_for(folder, **changes)
     try:
-        async with run_gateway_here(settings_for(folder, **changes)) as (gateway, url):
-            running = Running(sequencer, gateway, url)
-            await running.wait(lambda: gateway.upstream.is_live)
+        async with run_publisher_here(settings, **changed) as publisher, run_gateway_here(settings) as (gateway, url):
+            running = Running(sequencer, publisher, gateway, url)
+            await running.wait(gateway.trading.is_live)
             yield running
     finally:
         await sequencer.stop()
@@ -154,11 +176,11 @@ async def run_real_venue(**changes) -> AsyncIterator[tuple[real_venue.RealVenue,
         processes.deposit(Signer(key).address, real_venue.ETH, 10**20)
     processes.start("sequencer", "projector")
     folders = {"journal_folder": processes.journal_folder, "snapshots_folder": folder / "snapshots"}
-    settings = settings_for(folder, **folders, **changes)
+    settings = settings_for(folder, journal_folder=processes.journal_folder, **changes)
     try:
-        async with run_gateway_here(settings) as (gateway, url):
-            running = Running(None, gateway, url)
-            await running.wait(lambda: gateway.upstream.is_live and len(gateway.model.balances) >= 3, 20)
+        async with run_publisher_here(settings, **folders) as publisher, run_gateway_here(settings) as (gateway, url):
+            running = Running(None, publisher, gateway, url)
+            await running.wait(lambda: gateway.trading.is_live() and len(gateway.model.accounts) >= 3, 20)
             yield processes, running
     finally:
         processes.stop()
@@ -177,7 +199,7 @@ def start_real_venue():
 
 
 class ServedVenue:
-    """Sequencer, projector and gateway, each a process that comes back when it is killed."""
+    """Sequencer, projector, publisher and gateway, each a process that comes back when it is killed."""
 
     def __init__(self, folder: Path, keys: Sequence[bytes]) -> None:
         self.folder = folder
@@ -195,7 +217,7 @@ class ServedVenue:
         for key in self._keys:
             for token, amount in ((real_venue.QUOTE, 10**12), (real_venue.BASE, 10**20)):
                 self.parts.deposit(Signer(key).address, token, amount)
-        self.parts.start("sequencer", "projector")
+        self.parts.start("sequencer", "projector", "publisher")
         await self._start_gateway()
         await self.ready()
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from offchain.domain.batch import batch_rules
 from offchain.domain.chainlog import AnyChainLog, Deposited, MarketListed
 from offchain.domain.command import OpenVenue
-from offchain.domain.limits import BLOCK_GAS_LIMIT
+from offchain.domain.limits import BLOCK_GAS_LIMIT, ORDER_RULES_MAX
 from offchain.domain.units import Address
 from offchain.security.signatures import address_of
 from offchain.storage.ops import Ops
@@ -37,6 +37,7 @@ OPENED = OpenVenue(
     batch_gas_max=1_400_000,
     fills_per_immediate_order_max=13,
     batch_rules=batch_rules(BLOCK_GAS_LIMIT),
+    order_rules=ORDER_RULES_MAX,
 )
 
 
@@ -94,6 +95,25 @@ class RealVenue:
             ops.close()
 
 
+def publish(data: Path, options: dict) -> int:
+    import uvloop
+
+    from offchain.gateway.publish import run_publisher
+    from offchain.gateway.settings import PublisherSettings
+
+    settings = PublisherSettings(
+        socket=data / "p",
+        sequencer_socket=Path(options["socket"]),
+        history_url=options["history"],
+        journal_folder=data / "journal",
+        snapshots_folder=data / "snapshots",
+        chain_id=CHAIN_ID,
+        quote_token=QUOTE,
+    )
+    uvloop.run(run_publisher(settings))
+    return 0
+
+
 def main() -> int:
     role, raw = sys.argv[1:]
     options = json.loads(raw)
@@ -113,6 +133,8 @@ def main() -> int:
                 inbox_poll_millis=10,
             )
         )
+    if role == "publisher":
+        return publish(data, options)
     from offchain.projector.projector import ProjectorSettings
     from offchain.projector.serve import run_projector
 

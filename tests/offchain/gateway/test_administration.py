@@ -38,7 +38,7 @@ async def test_a_market_is_asked_for_listed_opened_and_delisted(engine_venue) ->
         assert (twice.code, twice.status) == ("MARKET_EXISTS", 409)
         units = {"base_atoms_per_lot": 10**15, "quote_atoms_per_tick_lot": 10}
         stub.list_market(market=2, symbol="ETH-USDC", base_token="0x" + "66" * 20, **units)
-        await engine_venue.wait(lambda: "ETH-USDC" in engine_venue.gateway.model.symbols)
+        await engine_venue.wait(lambda: "ETH-USDC" in engine_venue.publisher.model.symbols)
         assert (await operator.venue())["requested"] == []
         for action, state in (
             ("pause", "PAUSED"),
@@ -118,7 +118,7 @@ async def test_a_market_that_is_not_wanted_any_more(engine_venue) -> None:
         assert again["market"] == first["market"] + 1, "the list keeper may be at work on the first"
         units = {"base_atoms_per_lot": 10**15, "quote_atoms_per_tick_lot": 10}
         stub.list_market(market=again["market"], symbol="ETH-USDC", base_token="0x" + "66" * 20, **units)
-        await engine_venue.wait(lambda: "ETH-USDC" in engine_venue.gateway.model.symbols)
+        await engine_venue.wait(lambda: "ETH-USDC" in engine_venue.publisher.model.symbols)
         assert (await refused(operator.withdraw_market("ETH-USDC"))).code == "UNKNOWN_MARKET"
 
 

@@ -49,7 +49,7 @@ async def test_a_price_that_does_not_come_out_even_is_rounded_down(engine_venue)
 
 
 async def test_settling_brings_the_surplus_and_frees_the_pair(engine_venue) -> None:
-    stub, model = engine_venue.sequencer, engine_venue.gateway.model
+    stub, model = engine_venue.sequencer, engine_venue.publisher.model
     async with engine_venue.client() as client:
         await client.place("BTC-USDC", "buy", "60000", "0.01", amm=True)
         assert model.markets[1].undecided == {1}
@@ -61,7 +61,7 @@ async def test_settling_brings_the_surplus_and_frees_the_pair(engine_venue) -> N
 
 
 async def test_a_refusal_by_the_pair_is_nobodys_fault(engine_venue) -> None:
-    stub, model = engine_venue.sequencer, engine_venue.gateway.model
+    stub, model = engine_venue.sequencer, engine_venue.publisher.model
     async with engine_venue.client() as client:
         placed = await client.place("BTC-USDC", "buy", "60000", "0.01", amm=True)
         stub.settle_pair_fill(surplus=None)
@@ -144,7 +144,7 @@ async def test_the_pool_channel(engine_venue) -> None:
 
 
 async def test_a_snapshot_knows_pools_and_operators(engine_venue) -> None:
-    stub, followed = engine_venue.sequencer, engine_venue.gateway.model
+    stub, followed = engine_venue.sequencer, engine_venue.publisher.model
     stub.observe_pool(3, 4)
     await engine_venue.wait(lambda: followed.sequence == stub.sequence)
     fresh = ReadModel()

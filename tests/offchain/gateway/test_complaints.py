@@ -172,7 +172,7 @@ async def test_complaint_11_a_silent_connection_is_noticed(venue, monkeypatch) -
     monkeypatch.setattr("offchain.gateway.stream.HEARTBEAT_SECONDS", 0.1)
     async with open_socket(venue) as socket:
         beat = await socket.next()
-        assert (beat["type"], beat["seq"]) == ("heartbeat", venue.gateway.model.sequence)
+        assert (beat["type"], beat["seq"]) == ("heartbeat", venue.publisher.model.sequence)
     monkeypatch.setattr("offchain.gateway.stream.HEARTBEAT_SECONDS", 3600)
     monkeypatch.setattr("offchain.client.stream.SILENCE_SECONDS", 0.3)
     async with venue.client(None) as client:
@@ -259,7 +259,7 @@ async def test_complaint_16_the_book_is_never_crossed_or_stuck(engine_venue) -> 
                 price = str(50_000 + chance.randrange(-10, 10))
                 await client.place("BTC-USDC", side, price, "0.001")
             sequence = engine_venue.sequencer.sequence
-            while book.sequence < engine_venue.gateway.log.last(_channel("book:BTC-USDC")):
+            while book.sequence < engine_venue.publisher.log.last(_channel("book:BTC-USDC")):
                 assert book.apply(await socket.next())
                 bid, ask = book.levels("bids", 1), book.levels("asks", 1)
                 assert not bid or not ask or float(bid[0][0]) < float(ask[0][0])
@@ -451,7 +451,7 @@ async def test_complaint_29_an_ambiguous_failure_can_be_settled(venue, moment) -
             answer = await http.post("/v1/orders", content=msgspec.json.encode(signed.body), headers=headers)
         error = answer.json()["error"]
         assert (answer.status_code, error["code"], error["data"]["digest"]) == (503, "UNKNOWN", signed.digest)
-        await venue.wait(lambda: venue.gateway.upstream.is_live)
+        await venue.wait(lambda: venue.gateway.trading.is_live())
         found = [order.id for order in await client.orders()]
         assert found == ([signed.digest] if moment == "after" else [])
         placed = await client.place_signed(signed)

@@ -6,6 +6,7 @@ import contextlib
 import random
 import struct
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -146,7 +147,7 @@ async def test_an_order_is_placed_attested_and_shown(start_real_venue) -> None:
         assert first <= results[0].sequence and results[2].sequence <= last and count >= 3
         digest = receipts_digest(domain_separator(CHAIN_ID, COMMITMENT), first, last, count, root)
         assert recover(digest, signature) == "0x" + Signer(b"\x07" * 32).address[2:]
-        await venue.wait(lambda: venue.gateway.model.sequence >= last)
+        await venue.wait(lambda: venue.publisher.model.sequence >= last)
         shown = {one.id for one in await client.orders()}
         assert shown == {"0x" + order_digest(SEPARATOR, one).hex() for one in mine}
 
@@ -197,7 +198,7 @@ async def test_what_is_refused_cheaply_costs_no_recovery_and_no_sequence(real) -
     }
     async with open_entry(venue) as entry:
         await entry.ask(orders(order()))
-        before, sequence = counted(venue.gateway), venue.gateway.model.sequence
+        before, sequence = counted(venue.gateway), venue.publisher.model.sequence
         good = order()
         results = await entry.ask(orders(*refused.values()))
         assert [one.reason for one in results] == list(refused)
@@ -209,7 +210,7 @@ async def test_what_is_refused_cheaply_costs_no_recovery_and_no_sequence(real) -
         results = await entry.ask(mixed)
         assert [one.reason for one in results] == ["INVALID_PARAMETER", "", "UNKNOWN_MARKET"], "each in its place"
         assert results[1].sequence > sequence
-        assert venue.gateway.upstream.is_live
+        assert venue.gateway.trading.is_live()
 
 
 async def test_nobody_trades_for_another(real) -> None:
@@ -229,7 +230,7 @@ async def test_nobody_trades_for_another(real) -> None:
 async def register(processes, venue, **terms) -> None:
     terms = {"expiry": 2**40 - 1, "notional": AGENT_UNLIMITED, "markets": ()} | terms
     processes.observe(AgentRegistered, account=ALICE.address, agent=AGENT.address, **terms)
-    await venue.wait(lambda: AGENT.address in venue.gateway.model.agents.get(ALICE.address, {}))
+    await venue.wait(lambda: AGENT.address in venue.publisher.model.agents.get(ALICE.address, {}))
 
 
 async def test_agents_sign_one_by_one_and_in_bulk(start_real_venue) -> None:
@@ -272,7 +273,7 @@ async def test_agents_sign_one_by_one_and_in_bulk(start_real_venue) -> None:
                 answer = await client.place_signed(single._replace(body=body))
                 assert answer.order.id == single.digest, "signed in bulk, one by one, in JSON"
         processes.observe(AgentRevoked, account=ALICE.address, agent=AGENT.address, effective_at=1)
-        await venue.wait(lambda: venue.gateway.model.agents[ALICE.address][AGENT.address].is_revoked)
+        await venue.wait(lambda: venue.publisher.model.agents[ALICE.address][AGENT.address].is_revoked)
         (over,) = await entry.ask(message(MessageKind.ORDERS, [signed(order(ALICE), AGENT)]))
         assert over.reason == "AGENT_NOT_ENTITLED" and over.sequence, "the engine decides"
         assert await client.orders() == [], "what it signed is out"
@@ -294,9 +295,9 @@ async def test_cancels_by_session(start_real_venue) -> None:
         assert again.reason == "ORDER_NOT_OPEN" and again.sequence
         (rest,) = await entry.ask(all_of_them)
         assert (rest.status, rest.fills) == ("canceled", 2)
-        await venue.wait(lambda: venue.gateway.model.sequence >= rest.sequence)
-        assert set(venue.gateway.model.open_orders) - {ALICE.address} == {BOB.address}, "nobody else's"
-        assert not venue.gateway.model.open_orders[ALICE.address]
+        await venue.wait(lambda: venue.publisher.model.sequence >= rest.sequence)
+        assert set(venue.publisher.model.open_orders) - {ALICE.address} == {BOB.address}, "nobody else's"
+        assert not venue.publisher.model.open_orders[ALICE.address]
 
 
 async def test_two_connections_and_json_share_one_order_of_things(real) -> None:
@@ -395,8 +396,8 @@ async def test_no_bytes_raise(tmp_path: Path) -> None:
         def __init__(self) -> None:
             self.address, self.limit, self.heard = "", limit, list[bytes]()
 
-        def reply(self, answer: bytes) -> None:
-            self.heard.append(answer)
+        def reply(self, messages: Sequence[bytes]) -> None:
+            self.heard.extend(messages)
 
     @example_settings(max_examples=300, deadline=None)
     @given(content=st.binary(max_size=400))
@@ -481,7 +482,7 @@ async def test_the_outcome_is_unknown_when_the_sequencer_dies(start_real_venue) 
                 answers[fault.number] = "not executed"
         assert len(answers) == 40 and set(answers.values()) <= {"open", "unknown", "not executed", "rejected"}
         processes.start("sequencer")
-        await venue.wait(lambda: venue.gateway.upstream.is_live, 20)
+        await venue.wait(lambda: venue.gateway.trading.is_live(), 20)
         sequences = set()
         for number, one in enumerate(mine):
             (result,) = await entry.ask(orders(one))

@@ -74,7 +74,7 @@ async def test_markets_have_exact_steps(shared_venue) -> None:
 async def test_book_depth(shared_venue) -> None:
     for price in range(20):
         last = shared_venue.sequencer.publish(Level(600_000 + price, 1))
-    await shared_venue.wait(lambda: shared_venue.gateway.model.sequence == last)
+    await shared_venue.wait(lambda: shared_venue.publisher.model.sequence == last)
     deep, shallow = [(await get(shared_venue, f"/v1/book/BTC-USDC?depth={n}")).json() for n in (100, 2)]
     assert len(deep["bids"]) >= 20
     assert shallow["bids"] == deep["bids"][:2]
@@ -94,7 +94,7 @@ async def test_probes_and_metrics(shared_venue) -> None:
     ready = await get(shared_venue, "/readyz")
     assert (ready.status_code, ready.json()["ready"]) == (200, True)
     text = (await get(shared_venue, "/metrics")).text
-    assert "hooats_gateway_feed_live 1.0" in text
+    assert "hooats_gateway_sequencer_live 1.0" in text and "hooats_gateway_publisher_live 1.0" in text
     assert 'hooats_gateway_requests_total{method="GET",route="/v1/markets",status="200"}' in text
     assert KEYS[0].hex() not in text
 

@@ -50,6 +50,7 @@ class Mirror:
         events = self.engine.apply(self.sequence, self.at, command)
         changes = self.model.apply(FeedMessage(self.sequence, self.at, False, tuple(events)))
         self.log.record(changes)
+        self.log.flush()
         return events
 
     def observe(self, kind, **fields) -> None:

@@ -217,8 +217,8 @@ async def test_floats_and_other_wrong_types_and_forms(shared_venue, field, value
 
 async def test_unknown_field(shared_venue) -> None:
     order = await signed(shared_venue)
-    error = await refuse(shared_venue, order.body | {"reduceOnly": True}, 400, "UNKNOWN_FIELD")
-    assert error["data"]["field"] == "reduceOnly"
+    error = await refuse(shared_venue, order.body | {"leverage": True}, 400, "UNKNOWN_FIELD")
+    assert error["data"]["field"] == "leverage"
 
 
 @pytest.mark.parametrize("field", ["symbol", "side", "price", "size", "maxFeePpm", "nonce", "account", "signature"])

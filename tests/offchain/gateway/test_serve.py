@@ -11,7 +11,7 @@ import time
 import httpx
 import msgspec
 import pytest
-from conftest import KEYS, settings_for
+from conftest import KEYS, run_publisher_here, settings_for
 from gateway_stub import StubSequencer
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
@@ -37,6 +37,12 @@ async def test_sigterm_drains(tmp_path) -> None:
     """Streams end with 1012, the process with 0, and no child stays behind."""
     sequencer = StubSequencer(tmp_path / "s", [Signer(KEYS[0]).address])
     await sequencer.start()
+    async with run_publisher_here(settings_for(tmp_path)):
+        await drain(tmp_path)
+    await sequencer.stop()
+
+
+async def drain(tmp_path) -> None:
     process = await start(tmp_path)
     port = (tmp_path / "port").read_text().strip()
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http:
@@ -51,7 +57,6 @@ async def test_sigterm_drains(tmp_path) -> None:
     assert closed.value.rcvd.code == 1012
     assert await asyncio.wait_for(process.wait(), 10) == 0
     assert time.monotonic() - began < 5
-    await sequencer.stop()
 
 
 async def test_a_damaged_session_key_keeps_it_from_starting(tmp_path) -> None:

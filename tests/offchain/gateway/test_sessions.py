@@ -1,5 +1,6 @@
 """Logins and request signatures: what opens a private route, and what does not."""
 
+import asyncio
 import hashlib
 import hmac
 import time
@@ -305,3 +306,11 @@ async def test_logout(venue) -> None:
         for one in (other, third):
             with pytest.raises(Refused, match="SESSION_REVOKED"):
                 await one.balances()
+
+
+async def test_logging_in_again_in_the_second_of_a_logout(venue) -> None:
+    """A session of that second ended with the others: the client says a later one."""
+    async with venue.client() as client, venue.client() as again:
+        await asyncio.sleep(1 - time.time() % 1)
+        await client.logout(everywhere=True)
+        await again.balances()

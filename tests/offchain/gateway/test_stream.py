@@ -67,7 +67,7 @@ async def test_snapshot_then_deltas_equal_the_rest_book(venue) -> None:
     """At every sequence: same levels, same checksum."""
     async with open_socket(venue) as socket, venue.client(None) as client:
         last = venue.sequencer.publish(Level(610_000, 5), Level(620_000, 7, side=1))
-        await venue.wait(lambda: venue.gateway.model.sequence == last)
+        await venue.wait(lambda: venue.publisher.model.sequence == last)
         await socket.subscribe("book:BTC-USDC")
         book = LocalBook()
         assert book.apply(await socket.next())
@@ -119,7 +119,7 @@ async def test_resume_from_a_sequence(venue) -> None:
         venue.sequencer.publish(Level(610_000, 5))
         book.apply(await socket.next())
     missed = [venue.sequencer.publish(Level(610_000 + n, 1)) for n in range(5)]
-    await venue.wait(lambda: venue.gateway.model.sequence == missed[-1])
+    await venue.wait(lambda: venue.publisher.model.sequence == missed[-1])
     async with open_socket(venue) as socket:
         await socket.subscribe("book:BTC-USDC", **{"from": book.sequence})
         messages = [await socket.next() for _ in missed]
@@ -134,7 +134,7 @@ async def test_resume_beyond_the_ring_gives_a_snapshot(start_venue) -> None:
     async with start_venue(ring_commands=3) as venue, open_socket(venue) as socket:
         for n in range(10):
             last = venue.sequencer.publish(Level(610_000 + n, 1))
-        await venue.wait(lambda: venue.gateway.model.sequence == last)
+        await venue.wait(lambda: venue.publisher.model.sequence == last)
         for old in (0, last - 4, last + 100):
             await socket.subscribe("book:BTC-USDC", **{"from": old})
             assert (await socket.next())["type"] == "snapshot"
@@ -147,12 +147,13 @@ async def test_another_journal_starts_from_a_snapshot(venue, more) -> None:
     """The sequencer comes back with a shorter or a longer one: every channel gets a snapshot."""
     async with open_socket(venue) as socket:
         last = venue.sequencer.publish(*[Level(610_000, 5)] * 5)
-        await venue.wait(lambda: venue.gateway.model.sequence == last)
+        await venue.wait(lambda: venue.publisher.model.sequence == last)
         await socket.subscribe("book:BTC-USDC")
         await socket.next()
         await venue.sequencer.stop()
         venue.sequencer.begin([])
-        last = venue.sequencer.publish(Level(599_999, 3), *[Deposit(ALICE.address)] * more)
+        last = venue.sequencer.publish(Level(599_999, 3))
+        venue.sequencer.publish(*[Deposit(ALICE.address)] * more)
         await venue.sequencer.start()
         message = await socket.next()
         assert (message["type"], message["seq"], message["bids"]) == ("snapshot", last, [["59999.9", "0.0003"]])
@@ -373,7 +374,7 @@ async def flood(venue, count: int, event=lambda n: Level(600_000 + n % 50, 1 + n
         venue.sequencer.publish(event(n))
         if n % 50 == 0:
             await asyncio.sleep(0)
-    await venue.wait(lambda: venue.gateway.model.sequence == venue.sequencer.sequence)
+    await venue.wait(lambda: venue.publisher.model.sequence == venue.sequencer.sequence)
 
 
 async def test_the_client_s_stream_resumes_by_itself(venue) -> None:

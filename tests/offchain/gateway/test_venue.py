@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import msgspec
 import pytest
-from conftest import KEYS, Running, run_gateway_here
+from conftest import KEYS, Running, run_gateway_here, run_publisher_here
 from real_venue import ATTESTER, CHAIN_ID, COMMITMENT, SETTLEMENT, VAULT
 
 from offchain.client import Refused, Ticket
@@ -147,10 +147,10 @@ async def test_history_and_pages(real) -> None:
             orders[3].id,
         ]
         async with asyncio.timeout(10):
-            while (await venue.gateway.past.order(orders[4].id) or orders[4]).status != "canceled":
+            while (await venue.publisher.past.order(orders[4].id) or orders[4]).status != "canceled":
                 await asyncio.sleep(0.02)
-        past = await venue.gateway.past.closed_orders(CAROL.address, 2, 2**62, 100)
-        model = venue.gateway.model
+        past = await venue.publisher.past.closed_orders(CAROL.address, 2, 2**62, 100)
+        model = venue.publisher.model
         assert [row.digest for row in past] == [order.id for order in live]
         assert past == [model.orders[row.digest] for row in past]
 
@@ -307,7 +307,7 @@ async def test_the_sequencer_is_killed_in_the_flow(start_real_venue) -> None:
         assert {order.id for order in await client.orders(limit=1000)} == {order.digest for order in signed}
 
 
-async def test_a_gateway_starts_from_a_snapshot(start_real_venue) -> None:
+async def test_a_publisher_starts_from_a_snapshot(start_real_venue) -> None:
     """What it shows is what the one shows that followed from the beginning."""
     async with start_real_venue() as (processes, running), running.client() as client:
         for price in range(30):
@@ -315,11 +315,13 @@ async def test_a_gateway_starts_from_a_snapshot(start_real_venue) -> None:
         replica, reader = Replica(), JournalReader(processes.journal_folder)
         for group in reader.groups():
             replica.advance(group)
-        write_snapshot(running.gateway.settings.snapshots_folder, replica.engine, replica.group_hash)
+        write_snapshot(running.publisher.settings.snapshots_folder, replica.engine, replica.group_hash)
         await client.place("BTC-USDC", "buy", "60000", "0.01")
-        async with run_gateway_here(running.gateway.settings) as (fresh, url):
-            second = Running(None, fresh, url)
-            await second.wait(lambda: fresh.upstream.is_live)
+        settings = msgspec.structs.replace(running.gateway.settings, publisher_socket=processes.folder / "p2")
+        folders = {name: getattr(running.publisher.settings, name) for name in ("journal_folder", "snapshots_folder")}
+        async with run_publisher_here(settings, **folders) as publisher, run_gateway_here(settings) as (fresh, url):
+            second = Running(None, publisher, fresh, url)
+            await second.wait(fresh.trading.is_live)
             async with second.client() as other:
                 books = await other.book("BTC-USDC"), await client.book("BTC-USDC")
                 assert len(books[0]["bids"]) == 31

@@ -1,0 +1,53 @@
+"""Runs the publisher until SIGTERM: `python -m offchain.gateway.publish SETTINGS.json`."""
+
+import asyncio
+import signal
+import sys
+from pathlib import Path
+
+import msgspec
+import uvloop
+
+from offchain.domain.errors import HooatsError
+from offchain.gateway.publisher import Publisher
+from offchain.gateway.settings import PublisherSettings
+from offchain.telemetry.logs import configure_logs
+from offchain.telemetry.probes import listen
+
+
+async def run_publisher(settings: PublisherSettings) -> None:
+    """ConfigurationError if the port of its probes is taken."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    publisher = Publisher(settings)
+    listener = listen(publisher.probes(), settings.metrics_host, settings.metrics_port, settings.port_file)
+    try:
+        await publisher.start()
+        await stop.wait()
+    finally:
+        await publisher.close()
+        if listener is not None:
+            listener.close()
+
+
+def main() -> int:
+    configure_logs("publisher")
+    try:
+        raw = Path(sys.argv[1]).read_bytes()
+        uvloop.run(run_publisher(msgspec.json.decode(raw, type=PublisherSettings, dec_hook=_decode_path)))
+    except (HooatsError, OSError, IndexError, msgspec.MsgspecError) as error:
+        print(f"publisher: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _decode_path(kind: type, value: object) -> object:
+    if kind is Path:
+        return Path(str(value))
+    raise NotImplementedError(kind)  # msgspec's protocol for a type that the hook does not know
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
