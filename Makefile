@@ -4,7 +4,7 @@
 PYTHON := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format compile docs fuzz bench bench-instructions gas gas-update slither coverage mutate prove lock clean
+.PHONY: help setup demo test lint format compile docs fuzz soak bench bench-instructions gas gas-update slither coverage mutate prove lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -30,8 +30,11 @@ compile: setup ## compile the contracts with forge and with ape
 	@toolchain/forge build
 	@.venv/bin/ape compile
 
-fuzz: setup ## property tests with many more inputs; SEED=n repeats a run
+fuzz: setup ## property tests with many more inputs, hostile bytes and requests for an hour; SEED=n repeats a run, PARTS="bytes api" runs some
 	@$(PYTHON) toolchain/run_parts.py fuzz $(PARTS)
+
+soak: setup ## load a venue and kill every process of it, then compare journal, clients and streams; MINUTES=n (10), KILLS=n (30), SEED=n
+	@$(PYTHON) -m bench soak $(if $(MINUTES),--minutes $(MINUTES)) $(if $(KILLS),--kills $(KILLS)) $(if $(SEED),--seed $(SEED))
 
 bench: setup ## compare speed with other engines and with the machine; PARTS="engines stages instructions growth recovery load", WORKLOADS="mixed …|all", FLOW=file, SEED=n, ROUNDS=n
 	@toolchain/setup bench

@@ -14,6 +14,7 @@ PARTS = {
     "growth": "bench.growth",
     "recovery": "bench.recovery",
     "load": "bench.load.main",
+    "soak": "bench.soak",
 }
 USUAL = ("engines", "stages")
 """The others take a quarter of an hour and more, or want tools that are not everywhere."""

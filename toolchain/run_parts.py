@@ -127,10 +127,13 @@ def fuzz_parts() -> list[Part]:
     forge = ("toolchain/forge", "test", "--fuzz-seed", hex(int(seed)))
     seeded = (*pytest, "--timeout=0", f"--hypothesis-seed={seed}")
     effort = {"HOOATS_FUZZ_SEED": seed, "HOOATS_FUZZ_SECONDS": "600", "HOOATS_FUZZ_CASES": "100000"}
+    engine = {"HOOATS_FUZZ_SEED": seed, "HOOATS_FUZZ_HISTORIES": "100", "HOOATS_FUZZ_OPERATIONS": "1000000"}
+    long = ("tests/model/test_twin.py", "tests/offchain/engine/test_rows.py", "-k", "other_histories or collect")
     hostile = python("pytest", "-p", "no:ape_test", "-s")
     return [
         Part("forge", forge, environment={"FOUNDRY_PROFILE": "fuzz"}),
         Part("python", seeded, environment={"HYPOTHESIS_PROFILE": "fuzz"}),
+        Part("engine", (*hostile, *long, "--timeout=0"), environment=engine),
         Part("bytes", (*hostile, "tests/fuzz/test_bytes.py"), environment=effort),
         Part("api", (*hostile, "tests/fuzz/test_api.py"), environment=effort),
     ]

@@ -167,14 +167,16 @@ class LiveAccount:
                 await asyncio.sleep(ASK_AGAIN_SECONDS)
 
     async def _missing_fills(self, shown: list[Fill]) -> list[Fill]:
-        """Fills below those of a snapshot that are new, or whose state may have changed; oldest first."""
-        if not shown or self._newest_fill < 0:
+        """Fills below those of a snapshot that are new, or whose state may have changed; oldest first. A venue that has
+        just started shows none, and has had some all the same."""
+        if "fills" not in self._loaded:
             return []
         missing: list[Fill] = []
         known = min(self._newest_fill, min(self._unsettled, default=self._newest_fill + 1) - 1)
-        cursor = min(int(fill.id) for fill in shown)
-        while cursor > known + 1:
-            page = await self._ask(partial(self._client.fills, limit=PAGE, cursor=str(cursor)))
+        cursor = min((int(fill.id) for fill in shown), default=None)
+        while (cursor is None or cursor > known + 1) and len(missing) < FILLS_KEPT:
+            before = "" if cursor is None else str(cursor)
+            page = await self._ask(partial(self._client.fills, limit=PAGE, cursor=before))
             if not page:
                 break
             missing += page

@@ -17,7 +17,7 @@ def standard_leaf(sequence: int, order_hash: bytes) -> bytes:
 
 def standard_root(leaves: Sequence[tuple[int, bytes]]) -> bytes:
     """Root over (sequence, order hash) pairs, at least one."""
-    return _standard_tree([standard_leaf(*leaf) for leaf in leaves])[0]
+    return _standard_tree([keccak(keccak(number.to_bytes(32, "big") + order)) for number, order in leaves])[0]
 
 
 def standard_proof(leaves: Sequence[tuple[int, bytes]], position: int) -> list[bytes]:
@@ -42,9 +42,13 @@ def _standard_tree(hashes: list[bytes]) -> list[bytes]:
     """The package's array layout: leaves at the end in reverse order, node i above 2i + 1 and 2i + 2."""
     assert hashes, "an epoch holds at least one order"
     count = len(hashes)
-    tree = [b""] * (count - 1) + sorted(hashes)[::-1]
-    for node in range(count - 2, -1, -1):
-        tree[node] = _pair(tree[2 * node + 1], tree[2 * node + 2])
+    tree = [b""] * (count - 1) + sorted(hashes, reverse=True)
+    last = count - 1
+    while last:  # a level at a time, from the lowest: nodes first to last - 1 have all of theirs below them
+        first = (1 << last.bit_length() - 1) - 1
+        pairs = zip(tree[2 * first + 1 : 2 * last + 1 : 2], tree[2 * first + 2 : 2 * last + 1 : 2], strict=True)
+        tree[first:last] = [keccak(left + right if left < right else right + left) for left, right in pairs]
+        last = first
     return tree
 
 

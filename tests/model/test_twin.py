@@ -1,5 +1,7 @@
 """The engine and its naive twin live through the same histories and agree on every happening and every atom."""
 
+import os
+
 import pytest
 from comparison import agree, stories, told
 from histories import History
@@ -12,6 +14,10 @@ from offchain.domain import event as ev
 from offchain.domain.command import OpenVenue
 
 STEPS = 10_000
+FUZZED = int(os.environ.get("HOOATS_FUZZ_HISTORIES", "1"))
+"""`make fuzz` lives through a hundred whole histories of a seed of its own: a million steps."""
+SEED = 1_000 * int(os.environ.get("HOOATS_FUZZ_SEED", "1"))
+KINDS = (History, CalmHistory, WishfulHistory, RuledHistory)
 
 
 @pytest.mark.parametrize(
@@ -46,6 +52,12 @@ def test_three_thousand_steps_with_rules_for_accounts() -> None:
     assert counts["rejected NO_PROTECTION"] > 30 and counts["rejected PROTECTION_FROZEN"] > 30, counts
     assert counts["of a part"] > 100 and counts["transfer"] > 40 and counts["forced transfer"] > 8, counts
     assert counts["schedule"] > 6 and counts["cxpt"] > 25 and counts["in a tier"] > 200, counts
+
+
+@pytest.mark.parametrize("number", range(FUZZED))
+def test_other_histories(number: int) -> None:
+    steps = STEPS if FUZZED > 1 else 500
+    assert live_side_by_side(KINDS[number % len(KINDS)](SEED + number), steps)
 
 
 def live_side_by_side(history: History, steps: int = STEPS) -> dict[str, int]:

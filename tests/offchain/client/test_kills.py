@@ -1,4 +1,4 @@
-"""kill -9 of gateway, sequencer and projector under a client that trades and listens: nothing lost, nothing twice."""
+"""kill -9 of every process of a venue under a client that trades and listens: nothing lost, nothing twice."""
 
 # ruff: noqa: ASYNC110  (other processes are waited for by looking)
 

@@ -127,6 +127,29 @@ async def test_fills_and_their_states_survive_lost_connections(start_real_venue)
         await alice_rest.close()
 
 
+@pytest.mark.parametrize("known", [0, 1])
+async def test_fills_that_no_snapshot_shows_are_asked_for(start_real_venue, known: int) -> None:
+    """A gateway that has just started shows what it has seen itself: none of what it said before it was killed, and
+    none of what it had no time to say."""
+    async with (
+        start_real_venue() as (_, venue),
+        venue.client() as client,
+        venue.client(KEYS[1]) as other,
+        LiveAccount(client) as account,
+    ):
+        await client.place("BTC-USDC", "sell", "50000", "0.02")
+        for count in range(2):
+            await other.place("BTC-USDC", "buy", "50000", "0.01", time_in_force="IOC")
+            await account.wait(lambda count=count: len(account.fills) == count + 1, 10)
+        fills = dict(account.fills)
+        for name in list(fills)[known:]:
+            del account.fills[name]
+        account._newest_fill = max((int(fill) for fill, _ in account.fills), default=-1)
+        account._unsettled = {int(fill) for fill, _ in account.fills}
+        await account._take({"channel": "fills", "type": "snapshot", "fills": []})
+        assert set(account.fills) == set(fills)
+
+
 async def _after(event: asyncio.Event, call, *arguments):
     await event.wait()
     return await call(*arguments)
