@@ -155,7 +155,10 @@ def place(
 @options.api
 @options.as_json
 def amend(order_id: str, size: str, key: Path, password_file: Path | None, api: str, as_json: bool) -> None:
-    """Make the order ORDER_ID smaller, in its place in the queue: SIZE with what has filled."""
+    """Make an order smaller, in its place in the queue.
+
+    SIZE is with what has filled.
+    """
     found = ask(api, key, password_file, lambda client: client.amend(order_id, size), sends=True)
     _print(found, [describe(found)], as_json)
 

@@ -129,10 +129,10 @@ class SignedOrders:
     def __call__(self, content: bytes) -> None:
         if content[:1] == b"{":
             try:
-                order, signature, _ = schema.parse_order(schema.decode(schema.OrderRequest, content), self._market)
+                found = schema.parse_order(schema.decode(schema.OrderRequest, content), self._market)
             except ApiError:
                 return
-            self._check(order, signature)
+            self._check(found.order, found.signature)
             return
         frame, signature = content[:ORDER_FRAME_BYTES], content[ORDER_FRAME_BYTES:]
         try:
@@ -158,7 +158,7 @@ class SignedOrders:
 
 
 class Served:
-    """The gateway's application in a loop of this process; its sequencer is another, which `run.py` ends with this."""
+    """The gateway's application in a loop of this process; sequencer and publisher are others, which `run.py` ends with this."""
 
     def __init__(self) -> None:
         self.orders = SignedOrders()
@@ -174,12 +174,12 @@ class Served:
         processes.list_markets()
         for key in venues.KEYS[:3]:
             processes.deposit(Signer(key).address, real.QUOTE, 10**12)
-        processes.start("sequencer")
+        processes.start("sequencer", "publisher")
         app = create_app(venues.settings_for(folder))
         app.state.gateway.routes = app.routes
         await self._stack.enter_async_context(app.router.lifespan_context(app))
         async with asyncio.timeout(START_SECONDS):
-            while not app.state.gateway.model.balances:  # noqa: ASYNC110  (another process is waited for by looking)
+            while not app.state.gateway.model.accounts:  # noqa: ASYNC110  (another process is waited for by looking)
                 await asyncio.sleep(0.01)
         return app
 

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from click.testing import CliRunner
 
+from offchain import node
 from offchain.chain.registry import write_registry
 from offchain.cli import daemons
 from offchain.cli.configuration import FILE_BYTES_MAX, Configuration, load_configuration
@@ -279,7 +280,7 @@ def test_a_daemon_says_it_in_its_log(
     key.write_text("11" * 32)
     key.chmod(0o644)
     monkeypatch.setattr(daemons, "load_registry", lambda *_: daemons.NOWHERE)
-    monkeypatch.setattr(daemons, "run_node", lambda _: 0)
+    monkeypatch.setattr(node, "run_node", lambda _: 0)
     with pytest.raises(SystemExit):
         hooats.main(["node", "--attestation-key", str(key)], standalone_mode=False)
     lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
