@@ -65,6 +65,9 @@ class Publisher:
         self.journal = 0
         """Counts up when the journal turned out to be another one."""
         self.gateways: dict[Subscriber, None] = {}
+        self.metrics.sequence.set_function(lambda: self.model.sequence)
+        self.metrics.live.set_function(lambda: self.feed.is_live)
+        self.metrics.gateways.set_function(lambda: len(self.gateways))
         self._window = settings.window_millis / 1000
         self._flushed = 0.0
         self._is_flush_due = False
@@ -107,7 +110,7 @@ class Publisher:
         self.log.record(changes)
         if changes.listed or changes.opened:
             standing = self._standing(changes)
-            for gateway in self.gateways:
+            for gateway in list(self.gateways):
                 gateway.send(standing)
         if not self._window:
             self._flush()
@@ -115,7 +118,7 @@ class Publisher:
             self._is_flush_due = True
             loop = asyncio.get_running_loop()
             loop.call_at(max(loop.time(), self._flushed + self._window), self._flush)
-        for gateway in self.gateways:
+        for gateway in list(self.gateways):
             gateway.tell_progress()
 
     def _current(self) -> None:
@@ -147,16 +150,13 @@ class Publisher:
     async def _pulse(self) -> None:
         while True:
             self.progress.note()
-            self.metrics.sequence.set(self.model.sequence)
-            self.metrics.live.set(self.feed.is_live)
-            self.metrics.gateways.set(len(self.gateways))
             await asyncio.sleep(PULSE_SECONDS)
 
     def _flush(self) -> None:
         self._is_flush_due = False
         self._flushed = asyncio.get_running_loop().time()
         updates = self.log.flush()
-        for gateway in self.gateways:
+        for gateway in list(self.gateways):
             gateway.publish(updates)
 
     def _standing(self, changes: Changes | None) -> bytes:

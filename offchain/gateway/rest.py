@@ -5,7 +5,7 @@ Invariant: a handler of a private route sees only its session's account; another
 
 from collections.abc import Mapping
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -24,6 +24,7 @@ BOOK_DEPTH_DEFAULT = 100
 _NEWEST = 2**63 - 1
 
 Answer = Any
+Known = TypeVar("Known", Gateway, Reads)
 
 
 class Call(NamedTuple):
@@ -53,7 +54,7 @@ class Status(NamedTuple):
 # --- public ---
 
 
-async def markets(gateway: Reads, call: Call) -> Answer:
+async def markets(gateway: Gateway, call: Call) -> Answer:
     model = loaded(gateway).model
     return {"markets": [present.market_json(view, model) for view in model.markets.values()], "seq": model.sequence}
 
@@ -81,7 +82,7 @@ async def trades(gateway: Reads, call: Call) -> Answer:
     }
 
 
-async def venue(gateway: Reads, call: Call) -> Answer:
+async def venue(gateway: Gateway, call: Call) -> Answer:
     model = loaded(gateway).model
     return present.venue_json(model) | {"seq": model.sequence, "timestamp": model.at}
 
@@ -322,6 +323,14 @@ async def administer(gateway: Gateway, call: Call) -> Answer:
     return await gateway.administration.change(call.account, call.body)
 
 
+async def set_band(gateway: Gateway, call: Call) -> Answer:
+    return await gateway.administration.set_band(call.account, call.body)
+
+
+async def set_group(gateway: Gateway, call: Call) -> Answer:
+    return await gateway.administration.set_group(call.account, call.body)
+
+
 async def take_back(gateway: Gateway, call: Call) -> Answer:
     return await gateway.administration.take_back(call.account, call.body)
 
@@ -329,7 +338,7 @@ async def take_back(gateway: Gateway, call: Call) -> Answer:
 # --- shared ---
 
 
-def loaded(gateway: Reads) -> Reads:
+def loaded(gateway: Known) -> Known:
     """Refuses to answer from an empty model."""
     if not gateway.model.is_loaded:
         message = "the publisher has not heard from the sequencer yet"

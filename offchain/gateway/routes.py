@@ -77,7 +77,7 @@ _PAGE = ("symbol", "cursor", "limit")
 
 ROUTES: tuple[Route, ...] = (
     Route("GET", "/v1/eip712", eip712, "What a wallet signs: types, domains and field docs"),
-    Route("GET", "/v1/markets", rest.markets, "Markets with their tick and lot sizes, state and fees", is_read=True),
+    Route("GET", "/v1/markets", rest.markets, "Markets with their tick and lot sizes, state and fees"),
     Route("GET", "/v1/book/{symbol}", rest.book, "The order book", query=("depth",), weight=2, is_read=True),
     Route(
         "GET",
@@ -98,7 +98,7 @@ ROUTES: tuple[Route, ...] = (
         weight=5,
         is_read=True,
     ),
-    Route("GET", "/v1/venue", rest.venue, "State of the venue, fees, states of the markets", is_read=True),
+    Route("GET", "/v1/venue", rest.venue, "State of the venue, fees, states of the markets"),
     Route("GET", "/v1/capabilities", capabilities, "Features, limits, error codes"),
     Route("GET", "/v1/openapi.json", openapi, "This description", weight=5, rate=_RARE),
     Route("GET", "/v1/epochs/{number}", rest.epoch, "Header of a closed epoch", weight=5),
@@ -216,6 +216,24 @@ ROUTES: tuple[Route, ...] = (
         "An operator asks for a market, withdraws that, opens, pauses or delists one",
         Auth.SESSION,
         schema.MarketRequest,
+        weight=5,
+    ),
+    Route(
+        "POST",
+        "/v1/admin/bands",
+        rest.set_band,
+        "An operator says how far beyond the mark the limits of a market may be",
+        Auth.SESSION,
+        schema.BandRequest,
+        weight=5,
+    ),
+    Route(
+        "POST",
+        "/v1/admin/groups",
+        rest.set_group,
+        "An operator says which accounts belong to one owner",
+        Auth.SESSION,
+        schema.GroupRequest,
         weight=5,
     ),
     Route(
