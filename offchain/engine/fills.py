@@ -207,6 +207,10 @@ class Backlog:
         """Millis that settling all undecided fills takes."""
         return (self.last_fill - self.decided_fill) * self.millis_per_fill
 
+    def last_within(self, millis: int) -> int:
+        """The last fill with which the estimate is no longer than this."""
+        return self.decided_fill + millis // self.millis_per_fill if self.millis_per_fill else NEVER
+
     @property
     def next_batch(self) -> Batch | None:
         """The batch that the chain decides next."""

@@ -25,7 +25,7 @@ def segment(folder: Path, count: int, body: bytes) -> Path:
     return folder
 
 
-BODY = frames.encode_group([record(1)], frames.NO_HASH)[0][frames.GROUP_HEAD_BYTES :]
+BODY = frames.Body.of([record(1)]).seal(frames.NO_HASH)[0][frames.GROUP_HEAD_BYTES :]
 
 
 @pytest.mark.parametrize(
