@@ -2,9 +2,9 @@
 
 A count does not depend on who else uses the machine, so CI can hold it: more than 5 % above the snapshot fails, and a
 fall by as much asks for a new snapshot. Counted is what the engine does for N operations of the workload `mixed` after
-its preload: not the making of frames, and not the settlement between two chunks. The collector is off, hashes of
-strings are not salted. Another interpreter counts differently: a snapshot is of one version of Python and of its
-compiler, and is not compared with others.
+its preload: not the making of rows (of others: of their order objects), nor the settlement between two chunks. The
+collector is off, hashes of strings are not salted. Another interpreter counts differently: a snapshot is of one version
+of Python and of its compiler, and is not compared with others.
 """
 
 from __future__ import annotations

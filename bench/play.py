@@ -62,8 +62,9 @@ def run(
     at, chunk = 0, adapter.chunk
     while at < len(operations):
         part = operations[at : at + chunk]
+        arrived = adapter.arriving(part)
         making.start()
-        calls = adapter.make(part)
+        calls = adapter.make(arrived)
         making.stop()
         playing.start()
         answers = through(partial(adapter.play, calls))

@@ -84,7 +84,7 @@ class Writer(Traders):
         venue = self.venue
         assert isinstance(venue, RecordingVenue)
         first = venue.engine.sequence + 1
-        self.play(frames)
+        self.play(self.make(frames))
         venue.engine.skip_events()
         self.flush([record_of(row, sequence, venue.at) for sequence, row in enumerate(rows_of(frames), first)])
         if venue.engine.batches.last_fill - venue.engine.batches.decided_fill > FILLS_BEFORE_SETTLING:
@@ -120,7 +120,7 @@ def write_journal(folder: Path, orders: int) -> int:
     with Journal.open(folder, chain_id=OPENING.chain_id, disk=Unsynced()) as journal:
         writer = Writer(workload, journal)
         for start in range(0, len(steps), GROUP):
-            writer.write(writer.make(steps[start : start + GROUP]))
+            writer.write(writer.arriving(steps[start : start + GROUP]))
         return journal.last_sequence
 
 

@@ -113,8 +113,8 @@ def _row(rounds: Sequence[dict[str, Any]], entry: Player) -> Row:
         if void(ours):
             continue
         clock = "wall_seconds" if by_wall else "play_seconds"
-        made = 0.0 if by_wall or entry.engine == engines.HOOATS else result["make_seconds"]
-        ratios.append((result[clock] + made) / ours[clock])
+        made = 0.0 if by_wall else result["make_seconds"]
+        ratios.append((result[clock] + made) / (ours[clock] + ours["make_seconds"]))
         alone = result["elsewhere_seconds"] / ours["play_seconds"] if by_wall else result[clock] / ours[clock]
         bare.append(alone)
     return Row(entry.name, statistics.median(speed(result, by_wall) for result in results), tuple(ratios), tuple(bare))
@@ -122,7 +122,7 @@ def _row(rounds: Sequence[dict[str, Any]], entry: Player) -> Row:
 
 def speed(result: dict[str, Any], by_wall: bool) -> float:
     """Operations a second, from integers to the answer; of HOOATS from frames."""
-    made = 0.0 if by_wall or result["engine"] == engines.HOOATS else result["make_seconds"]
+    made = 0.0 if by_wall else result["make_seconds"]
     seconds: float = result["wall_seconds" if by_wall else "play_seconds"] + made
     return float(result["operations"]) / seconds
 

@@ -146,11 +146,11 @@ class _Matching:
 
     def ready(self) -> None:
         self._adapter.take(self._answers)
-        self._frames = self._adapter.make(self._operations[self._at : self._at + self.chunk])
+        self._frames = self._adapter.arriving(self._operations[self._at : self._at + self.chunk])
         self._at += self.chunk
 
     def run(self) -> None:
-        self._answers = self._adapter.play(self._frames)
+        self._answers = self._adapter.play(self._adapter.make(self._frames))
 
 
 def _engine() -> Stage:

@@ -16,6 +16,7 @@ from keepers.cycle import INTERNAL, Cycle, Heartbeat, Keeper, exit_code, stop_on
 from keepers.lease import KeptLease
 from keepers.liquidate import Liquidator
 from keepers.list import Lister
+from keepers.marks import Marker
 from keepers.metrics import KeeperMetrics, watch_balance
 from keepers.price import Pricer
 from keepers.quotes import make_source
@@ -30,6 +31,7 @@ from offchain.chain.signing import SigningKey
 from offchain.chain.transactions import Sender
 from offchain.chain.watcher import Watcher
 from offchain.client import HooatsClient
+from offchain.domain.eip712 import domain_separator
 from offchain.domain.errors import ConfigurationError, HooatsError
 from offchain.storage.ops import Ops
 from offchain.telemetry.logs import configure_logs
@@ -75,6 +77,9 @@ def _make_price(rpc: Rpc, ops: Ops, settings: KeeperSettings) -> AnyKeeper:
         raise ConfigurationError("keeper price has no source", remedy="Give --source file:PATH or hyperliquid:URL")
     source = make_source(settings.price.source, settings.price.names)
     sender, lease = _make_sender(rpc, ops, settings, "price")
+    registry = settings.registry
+    separator = domain_separator(registry.chain_id, registry.address("Settlement"))
+    marker = Marker(ops, SigningKey(settings.key, registry.chain_id), separator)
     return Pricer(
         rpc,
         ops,
@@ -84,6 +89,7 @@ def _make_price(rpc: Rpc, ops: Ops, settings: KeeperSettings) -> AnyKeeper:
         source=source,
         settings=settings.price,
         gas_max=settings.gas_max,
+        marker=marker,
     )
 
 

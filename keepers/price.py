@@ -18,6 +18,7 @@ from typing import NamedTuple
 import structlog
 
 from keepers.lease import KeptLease
+from keepers.marks import Mark, MarkedMarket, Marker, due_marks
 from keepers.quotes import READ_SECONDS, Quotes, QuoteSource, QuotesUnavailable, is_symbol, to_price_down
 from keepers.trial import try_out
 from offchain.chain import rpc as questions
@@ -111,6 +112,13 @@ class Observation(NamedTuple):
     retry_at: int
     averaging: frozenset[Address] = frozenset()
     """Synths that TwapSource is being told to look at."""
+    markets: tuple[MarkedMarket, ...] = ()
+    """Of the exchange, which wants marks."""
+    marked: Mapping[int, Mark] = {}
+    """What was said of them last."""
+    said_at: float = 0.0
+    """When the source said the readings, by the clock of `clock`, unix seconds."""
+    clock: float = 0.0
 
 
 class Post(NamedTuple):
@@ -124,12 +132,18 @@ class Withdraw(NamedTuple):
     id: int
 
 
+class Say(NamedTuple):
+    """Marks for the exchange: no transaction."""
+
+    marks: tuple[Mark, ...]
+
+
 class Average(NamedTuple):
     symbol: str
     synth: Address
 
 
-Action = Post | Withdraw | Average
+Action = Post | Withdraw | Average | Say
 
 
 def decide(observation: Observation, settings: PriceSettings) -> list[Action]:
@@ -143,6 +157,8 @@ def decide(observation: Observation, settings: PriceSettings) -> list[Action]:
         for feed in observation.feeds
         if feed.needs_average and feed.synth not in observation.averaging
     ]
+    if marks := _marks(observation, settings):
+        actions.append(Say(tuple(marks)))
     waiting = sum(not post.is_mined for post in pending)
     left = settings.source_age_seconds - (observation.age if observation.age is not None else float("inf"))
     if left < LANDING_SECONDS or waiting >= POSTS_OPEN_MAX or observation.retry_at > now:
@@ -159,6 +175,16 @@ def decide(observation: Observation, settings: PriceSettings) -> list[Action]:
         prices = tuple((symbol, synth, price) for _, symbol, synth, price in sorted(due))
         actions.append(Post(prices, now + int(min(left, POST_SECONDS_MAX))))
     return actions
+
+
+def _marks(observation: Observation, settings: PriceSettings) -> list[Mark]:
+    """Of readings that might be posted, too."""
+    good = {
+        feed.synth: reading.price
+        for feed in observation.feeds
+        if (reading := observation.readings.get(feed.symbol)) and not flaw_of(feed, reading, settings)
+    }
+    return due_marks(observation.markets, good, observation.marked, observation.said_at, observation.clock)
 
 
 def flaw_of(feed: Feed, reading: Reading, settings: PriceSettings) -> str:
@@ -232,10 +258,12 @@ class Pricer:
         source: QuoteSource,
         settings: PriceSettings,
         gas_max: int,
+        marker: Marker | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._rpc, self._ops, self._sender, self._registry, self._lease = rpc, ops, sender, registry, lease
         self._source, self._settings, self._gas_max, self._now = source, settings, gas_max, now
+        self._marker = marker
         self._target, self._vault = registry.address("PriceOracle"), registry.address("Vault")
         self._index = INDEX_ONE
         """The Vault's, as last read."""
@@ -289,6 +317,10 @@ class Pricer:
             tuple(self._pending()),
             self._retry_at,
             self._averaging(),
+            () if self._marker is None else self._marker.markets,
+            {} if self._marker is None else self._marker.said,
+            0.0 if self._quotes is None else self._quotes.at,
+            self._now(),
         )
 
     def decide(self, observation: Observation) -> Sequence[Action]:
@@ -302,6 +334,9 @@ class Pricer:
                 await self._post(prices, deadline)
             case Average(symbol, synth):
                 await self._average(symbol, synth)
+            case Say(marks):
+                assert self._marker is not None, "decided without one"
+                self._marker.say(marks)
         return False
 
     async def drain(self) -> int:
@@ -326,6 +361,7 @@ class Pricer:
         age = None if self._quotes is None else round(self._now() - self._quotes.at, 1)
         return {
             "posted": dict(self._posted),
+            "marks": {} if self._marker is None else {str(n): mark.ticks for n, mark in self._marker.said.items()},
             "missing": sorted(feed.symbol for feed in self._feeds if not self._price_of(feed.symbol)),
             "refused": flaws,
             "fault": self._fault,
@@ -366,6 +402,8 @@ class Pricer:
         now = time.monotonic()
         if now - self._feeds_at >= FEEDS_SECONDS:
             await self._find_feeds()
+            if self._marker is not None:
+                self._marker.find_markets()
             self._feeds_at, self._chain_at = now, -1e9
         if now - self._chain_at >= CHAIN_SECONDS:
             self._feeds = await self._ask_feeds()

@@ -54,7 +54,7 @@ This page is made from the metrics themselves (`make docs`); a test keeps the tw
 class _Anything:
     """Stands for whatever only gives the values, not the names."""
 
-    durable_sequence = waiting_commands = lag = sequence = outbox_sequence = epoch = 0
+    durable_sequence = waiting_commands = lag = sequence = outbox_sequence = epoch = longest_stall = 0
     failure = ""
     is_stopping = is_full = is_connected = False
 

@@ -126,9 +126,13 @@ def fuzz_parts() -> list[Part]:
     pytest = python("pytest", "-p", "no:ape_test", "tests", "--ignore=tests/contracts", "-m", "hypothesis")
     forge = ("toolchain/forge", "test", "--fuzz-seed", hex(int(seed)))
     seeded = (*pytest, "--timeout=0", f"--hypothesis-seed={seed}")
+    effort = {"HOOATS_FUZZ_SEED": seed, "HOOATS_FUZZ_SECONDS": "600", "HOOATS_FUZZ_CASES": "100000"}
+    hostile = python("pytest", "-p", "no:ape_test", "-s")
     return [
         Part("forge", forge, environment={"FOUNDRY_PROFILE": "fuzz"}),
         Part("python", seeded, environment={"HYPOTHESIS_PROFILE": "fuzz"}),
+        Part("bytes", (*hostile, "tests/fuzz/test_bytes.py"), environment=effort),
+        Part("api", (*hostile, "tests/fuzz/test_api.py"), environment=effort),
     ]
 
 

@@ -1,7 +1,8 @@
 """What the rounds ask of an engine.
 
-`make` turns operations into what the engine's interface takes (its own order objects), `play` gives it to the engine;
-both are timed, apart. `take` looks at the answers, and is not: a benchmark counts, a venue would hand them on.
+`arriving` is what a trader's machine sends, and not timed. `make` turns it into what the engine's interface takes (its
+own order objects, or rows), `play` gives that to the engine; both are timed, apart. `take` looks at the answers, and is
+not timed: a benchmark counts, a venue would hand them on.
 """
 
 from __future__ import annotations
@@ -34,9 +35,13 @@ class Adapter(ABC):
         """How many operations are given to `make` and `play` at once."""
         return 500
 
+    def arriving(self, operations: Sequence[Operation]) -> Any:
+        """What `make` takes for these operations, in order: themselves, unless the engine has a form for the wire."""
+        return operations
+
     @abstractmethod
-    def make(self, operations: Sequence[Operation]) -> Any:
-        """What `play` takes for these operations, in order."""
+    def make(self, arrived: Any) -> Any:
+        """What `play` takes."""
 
     @abstractmethod
     def play(self, calls: Any) -> Sequence[Any]:
@@ -70,9 +75,9 @@ class Adapter(ABC):
 class ByCalls(Adapter):
     """Base of those that answer one call at a time."""
 
-    def make(self, operations: Sequence[Operation]) -> list[Call]:
+    def make(self, arrived: Sequence[Operation]) -> list[Call]:
         calls: list[Call] = []
-        for operation in operations:
+        for operation in arrived:
             if operation.kind == CANCEL:
                 self.cancel(calls, operation)
             elif operation.kind == MOVE:

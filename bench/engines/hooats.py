@@ -1,9 +1,9 @@
 """HOOATS's own engine, whole: accounts, nonces, holds, fees, self-trade prevention, timers, batches for settlement.
 
-An order reaches it as the signed frame that the gateway hands on, and is decoded while the clock runs; frames come from
-a trader's machine, and their digests from whoever checked the signatures, so making them is not timed. Every resting
-order has a slot of its own, a MOVE is a new order in the same slot, a TAKE is an IOC in slot 0. What matched is told
-and settled between two chunks, outside the clock.
+What arrives are the signed frames that the gateway hands on: they come from a trader's machine, and their digests from
+whoever checked the signatures. Decoding them into rows is what others spend on order objects, and timed as that. Every
+resting order has a slot of its own, a MOVE is a new order in the same slot, a TAKE is an IOC in slot 0. What matched is
+told and settled between two chunks, outside the clock.
 """
 
 from __future__ import annotations
@@ -18,7 +18,16 @@ from bench.venue import START, Venue
 from offchain.domain.command import NO_SIGNATURE
 from offchain.domain.eip712 import order_digest
 from offchain.domain.event import FillMatched
-from offchain.domain.order import CANCEL_TERMS, SIGNED_FRAME, Kind, Order, Side, TimeInForce, make_nonce
+from offchain.domain.order import (
+    CANCEL_TERMS,
+    SIGNED_FRAME,
+    Kind,
+    Order,
+    OrderRow,
+    Side,
+    TimeInForce,
+    make_nonce,
+)
 from offchain.domain.units import Address, Lots, Ticks, from_hex
 
 SIGNATURE = bytes(64) + b"\x1b"
@@ -48,9 +57,12 @@ class Engine(Adapter):
     def chunk(self) -> int:
         return max(1, min(500, 100 * FILLS_BETWEEN_SETTLEMENTS // max(1, self.workload.most_fills)))
 
-    def make(self, operations: Sequence[Operation]) -> bytes:
+    def arriving(self, operations: Sequence[Operation]) -> bytes:
         """A frame each."""
         return b"".join(map(self.frame, operations))
+
+    def make(self, arrived: bytes) -> list[OrderRow]:
+        return list(SIGNED_FRAME.iter_unpack(arrived))
 
     def frame(self, operation: Operation) -> bytes:
         kind, number, market, side, price, size = operation
@@ -69,9 +81,9 @@ class Engine(Adapter):
         order = Order(account, 0, market + 1, Side(side), Kind.LIMIT, force, 0, *limits, MAX_FEE_PPM, nonce, 0)
         return order.to_frame() + SIGNATURE + from_hex(account) + order_digest(self.venue.engine.separator, order)
 
-    def play(self, calls: Any) -> Sequence[Any]:
+    def play(self, calls: list[OrderRow]) -> Sequence[Any]:
         engine = self.venue.engine
-        return engine.apply_rows(engine.sequence + 1, self.venue.at, SIGNED_FRAME.iter_unpack(calls))
+        return engine.apply_rows(engine.sequence + 1, self.venue.at, calls)
 
     def take(self, answers: Sequence[Any]) -> None:
         for event in self.venue.engine.take_events():

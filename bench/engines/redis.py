@@ -87,9 +87,9 @@ class Engine(Adapter):
     def chunk(self) -> int:
         return PIPELINE
 
-    def make(self, operations: Sequence[Operation]) -> Any:
+    def make(self, arrived: Sequence[Operation]) -> Any:
         """The bytes of the pipeline."""
-        return b"".join(map(self._call, operations)), len(operations)
+        return b"".join(map(self._call, arrived)), len(arrived)
 
     def _call(self, operation: Operation) -> bytes:
         self.queued += 1

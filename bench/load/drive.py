@@ -3,7 +3,7 @@
 Open loop: a frame is due when its schedule says, whatever became of those before. Its latency counts from then, also if
 it had to wait because every connection had its window full: nothing is omitted because the venue was slow. Closed loop:
 a frame is due as soon as its connection has room, which finds out the capacity, and its latency counts from when it was
-sent.
+sent. What a connection may send at one moment leaves in one piece.
 
 `lateness` is the generator's own: how long after its time a frame left although its connection had room.
 """
@@ -98,6 +98,7 @@ def drive(connections: Sequence[Connection], frames: Sequence[Frame]) -> Outcome
     queues: list[deque[Frame]] = [deque() for _ in connections]
     under_way: dict[int, tuple[Frame, float]] = {}
     """With the time from which it counts."""
+    leaving: list[list[Frame]] = [[] for _ in connections]
     clock = time.perf_counter
     cpu, start = time.process_time(), clock()
     heard, upcoming = start, 0
@@ -109,7 +110,13 @@ def drive(connections: Sequence[Connection], frames: Sequence[Frame]) -> Outcome
         under_way[frame.number] = frame, frame.due or now
         if is_prompt and frame.due:
             outcome.lateness.add(int((now - frame.due) * 1e6))
-        connections[at].send(frame.number, frame.content)
+        leaving[at].append(frame)
+
+    def flush() -> None:
+        for connection, ready in zip(connections, leaving, strict=True):
+            if ready:
+                connection.send(ready[-1].number, b"".join([frame.content for frame in ready]))
+                ready.clear()
 
     while upcoming < len(frames) or under_way:
         now = clock() - start
@@ -120,6 +127,7 @@ def drive(connections: Sequence[Connection], frames: Sequence[Frame]) -> Outcome
                 send(frame, is_prompt=True)
             else:
                 queues[frame.connection].append(frame)
+        flush()
         if upcoming < len(frames):
             left = frames[upcoming].due - (clock() - start)
             pause = max(0.0, left - SPIN_SECONDS)
@@ -142,6 +150,7 @@ def drive(connections: Sequence[Connection], frames: Sequence[Frame]) -> Outcome
                 rooms[frame.connection] += 1
                 if queues[frame.connection]:
                     send(queues[frame.connection].popleft(), is_prompt=False)
+        flush()
         if clock() - heard > PATIENCE_SECONDS and under_way:
             break
     outcome.seconds, outcome.cpu_seconds = clock() - start, time.process_time() - cpu

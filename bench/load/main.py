@@ -34,6 +34,7 @@ PACKED = ("packed", "bulk")
 FILLS = "hooats_sequencer_fills_total"
 RECOVERIES = 500
 """Bare ones, before and after a point."""
+STALL = "hooats_sequencer_longest_stall_seconds"
 WARM_UP = 500
 """Orders that are sent before anything is measured."""
 
@@ -213,13 +214,16 @@ def main(arguments: Sequence[str]) -> int:
     with LoadedVenue(addresses(options.accounts), options.projector, options.gateways, options.listeners) as venue:
         bench = Bench(venue, options)
         found = points(bench, options)
+        stall = venue.metric(STALL)
         venue.kill()
         journaled, groups = venue.journaled()
     verdict = durable(bench.accepted, journaled)
-    print(f"\n{verdict}; {groups:,} fdatasyncs, {len(journaled) / groups:.1f} orders each")
+    print(f"\nno group kept the sequencer's loop longer than {stall * 1e3:.1f} ms")
+    print(f"{verdict}; {groups:,} fdatasyncs, {len(journaled) / groups:.1f} orders each")
     run: dict[str, Any] = {
         "machine": machine.described(),
         "durable": verdict,
+        "longest_stall_ms": stall * 1e3,
         "load": machine.load(),
         "options": vars(options),
         "points": found,

@@ -49,7 +49,9 @@ class Connection(Protocol):
 
     def frame(self, number: int, orders: list[bytes]) -> bytes: ...
 
-    def send(self, number: int, frame: bytes) -> None: ...
+    def send(self, number: int, content: bytes) -> None:
+        """Frames, the last of them with that number."""
+        ...
 
     def receive(self) -> list[tuple[int, bytes]]:
         """Numbers of frames, and a byte for each of their orders: 1 if it was accepted, else 0."""

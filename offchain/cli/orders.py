@@ -1,6 +1,7 @@
 """`hooats order`: place, cancel and list, signed with a key file. A line per order, or JSON."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,43 @@ from offchain.cli.failures import Negative
 from offchain.client import HooatsClient, Order, Placed, Refused, Routed
 from offchain.domain.limits import SLOT_MAX
 
+Decorator = Callable[[Callable[..., None]], Callable[..., None]]
+WISHES: tuple[Decorator, ...] = (
+    click.option("--stop-loss", "stop_loss_price", metavar="PRICE", help="Wait until the price is there: a stop."),
+    click.option("--take-profit", "take_profit_price", metavar="PRICE", help="Wait until the price is there: a gain."),
+    click.option(
+        "--trigger",
+        "trigger_price_type",
+        type=click.Choice(["mark", "last"]),
+        default="mark",
+        show_default=True,
+        help="Which price it waits for.",
+    ),
+    click.option("--immediate", is_flag=True, help="Cancel what does not match at once when the trigger comes."),
+    click.option("--reduce-only", is_flag=True, help="Sell no more than what is settled and free."),
+    click.option("--visible", "visible_size", metavar="SIZE", help="Show so much at a time (iceberg)."),
+    click.option("--trailing", "trailing_amount", metavar="PRICE", help="The stop follows the price at this distance."),
+    click.option(
+        "--self-trade",
+        "self_trade_prevention",
+        type=click.Choice(["EXPIRE_MAKER", "EXPIRE_TAKER", "EXPIRE_BOTH", "NONE"]),
+        default="EXPIRE_MAKER",
+        show_default=True,
+        help="Who gives way if it meets an order of your own, or of your group.",
+    ),
+)
+
+
+def with_wishes(command: Callable[..., None]) -> Callable[..., None]:
+    """Conditions, and what an order asks for beside its price."""
+    for wish in reversed(WISHES):
+        command = wish(command)
+    return command
+
 
 @click.group()
 def order() -> None:
-    """Place, cancel and list orders through the gateway."""
+    """Place, amend, cancel and list orders through the gateway."""
 
 
 @order.command("place")
@@ -54,6 +88,7 @@ def order() -> None:
     help="Nonce slot; an order that rests there is replaced. A free one if not given.",
 )
 @click.option("--client-order-id", default="", help="Your own name for the order, unique per account.")
+@with_wishes
 @options.key
 @options.password_file
 @options.api
@@ -75,6 +110,7 @@ def place(
     password_file: Path | None,
     api: str,
     as_json: bool,
+    **wishes: Any,
 ) -> None:
     """Sign and send one order.
 
@@ -86,8 +122,9 @@ def place(
     if tif == "GTD" and not expiry:
         raise click.UsageError("--tif GTD needs --expiry, in unix seconds")
     if route == "best":
-        if amm or post_only or slot or expiry or client_order_id or tif == "FOK":
-            words = "--route best takes no --amm, --post-only, --slot, --expiry, --client-order-id or FOK"
+        is_plain = all(value in (None, False, "mark", "EXPIRE_MAKER") for value in wishes.values())
+        if amm or post_only or slot or expiry or client_order_id or tif == "FOK" or not is_plain:
+            words = "--route best takes no --amm, --post-only, --slot, --expiry, --client-order-id, FOK or condition"
             raise click.UsageError(words)
         routed = ask(api, key, password_file, lambda client: client.place_routed(symbol, side, size, price))
         _print_routed(routed, as_json)
@@ -100,6 +137,7 @@ def place(
         "amm": amm,
         "slot": slot or None,
         "client_order_id": client_order_id,
+        **wishes,
     }
 
     async def send(client: HooatsClient) -> Placed:
@@ -109,19 +147,57 @@ def place(
     _print(placed, [describe(placed.order)], as_json)
 
 
-@order.command("cancel")
-@click.argument("order_id", required=False, default="")
-@click.option("--all", "everything", is_flag=True, help="Cancel all your open orders.")
+@order.command("amend")
+@click.argument("order_id")
+@click.argument("size")
 @options.key
 @options.password_file
 @options.api
 @options.as_json
-def cancel(order_id: str, everything: bool, key: Path, password_file: Path | None, api: str, as_json: bool) -> None:
+def amend(order_id: str, size: str, key: Path, password_file: Path | None, api: str, as_json: bool) -> None:
+    """Make the order ORDER_ID smaller, in its place in the queue: SIZE with what has filled."""
+    found = ask(api, key, password_file, lambda client: client.amend(order_id, size), sends=True)
+    _print(found, [describe(found)], as_json)
+
+
+@order.command("cancel-all-after")
+@click.argument("seconds", type=float)
+@options.key
+@options.password_file
+@options.api
+@options.as_json
+def cancel_all_after(seconds: float, key: Path, password_file: Path | None, api: str, as_json: bool) -> None:
+    """Cancel all orders SECONDS from now, unless this is said again before; 0 takes it back."""
+    millis = round(seconds * 1000)
+    deadline = ask(api, key, password_file, lambda client: client.cancel_all_after(millis), sends=True)
+    words = "nothing is cancelled" if deadline is None else f"everything is cancelled in {seconds:g} s"
+    _print({"deadline": deadline}, [words], as_json)
+
+
+@order.command("cancel")
+@click.argument("order_id", required=False, default="")
+@click.option("--all", "everything", is_flag=True, help="Cancel all your open orders.")
+@click.option("--symbol", help="With --all: of this market only.")
+@click.option("--side", type=click.Choice(["buy", "sell"]), help="With --all: of this side only.")
+@options.key
+@options.password_file
+@options.api
+@options.as_json
+def cancel(
+    order_id: str,
+    everything: bool,
+    symbol: str | None,
+    side: str | None,
+    key: Path,
+    password_file: Path | None,
+    api: str,
+    as_json: bool,
+) -> None:
     """Cancel the order ORDER_ID, or all of them."""
-    if bool(order_id) == everything:
-        raise click.UsageError("give an ORDER_ID or --all")
+    if bool(order_id) == everything or (order_id and (symbol or side)):
+        raise click.UsageError("give an ORDER_ID, or --all with or without --symbol and --side")
     if everything:
-        cancelled = ask(api, key, password_file, lambda client: client.cancel_all(), sends=True)
+        cancelled = ask(api, key, password_file, lambda client: client.cancel_all(symbol, side), sends=True)
         _print(cancelled, [f"cancelled {len(cancelled)} orders", *cancelled], as_json)
         return
     found = ask(api, key, password_file, lambda client: client.cancel(order_id), sends=True)
@@ -145,6 +221,8 @@ def list_orders(status: str, key: Path, password_file: Path | None, api: str, as
 def describe(row: Order) -> str:
     """An order in one line: what it is, how it stands, its id."""
     where = " with the AMM pair" if row.amm else ""
+    if row.waiting:
+        where += f", waits for {row.trigger_price or 'another order'}"
     filled = f"{row.filled} of {row.amount} filled" + (f" at {row.average} on average" if row.average else "")
     status = row.status + (f" ({row.reason})" if row.reason and row.status != "closed" else "")
     return f"{row.symbol} {row.side} {row.amount} at {row.price}{where}: {status}, {filled}; {row.id}"

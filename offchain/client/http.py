@@ -403,6 +403,16 @@ class HooatsClient(Wire):
         market: Json = (await self._send("POST", "/v1/admin/markets", body, session=True))["market"]
         return market
 
+    async def set_band(self, symbol: str, below_ppm: int, above_ppm: int) -> Json:
+        """Of an operator: how far beyond the mark limits may be, in millionths; both 0: any. The market then."""
+        body = {"symbol": symbol, "belowPpm": below_ppm, "abovePpm": above_ppm}
+        market: Json = (await self._send("POST", "/v1/admin/bands", body, session=True))["market"]
+        return market
+
+    async def set_group(self, accounts: Sequence[str], group: int) -> None:
+        """Of an operator: these accounts are one owner's; 0: of none."""
+        await self._send("POST", "/v1/admin/groups", {"accounts": list(accounts), "group": group}, session=True)
+
     async def withdraw_market(self, symbol: str) -> None:
         """Of an operator: a market that was asked for and is not listed yet is not wanted any more."""
         await self._send("POST", "/v1/admin/markets", {"action": "withdraw", "symbol": symbol}, session=True)

@@ -37,6 +37,7 @@ APPROVAL_TYPE = "Approval(address account,address token,uint256 amount,bytes32 p
 RECEIPT_TYPE = "Receipt(uint64 sequence,uint64 at,bytes32 orderHash)"
 RECEIPTS_TYPE = "Receipts(uint64 first,uint64 last,uint32 orders,bytes32 root)"
 SESSION_TYPE = "Session(address account,uint64 issuedAt,uint64 expiry)"
+MARK_TYPE = "Mark(uint32 market,uint64 priceTicks,uint64 time)"
 DOMAIN_TYPE = "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
 
 LOW_S_MAX = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0
@@ -58,6 +59,7 @@ _APPROVAL_TYPE_HASH = keccak(APPROVAL_TYPE.encode())
 _RECEIPT_TYPE_HASH = keccak(RECEIPT_TYPE.encode())
 _RECEIPTS_TYPE_HASH = keccak(RECEIPTS_TYPE.encode())
 _SESSION_TYPE_HASH = keccak(SESSION_TYPE.encode())
+_MARK_TYPE_HASH = keccak(MARK_TYPE.encode())
 _DOMAIN_TYPE_HASH = keccak(DOMAIN_TYPE.encode())
 
 _RECEIPT_LEAF = struct.Struct(">BQQ32s")
@@ -354,6 +356,11 @@ def session_digest(separator: bytes, account: Address, issued_at: int, expiry: i
         separator,
         keccak(_SESSION_TYPE_HASH + _address(account) + _uint(issued_at) + _uint(expiry)),
     )
+
+
+def mark_digest(separator: bytes, market: int, price_ticks: int, time: int) -> bytes:
+    """What a poster signs of a market's price (unix seconds); `separator` is that of Settlement."""
+    return digest(separator, keccak(_MARK_TYPE_HASH + _uint(market) + _uint(price_ticks) + _uint(time)))
 
 
 def typed_data_fields(type_string: str) -> list[dict[str, str]]:

@@ -54,11 +54,10 @@ def open_lane(state: State, terms: bytes) -> Lane:
     """The lane of terms that an order without a reason to reject it has."""
     lane = state.lanes.get(terms)
     if lane is None:
-        subaccount, number, side, _, _, _ = unpack_terms(terms)
+        subaccount, number, side, _, _, flags = unpack_terms(terms)
         book = state.books[number]
-        lane = state.lanes[terms] = Lane(
-            terms, book.market, book.ladder(side), book.opposite(side), book.traders_of(subaccount), book.tape
-        )
+        traders = book.guarded.setdefault(subaccount, {}) if flags & PROTECTED else book.traders_of(subaccount)
+        lane = state.lanes[terms] = Lane(terms, book.market, book.ladder(side), book.opposite(side), traders, book.tape)
         # The word of an immediate order is the balance's, where balances count.
         backlog = state.backlog
         lane.tells_fresh_slots = backlog.tells_fresh_slots and not (lane.is_immediate and backlog.is_itemized)

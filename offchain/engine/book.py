@@ -23,7 +23,7 @@ OF_TRIGGER = ON_LAST | TAKE_PROFIT | IMMEDIATE
 class Book:
     """A market, its state, both sides of its book, and who trades in it."""
 
-    __slots__ = ("_parts", "asks", "band", "bids", "mark", "mark_at", "market", "state", "tape", "traders")
+    __slots__ = ("_parts", "asks", "band", "bids", "guarded", "mark", "mark_at", "market", "state", "tape", "traders")
 
     def __init__(self, market: Market, touched: list[PriceLevel]) -> None:
         self.market = market
@@ -34,6 +34,8 @@ class Book:
         """Accounts that ever had an order accepted here, by the bytes of their address."""
         self._parts: dict[int, dict[bytes, Trader]] = {}
         """The same of sub-accounts, by number."""
+        self.guarded: dict[int, dict[bytes, Trader]] = {}
+        """Those, by sub-account, of whom nothing speaks against another protected order: see `protecting`."""
         self.tape = Tape()
         self.band = (0, 0)
         """Millionths that a sale may be below the reference price, a purchase above it; (0, 0): no bound."""

@@ -12,13 +12,13 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from offchain.domain.batch import AMM_MAKER, BatchFill, BatchRules, SettlementBatch, SignedOrder
+from offchain.domain.batch import AMM_MAKER, ONE_FILL, BatchFill, BatchRules, SettlementBatch, SignedOrder
 from offchain.domain.eip712 import split_signature
 from offchain.domain.event import BatchClosed
 from offchain.domain.order import TimeInForce
 from offchain.domain.units import Address
 from offchain.engine.ledger import AmmLegs, Legs
-from offchain.engine.load import Load, Row
+from offchain.engine.load import Load, Row, looks_for
 from offchain.engine.orders import Ticket
 
 NEVER: Final = 2**63
@@ -49,6 +49,7 @@ FILL_TRANSITIONS: Final[dict[tuple[FillState, FillTrigger], FillState]] = {
 """(state, trigger) -> state; every other pair is a bug. Taking back marks a fill; only the chain ends its life."""
 
 
+WORST_FILL: Final = ONE_FILL._replace(looks=0, agents=2, proofs=2)
 BATCHED: Final = FILL_TRANSITIONS[FillState.MATCHED, FillTrigger.BATCH_CLOSES]
 
 
@@ -134,17 +135,13 @@ class Backlog:
         "deadline",
         "decided_batch",
         "decided_fill",
-        "gas",
         "gas_max",
-        "gas_of_full",
-        "gas_per_fill",
-        "gas_per_fresh_order",
-        "gas_per_order",
+        "gas_of_worst",
         "interval",
-        "is_additive",
         "is_itemized",
         "last_batch",
         "last_fill",
+        "looks",
         "millis_per_fill",
         "number_max",
         "open_first",
@@ -161,7 +158,6 @@ class Backlog:
         self.gas_max = gas_max
         self.rules = rules
         self.millis_per_fill = rules.settlement_millis_per_fill
-        self.is_additive = rules.is_additive
         self.is_itemized = rules.is_itemized
         """Balances count, too; and an immediate order has no slot of its own."""
         self.tells_fresh_slots = rules.gas_per_fresh_slot > 0
@@ -181,26 +177,23 @@ class Backlog:
         """The last fill that is counted in it: those after it surely fit, and are counted when that matters."""
         self.sure = 0
         """The last fill that the open batch can take, and not be full by it, whatever its orders."""
+        self.gas_of_worst = rules.gas(2, 1, 0, 2, WORST_FILL) - rules.gas_base
+        """The most that a fill of two orders adds, but for what accounts do after it, and for looks."""
+        self.looks = 0
+        """The most that an order can need."""
         self.sure_by_gas = 0
         """The same, but for the number of its fills."""
         self.pools: dict[Address, int] = {}
         """The undecided fill with the pair of a base token."""
         self.number_max = 0
         """The last fill that the open batch can take by their count; below the next one if it has none yet."""
-        self.gas = rules.gas(0, 0)
-        """Of the open batch."""
-        self.gas_per_fill = rules.gas(0, 1) - self.gas
-        self.gas_of_full = gas_max - self.gas_per_fill
-        """A batch with more takes not even one more fill of its own orders."""
-        self.gas_per_order = rules.gas(1, 0) - self.gas
-        self.gas_per_fresh_order = rules.gas(1, 0, fresh_slots=1) - self.gas
         self.deadline = NEVER
         """When the open batch closes at the latest."""
 
     @property
     def load(self) -> Load:
         """What the open batch holds."""
-        self._count()
+        self.count()
         return self._load
 
     @property
@@ -214,92 +207,70 @@ class Backlog:
         """Millis that settling all undecided fills takes."""
         return (self.last_fill - self.decided_fill) * self.millis_per_fill
 
+    def last_within(self, millis: int) -> int:
+        """The last fill with which the estimate is no longer than this."""
+        return self.decided_fill + millis // self.millis_per_fill if self.millis_per_fill else NEVER
+
     @property
     def next_batch(self) -> Batch | None:
         """The batch that the chain decides next."""
         return self.batches.get(self.decided_batch + 1)
 
-    def add(self, fill: Fill, maker: Ticket, taker: Ticket, note: Callable[[BatchClosed], None]) -> None:
-        """Takes a fill of two orders that is not `sure` to fit; notes the batches that this closed.
-
-        As `add_together`, of one: most fills come this way, so nothing is counted anew that is known.
-        """
-        if not self.is_additive:
-            self._add_one(fill, note)
-            return
-        number = fill.number
-        if number == self.number_max and number <= self.sure_by_gas:
-            self.last_fill = number
-            self.unsettled[number] = fill
-            note(self.close(number))
-            return
-        self._count()
-        orders, gas = self._load.orders, self.gas + self.gas_per_fill
-        if maker.sequence not in orders:
-            orders[maker.sequence] = maker.is_fresh
-            gas += self.gas_per_fresh_order if maker.is_fresh else self.gas_per_order
-        if taker.sequence not in orders:
-            orders[taker.sequence] = taker.is_fresh
-            gas += self.gas_per_fresh_order if taker.is_fresh else self.gas_per_order
-        if gas > self.gas_max or number > self.number_max:
-            self._add_one(fill, note)
-            return
-        self.gas = gas
-        self.last_fill = self.counted = number
-        self.unsettled[number] = fill
-        if number == self.number_max or gas > self.gas_of_full:
-            note(self.close(number))
+    def add(self, fill: Fill, note: Callable[[BatchClosed], None]) -> None:
+        """Takes a fill of two orders that is not `sure` to leave the batch open; notes the batches that this closed."""
+        if fill.number == self.number_max and fill.number <= self.sure_by_gas:
+            self.last_fill = fill.number
+            self.unsettled[fill.number] = fill
+            note(self.close(fill.number))
         else:
-            self._look_ahead()
-
-    def _count(self) -> None:
-        """Counts the fills that were sure to fit."""
-        orders, gas = self._load.orders, self.gas
-        for number in range(max(self.counted + 1, self.open_first), self.last_fill + 1):
-            gas += self.gas_per_fill
-            for ticket in self.unsettled[number].tickets:
-                if ticket.sequence not in orders:
-                    orders[ticket.sequence] = ticket.is_fresh
-                    gas += self.gas_per_fresh_order if ticket.is_fresh else self.gas_per_order
-        self.gas, self.counted = gas, self.last_fill
-
-    def _look_ahead(self) -> None:
-        """How many fills fit if each is of two orders that nothing in the batch names."""
-        if self.is_additive:
-            most = self.gas_per_fill + 2 * max(self.gas_per_order, self.gas_per_fresh_order)
-            self.sure_by_gas = self.last_fill + (self.gas_of_full - self.gas) // max(1, most)
-            self.sure = min(self.number_max - 1, self.sure_by_gas)
-
-    def _add_one(self, fill: Fill, note: Callable[[BatchClosed], None]) -> None:
-        for closed in self.add_together((fill,)):
-            note(closed)
+            for closed in self.add_together((fill,)):
+                note(closed)
 
     def add_together(self, fills: Sequence[Fill]) -> list[BatchClosed]:
         """Takes fills that must share a batch, in match order; returns the batches that this closed."""
         closed = []
-        self._count()
-        open_count = fills[0].number - self.open_first
-        self._load.fills = open_count  # Not counted one by one.
-        load = self._load.copy()
-        for fill in fills:
-            load.add(fill.tickets, fill.rows, is_amm=fill.maker is None)
-        if open_count and not self._fits(load):
-            closed.append(self.close(fills[0].number - 1))
-            open_count = 0
-        if open_count == 0:
+        load = self._with(self.load.copy(), fills)
+        if self.last_fill < self.open_first or not self._fits(load):
+            if self.last_fill >= self.open_first:
+                closed.append(self.close(self.last_fill))
+            load = self._with(self._load, fills)
             self.deadline = fills[0].at + self.interval
             self.number_max = self.open_first + self.rules.fills_max - 1
         for fill in fills:
             assert fill.number == self.last_fill + 1
             self.last_fill = fill.number
             self.unsettled[fill.number] = fill
-            self.open_up(fill)
-        self.gas = self._load.gas
-        if self._fits(self._load, more=1):
+            self.occupy(fill)
+        self._load, self.counted = load, self.last_fill
+        if self._fits(load, more=1):
             self._look_ahead()
         else:
             closed.append(self.close(self.last_fill))
         return closed
+
+    @staticmethod
+    def _with(load: Load, fills: Iterable[Fill]) -> Load:
+        for fill in fills:
+            load.add(fill.tickets, fill.rows, is_amm=fill.maker is None)
+        return load
+
+    def count(self) -> None:
+        """Counts the fills that were sure to fit; also before anything changes that they are counted by."""
+        uncounted = range(max(self.counted + 1, self.open_first), self.last_fill + 1)
+        self._with(self._load, (self.unsettled[number] for number in uncounted))
+        self.counted = self.last_fill
+
+    def expect_looks(self, cancels: int) -> None:
+        """Some account cancelled so often on chain."""
+        self.looks = max(self.looks, looks_for(cancels))
+        if self.last_fill >= self.open_first:
+            self._look_ahead()
+
+    def _look_ahead(self) -> None:
+        """How many fills surely fit."""
+        most = self.gas_of_worst + 2 * self.looks * self.rules.gas_per_look
+        self.sure_by_gas = self.last_fill + self._load.room(self.gas_max, most)
+        self.sure = min(self.number_max - 1, self.sure_by_gas)
 
     def open_up(self, fill: Fill) -> None:
         """Counts a fill to the open batch."""
@@ -310,7 +281,7 @@ class Backlog:
     def resume(self) -> None:
         """After its fields were read: what follows from them."""
         if self.last_fill >= self.open_first:
-            self.gas, self.number_max = self._load.gas, self.open_first + self.rules.fills_max - 1
+            self.number_max = self.open_first + self.rules.fills_max - 1
             self._look_ahead()
         else:
             self.number_max = self.sure = self.last_fill
@@ -337,7 +308,6 @@ class Backlog:
         self.open_first = last + 1
         self.number_max = self.sure = self.counted = last
         self._load = Load(self.rules)
-        self.gas = self._load.gas
         self.deadline = NEVER
         return BatchClosed(batch=batch.batch, first=batch.first, last=batch.last)
 

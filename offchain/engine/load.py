@@ -5,24 +5,17 @@ snapshots and the order of other commands do not either.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
 
-from offchain.domain.batch import BatchItems, BatchRules
+from offchain.domain.batch import ONE_FILL, BatchItems, BatchRules
 from offchain.domain.order import SIGNATURE_BYTES
 from offchain.domain.units import Address
 from offchain.engine.ledger import Balance, Ledger
 from offchain.engine.orders import Account, Ticket
 from offchain.engine.parts import parts_of
 
-
-class Row(NamedTuple):
-    """A balance that a fill changes, and what is known of the word that has it on chain."""
-
-    account: Address
-    token: Address
-    is_fresh: bool
-    """It may be 0 by then."""
-    is_requested: bool
+Row = tuple[Address, Address, bool, bool]
+"""A balance that a fill changes, and what is known of the word that has it on chain: account, token, whether it may be
+0 by then, whether a withdrawal is requested. Five are made for every match."""
 
 
 def rows_of(
@@ -37,14 +30,20 @@ def rows_of(
     for balance in balances:
         if accounts[balance.account].is_split:
             parts = parts_of(ledger, balance.account, balance.token)
-            is_known = sum(part.settled - part.owed - part.leaving for part in parts) > 0
+            is_fresh = sum(part.settled - part.owed - part.leaving for part in parts) <= 0
             balance = parts[0]
         else:
-            is_known = balance.settled > balance.owed + balance.leaving
-        if not is_known and balance.token == quote:
-            is_known = 0 in accounts[balance.account].settled_slots
-        rows.append(Row(balance.account, balance.token, not is_known, balance.requested > 0))
+            is_fresh = balance.settled <= balance.owed + balance.leaving
+        token = balance.token
+        if is_fresh and token == quote:
+            is_fresh = 0 not in accounts[balance.account].settled_slots
+        rows.append((balance.account, token, is_fresh, balance.requested > 0))
     return tuple(rows)
+
+
+def looks_for(cancels: int) -> int:
+    """Steps in which settlement finds out whether one of so many cancels is of an order."""
+    return cancels.bit_length() + 1 if cancels else 0
 
 
 class Load:
@@ -92,6 +91,19 @@ class Load:
         gas = self.gas + more * self.rules.gas_per_fill
         return self.rules.fits(gas, gas_max, len(self.orders), len(self.rows))
 
+    def room(self, gas_max: int, most: int) -> int:
+        """So many fills of two orders, of `most` gas each, surely fit, and leave room for one more of those orders."""
+        rules, of_row = self.rules, self.rules.gas_per_row_turned
+        gas = self.gas + rules.gas_per_fill
+        if not self.requests:
+            gas += len(self.rows) * rules.gas_per_row_beside_request
+        room = (gas_max - gas) // max(1, most)
+        if rules.gas_turned_max:
+            gas += len(self.orders) * rules.gas_per_order_turned + len(self.rows) * of_row
+            most += 2 * rules.gas_per_order_turned + ONE_FILL.rows * of_row
+            room = min(room, (rules.gas_turned_max - gas) // max(1, most))
+        return room
+
     def copy(self) -> "Load":
         made = Load(self.rules)
         made.orders, made.rows, made.markets = self.orders.copy(), self.rows.copy(), self.markets.copy()
@@ -117,8 +129,7 @@ class Load:
         if ticket.agent is not None:
             self.agents += 1
             self.proofs += len(ticket.signature) != SIGNATURE_BYTES
-        cancels = ticket.account.cancels
-        self.looks += cancels.bit_length() + 1 if cancels else 0
+        self.looks += looks_for(ticket.account.cancels)
 
     def add_rows(self, rows: Sequence[Row]) -> None:
         """Of a balance that is counted already nothing new is learned."""

@@ -62,6 +62,7 @@ class Room:
 UP: Final = PPM - 1
 """Added before a division by PPM that rounds up, as `fee_up` does."""
 SELF_TRADE, FILLED = CloseReason.SELF_TRADE, CloseReason.FILLED
+NO_ROWS: Final[tuple[Row, ...]] = ()
 """Under names of this module: an enumeration looks its members up by a function."""
 
 
@@ -70,7 +71,8 @@ def cross(state: State, lane: Lane, taker: Ticket) -> None:
     if not lane.is_immediate:
         _match(state, lane, taker, FILLS_PER_RESTING_ORDER_MAX, None, None)
     elif not lane.is_fok or is_fillable(lane, taker, room_of(state, taker)):
-        room, group = room_of(state, taker), list[Fill]()
+        room = room_of(state, taker)
+        group: list[Fill] = []
         _match(state, lane, taker, room.makers, room, group)
         if group:
             state.effects.extend(state.backlog.add_together(group))
@@ -86,7 +88,7 @@ def _match(state: State, lane: Lane, taker: Ticket, most: int, room: Room | None
     is_buy, trader, price, remaining = lane.is_buy, taker.trader, taker.price, taker.remaining
     at, ppm, base_per_lot = taker.moment.at, taker.moment.taker_ppm, lane.base_atoms_per_lot
     paying, unsettled, is_itemized = trader.quote if is_buy else trader.base, backlog.unsettled, backlog.is_itemized
-    volume, taker_fees, maker_fees, least_ppm, rows = 0, 0, 0, -ppm, tuple[Row, ...]()
+    volume, taker_fees, maker_fees, least_ppm, rows = 0, 0, 0, -ppm, NO_ROWS
     number, last = backlog.last_fill, backlog.last_fill + most
     while remaining and number < last:
         best, before = opposite.best, number
@@ -139,7 +141,7 @@ def _match(state: State, lane: Lane, taker: Ticket, most: int, room: Room | None
             if group is not None:
                 group.append(fill)
             elif number > backlog.sure:
-                backlog.add(fill, maker, taker, note)
+                backlog.add(fill, note)
             else:
                 unsettled[number] = fill
                 backlog.last_fill = number

@@ -230,7 +230,10 @@ def _cancel_orders_of(state: State, account: Account, agent: Address) -> None:
 def _count_cancel(state: State, address: Address) -> None:
     """From now on settlement may have to look for cancels of this account."""
     if state.backlog.rules.is_itemized:
-        state.account(address).cancels += 1
+        account = state.account(address)
+        state.backlog.count()  # As the accounts were when they matched.
+        account.cancels += 1
+        state.backlog.expect_looks(account.cancels)
 
 
 def _raise_floor(state: State, log: AllOrdersCancelledOnChain) -> None:

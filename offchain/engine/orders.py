@@ -346,9 +346,9 @@ class Lane:
         self.market = market
         self.own, self.opposite = own, opposite
         self.traders = traders
-        """Of its book, by the bytes of their accounts."""
+        """Of its book, by the bytes of their accounts: of protected orders those who may place them unseen."""
         self.tape = tape
-        self.is_unusual = flags not in (0, Flags.POST_ONLY)
+        self.is_unusual = flags & ~(Flags.POST_ONLY | Flags.PROTECTED) != 0
         self.is_restricted = self.is_unusual
         """Market or venue are not ACTIVE, or there is more to look at than at other orders: not every one may enter."""
         self.is_buy = own.side is Side.BUY

@@ -49,6 +49,7 @@ def set_protection(state: State, command: SetProtection) -> None:
         protections.pop(command.protection, None)
     if not protections:
         del state.protections[command.account]
+    _look_again(state, command)
     state.effects.append(protection_event(command))
 
 
@@ -111,6 +112,19 @@ def is_frozen(state: State, ticket: Ticket) -> bool:
     return protection_refusal(state, ticket.account.address, ticket.market) is RejectReason.PROTECTION_FROZEN
 
 
+def may_go_on(state: State, ticket: Ticket) -> None:
+    """It may enter, so those that follow it may, until the protection trips or is another one."""
+    ticket.lane.traders[ticket.account.key] = ticket.trader
+
+
+def _look_again(state: State, terms: SetProtection) -> None:
+    """At the next protected order of this account."""
+    key = state.accounts[terms.account].key
+    for book in state.books.values():
+        for traders in book.guarded.values():
+            traders.pop(key, None)
+
+
 def watch_fills(state: State, first: int) -> None:
     """An order traded, and is done with it: fills `first` and later are its."""
     counted: dict[Protection, None] = {}
@@ -145,6 +159,7 @@ def _trip(state: State, protection: Protection) -> None:
     )
     state.effects.append(tripped)
     protection.restart(until or NEVER)
+    _look_again(state, terms)
     tickets = state.accounts[terms.account].open.values()
     for ticket in sorted(tickets, key=lambda ticket: ticket.sequence):
         if ticket.lane.is_protected and protection.covers(ticket.market):

@@ -142,6 +142,7 @@ def read_later(state: State, later: dict[str, Any], tickets: dict[int, Ticket]) 
     state.operators = tuple(later.get("operators", ()))
     for address, count in later.get("cancels", ()):
         state.account(address).cancels = count
+        state.backlog.expect_looks(count)
     if "load" in later:
         counts, rows = later["load"]
         for name, count in zip(_LOAD, counts, strict=True):

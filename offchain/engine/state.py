@@ -74,6 +74,7 @@ class State:
         "block_time",
         "books",
         "deadline",
+        "eased_until",
         "effects",
         "epoch",
         "epoch_count",
@@ -179,6 +180,8 @@ class State:
         """Some level may hold its orders in another order than that of their sequences."""
         self.deadline = NEVER
         """Nothing is due before."""
+        self.eased_until = 0
+        """The last fill that leaves the gate as it is, if only fills come."""
         self.backlog = Backlog(0, 0, BatchRules())
         self.approvals = Approvals()
         self.gate = Gate()
@@ -305,11 +308,12 @@ class State:
             gate.watch(oldest_at, self.at, estimate)
         self.refresh_gate()
         self.deadline = self.next_deadline()
+        self.eased_until = 0 if gate.oldest_at == NEVER else backlog.last_within(gate.estimate_max)
 
     def watch_growing_backlog(self) -> None:
         """The same where only fills came: nearly always there is nothing to do."""
-        backlog, gate = self.backlog, self.gate
-        if gate.oldest_at == NEVER or backlog.estimate > gate.estimate_max:
+        backlog = self.backlog
+        if backlog.last_fill > self.eased_until:
             self.watch_backlog()
         elif backlog.deadline < self.deadline:
             self.deadline = backlog.deadline

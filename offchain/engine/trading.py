@@ -22,7 +22,7 @@ from offchain.engine.arming import arm, follow
 from offchain.engine.closing import close, kill_slot
 from offchain.engine.matching import UP, cross, trade_with_pool
 from offchain.engine.orders import Account, Conditional, Ladder, Lane, Ticket, Trader
-from offchain.engine.protecting import is_frozen, watch_fills
+from offchain.engine.protecting import is_frozen, may_go_on, watch_fills
 from offchain.engine.self_trade import keep_apart
 from offchain.engine.state import State
 from offchain.engine.together import waives
@@ -64,20 +64,21 @@ def place(state: State, row: OrderRow, client_order_id: str, sequence: int) -> O
     account, moment, slot = trader.account, state.moment, nonce >> 48
     moment = moment if state.schedule is None else state.schedule.moment(account.address, moment)
     reached = trader.slots.get(slot, 0)
-    replaced = trader.open.get(reached) if reached else None
     if lane.is_buy:
         balance, is_crossing = trader.quote, price >= lane.opposite.best
         hold_per_lot = (price * lane.quote_atoms_per_tick_lot * moment.hold_factor + UP) // PPM
     else:
         balance, hold_per_lot, is_crossing = trader.base, lane.base_atoms_per_lot, price <= lane.opposite.best
-    agent = None
+    agent = replaced = None
     if signer != owner:
         agent = account.agents.get(signer)
         if (reason := signer_refusal(state, agent, lane.market.market)) is not None:
             return reject(state, row, client_order_id, reason)
     taken = balance.taken + hold_per_lot * size
-    if replaced is not None and replaced.balance is balance:
-        taken -= replaced.hold_per_lot * replaced.remaining
+    if reached:
+        replaced = trader.open.get(reached)
+        if replaced is not None and replaced.balance is balance:
+            taken -= replaced.hold_per_lot * replaced.remaining
     if (
         taken > balance.funds
         or nonce <= reached
@@ -93,29 +94,23 @@ def place(state: State, row: OrderRow, client_order_id: str, sequence: int) -> O
         or trigger
         or client_order_id
     ):
-        reason = refusal(state, from_row(row), client_order_id)
-        if reason is not None and not waives(state, key, reason):
+        outcome = _look_again(state, account, row, client_order_id, sequence)
+        if outcome is not None:
+            return outcome
+    if agent is not None:
+        if (reason := budget_refusal(lane, agent, price, size, replaced)) is not None:
             return reject(state, row, client_order_id, reason)
-        if trigger or account.specials or account.group or account.is_split or reason is not None:
-            return place_slowly(state, row, client_order_id, sequence)
-    if agent is not None and (reason := budget_refusal(lane, agent, price, size, replaced)) is not None:
-        return reject(state, row, client_order_id, reason)
+        agent.spend(price * size * lane.quote_atoms_per_tick_lot)
     if replaced is not None:
         close(state, replaced, REPLACED)
     trader.slots[slot] = nonce
     ticket = Ticket()
-    ticket.lane = lane
-    ticket.trader = trader
-    ticket.moment = moment
-    ticket.sequence = sequence
-    ticket.key = key
-    ticket.signature = signature
-    ticket.agent = agent
-    ticket.price = price
-    ticket.max_fee_ppm = max_fee
+    ticket.lane, ticket.trader = lane, trader
+    ticket.moment, ticket.agent = moment, agent
+    ticket.sequence, ticket.key, ticket.signature = sequence, key, signature
+    ticket.price, ticket.max_fee_ppm = price, max_fee
     ticket.size = ticket.remaining = size
-    ticket.nonce = nonce
-    ticket.expiry = expiry
+    ticket.nonce, ticket.expiry = nonce, expiry
     ticket.hold_per_lot = hold_per_lot
     ticket.reason = None
     # A slot that was never used has settled nothing.
@@ -129,12 +124,21 @@ def place(state: State, row: OrderRow, client_order_id: str, sequence: int) -> O
     if not balance.is_touched:
         balance.is_touched = True
         state.touched_balances.append(balance)
-    if agent is not None:
-        agent.spend(price * size * lane.quote_atoms_per_tick_lot)
     if is_crossing or lane.is_immediate:
         return _trade(state, lane, ticket)
     rest(state, lane.own, ticket)
     return RESTS
+
+
+def _look_again(state: State, account: Account, row: OrderRow, client_order_id: str, sequence: int) -> Outcome | None:
+    """What came of it; None if it may enter, and by the short way."""
+    trigger, key = row[4], row[-1]
+    reason = refusal(state, from_row(row), client_order_id)
+    if reason is not None and not waives(state, key, reason):
+        return reject(state, row, client_order_id, reason)
+    if trigger or account.specials or account.group or account.is_split or reason is not None:
+        return place_slowly(state, row, client_order_id, sequence)
+    return None
 
 
 def place_slowly(
@@ -158,6 +162,8 @@ def place_slowly(
         return reject(state, row, client_order_id, reason)
     trader = state.trader(state.books[order.market], account, order.subaccount)
     ticket = make_ticket(state, row, lane, trader, agent, sequence)
+    if lane.is_protected and reason is None:
+        may_go_on(state, ticket)
     keeps = beside.is_amend and not waits and replaced is not None and keeps_place(replaced, ticket, beside)
     if replaced is not None:
         if keeps:

@@ -6,7 +6,7 @@ is no operator writes nothing into the journal.
 
 from typing import Any, Final
 
-from offchain.domain.command import RefuseFill, RequestMarket, SetMarketState, WithdrawMarket
+from offchain.domain.command import RefuseFill, RequestMarket, SetBand, SetMarketState, SetTradeGroup, WithdrawMarket
 from offchain.domain.event import FillTakenBack, MarketRequested, RejectReason
 from offchain.domain.market import MarketState, parse_decimal
 from offchain.domain.units import SYNTH_DECIMALS, Address
@@ -53,6 +53,28 @@ class Administration:
         ack = await self._trading.submit_one(command)
         taken = [str(event.fill) for event in ack.events if isinstance(event, FillTakenBack)]
         return {"ok": True, "seq": ack.sequence, "takenBack": taken}
+
+    async def set_band(self, account: Address, body: bytes) -> dict[str, Any]:
+        """The market with its band."""
+        self._trading.require_live()
+        self.require_operator(account)
+        request = schema.decode(schema.BandRequest, body)
+        view = self._trading.market(request.symbol)
+        band = {"below_ppm": request.below_ppm, "above_ppm": request.above_ppm}
+        ack = await self._trading.submit_one(SetBand(market=view.market.market, by=account, **band))
+        return {"ok": True, "seq": ack.sequence, "market": present.market_json(view, self._model)}
+
+    async def set_group(self, account: Address, body: bytes) -> dict[str, Any]:
+        """Only accounts that the venue knows."""
+        self._trading.require_live()
+        self.require_operator(account)
+        request = schema.decode(schema.GroupRequest, body)
+        accounts = tuple(schema.parse_address(text, "accounts") for text in request.accounts)
+        strangers = [address for address in accounts if address not in self._model.accounts]
+        if strangers:
+            _refuse("accounts", f"has {strangers[0]}, which has no balance here", "Accounts of this venue")
+        ack = await self._trading.submit_one(SetTradeGroup(accounts=accounts, group=request.group, by=account))
+        return {"ok": True, "seq": ack.sequence, "group": request.group, "accounts": list(accounts)}
 
     async def change(self, account: Address, body: bytes) -> dict[str, Any]:
         """The market after the change; a new one is REQUESTED until the list keeper has brought it on chain."""

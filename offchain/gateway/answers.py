@@ -472,6 +472,13 @@ class MarketChanged(Answer, frozen=True, kw_only=True):
     withdrawn: str | None = None
 
 
+class Grouped(Answer, frozen=True, kw_only=True):
+    ok: Literal[True]
+    seq: Sequence
+    group: int
+    accounts: list[AccountAddress]
+
+
 class TakenBack(Answer, frozen=True, kw_only=True):
     ok: Literal[True]
     seq: Sequence
@@ -523,6 +530,8 @@ ANSWERS: dict[str, Any] = {
     "approve": Approved,
     "administer": MarketChanged,
     "take_back": TakenBack,
+    "set_band": MarketChanged,
+    "set_group": Grouped,
 }
 """By the name of the route's handler, which is its operationId."""
 BATCH_ITEMS: dict[str, Any] = {"cancels": Changed, "amends": Changed, "orders": Placed}

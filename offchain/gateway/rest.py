@@ -323,6 +323,14 @@ async def administer(gateway: Gateway, call: Call) -> Answer:
     return await gateway.administration.change(call.account, call.body)
 
 
+async def set_band(gateway: Gateway, call: Call) -> Answer:
+    return await gateway.administration.set_band(call.account, call.body)
+
+
+async def set_group(gateway: Gateway, call: Call) -> Answer:
+    return await gateway.administration.set_group(call.account, call.body)
+
+
 async def take_back(gateway: Gateway, call: Call) -> Answer:
     return await gateway.administration.take_back(call.account, call.body)
 

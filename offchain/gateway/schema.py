@@ -21,6 +21,7 @@ from offchain.domain.limits import (
     CLIENT_ORDER_ID_BYTES_MAX,
     COLLATERAL_PERCENT_MAX,
     COLLATERAL_PERCENT_MIN,
+    GROUP_ACCOUNTS_MAX,
     ORDERS_PER_REQUEST_MAX,
     PAGE_LIMIT_MAX,
     PRICE_AGE_SECONDS_MAX,
@@ -181,6 +182,21 @@ class ApprovalRequest(Wire, frozen=True, kw_only=True):
     deadline: Uint40 = 0
 
 
+class BandRequest(Wire, frozen=True, kw_only=True):
+    """How far beyond the mark limits may be, in millionths: of sales below it, of purchases above it; both 0: any."""
+
+    symbol: str
+    below_ppm: Annotated[int, msgspec.Meta(ge=0, le=PPM)]
+    above_ppm: Annotated[int, msgspec.Meta(ge=0, le=100 * PPM)]
+
+
+class GroupRequest(Wire, frozen=True, kw_only=True):
+    """Accounts of one owner, whose orders do not meet unless they say that they may; `group` 0: of none."""
+
+    accounts: Annotated[list[str], msgspec.Meta(min_length=1, max_length=GROUP_ACCOUNTS_MAX)]
+    group: Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)]
+
+
 class TakeBackRequest(Wire, frozen=True, kw_only=True):
     """An operator takes a matched fill back that sinks its batch; `reason` is journaled and told to both sides."""
 
@@ -247,6 +263,8 @@ _DECODERS: dict[type[Wire], Callable[[bytes], Any]] = {
         ApprovalRequest,
         MarketRequest,
         TakeBackRequest,
+        BandRequest,
+        GroupRequest,
     )
 }
 

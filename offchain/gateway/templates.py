@@ -44,6 +44,11 @@ _FIELDS: dict[str, dict[str, str]] = {
         "issuedAt": "unix seconds, now",
         "expiry": f"unix seconds, at most {limits.SESSION_LIFETIME_SECONDS} after issuedAt",
     },
+    "Mark": {
+        "market": "number of the market, from /v1/markets",
+        "priceTicks": "price / tickSize",
+        "time": "unix seconds at which the poster's source said so",
+    },
     "Withdraw": {
         "account": _ACCOUNT,
         "token": "address of the token",
@@ -70,6 +75,7 @@ _TYPES = {
     "Agent": (eip712.AGENT_TYPE, "settlement"),
     "BulkOrder": (eip712.BULK_ORDER_TYPE, "settlement"),
     "Session": (eip712.SESSION_TYPE, "settlement"),
+    "Mark": (eip712.MARK_TYPE, "settlement"),
     "Withdraw": (eip712.WITHDRAW_TYPE, "vault"),
     "Approval": (eip712.APPROVAL_TYPE, "vault"),
     "Receipt": (eip712.RECEIPT_TYPE, "commitment"),

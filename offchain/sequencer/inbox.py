@@ -1,4 +1,4 @@
-"""The sequencer's errands to the ops database: final logs and pools in, countersignatures out.
+"""The sequencer's errands to the ops database: final logs, pools and marks in, countersignatures out.
 
 Invariant: a log is submitted only after the ones before it are in the engine, and a block only after all its logs; a
 countersignature is written only when its approval is durable. A database that does not answer delays both, and nothing
@@ -6,12 +6,17 @@ else.
 """
 
 import asyncio
+import time
 from collections.abc import Sequence
 
 import structlog
 
-from offchain.domain.command import Command, ObserveBlock, ObserveLog, ObservePool
+from offchain.domain.command import Command, ObserveBlock, ObserveLog, ObservePool, PostMark, Reading
+from offchain.domain.eip712 import mark_digest
 from offchain.domain.errors import SequencerUnavailable, StorageError
+from offchain.domain.limits import MARK_AGE_MILLIS_MAX, READINGS_MAX
+from offchain.domain.units import from_hex
+from offchain.security.signatures import recover
 from offchain.sequencer.sequencer import Sequencer
 from offchain.storage.ops import Ops
 
@@ -19,6 +24,9 @@ LOGS_PER_SUBMISSION = 500
 PAUSE_AFTER_FAILURE_SECONDS = 2.0
 PAUSE_AFTER_REFUSAL_SECONDS = 10.0
 """The engine did not take a log: an operator has to look, and the journal must not fill with repetitions."""
+
+MARK_SECONDS = MARK_AGE_MILLIS_MAX / 1000 - 5
+"""Of an older reading the engine would make no mark by the time that it comes."""
 
 log = structlog.get_logger("sequencer")
 
@@ -30,6 +38,8 @@ class Inbox:
         self._sequencer = sequencer
         self._ops = ops
         self._pause = poll_millis / 1000
+        self._marked: dict[int, tuple[Reading, ...]] = {}
+        """What the last mark of a market was made of."""
         self.failure = ""
         """Why the last errand failed; "" if it did not."""
 
@@ -42,6 +52,9 @@ class Inbox:
                 commands = await asyncio.to_thread(self._poll)
                 if commands:
                     pause = await self._submit(commands)
+                marks = await asyncio.to_thread(self._poll_marks)
+                if marks:
+                    await self._sequencer.submit(marks)
             except SequencerUnavailable:
                 return
             except StorageError as error:
@@ -59,6 +72,29 @@ class Inbox:
             commands.append(ObserveBlock(block_number=number, block_time=time))
         commands.extend(pool for pool in self._ops.pools() if self._is_news(pool))
         return commands
+
+    def _poll_marks(self) -> list[PostMark]:
+        """Of the markets of which a poster said something new: all that is young enough, and signed."""
+        engine, now, commands = self._sequencer.engine, time.time(), []
+        for market, words in self._ops.marks().items():
+            readings = tuple(reading for reading in words if abs(now - reading.time) <= MARK_SECONDS)
+            if readings and market in engine.books and readings != self._marked.get(market):
+                self._marked[market] = readings
+                signed = tuple(reading for reading in readings if self._is_signed(market, reading))
+                if signed:
+                    commands.append(PostMark(market=market, readings=signed[:READINGS_MAX]))
+        return commands
+
+    def _is_signed(self, market: int, reading: Reading) -> bool:
+        """By who says it. Whose word counts is said by the keepers' database, which is believed of logs, too."""
+        digest = mark_digest(self._sequencer.engine.separator, market, reading.price_ticks, reading.time)
+        try:
+            is_signed = recover(digest, from_hex(reading.signature)) == reading.poster
+        except ValueError:
+            is_signed = False
+        if not is_signed:
+            log.warning("a mark is not signed by its poster", market=market, poster=reading.poster)
+        return is_signed
 
     def _is_news(self, seen: ObservePool) -> bool:
         """Of a listed market, from a later block than what is known."""

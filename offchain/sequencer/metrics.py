@@ -51,6 +51,7 @@ class SequencerMetrics(Collector):
         sequencer, engine = self._sequencer, self._sequencer.engine
         yield _gauge("sequence", "Last durable command of the journal", sequencer.durable_sequence)
         yield _gauge("waiting_commands", "Commands that no group has taken yet", sequencer.waiting_commands)
+        yield _gauge("longest_stall_seconds", "Longest that one group kept the loop", sequencer.longest_stall)
         backlog = engine.batches
         oldest = engine.gate.oldest_at
         age = 0.0 if oldest == NEVER else max(0.0, time.time() - oldest / 1000)

@@ -17,7 +17,7 @@ from offchain.domain.order import CANCEL_TERMS
 from offchain.domain.units import Digest, from_hex
 from offchain.engine.engine import Engine, flaw_of_venue
 from offchain.engine.trading import Outcome
-from offchain.sequencer.results import FirstResults, Result, packed
+from offchain.sequencer.results import FirstResults, Result, packed_all
 from offchain.sequencer.settings import FIRST_RESULTS_MAX, Clock
 from offchain.storage.journal import Journal, Record
 from offchain.storage.reader import Group, JournalReader
@@ -107,8 +107,7 @@ class Memory:
                 self.apply(part.sequence, part.at, decode(part.kind, part.version, part.payload))
 
     def _note_rows(self, run: Run, outcomes: Sequence[Outcome]) -> None:
-        results = [packed(sequence, run.at, outcome) for sequence, outcome in enumerate(outcomes, run.first)]
-        self.results.record_rows(run.rows, outcomes, results)
+        self.results.record_rows(run.rows, outcomes, packed_all(run.first, run.at, outcomes))
         self.epoch.note_orders(run.at, sum(row[1] != CANCEL_TERMS for row in run.rows))
 
     def digest(self, command: PlaceOrder) -> Digest:

@@ -38,40 +38,58 @@ class Result(NamedTuple):
     events: tuple[AnyEvent, ...]
 
 
+class Recorded(NamedTuple):
+    """First results that are kept and forgotten together: by digest, who signed and the result."""
+
+    keys: Sequence[bytes]
+    signers: Sequence[bytes]
+    results: Sequence[Result | bytes]
+
+
 class FirstResults:
-    """The results of the last `capacity` orders."""
+    """The results of at least the last `capacity` orders."""
 
     def __init__(self, engine: Engine, capacity: int) -> None:
         self._engine = engine
         self._capacity = capacity
-        self._results: dict[bytes, tuple[bytes, Result | bytes]] = {}
-        """Who signed, and the result; by digest."""
-        self._oldest: deque[bytes] = deque()
+        self._recorded: dict[bytes, Recorded] = {}
+        """By digest."""
+        self._oldest: deque[Recorded] = deque()
+        self._count = 0
 
     def record(self, command: PlaceOrder, result: Result) -> None:
         """What sequencing this order led to; a stranger's attempt at it is no result of the order."""
         if not _is_strangers(result):
-            self._keep(from_hex(result.digest), from_hex(command.signer), result)
+            self._keep(Recorded((from_hex(result.digest),), (from_hex(command.signer),), (result,)))
 
     def record_rows(self, rows: Sequence[OrderRow], outcomes: Sequence[Outcome], results: Sequence[bytes]) -> None:
         """The same of orders that came as rows; cancels among them have no result to keep."""
-        kept, oldest = self._results, self._oldest
-        for row, outcome, result in zip(rows, outcomes, results, strict=True):
-            if row[1] == CANCEL_TERMS or (outcome is not RESTS and outcome.reason in STRANGERS):
-                continue
-            key = row[-1]
-            if key not in kept:
-                oldest.append(key)
-            kept[key] = row[-2], result
-        while len(oldest) > self._capacity:
-            del kept[oldest.popleft()]
+        kept: list[tuple[bytes, bytes, bytes]] = [
+            (row[-1], row[-2], result)
+            for row, outcome, result in zip(rows, outcomes, results, strict=True)
+            if outcome is RESTS or not (row[1] == CANCEL_TERMS or outcome.reason in STRANGERS)
+        ]
+        if kept:
+            self._keep(Recorded(*zip(*kept, strict=True)))
 
-    def _keep(self, key: bytes, signer: bytes, result: Result | bytes) -> None:
-        if key not in self._results:
-            self._oldest.append(key)
-        self._results[key] = signer, result
-        if len(self._oldest) > self._capacity:
-            del self._results[self._oldest.popleft()]
+    def _keep(self, recorded: Recorded) -> None:
+        self._recorded.update(dict.fromkeys(recorded.keys, recorded))
+        self._oldest.append(recorded)
+        self._count += len(recorded.keys)
+        while self._count - len(self._oldest[0].keys) >= self._capacity:
+            oldest = self._oldest.popleft()
+            self._count -= len(oldest.keys)
+            for key in oldest.keys:
+                if self._recorded.get(key) is oldest:
+                    del self._recorded[key]
+
+    def _of(self, key: bytes) -> tuple[bytes, Result | bytes] | None:
+        """Who signed it first, and the result."""
+        recorded = self._recorded.get(key)
+        if recorded is None:
+            return None
+        at = recorded.keys.index(key)
+        return recorded.signers[at], recorded.results[at]
 
     def find(self, command: PlaceOrder, digest: Digest) -> Result | None:
         """The first result of this order, or of the same order under another nonce with the same client order id.
@@ -110,14 +128,14 @@ class FirstResults:
         found = self._engine.find_order(digest)
         if found is None:
             return None
-        first_signer, result = self._results.get(from_hex(digest)) or (from_hex(account), b"")
+        first_signer, result = self._of(from_hex(digest)) or (from_hex(account), b"")
         if from_hex(signer) != first_signer:
             return None
         return result if isinstance(result, Result) else _present_state(digest, found)
 
     def find_row(self, row: OrderRow) -> bytes | None:
         """The packed first result of an order that the engine knows; None as in `find`."""
-        first_signer, result = self._results.get(row[-1]) or (row[0], None)
+        first_signer, result = self._of(row[-1]) or (row[0], None)
         if row[-2] != first_signer:
             return None
         if isinstance(result, bytes):
@@ -168,6 +186,15 @@ def packed(sequence: int, at: int, outcome: Outcome) -> bytes:
         return _PLACE.pack(sequence, at) + _TAIL_OF_RESTS
     reason = 0 if outcome.reason is None else REASONS[outcome.reason]
     return RESULT.pack(sequence, at, STATUSES[outcome.status], reason, 0, outcome.filled_lots, outcome.fills)
+
+
+def packed_all(first: int, at: int, outcomes: Sequence[Outcome]) -> list[bytes]:
+    """The same of many, numbered from `first`."""
+    place, rests = _PLACE.pack, _TAIL_OF_RESTS
+    return [
+        place(sequence, at) + rests if outcome is RESTS else packed(sequence, at, outcome)
+        for sequence, outcome in enumerate(outcomes, first)
+    ]
 
 
 def again(result: bytes) -> bytes:

@@ -9,12 +9,11 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
-from offchain.domain.command import NO_SIGNATURE, Codec, pack_cancel
+from offchain.domain.command import NO_SIGNATURE, RECORD_HEAD, Codec, pack_cancel
 from offchain.domain.errors import InvalidInput
 from offchain.domain.order import BULK_FRAME, CANCEL_TERMS, SIGNED_FRAME, OrderRow, unpack_terms
 from offchain.sequencer.recovery import Memory
-from offchain.sequencer.results import again, packed
-from offchain.storage.journal import Record
+from offchain.sequencer.results import again, packed_all
 
 DIGEST_BYTES = 32
 TERMS = slice(20, 30)
@@ -64,9 +63,12 @@ def _check_terms(terms: bytes) -> None:
 
 
 class RowAnswers(NamedTuple):
-    """What became of a submission. `leaves`: sequence and digest of every order that got a place in the journal."""
+    """What became of a submission. `records`: heads and payloads of those that got a place in the journal: `size` of
+    them, from `first` on. `leaves`: sequence and digest of every order among them."""
 
-    records: list[Record]
+    records: list[bytes]
+    size: int
+    first: int
     results: bytes
     leaves: list[tuple[int, bytes]]
 
@@ -77,8 +79,8 @@ def apply_rows(memory: Memory, submission: RowSubmission, at: int) -> RowAnswers
     content, frame = submission.content, BULK_FRAME if submission.is_bulk else SIGNED_FRAME
     kind = Codec.KIND_PLACE_BULK if submission.is_bulk else Codec.KIND_PLACE
     size, payload_bytes, known = frame.size, frame.size - DIGEST_BYTES, engine.known
-    records, rows, repeated = list[Record](), list[OrderRow](), list[tuple[int, bytes | int]]()
-    first, here, counted = engine.sequence + 1, dict[bytes, int](), 0
+    records, rows, repeated = list[bytes](), list[OrderRow](), list[tuple[int, bytes | int]]()
+    first, here, counted, head = engine.sequence + 1, dict[bytes, int](), 0, RECORD_HEAD.pack
 
     def find(row: OrderRow) -> bytes | int | None:
         """The first result; of an order that is in this very submission, which of the rows it is."""
@@ -96,26 +98,29 @@ def apply_rows(memory: Memory, submission: RowSubmission, at: int) -> RowAnswers
         for row in frame.iter_unpack(content):
             start += size
             if row[1] == CANCEL_TERMS:
-                records.append(Record(Codec.KIND_CANCEL, 1, sequence, at, _cancel_payload(row)))
+                payload = _cancel_payload(row)
+                records.append(head(len(payload), Codec.KIND_CANCEL, 1, sequence, at))
+                records.append(payload)
             else:
                 if row[-1] in known and (result := find(row)) is not None:
                     repeated.append((start // size, result))
                     continue
-                records.append(Record(kind, 1, sequence, at, content[start : start + payload_bytes]))
+                records.append(head(payload_bytes, kind, 1, sequence, at))
+                records.append(content[start : start + payload_bytes])
             rows.append(row)
             sequence += 1
             yield row
 
     outcomes = engine.apply_rows(first, at, fresh())
     engine.skip_events()
-    results = [packed(sequence, at, outcome) for sequence, outcome in enumerate(outcomes, first)]
+    results = packed_all(first, at, outcomes)
     leaves = [(sequence, row[-1]) for sequence, row in enumerate(rows, first) if row[1] != CANCEL_TERMS]
     first_results.record_rows(rows, outcomes, results)
     memory.epoch.note_orders(at, len(leaves))
     answers = results.copy() if repeated else results
     for position, found in repeated:
         answers.insert(position, found if isinstance(found, bytes) else again(results[found]))
-    return RowAnswers(records, b"".join(answers), leaves)
+    return RowAnswers(records, len(rows), first, b"".join(answers), leaves)
 
 
 def _cancel_payload(row: OrderRow) -> bytes:

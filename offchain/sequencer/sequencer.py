@@ -33,10 +33,12 @@ from offchain.sequencer.rows import RowSubmission, apply_rows
 from offchain.sequencer.settings import (
     GROUP_BYTES_MAX,
     GROUP_COMMANDS_MAX,
+    GROUP_SECONDS_MAX,
     WAITING_COMMANDS_MAX,
     Clock,
     SequencerSettings,
 )
+from offchain.storage.frames import Body
 from offchain.storage.journal import Journal, Record
 
 GROUPS_UNDER_WAY = 2
@@ -74,19 +76,20 @@ class Group:
     """What one fsync makes durable, and what may leave after it."""
 
     def __init__(self) -> None:
-        self.records: list[Record] = []
+        self.body = Body()
         self.answers: list[tuple[Deliver, list[Draft]]] = []
         self.row_answers: list[tuple[DeliverRows, bytes]] = []
         self.leaves: list[tuple[int, bytes]] = []
         """Sequence and digest of every order."""
-        self.attestation = b""
         self.bytes = 0
+        self.content = b""
+        """As it stands in the journal."""
         self.acks: list[list[Ack]] = []
         self.frame = b""
 
     @property
     def is_empty(self) -> bool:
-        return not (self.records or self.answers or self.row_answers)
+        return not (self.body.count or self.answers or self.row_answers)
 
 
 class Sequencer:
@@ -122,6 +125,8 @@ class Sequencer:
         """Called when the queue of waiting commands has been emptied into a group."""
         self.on_synced: Callable[[float], None] = _unobserved
         """Called in the journal's thread with the seconds that a group took to become durable."""
+        self.longest_stall = 0.0
+        """The most seconds that one group kept the loop, by being applied or by being answered."""
 
     # --- what others call, on the loop ---
 
@@ -202,24 +207,32 @@ class Sequencer:
                 slots.release()
             else:
                 applied.put_nowait(group)
+            if self._waiting:  # the sockets come first
+                await asyncio.sleep(0)
 
     def _apply_group(self) -> Group:
-        group, now = Group(), max(self._clock(), self.engine.at)
+        group, now, began = Group(), max(self._clock(), self.engine.at), time.perf_counter()
         if not self._waiting and self._is_timer_due(now):
             self._sequence(group, AdvanceTime(), now)
-        while self._waiting and len(group.records) < GROUP_COMMANDS_MAX and group.bytes < GROUP_BYTES_MAX:
+        while self._waiting and group.body.count < GROUP_COMMANDS_MAX and group.bytes < GROUP_BYTES_MAX:
             submission = self._waiting.popleft()
             self.waiting_commands -= submission.size
             if isinstance(submission, RowSubmission):
                 self._answer_rows(group, submission, now)
             else:
                 group.answers.append((submission.deliver, self._answer_all(group, submission.commands, now)))
+            if time.perf_counter() - began > GROUP_SECONDS_MAX:
+                break
         if self._is_epoch_due(now):
             self._sequence(group, CloseEpoch(), now)
         if not self.is_full:
             for listener in self.on_space:
                 listener()
+        self._note_stall(began)
         return group
+
+    def _note_stall(self, began: float) -> None:
+        self.longest_stall = max(self.longest_stall, time.perf_counter() - began)
 
     def _answer_all(self, group: Group, commands: Sequence[Command], now: int) -> list[Draft]:
         if isinstance(commands[0], Together):
@@ -239,7 +252,8 @@ class Sequencer:
 
     def _answer_rows(self, group: Group, submission: RowSubmission, now: int) -> None:
         answers = apply_rows(self.memory, submission, now)
-        group.records += answers.records
+        if answers.size:
+            group.body.extend(answers.records, answers.size, answers.first, now)
         group.leaves += answers.leaves
         group.row_answers.append((submission.deliver, answers.results))
         group.bytes += len(submission.content)
@@ -248,7 +262,7 @@ class Sequencer:
         sequence = self.engine.sequence + 1
         kind, version, payload = encode(command)
         events = self.memory.apply(sequence, at, command, digest)
-        group.records.append(Record(kind, version, sequence, at, payload))
+        group.body.add(Record(kind, version, sequence, at, payload))
         group.bytes += len(payload)
         if digest is not None:
             group.leaves.append((sequence, from_hex(digest)))
@@ -292,29 +306,28 @@ class Sequencer:
         if self.followers.is_sync and await self.followers.have(self.durable_sequence, lambda: self._stopping):
             self._journal.publish(self.durable_sequence)
         while (group := await applied.get()) is not None:
-            await loop.run_in_executor(self._disk, self._commit, group)
+            if group.body.count or group.answers:
+                await loop.run_in_executor(self._disk, self._commit, group)
             if await self._is_safe(group):
                 self._release(group)
             slots.release()
 
     async def _is_safe(self, group: Group) -> bool:
         """Followers get it; and have it on disk, where that is asked for. False: it stops, and nobody knows."""
-        if group.records:
-            first, last = group.records[0].sequence, group.records[-1].sequence
-            self.followers.ring.append(RingFrame(first, last, group.frame))
-            return await self.followers.have(last, lambda: self._stopping)
+        body = group.body
+        if body.count:
+            group.frame = records_frame(group.content)
+            self.followers.ring.append(RingFrame(body.first, body.last, group.frame))
+            return await self.followers.have(body.last, lambda: self._stopping)
         return True
 
     def _commit(self, group: Group) -> None:
-        """In the journal's thread: fsync, and only then signatures and frames."""
-        if group.records:
+        """In the journal's thread: fsync, and then the receipts that are signed one by one, for which the loop need not
+        wait. What rows get is little, and made where it goes out: while this thread computes, the loop cannot."""
+        if group.body.count:
             began = time.perf_counter()
-            content = self._journal.append(group.records)
+            group.content = self._journal.append_body(group.body)
             self.on_synced(time.perf_counter() - began)
-            group.frame = records_frame(content)
-        if group.row_answers and group.leaves:
-            first, last = group.records[0].sequence, group.records[-1].sequence
-            group.attestation = attest(self.attestor, first, last, group.records[0].at, group.leaves)
         group.acks = [[self._ack(draft) for draft in drafts] for _, drafts in group.answers]
 
     def _ack(self, draft: Draft) -> Ack:
@@ -329,16 +342,22 @@ class Sequencer:
         return Ack(draft.sequence, draft.at, draft.events, receipt, approval, draft.replayed)
 
     def _release(self, group: Group) -> None:
-        if group.records:
-            self.durable_sequence = group.records[-1].sequence
+        """It is durable: signatures, answers, the feed."""
+        body, began = group.body, time.perf_counter()
+        if body.count:
+            self.durable_sequence = body.last
             if self.followers.is_sync:
                 self._journal.publish(self.durable_sequence)
         for (deliver, _), acks in zip(group.answers, group.acks, strict=True):
             deliver(acks)
+        attestation = b""
+        if group.row_answers and group.leaves:
+            attestation = attest(self.attestor, body.first, body.last, body.first_at, group.leaves)
         for deliver_rows, results in group.row_answers:
-            deliver_rows(results, group.attestation)
-        if group.records:
-            self.ring.append(RingFrame(group.records[0].sequence, self.durable_sequence, group.frame))
+            deliver_rows(results, attestation)
+        if body.count:
+            self.ring.append(RingFrame(body.first, body.last, group.frame))
+        self._note_stall(began)
 
 
 def _unobserved(_: float) -> None:

@@ -20,7 +20,9 @@ from typing import NamedTuple
 
 import msgspec
 
-from offchain.domain.command import RECORD_HEAD, Codec
+from offchain.domain.command import RECORD_HEAD, Codec, bytes_max
+from offchain.domain.errors import JournalCorrupt
+from offchain.domain.limits import RECORD_BYTES_MAX
 
 SEGMENT_MAGIC = b"HOOATSJ1"
 GROUP_MAGIC = b"HGRP"
@@ -122,24 +124,59 @@ def decode_segment_header(segment: bytes | memoryview) -> tuple[SegmentHeader, i
         raise Damaged("segment header fails its checksum", start)
     try:
         header = _decode_header(bytes(segment[start:stop]))
-    except msgspec.MsgspecError as error:
+        bytes.fromhex(header.previous_hash)
+    except (msgspec.MsgspecError, ValueError) as error:  # what is no UTF-8 is a ValueError
         raise Damaged(f"segment header does not decode: {error}", start) from error
     return header, stop + _LENGTH.size
 
 
-def encode_group(records: Sequence[Record], previous_hash: bytes) -> tuple[bytes, bytes]:
-    """(bytes of the group, its hash)."""
-    pack = RECORD_HEAD.pack
-    parts = []
-    for kind, version, sequence, at, payload in records:
-        parts.append(pack(len(payload), kind, version, sequence, at))
-        parts.append(payload)
-    body = b"".join(parts)
-    first, count = records[0].sequence, len(records)
-    hashed = _HASHED_HEAD.pack(GROUP_MAGIC, FORMAT_VERSION, first, count, len(body), previous_hash)
-    group_hash = hashlib.sha256(hashed + body).digest()
-    checked = hashed + group_hash
-    return checked + _LENGTH.pack(zlib.crc32(checked)) + body, group_hash
+class Body:
+    """The records of a group that is being filled, as they will stand in it: numbered without a gap, their times never
+    falling."""
+
+    def __init__(self) -> None:
+        self.first = self.first_at = 0
+        """Of the first record; 0 while there is none."""
+        self.count = 0
+        self.at = 0
+        """Of the last record."""
+        self.parts: list[bytes] = []
+
+    @property
+    def last(self) -> int:
+        return self.first + self.count - 1
+
+    @classmethod
+    def of(cls, records: Sequence[Record]) -> "Body":
+        body = cls()
+        for record in records:
+            body.add(record)
+        return body
+
+    def add(self, record: Record) -> None:
+        size = len(record.payload)
+        assert size <= RECORD_BYTES_MAX or size <= bytes_max(record.kind, record.payload), (record.kind, size)
+        head = RECORD_HEAD.pack(size, record.kind, record.version, record.sequence, record.at)
+        self.extend((head, record.payload), 1, record.sequence, record.at)
+
+    def extend(self, parts: Sequence[bytes], count: int, first: int, at: int) -> None:
+        """So many records of one instant, numbered from `first`. `parts`: heads and payloads, as `add` has them."""
+        if not self.count:
+            self.first, self.first_at = first, at
+        assert first == self.last + 1, first
+        assert at >= self.at, at
+        self.parts += parts
+        self.count += count
+        self.at = at
+
+    def seal(self, previous_hash: bytes) -> tuple[bytes, bytes]:
+        """(bytes of the group, its hash)."""
+        body = b"".join(self.parts)
+        hashed = _HASHED_HEAD.pack(GROUP_MAGIC, FORMAT_VERSION, self.first, self.count, len(body), previous_hash)
+        digest = hashlib.sha256(hashed)
+        digest.update(body)
+        checked = hashed + digest.digest()
+        return b"".join((checked, _LENGTH.pack(zlib.crc32(checked)), body)), checked[-32:]
 
 
 def decode_group_head(segment: bytes | memoryview, offset: int) -> GroupHead:
@@ -153,6 +190,8 @@ def decode_group_head(segment: bytes | memoryview, offset: int) -> GroupHead:
         raise Damaged("group head fails its checksum", offset)
     if version != FORMAT_VERSION:
         raise Damaged(f"group has unknown version {version}", offset)
+    if not count:
+        raise Damaged("group has no records", offset)
     return GroupHead(first, count, length, previous, group_hash)
 
 
@@ -180,14 +219,24 @@ def decode_group(content: bytes) -> Group:
 
 
 def decode_records(body: memoryview, head: GroupHead) -> Iterator[Record]:
-    """The records of a body that matched its hash."""
+    """The records of a body that matched its hash. JournalCorrupt for what no version of this code writes: who made the
+    hash may be an operator that somebody checks."""
     position, sequence = 0, head.first
     for _ in range(head.size):
-        length, kind, version, stamped, at = RECORD_HEAD.unpack_from(body, position)
+        try:
+            length, kind, version, stamped, at = RECORD_HEAD.unpack_from(body, position)
+        except struct.error:
+            raise _unwritten(head, f"it ends before record {sequence}") from None
         start = position + RECORD_HEAD.size
         position = start + length
-        assert stamped == sequence, "the writer never wrote this"
-        assert position <= len(body), "the writer never wrote this"
+        if stamped != sequence or position > len(body):
+            raise _unwritten(head, f"record {sequence} is not where it belongs")
         yield Record(kind, version, sequence, at, bytes(body[start:position]))
         sequence += 1
-    assert position == len(body), "the writer never wrote this"
+    if position != len(body):
+        raise _unwritten(head, "it has more than its records")
+
+
+def _unwritten(head: GroupHead, what: str) -> JournalCorrupt:
+    remedy = "Whoever gave you this journal made it by other means"
+    return JournalCorrupt(f"the group of sequence {head.first} has the hash it claims, but {what}", remedy=remedy)

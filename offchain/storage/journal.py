@@ -17,12 +17,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 
-from offchain.domain.command import bytes_max
 from offchain.domain.errors import DiskFailure, JournalCorrupt, JournalLocked
-from offchain.domain.limits import RECORD_BYTES_MAX, RECORDS_PER_GROUP_MAX, SEGMENT_BYTES
+from offchain.domain.limits import RECORDS_PER_GROUP_MAX, SEGMENT_BYTES
 from offchain.storage import frames, scan
 from offchain.storage.disk import Disk
-from offchain.storage.frames import Group, Record
+from offchain.storage.frames import Body, Group, Record
 
 __all__ = ["Journal", "Record", "durable_sequence", "locked"]
 
@@ -84,10 +83,16 @@ class Journal:
         return journal
 
     def append(self, records: Sequence[Record]) -> bytes:
+        """`append_body` of these."""
+        return self.append_body(Body.of(records))
+
+    def append_body(self, body: Body) -> bytes:
         """One group: one write, one fdatasync; as it stands there. DiskFailure: unknown until the next start."""
-        self._check(records)
-        group, group_hash = frames.encode_group(records, self.last_hash)
-        self._write(group, records[-1], group_hash)
+        assert 0 < body.count <= RECORDS_PER_GROUP_MAX, body.count
+        assert body.first == self.last_sequence + 1, body.first
+        assert body.first_at >= self.last_at, body.first_at
+        group, group_hash = body.seal(self.last_hash)
+        self._write(group, body.last, body.at, group_hash)
         return group
 
     def copy(self, groups: Sequence[Group]) -> None:
@@ -104,9 +109,9 @@ class Journal:
                 )
             sequence, group_hash = group.last, group.head.hash
         *_, last = groups[-1].records()
-        self._write(b"".join(group.content for group in groups), last, group_hash)
+        self._write(b"".join(group.content for group in groups), last.sequence, last.at, group_hash)
 
-    def _write(self, content: bytes, last: Record, group_hash: bytes) -> None:
+    def _write(self, content: bytes, last: int, at: int, group_hash: bytes) -> None:
         if self._dead is not None:
             raise DiskFailure(f"the journal is closed: {self._dead}")
         try:
@@ -119,7 +124,7 @@ class Journal:
             self._dead = str(error)
             raise DiskFailure(f"{self.folder}: {error}", remedy="Free or replace the disk, then start again") from error
         self._written += len(content)
-        self.last_sequence, self.last_at, self.last_hash = last.sequence, last.at, group_hash
+        self.last_sequence, self.last_at, self.last_hash = last, at, group_hash
         if self._publishes:
             self.publish(self.last_sequence)
 
@@ -136,16 +141,6 @@ class Journal:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
-
-    def _check(self, records: Sequence[Record]) -> None:
-        assert 0 < len(records) <= RECORDS_PER_GROUP_MAX, len(records)
-        sequence, at = self.last_sequence, self.last_at
-        for record in records:
-            assert record.sequence == sequence + 1, record
-            assert record.at >= at, record
-            size = len(record.payload)
-            assert size <= RECORD_BYTES_MAX or size <= bytes_max(record.kind, record.payload), (record.kind, size)
-            sequence, at = record.sequence, record.at
 
     def _recover(self) -> None:
         for leftover in self.folder.glob(f"*{scan.SUFFIX}.new"):

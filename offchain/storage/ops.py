@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from offchain.domain.chainlog import AnyChainLog, MarketListed
-from offchain.domain.command import ObservePool
+from offchain.domain.command import ObservePool, Reading
 from offchain.domain.errors import ConfigurationError, ReorgBeyondInbox, StorageError
 from offchain.storage import ops_schema as t
 from offchain.storage.databases import Database
@@ -156,6 +156,24 @@ class Ops(Transactions):
         with self.database.reading() as connection:
             rows = connection.execute(sa.select(t.pools).order_by(t.pools.c.market)).mappings().all()
         return [ObservePool(**{str(name): value for name, value in row.items()}) for row in rows]
+
+    # --- marks ---
+
+    def put_marks(self, readings: Sequence[tuple[int, Reading]]) -> None:
+        """Overwrites what these posters said of these markets."""
+        rows = [{"market": market, **msgspec.structs.asdict(reading)} for market, reading in readings]
+        with self.database.writing() as connection:
+            self.database.upsert(connection, t.marks, rows)
+
+    def marks(self) -> dict[int, tuple[Reading, ...]]:
+        """By market and poster."""
+        found: dict[int, tuple[Reading, ...]] = {}
+        with self.database.reading() as connection:
+            query = sa.select(t.marks).order_by(t.marks.c.market, t.marks.c.poster)
+            for row in connection.execute(query):
+                reading = Reading(row.poster, row.price_ticks, row.time, row.signature)
+                found[row.market] = (*found.get(row.market, ()), reading)
+        return found
 
     # --- the end of the inbox ---
 

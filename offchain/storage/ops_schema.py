@@ -1,7 +1,7 @@
 """Tables of the ops database: what keepers and the exchange process tell each other.
 
-`chain_logs`, `heads` and `pools` may be rewritten (reorgs, news); `inbox` is append-only and holds final logs; `outbox`
-rows are functions of the journal; `transactions` and `attempts` are the keepers' memory of what they signed.
+`chain_logs`, `heads`, `pools` and `marks` may be rewritten (reorgs, news); `inbox` is append-only and holds final logs;
+`outbox` rows are functions of the journal; `transactions` and `attempts` are the keepers' memory of what they signed.
 """
 
 import sqlalchemy as sa
@@ -47,6 +47,17 @@ pools = sa.Table(
     sa.Column("block_time", sa.BigInteger, nullable=False),
 )
 """The AMM pair of a market as the syncer saw it last: base atoms and quote units, at a block that need not be final."""
+
+marks = sa.Table(
+    "marks",
+    SCHEMA,
+    sa.Column("market", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("poster", sa.Text, primary_key=True),
+    sa.Column("price_ticks", Amount, nullable=False),
+    sa.Column("time", sa.BigInteger, nullable=False),
+    sa.Column("signature", sa.Text, nullable=False),
+)
+"""What each poster said of a market last, signed; the sequencer makes a mark of them."""
 
 outbox = sa.Table(
     "outbox",

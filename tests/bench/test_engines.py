@@ -76,12 +76,12 @@ def entries(*names: str) -> list[Player]:
 
 def test_a_ratio_is_from_integers_to_the_answer() -> None:
     everyone = entries("hooats", "bourse", "redis")
-    runner = fake({"hooats": 2.0, "bourse": 3.0, "redis": 10.0}, redis={"elsewhere_seconds": 7.0})
+    runner = fake({"hooats": 1.0, "bourse": 3.0, "redis": 10.0}, redis={"elsewhere_seconds": 7.0})
     one = play_round(0, 7, everyone, "off", 0.0, runner)
     ours, bourse, redis = rows([one], everyone)
     assert ours == Row("hooats", 50.0, (1.0,), (1.0,))
-    assert bourse == Row("bourse", 25.0, (2.0,), (1.5,))
-    assert redis == Row("redis", 5.0, (5.0,), (3.5,))
+    assert bourse == Row("bourse", 25.0, (2.0,), (3.0,))
+    assert redis == Row("redis", 5.0, (20.0 / 3.0,), (7.0,))
 
 
 def test_a_row_with_another_digest_is_void() -> None:

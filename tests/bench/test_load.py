@@ -300,6 +300,7 @@ def test_frames_go_to_a_venue_of_two_gateways_and_end_in_its_journal(monkeypatch
     assert main([*few, "--via", "packed", "bulk", "ws", "--per-frame", "1", "16", "--gateways", "2"]) == 0
     (run,) = saved
     assert run["durable"].startswith("all ")
+    assert run["longest_stall_ms"] > 0
     for point in run["points"]:
         assert point["unanswered"] == 0 and point["accepted"] > 10
         assert {"gateway", "sequencer", "listeners", "load"} <= set(point["cpu_micros"])

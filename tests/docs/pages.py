@@ -24,6 +24,7 @@ ELSEWHERE = {
     "ape test tests/contracts --network ethereum:local:foundry": "make test, part ape-foundry",
     "toolchain/forge test": "make test, part forge",
     "make gas": "make test, part gas",
+    "python -m pytest -q -p no:ape_test tests/chainfork/test_fork_smoke.py": "make test, part journeys",
 }
 """Commands that a page names and something else runs: too long to run twice, or what runs this test."""
 

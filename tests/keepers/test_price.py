@@ -20,6 +20,7 @@ from mids_server import MidsServer
 from keepers import price as price_keeper
 from keepers.cycle import OK, USAGE
 from keepers.lease import KeptLease
+from keepers.marks import Marker
 from keepers.price import (
     PPM,
     Average,
@@ -43,6 +44,7 @@ from offchain.chain.registry import Contract, Registry, write_registry
 from offchain.chain.rpc import Rpc, RpcRefused
 from offchain.chain.signing import SigningKey
 from offchain.chain.transactions import Sender
+from offchain.domain.chainlog import MarketListed
 from offchain.domain.keccak import keccak
 from offchain.domain.units import Address
 from offchain.storage.ops import Ops
@@ -276,6 +278,7 @@ class Bench:
             source=FileQuotes(path, settings.names),
             settings=settings,
             gas_max=2_900_000,
+            marker=Marker(ops, key, bytes(32)),
         )
 
     async def steps(self, number: int = 3) -> None:
@@ -319,6 +322,29 @@ async def test_prices_reach_the_oracle_and_follow_the_source(bench: Bench) -> No
     await bench.steps()
     assert (stage.posted(stage.btc), stage.posted(ETH)) == (60_200_000_000, 2_500_500_000)
     assert bench.pricer.describe()["posted"] == {"hBTC": 60_200_000_000, "hETH": 2_500_500_000}
+
+
+async def test_marks_of_listed_markets_follow_the_source_at_once(bench: Bench) -> None:
+    """Below what the oracle is told of, and without a transaction; nonsense of the source is no mark."""
+    fields = {"base_token": bench.stage.btc, "base_atoms_per_lot": 10**14, "quote_atoms_per_tick_lot": 10}
+    place = {"event_sequence": 1, "block_number": 1, "block_time": 1, "transaction": "0x" + "00" * 32}
+    listed = MarketListed(**place, **fields, market=7, symbol="BTC-USDC", base_decimals=18, quote_decimals=6)
+    bench.ops.append_inbox([listed], 1, 1)
+    write_prices(bench.path, hBTC="60000")
+    await bench.steps()
+    assert bench.pricer.describe()["marks"] == {"7": 600_000}
+    (first,) = bench.ops.marks()[7]
+    os.utime(bench.path, (first.time + 1, first.time + 1))
+    write_prices(bench.path, hBTC="60000.1")
+    os.utime(bench.path, (first.time + 1, first.time + 1))
+    posts = len(bench.ops.transactions_of(bench.sender.keeper, tuple(S)))
+    await bench.steps()
+    ((reading,),) = bench.ops.marks().values()
+    assert (reading.price_ticks, reading.time, reading.poster) == (600_001, first.time + 1, address_of("poster"))
+    assert len(bench.ops.transactions_of(bench.sender.keeper, tuple(S))) == posts
+    write_prices(bench.path, hBTC="-1")
+    await bench.steps()
+    assert bench.ops.marks()[7] == (reading,)
 
 
 async def test_the_heartbeat_posts_what_has_not_moved(bench: Bench) -> None:

@@ -38,7 +38,7 @@ GAS_FIELDS = {
 }
 
 
-OFF_CHAIN_FLAGS = {Flags.ON_LAST, Flags.TAKE_PROFIT, Flags.IMMEDIATE}
+OFF_CHAIN_FLAGS = {Flags.ON_LAST, Flags.TAKE_PROFIT, Flags.IMMEDIATE, Flags.PROTECTED}
 """Of when an order enters the book: signed like the others, and nothing that settlement looks at."""
 
 

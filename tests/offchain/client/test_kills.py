@@ -3,100 +3,16 @@
 # ruff: noqa: ASYNC110  (other processes are waited for by looking)
 
 import asyncio
-import contextlib
 import random
-import shutil
-import signal
-import subprocess
-import sys
-import tempfile
-from pathlib import Path
 
-import httpx
-import msgspec
 import pytest
-import real_venue
-from gateway_venues import KEYS, settings_for
+from gateway_venues import KEYS, run_served_venue
 
 from offchain.client import HooatsClient, LiveAccount, LocalBook, Placed, Ticket, follow_book
-from offchain.client.orders import Signer
 
 SEED = 5
 KILLS = 8
 PAIRS = 150
-
-
-class Venue:
-    """Sequencer, projector, publisher and gateway, each a process that comes back when it is killed."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.parts = real_venue.RealVenue(folder)
-        self.port = 0
-        self._gateway: subprocess.Popen | None = None
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    async def start(self) -> None:
-        self.parts.list_markets()
-        for key in KEYS[:2]:
-            for token, amount in ((real_venue.QUOTE, 10**12), (real_venue.BASE, 10**20)):
-                self.parts.deposit(Signer(key).address, token, amount)
-        self.parts.start("sequencer", "projector", "publisher")
-        await self._start_gateway()
-        await self.ready()
-
-    async def kill(self, name: str) -> None:
-        if name == "gateway":
-            self._gateway.kill()
-            self._gateway.wait(10)
-            await self._start_gateway()
-        else:
-            self.parts.kill(name)
-            self.parts.start(name)
-
-    async def ready(self) -> None:
-        async with httpx.AsyncClient(base_url=self.url) as http, asyncio.timeout(60):
-            while True:
-                with contextlib.suppress(httpx.TransportError):
-                    if (await http.get("/readyz")).status_code == 200:
-                        return
-                await asyncio.sleep(0.05)
-
-    def stop(self) -> None:
-        if self._gateway is not None:
-            self._gateway.send_signal(signal.SIGTERM)
-            self._gateway.wait(20)
-        self.parts.stop()
-
-    async def _start_gateway(self) -> None:
-        port_file = self.folder / "gateway.port"
-        port_file.unlink(missing_ok=True)
-        settings = settings_for(self.folder, port=self.port, port_file=port_file)
-        file = self.folder / "gateway.json"
-        file.write_bytes(msgspec.json.encode(settings, enc_hook=str))
-        with (self.folder / "gateway.log").open("ab") as log:
-            command = (sys.executable, "-m", "offchain.gateway.serve", str(file))
-            self._gateway = subprocess.Popen(command, stdout=log, stderr=log)  # noqa: ASYNC220
-        async with asyncio.timeout(30):
-            while not port_file.exists():
-                assert self._gateway.poll() is None, (self.folder / "gateway.log").read_text()
-                await asyncio.sleep(0.02)
-        self.port = int(port_file.read_text())
-
-
-@contextlib.asynccontextmanager
-async def running():
-    folder = Path(tempfile.mkdtemp(prefix="hooats-"))
-    venue = Venue(folder)
-    try:
-        await venue.start()
-        yield venue
-    finally:
-        venue.stop()
-        shutil.rmtree(folder)
 
 
 async def trade(alice: HooatsClient, bob: HooatsClient, number: int) -> list[Placed]:
@@ -119,7 +35,7 @@ async def follow(client: HooatsClient, symbol: str, kept: list[LocalBook]) -> No
 @pytest.mark.timeout(240)
 async def test_a_client_survives_kills_of_every_process() -> None:
     chance = random.Random(SEED)
-    async with running() as venue:
+    async with run_served_venue(KEYS[:2]) as venue:
         options = {"retry_seconds": 90.0, "timeout_seconds": 5.0}
         async with (
             HooatsClient(venue.url, KEYS[0], **options) as alice,

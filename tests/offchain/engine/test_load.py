@@ -1,5 +1,7 @@
 """What the itemized rules know of a batch: fixed at the match, the same after a restore, and never too little."""
 
+import random
+
 import msgspec
 import pytest
 from scene import (
@@ -21,7 +23,7 @@ from scene import (
     market_log,
 )
 
-from offchain.domain.batch import ITEMIZED_RULES, BatchRules
+from offchain.domain.batch import ITEMIZED_RULES, PACKED_RULES, BatchRules
 from offchain.domain.chainlog import (
     AllOrdersCancelledOnChain,
     OrderCancelledOnChain,
@@ -33,6 +35,7 @@ from offchain.domain.event import BatchClosed, FillMatched
 from offchain.domain.limits import FILLS_PER_IMMEDIATE_ORDER_MAX
 from offchain.domain.order import make_nonce
 from offchain.engine.engine import Engine
+from offchain.engine.fills import Backlog
 from offchain.engine.load import Load
 
 UNITS, LOTS = 10**12, 10**6
@@ -131,6 +134,53 @@ def test_cancels_on_chain_cost_looks() -> None:
     bench.place(ALICE, SELL, 99, 1, slot=4)
     bench.place(BOB, BUY, 99, 1, tif=IOC)
     assert load(bench).looks == 2 + 4
+
+
+def test_a_fill_that_is_counted_later_is_counted_as_it_was() -> None:
+    bench = venue()
+    for number in range(3):
+        bench.place(ALICE, SELL, 100, 1, slot=number + 1)
+        bench.place(BOB, BUY, 100, 1, slot=number + 1, tif=GTC)
+    for floor in (1, 2, 3):
+        bench.see(AllOrdersCancelledOnChain, account=ALICE, floor=floor, effective_at=1)
+    bench.fund(BOB, 5)
+    assert (load(bench).fills, load(bench).looks) == (3, 0)
+    bench.place(ALICE, SELL, 100, 1, slot=9)
+    bench.place(BOB, BUY, 100, 1, slot=9, tif=GTC)
+    assert (load(bench).fills, load(bench).looks) == (4, 3)
+
+
+def random_batches(seed: int, rules: BatchRules) -> list[BatchClosed]:
+    """Of strangers and old hands, who cancel on chain, and ask for their money, between two orders that match."""
+    chance, bench = random.Random(seed), venue(rules=rules)
+    people, closed, floors = [address(0x900 + number) for number in range(30)], [], 0
+    for number, account in enumerate(people):
+        bench.fund(account, UNITS if number % 3 else 0, 0 if number % 5 == 0 else LOTS)
+    for number in range(600):
+        account, side = chance.choice(people), chance.choice([BUY, SELL])
+        bench.place(account, side, chance.randint(95, 105), chance.randint(1, 4), slot=number % 50 + 1, tif=GTC)
+        closed += bench.all(BatchClosed)
+        if number % 17 == 0:
+            floors += 1
+            bench.see(AllOrdersCancelledOnChain, account=account, floor=floors, effective_at=1)
+        if number % 23 == 0:
+            bench.see(WithdrawalRequested, account=account, token=BASE, amount=1, matures_at=1, destination=account)
+        if number % 40 == 0:
+            bench.wait(1_000)
+            closed += bench.all(BatchClosed)
+            while bench.engine.batches.next_batch is not None:
+                bench.settle()
+    return closed
+
+
+@pytest.mark.parametrize("rules", [PACKED_RULES, ITEMIZED_RULES, ITEMIZED_VENUE.batch_rules])
+def test_batches_close_where_they_would_if_every_fill_were_counted_at_once(
+    rules: BatchRules, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = [random_batches(seed, rules) for seed in range(3)]
+    assert any(batch.last - batch.first > 5 for batch in found[0])
+    monkeypatch.setattr(Backlog, "_look_ahead", lambda self: None)
+    assert [random_batches(seed, rules) for seed in range(3)] == found
 
 
 @pytest.mark.parametrize("is_known", [True, False])

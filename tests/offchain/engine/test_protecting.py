@@ -79,6 +79,19 @@ def test_what_exceeds_the_amount_cancels_the_others(bench: Bench) -> None:
     assert bench.levels(SELL) == [(103, 5)], "what is not protected stays"
 
 
+def test_a_protected_quote_goes_the_quick_way_until_something_changes(bench: Bench) -> None:
+    """Whoever passed the long look once is not looked at again before the protection trips or is another one."""
+    quick = bench.engine.books[1].guarded
+    quote(bench, size=9)
+    assert [trader.account.address for trader in quick[0].values()] == [ALICE]
+    bench.do(TERMS)
+    assert quick == {0: {}}
+    quote(bench)
+    assert quick[0]
+    take(bench, 14)
+    assert bench.all(ProtectionTripped) and quick == {0: {}}
+
+
 def test_refused_until_the_freeze_ends(bench: Bench) -> None:
     quote(bench, size=9)
     take(bench, 6)

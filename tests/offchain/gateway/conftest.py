@@ -1,15 +1,19 @@
 """A gateway in the test's own event loop, over a stub sequencer, with HTTP and WebSocket on a port of its own."""
 
-# ruff: noqa: ASYNC110  (other processes are waited for by looking)
+# ruff: noqa: ASYNC110, ASYNC220  (other processes are waited for by looking)
 
 import asyncio
 import contextlib
 import shutil
+import signal
+import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
+import httpx
+import msgspec
 import pytest
 import pytest_asyncio
 import uvicorn
@@ -192,3 +196,78 @@ async def real() -> AsyncIterator[tuple[real_venue.RealVenue, Running]]:
 @pytest.fixture
 def start_real_venue():
     return run_real_venue
+
+
+class ServedVenue:
+    """Sequencer, projector, publisher and gateway, each a process that comes back when it is killed."""
+
+    def __init__(self, folder: Path, keys: Sequence[bytes]) -> None:
+        self.folder = folder
+        self._keys = keys
+        self.parts = real_venue.RealVenue(folder)
+        self.port = 0
+        self._gateway: subprocess.Popen | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    async def start(self) -> None:
+        self.parts.list_markets()
+        for key in self._keys:
+            for token, amount in ((real_venue.QUOTE, 10**12), (real_venue.BASE, 10**20)):
+                self.parts.deposit(Signer(key).address, token, amount)
+        self.parts.start("sequencer", "projector", "publisher")
+        await self._start_gateway()
+        await self.ready()
+
+    async def kill(self, name: str) -> None:
+        if name == "gateway":
+            self._gateway.kill()
+            self._gateway.wait(10)
+            await self._start_gateway()
+        else:
+            self.parts.kill(name)
+            self.parts.start(name)
+
+    async def ready(self) -> None:
+        async with httpx.AsyncClient(base_url=self.url) as http, asyncio.timeout(60):
+            while True:
+                with contextlib.suppress(httpx.TransportError):
+                    if (await http.get("/readyz")).status_code == 200:
+                        return
+                await asyncio.sleep(0.05)
+
+    def stop(self) -> None:
+        if self._gateway is not None:
+            self._gateway.send_signal(signal.SIGTERM)
+            self._gateway.wait(20)
+        self.parts.stop()
+
+    async def _start_gateway(self) -> None:
+        port_file = self.folder / "gateway.port"
+        port_file.unlink(missing_ok=True)
+        settings = settings_for(self.folder, port=self.port, port_file=port_file)
+        file = self.folder / "gateway.json"
+        file.write_bytes(msgspec.json.encode(settings, enc_hook=str))
+        with (self.folder / "gateway.log").open("ab") as log:
+            command = (sys.executable, "-m", "offchain.gateway.serve", str(file))
+            self._gateway = subprocess.Popen(command, stdout=log, stderr=log)
+        async with asyncio.timeout(30):
+            while not port_file.exists():
+                assert self._gateway.poll() is None, (self.folder / "gateway.log").read_text()
+                await asyncio.sleep(0.02)
+        self.port = int(port_file.read_text())
+
+
+@contextlib.asynccontextmanager
+async def run_served_venue(keys: Sequence[bytes]) -> AsyncIterator[ServedVenue]:
+    """Everything is a process; the keys' accounts have 1,000,000 USDC and 100 BTC each."""
+    folder = Path(tempfile.mkdtemp(prefix="hooats-"))
+    venue = ServedVenue(folder, keys)
+    try:
+        await venue.start()
+        yield venue
+    finally:
+        venue.stop()
+        shutil.rmtree(folder)

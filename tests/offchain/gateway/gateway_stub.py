@@ -18,7 +18,7 @@ from offchain.engine.engine import Engine
 from offchain.sequencer import protocol
 from offchain.sequencer.protocol import Ack, FrameReader, FrameType, Hello
 from offchain.sequencer.recovery import Memory
-from offchain.storage.frames import NO_HASH, Group, Record, decode_group, encode_group
+from offchain.storage.frames import NO_HASH, Body, Group, Record, decode_group
 
 CHAIN_ID = 998
 VAULT = Address("0x" + "11" * 20)
@@ -153,7 +153,7 @@ class StubSequencer:
             is_granted = any(isinstance(event, ApprovalGranted) for event in events)
             acks.append(Ack(sequence, self.at, events, receipt, "0x" + "cd" * 65 if is_granted else ""))
         if records:
-            content, self._hash = encode_group(records, self._hash)
+            content, self._hash = Body.of(records).seal(self._hash)
             self.groups.append(decode_group(content))
             for writer in self._feeds:
                 writer.write(protocol.records_frame(content))

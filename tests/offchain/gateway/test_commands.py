@@ -50,6 +50,35 @@ async def test_an_order_is_a_line_or_json(shell) -> None:
     assert (await shell.ok("order", "cancel", "--all", key=0)).startswith("cancelled 0 orders")
 
 
+async def test_orders_that_wait_and_change(shell) -> None:
+    stop = (
+        "order",
+        "place",
+        "BTC-USDC",
+        "sell",
+        "0.02",
+        "40000",
+        "--stop-loss",
+        "45000",
+        "--immediate",
+        "--reduce-only",
+    )
+    waits = await shell.ok(*stop, key=0)
+    assert waits.startswith("BTC-USDC sell 0.02 at 40000, waits for 45000: open")
+    smaller = await shell.ok("order", "amend", waits.split()[-1], "0.01", key=0)
+    assert smaller.startswith("BTC-USDC sell 0.01 at 40000, waits for 45000: open")
+    hidden = ("--visible", "0.01", "--self-trade", "EXPIRE_TAKER")
+    await shell.ok("order", "place", "BTC-USDC", "sell", "0.05", "90000", *hidden, key=0)
+    assert (await shell.ok("order", "cancel", "--all", "--side", "buy", key=0)).startswith("cancelled 0")
+    assert (await shell.ok("order", "cancel-all-after", "60", key=0)) == "everything is cancelled in 60 s\n"
+    assert (await shell.ok("order", "cancel-all-after", "0", key=0)) == "nothing is cancelled\n"
+    assert (await shell.ok("order", "cancel", "--all", "--symbol", "BTC-USDC", key=0)).startswith("cancelled 2")
+    wrong = await shell.run("order", "cancel", "0x1", "--side", "buy", key=0)
+    assert wrong.exit_code == 2
+    best = await shell.run("order", "place", "BTC-USDC", "buy", "1", "1", "--route", "best", "--reduce-only", key=0)
+    assert best.exit_code == 2 and "condition" in best.output
+
+
 async def test_an_order_with_the_pair(shell) -> None:
     words = await shell.ok("order", "place", "BTC-USDC", "buy", "0.01", "60000", "--amm", key=0)
     assert "with the AMM pair: closed, 0.01 of 0.01 filled at 50" in words

@@ -11,7 +11,7 @@ happen here.
 | 8, 18, 20, 27, 28, 29 | orders that are unknown, stuck, orphaned or doubled | the digest is the name, at once |
 | 9, 10, 15 | rules that change silently, fields that are ignored | venue channel; what is not understood is refused |
 | 12 | few levels, seldom | every change of every level |
-| 19 | no entry with take-profit and stop in one request | refused whole, until brackets are built |
+| 19 | no entry with take-profit and stop in one request | one batch, all of it or nothing |
 | 21, 22, 24 | too few orders, refused for no reason, never told why | published limits; reasons |
 | 23, 25, 26 | cancelled and filled, no stream of fills, limits broken by netting | sequenced cancels, streams |
 """
@@ -30,11 +30,12 @@ from test_stream import open_socket
 from offchain.client import ExchangeUnreachable, HooatsClient, LiveAccount, LocalBook, Placed, Refused, Ticket
 from offchain.client.orders import Signer, sign_order
 from offchain.client.unified import Hooats
+from offchain.client.unified.errors import InsufficientFunds
 from offchain.domain.command import SetVenueState
 from offchain.domain.eip712 import domain_separator
 from offchain.domain.market import MarketState
 
-DOES_NOT_APPLY = {2: "TWAP is not a type of this venue", 19: "brackets are not built: such a request is refused whole"}
+DOES_NOT_APPLY = {2: "TWAP is not a type of this venue"}
 ALICE, BOB = Signer(KEYS[0]), Signer(KEYS[1])
 
 
@@ -246,6 +247,20 @@ async def test_complaint_15_a_condition_that_is_not_understood_places_nothing(ve
         assert venue.sequencer.submissions == 0
 
 
+async def test_complaint_15_a_stop_does_not_trade_before_its_price(engine_venue) -> None:
+    """Although its limit crosses the book already; the adapter's stop-market order neither."""
+    async with (
+        engine_venue.client(KEYS[1]) as maker,
+        Hooats({"apiUrl": engine_venue.url, "privateKey": "0x" + KEYS[0].hex(), "number": str}) as exchange,
+    ):
+        await maker.place("BTC-USDC", "buy", "48000", "0.5")
+        stop = await exchange.create_order("BTC/USDC", "market", "sell", "0.01", "40000", {"stopLossPrice": "47000"})
+        limit = await exchange.create_order("BTC/USDC", "limit", "sell", "0.01", "40000", {"triggerPrice": "47000"})
+        assert [(order["status"], order["filled"], order["trades"]) for order in (stop, limit)] == [
+            ("open", "0", [])
+        ] * 2
+
+
 async def test_complaint_16_the_book_is_never_crossed_or_stuck(engine_venue) -> None:
     """After every single message of a busy market."""
     chance = random.Random(7)
@@ -312,6 +327,26 @@ async def test_complaint_18_a_retried_order_is_one_order(engine_venue, moment) -
         engine_venue.sequencer.lose_next = moment
         taken = await bob.place("BTC-USDC", "buy", "50000", "0.01", time_in_force="IOC")
         assert (taken.order.filled, len(await bob.fills())) == ("0.01", 1)
+
+
+async def test_complaint_19_entry_take_profit_and_stop_in_one_request(engine_venue) -> None:
+    """And if one of the three cannot be, none of them is."""
+    config = {"apiUrl": engine_venue.url, "privateKey": "0x" + KEYS[0].hex(), "number": str}
+    exits = {"takeProfit": {"triggerPrice": "52000"}, "stopLoss": {"triggerPrice": "48000", "price": "47000"}}
+    async with Hooats(config) as exchange:
+        entry = await exchange.create_order("BTC/USDC", "limit", "buy", "0.01", "50000", exits)
+        found = await exchange.fetch_open_orders()
+        assert [(order["side"], order["triggerPrice"]) for order in found] == [
+            ("buy", None),
+            ("sell", "52000"),
+            ("sell", "48000"),
+        ]
+        assert found[0]["id"] == entry["id"]
+        await exchange.cancel_order(entry["id"])
+        assert await exchange.fetch_open_orders() == [], "what waited for it has nothing to sell"
+        with pytest.raises(InsufficientFunds):
+            await exchange.create_order("BTC/USDC", "limit", "buy", "1000", "50000", exits)
+        assert await exchange.fetch_open_orders() == []
 
 
 async def test_complaint_20_no_order_ends_without_a_word(engine_venue) -> None:

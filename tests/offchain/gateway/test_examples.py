@@ -90,6 +90,24 @@ async def test_examples_of_orders(real, tmp_path) -> None:
 
 
 @pytest.mark.asyncio(loop_scope="module")
+async def test_examples_of_conditions_and_changes(real, tmp_path) -> None:
+    _, venue = real
+    key = tmp_path / "e.key"
+    key.write_text("0x" + KEYS[1].hex())
+    arguments = str(key), "BTC-USDC"
+    stopped = await run("stop_loss.py", *arguments, "0.01", "40000", "39000", venue.url)
+    assert "open, waits for 40000" in stopped and "cancelled: canceled" in stopped
+    bracket = await run("bracket.py", *arguments, "0.01", "50", "60", "40", "39", venue.url)
+    assert "entry: buy at 50, rests" in bracket and "stop: sell at 39, waits" in bracket
+    assert "without the entry: LINKED" in bracket
+    amended = await run("amend.py", *arguments, "100", "101", venue.url)
+    assert "the same order: True" in amended and "100 is REPLACED, 101 is open" in amended
+    assert "is not replaced: ORDER_NOT_OPEN" in amended
+    moved = await run("requote.py", *arguments, "100", "90000", venue.url)
+    assert "2 cancelled, quoted 99.9 and 90000.1" in moved and "cancelled 2, switch off: True" in moved
+
+
+@pytest.mark.asyncio(loop_scope="module")
 async def test_examples_of_streams(real, tmp_path) -> None:
     """An account that is followed while it trades, and a stream that goes on in another process."""
     _, venue = real

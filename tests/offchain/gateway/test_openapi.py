@@ -149,6 +149,8 @@ async def test_real_answers_fit_their_schemas(engine_venue, start_real_venue) ->
         await client.create_market("ETH-USDC", terms | {"maxAgeSeconds": 600, "maxMovePpmPerMinute": 100_000})
         await client.market_states()
         await client.set_market_state("BTC-USDC", "pause")
+        assert (await client.set_band("BTC-USDC", 50_000, 60_000))["band"] == {"belowPpm": 50_000, "abovePpm": 60_000}
+        await client.set_group([client.address, other.address], 7)
         await client.withdraw_market("ETH-USDC")
         number = (await client.fills())[0].id
         await client.take_back_fill(int(number), "a test of the description")

@@ -12,11 +12,15 @@ import httpx
 import msgspec
 import pytest
 from conftest import KEYS
+from real_venue import CHAIN_ID
 from test_stream import open_socket
 
+from keepers.marks import Mark, Marker
+from offchain.chain.signing import SigningKey
 from offchain.client import Refused, Ticket
 from offchain.client.orders import Signer
 from offchain.domain.command import PostMark, Reading, SetBand, SetTradeGroup
+from offchain.storage.ops import Ops
 
 ALICE, BOB = Signer(KEYS[0]).address, Signer(KEYS[1]).address
 
@@ -197,6 +201,20 @@ async def test_orders_of_one_group_do_not_meet(engine_venue) -> None:
         await alice.place("BTC-USDC", "buy", "50000", "0.01")
         together = await bob.place("BTC-USDC", "sell", "50000", "0.01", self_trade_prevention="NONE")
         assert len(together.fills) == 1, "if it says so"
+
+
+async def test_bands_and_groups_are_the_operator_s_word(engine_venue) -> None:
+    async with engine_venue.client() as operator, engine_venue.client(KEYS[1]) as other:
+        assert (await refused(other.set_band("BTC-USDC", 1, 1))).code == "NOT_AN_OPERATOR"
+        assert (await refused(other.set_group([BOB], 1))).code == "NOT_AN_OPERATOR"
+        assert (await refused(operator.set_band("NOPE", 1, 1))).code == "UNKNOWN_MARKET"
+        assert (await refused(operator.set_band("BTC-USDC", -1, 1))).code == "INVALID_FIELD"
+        error = await refused(operator.set_group(["0x" + "77" * 20], 1))
+        assert (error.code, error.data["field"]) == ("INVALID_FIELD", "accounts")
+        await operator.set_group([ALICE, BOB], 3)
+        assert {engine_venue.sequencer.engine.accounts[one].group for one in (ALICE, BOB)} == {3}
+        await operator.set_band("BTC-USDC", 10_000, 20_000)
+        assert (await other.listing())["BTC-USDC"][1].band == {"belowPpm": 10_000, "abovePpm": 20_000}
 
 
 # --- amend ---
@@ -431,6 +449,37 @@ async def test_marks_are_a_channel(engine_venue) -> None:
         message = await socket.next()
         assert (message["mark"], message["type"], message["symbol"]) == ("50000.5", "delta", "BTC-USDC")
         assert message["markTimestamp"] <= message["timestamp"]
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_what_a_poster_says_moves_stops_in_a_real_node(real) -> None:
+    """From the price keeper's word in the database to an order of the book; what nobody signed moves nothing."""
+    processes, venue = real
+    ops, separator = Ops(processes.ops_url), venue.gateway.settings.settlement_separator
+    marker = Marker(ops, SigningKey(b"\x09" * 32, CHAIN_ID), separator)
+    marker.find_markets()
+    assert [market.market for market in marker.markets] == [1, 2]
+    async with venue.client(KEYS[2]) as client:
+        stop = (await client.place_ticket(ticket("sell", "70000", "0.03", stop_loss_price="60000"))).order
+        forged = Reading(marker._key.address, 500_000, int(time.time()), "0x" + "11" * 65)
+        ops.put_marks([(1, forged)])
+        marker.say([Mark(2, 20_000, int(time.time()))])
+        async with asyncio.timeout(10):
+            while (await client.listing())["ETH-USDC"][1].mark != "200":
+                await asyncio.sleep(0.02)
+        assert (await client.listing())["BTC-USDC"][1].mark is None and (await client.order(stop.id)).waiting
+        marker.say([Mark(1, 600_000, int(time.time()))])
+        async with asyncio.timeout(10):
+            while (await client.order(stop.id)).waiting:
+                await asyncio.sleep(0.02)
+        assert (await client.listing())["BTC-USDC"][1].mark == "60000"
+        assert (await client.order(stop.id)).status == "open", "it rests at its limit"
+        assert (await client.cancel(stop.id)).reason == "CANCELED"
+        async with asyncio.timeout(10):
+            while (row := await venue.gateway.past.order(stop.id)) is None or row.reason != "CANCELED":
+                await asyncio.sleep(0.02)
+        assert (row.trigger_ticks, row) == (600_000, venue.gateway.model.order(stop.id)), "the history says the same"
+    ops.close()
 
 
 async def test_two_users_never_see_each_other_s_orders(engine_venue) -> None:

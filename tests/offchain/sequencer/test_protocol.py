@@ -19,7 +19,7 @@ from offchain.sequencer import protocol
 from offchain.sequencer.attestation import Attestor
 from offchain.sequencer.protocol import Ack, FrameReader, FrameType
 from offchain.sequencer.ring import Ring, RingFrame
-from offchain.storage.frames import Record, encode_group
+from offchain.storage.frames import Body, Record
 
 ADDRESS = Address("0x" + "11" * 20)
 
@@ -138,7 +138,7 @@ def test_attestations_are_the_same_bytes_as_everywhere() -> None:
 
 
 def test_a_group_travels_as_it_stands_in_the_journal() -> None:
-    content, group_hash = encode_group([Record(16, 1, 5, 6, b"{}"), Record(16, 1, 6, 6, b"[]")], bytes(32))
+    content, group_hash = Body.of([Record(16, 1, 5, 6, b"{}"), Record(16, 1, 6, 6, b"[]")]).seal(bytes(32))
     group = protocol.read_records(protocol.records_frame(content)[5:])
     assert (group.first, group.last, group.head.hash, group.content) == (5, 6, group_hash, content)
     for damaged in (content[:-1], content + b"x", content[:-1] + b"x", b""):
