@@ -11,6 +11,7 @@ from typing import NamedTuple
 from offchain.gateway.channels import CONFLATED, Channel
 from offchain.gateway.metrics import Metrics
 from offchain.gateway.publications import Publications
+from offchain.gateway.socket import EntryProtocol, text_frame
 
 CLOSE_TRY_LATER = 1013
 MISSED_MAX = 20_000
@@ -36,10 +37,13 @@ class Missed(NamedTuple):
 class Outbox:
     """Messages that wait for one connection's reader."""
 
-    def __init__(self, hub: "Hub", metrics: Metrics, size_max: int) -> None:
+    def __init__(self, hub: "Hub", metrics: Metrics, size_max: int, peer: EntryProtocol | None = None) -> None:
         self._hub = hub
         self._metrics = metrics
         self._size_max = size_max
+        self._peer = peer
+        self._is_idle = False
+        """Everything was given to the socket."""
         self._queue: deque[Message | Missed] = deque()
         self._missed = 0
         self._stale: dict[Channel, bool] = {}
@@ -47,6 +51,12 @@ class Outbox:
         self._wake = asyncio.Event()
         self.overflowed: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         """Done when the reader was too slow: everything up to this sequence was handed to the socket."""
+
+    def pass_on(self, message: Message, frame: bytes) -> None:
+        """`push`, straight to the socket if nothing waits for it: that takes a tenth of the time."""
+        is_free = self._is_idle and not (self._queue or self._stale or self.overflowed.done())
+        if not is_free or self._peer is None or not self._peer.push(frame):
+            self.push(message)
 
     def push(self, message: Message) -> None:
         channel = message.channel
@@ -99,7 +109,9 @@ class Outbox:
                     self._stale[channel] = True
                     self._hub.refresh(self, channel)
             self._wake.clear()
+            self._is_idle = True
             await self._wake.wait()
+            self._is_idle = False
 
     def _conflate(self) -> None:
         kept: deque[Message | Missed] = deque()
@@ -204,9 +216,9 @@ class Hub:
 
     def updated(self, channel: Channel, sequence: int, text: str) -> None:
         self._last[channel] = sequence
-        message = Message(channel, sequence, text)
+        message, frame = Message(channel, sequence, text), text_frame(text)
         for outbox in list(self._subscribers.get(channel, ())):
-            outbox.push(message)
+            outbox.pass_on(message, frame)
 
 
 def _first_sequence(waiting: Message | Missed) -> int | None:

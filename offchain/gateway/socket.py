@@ -25,6 +25,7 @@ LONGEST = FRAME_BYTES_MAX + 14
 UNSENT_BYTES_MAX = 1024 * 1024
 """Of answers that the client does not read; then the connection ends."""
 _WHOLE_BINARY = 0x82
+_WHOLE_TEXT = 0x81
 _MASKED = 0x80
 
 
@@ -53,6 +54,13 @@ class EntryProtocol(WebSocketsSansIOProtocol):
         transport.write(b"".join([part for message in messages for part in (_frame_head(len(message)), message)]))
         if transport.get_write_buffer_size() > UNSENT_BYTES_MAX:
             transport.abort()
+
+    def push(self, frame: bytes) -> bool:
+        """Sends a whole frame at once; False if the client does not take what it was sent before."""
+        if not self.writable.is_set() or self.close_sent or self.disconnected or self.transport.is_closing():
+            return False
+        self.transport.write(frame)
+        return True
 
     def require_account(self) -> Address:
         if self._session is None:
@@ -112,10 +120,16 @@ def _find_frame(content: bytes, start: int) -> tuple[int, int]:
     return payload + length, payload
 
 
-def _frame_head(length: int) -> bytes:
-    """Of an unmasked binary message in one frame."""
+def text_frame(text: str) -> bytes:
+    """A message as a server sends it, the same to everybody."""
+    content = text.encode()
+    return _frame_head(len(content), _WHOLE_TEXT) + content
+
+
+def _frame_head(length: int, kind: int = _WHOLE_BINARY) -> bytes:
+    """Of an unmasked message in one frame."""
     if length < 126:
-        return bytes((_WHOLE_BINARY, length))
+        return bytes((kind, length))
     if length < 1 << 16:
-        return bytes((_WHOLE_BINARY, 126)) + length.to_bytes(2, "big")
-    return bytes((_WHOLE_BINARY, 127)) + length.to_bytes(8, "big")
+        return bytes((kind, 126)) + length.to_bytes(2, "big")
+    return bytes((kind, 127)) + length.to_bytes(8, "big")

@@ -29,6 +29,7 @@ from offchain.gateway.failures import ApiError, Code, undecodable
 from offchain.gateway.hub import CLOSE_TRY_LATER, Message, Outbox
 from offchain.gateway.publications import away
 from offchain.gateway.sessions import Session
+from offchain.gateway.socket import EXTENSION, EntryProtocol
 from offchain.security.limits import Gcra, Rate
 
 REQUESTS_IN_FLIGHT_MAX = 64
@@ -92,7 +93,10 @@ class Connection:
     def __init__(self, gateway: Gateway, socket: WebSocket) -> None:
         self._gateway = gateway
         self._socket = socket
-        self._outbox = Outbox(gateway.hub, gateway.metrics, gateway.settings.send_queue_max)
+        peer = socket.scope["extensions"].get(EXTENSION)
+        queued = gateway.settings.send_queue_max
+        below = peer if isinstance(peer, EntryProtocol) else None
+        self._outbox = Outbox(gateway.hub, gateway.metrics, queued, below)
         self.limit = gateway.ingress.connection()
         self._channels: set[Channel] = set()
         self._session: Session | None = None

@@ -374,7 +374,7 @@ async def flood(venue, count: int, event=lambda n: Level(600_000 + n % 50, 1 + n
         venue.sequencer.publish(event(n))
         if n % 50 == 0:
             await asyncio.sleep(0)
-    await venue.wait(lambda: venue.publisher.model.sequence == venue.sequencer.sequence, 20)
+    await venue.wait(lambda: venue.publisher.model.sequence == venue.sequencer.sequence, 60)
 
 
 async def test_the_client_s_stream_resumes_by_itself(venue) -> None:
