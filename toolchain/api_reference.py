@@ -61,8 +61,9 @@ Channels: {channels}.
 A subscription begins with a snapshot, then come deltas. Each message has `seq`, the journal sequence of the last
 command that it includes, and a delta has `prevSeq`, the `seq` of the channel's message before it: `prevSeq` above
 what was seen is a gap, and a new subscription closes it. A channel has at most one message in 20 ms, the first after a
-pause at once: of book, bbo, pool, mark and venue it is the last word, of the others everything. A book's `checksum` is the CRC32 of
-`price:size,…|price:size,…`, the best ten bids, then the best ten asks, as they were sent; size `0` deletes a level.
+pause at once: of book, bbo, pool, mark and venue it is the last word, of the others everything. A book's `checksum` is
+the CRC32 of `price:size,…|price:size,…`, the best ten bids, then the best ten asks, as they were sent; size `0` deletes
+a level.
 Every {heartbeat:g} s comes `{{"type": "heartbeat", "seq": …}}`. Who reads too slowly gets the present state of a book
 instead of every step; on other channels the connection is closed with 1013 and the sequence to resume from.
 """
