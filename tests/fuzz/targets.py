@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 import zlib
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -158,7 +158,8 @@ class SignedOrders:
 
 
 class Served:
-    """The gateway's application in a loop of this process; sequencer and publisher are others, which `run.py` ends with this."""
+    """The gateway's application in a loop of this process. Sequencer and publisher are others: `run.py` ends them with
+    this."""
 
     def __init__(self) -> None:
         self.orders = SignedOrders()
@@ -200,8 +201,8 @@ class Peer:
         self.replied = asyncio.Event()
         self._account = served.orders.order().account
 
-    def reply(self, message: bytes) -> None:
-        self.replies.append(message)
+    def reply(self, messages: Sequence[bytes]) -> None:
+        self.replies += messages
         self.replied.set()
 
     def require_account(self) -> Any:
