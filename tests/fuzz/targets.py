@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 import zlib
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -69,9 +69,8 @@ def venues_of_the_gateway() -> Any:
 
 
 def scratch() -> Path:
-    """A folder; in memory, where the system has that: nothing here is about disks."""
-    memory = Path("/dev/shm")
-    return Path(tempfile.mkdtemp(prefix="hooats-fuzz-", dir=memory if memory.is_dir() else None))
+    """A folder that `run.py` takes away in the end."""
+    return Path(tempfile.mkdtemp(prefix="hooats-"))
 
 
 class Target(Protocol):
@@ -129,10 +128,10 @@ class SignedOrders:
     def __call__(self, content: bytes) -> None:
         if content[:1] == b"{":
             try:
-                order, signature, _ = schema.parse_order(schema.decode(schema.OrderRequest, content), self._market)
+                found = schema.parse_order(schema.decode(schema.OrderRequest, content), self._market)
             except ApiError:
                 return
-            self._check(order, signature)
+            self._check(found.order, found.signature)
             return
         frame, signature = content[:ORDER_FRAME_BYTES], content[ORDER_FRAME_BYTES:]
         try:
@@ -175,11 +174,13 @@ class Served:
         for key in venues.KEYS[:3]:
             processes.deposit(Signer(key).address, real.QUOTE, 10**12)
         processes.start("sequencer")
-        app = create_app(venues.settings_for(folder))
+        settings = venues.settings_for(folder)
+        await self._stack.enter_async_context(venues.run_publisher_here(settings))
+        app = create_app(settings)
         app.state.gateway.routes = app.routes
         await self._stack.enter_async_context(app.router.lifespan_context(app))
         async with asyncio.timeout(START_SECONDS):
-            while not app.state.gateway.model.balances:  # noqa: ASYNC110  (another process is waited for by looking)
+            while not app.state.gateway.model.accounts:  # noqa: ASYNC110  (another process is waited for by looking)
                 await asyncio.sleep(0.01)
         return app
 
@@ -187,7 +188,7 @@ class Served:
         """Never longer than ANSWER_SECONDS, and never with a bug in the gateway's own count of them."""
         self.loop.run_until_complete(asyncio.wait_for(work, ANSWER_SECONDS))
         assert not self.gateway.metrics.failures._value.get(), "the gateway hit a bug: see its log"
-        assert self.gateway.upstream.is_live
+        assert self.gateway.trading.is_live()
 
 
 class Peer:
@@ -200,8 +201,8 @@ class Peer:
         self.replied = asyncio.Event()
         self._account = served.orders.order().account
 
-    def reply(self, message: bytes) -> None:
-        self.replies.append(message)
+    def reply(self, parts: Sequence[bytes]) -> None:
+        self.replies.append(b"".join(parts))
         self.replied.set()
 
     def require_account(self) -> Any:
