@@ -201,8 +201,8 @@ class Peer:
         self.replied = asyncio.Event()
         self._account = served.orders.order().account
 
-    def reply(self, parts: Sequence[bytes]) -> None:
-        self.replies.append(b"".join(parts))
+    def reply(self, messages: Sequence[bytes]) -> None:
+        self.replies.extend(messages)
         self.replied.set()
 
     def require_account(self) -> Any:
