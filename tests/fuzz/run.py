@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -31,12 +32,15 @@ def options_of(arguments: Sequence[str]) -> argparse.Namespace:
 
 def main() -> int:
     """In a session of its own: libFuzzer leaves without goodbye, and what the target started must end, too."""
-    process = subprocess.Popen([sys.executable, __file__, *sys.argv[1:], "--inside"], start_new_session=True)
-    try:
-        return process.wait()
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+    memory = Path("/dev/shm")  # where there is one: nothing here is about disks
+    with tempfile.TemporaryDirectory(prefix="fuzz-", dir=memory if memory.is_dir() else None) as folder:
+        command, environment = [sys.executable, __file__, *sys.argv[1:], "--inside"], os.environ | {"TMPDIR": folder}
+        process = subprocess.Popen(command, env=environment, start_new_session=True)
+        try:
+            return process.wait()
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 def fuzz(options: argparse.Namespace) -> None:

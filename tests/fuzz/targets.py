@@ -69,9 +69,8 @@ def venues_of_the_gateway() -> Any:
 
 
 def scratch() -> Path:
-    """A folder; in memory, where the system has that: nothing here is about disks."""
-    memory = Path("/dev/shm")
-    return Path(tempfile.mkdtemp(prefix="hooats-fuzz-", dir=memory if memory.is_dir() else None))
+    """A folder that `run.py` takes away in the end."""
+    return Path(tempfile.mkdtemp(prefix="hooats-"))
 
 
 class Target(Protocol):
@@ -175,8 +174,10 @@ class Served:
         processes.list_markets()
         for key in venues.KEYS[:3]:
             processes.deposit(Signer(key).address, real.QUOTE, 10**12)
-        processes.start("sequencer", "publisher")
-        app = create_app(venues.settings_for(folder))
+        processes.start("sequencer")
+        settings = venues.settings_for(folder)
+        await self._stack.enter_async_context(venues.run_publisher_here(settings))
+        app = create_app(settings)
         app.state.gateway.routes = app.routes
         await self._stack.enter_async_context(app.router.lifespan_context(app))
         async with asyncio.timeout(START_SECONDS):
@@ -188,7 +189,7 @@ class Served:
         """Never longer than ANSWER_SECONDS, and never with a bug in the gateway's own count of them."""
         self.loop.run_until_complete(asyncio.wait_for(work, ANSWER_SECONDS))
         assert not self.gateway.metrics.failures._value.get(), "the gateway hit a bug: see its log"
-        assert self.gateway.upstream.is_live
+        assert self.gateway.trading.is_live()
 
 
 class Peer:
@@ -202,7 +203,7 @@ class Peer:
         self._account = served.orders.order().account
 
     def reply(self, messages: Sequence[bytes]) -> None:
-        self.replies += messages
+        self.replies.extend(messages)
         self.replied.set()
 
     def require_account(self) -> Any:
