@@ -157,8 +157,8 @@ class SignedOrders:
 
 
 class Served:
-    """The gateway's application in a loop of this process. Sequencer and publisher are others: `run.py` ends them with
-    this."""
+    """The gateway's application and its publisher, in a loop of this process. The sequencer is another, which `run.py`
+    ends with this."""
 
     def __init__(self) -> None:
         self.orders = SignedOrders()
