@@ -62,7 +62,8 @@ def place(state: State, row: OrderRow, client_order_id: str, sequence: int) -> O
     except KeyError:
         return place_slowly(state, row, client_order_id, sequence)
     account, moment, slot = trader.account, state.moment, nonce >> 48
-    moment = moment if state.schedule is None else state.schedule.moment(account.address, moment)
+    if state.schedule is not None:
+        moment = state.schedule.moment(account.address, moment)
     reached = trader.slots.get(slot, 0)
     if lane.is_buy:
         balance, is_crossing = trader.quote, price >= lane.opposite.best
@@ -126,7 +127,26 @@ def place(state: State, row: OrderRow, client_order_id: str, sequence: int) -> O
         state.touched_balances.append(balance)
     if is_crossing or lane.is_immediate:
         return _trade(state, lane, ticket)
-    rest(state, lane.own, ticket)
+    # As `rest` does.
+    level = lane.own.levels.get(price)
+    if level is None:
+        level = lane.own.open_level(price)
+        level.head = ticket
+        ticket.older = None
+    else:
+        tail = ticket.older = level.tail
+        assert tail is not None
+        tail.newer = ticket
+    level.tail = ticket
+    level.size += size
+    ticket.level = level
+    ticket.newer = None
+    if not level.is_touched:
+        level.is_touched = True
+        state.touched_levels.append(level)
+    trader.open[nonce] = ticket
+    if expiry or agent is not None:
+        state.expire_at(ticket)
     return RESTS
 
 
