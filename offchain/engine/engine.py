@@ -129,20 +129,20 @@ class Engine:
         if state.deadline <= at:
             self._fire_timers(at)
         state.pass_time(at)
-        cancels, note = 0, outcomes.append
+        cancels = 0
         # Within one instant a timer can only fall due, and an account be covered again, in such a venue.
         is_unusual = state.uncovered > 0 or state.venue.batch_interval_millis == 0
         if not is_unusual and not state.is_watched:
-            cancels = trade(state, left, first, note)
+            cancels = trade(state, left, first, outcomes)
             if state.is_watched:
                 react(state)
         for row in left:
             self._catch_up()
             reason = refuses(state, row)
             if reason is None:
-                cancels += trade(state, (row,), first + len(outcomes), note)
+                cancels += trade(state, (row,), first + len(outcomes), outcomes)
             else:
-                note(reject(state, row, "", reason))
+                outcomes.append(reject(state, row, "", reason))
             if state.is_watched:
                 react(state)
         state.sequence += len(outcomes)
@@ -175,7 +175,7 @@ class Engine:
         elif name or command.beside is not None:
             place_slowly(state, row, name, state.sequence, command.beside or NOTHING_BESIDE)
         else:
-            trade(state, (row,), state.sequence, list[Outcome]().append)
+            trade(state, (row,), state.sequence, [])
 
     def _cancel(self, command: CancelOrder) -> None:
         cancel(self._state, from_hex(command.account), command.nonce, from_hex(command.signer))

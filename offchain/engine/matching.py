@@ -85,7 +85,7 @@ def _match(state: State, lane: Lane, taker: Ticket, most: int, room: Room | None
     only: the taker's and the fees' get their sums at the end. But where balances count in a batch, what the taker owes
     is told match by match, because it decides whether a balance is fresh.
     """
-    backlog, note, touched, opposite = state.backlog, state.effects.append, state.touched_balances, lane.opposite
+    backlog, effects, touched, opposite = state.backlog, state.effects, state.touched_balances, lane.opposite
     is_buy, trader, price, remaining = lane.is_buy, taker.trader, taker.price, taker.remaining
     at, ppm, base_per_lot = taker.moment.at, taker.moment.taker_ppm, lane.base_atoms_per_lot
     paying, unsettled, is_itemized = trader.quote if is_buy else trader.base, backlog.unsettled, backlog.is_itemized
@@ -130,7 +130,10 @@ def _match(state: State, lane: Lane, taker: Ticket, most: int, room: Room | None
                 quote.taken += paid - maker.hold_per_lot * lots
                 base.funds += atoms
             if not volume:
-                _touch_all(state, trader, their, is_buy)
+                for balance in _balances(trader, their, is_buy):
+                    if not balance.is_touched:
+                        balance.is_touched = True
+                        touched.append(balance)
             if not quote.is_touched:
                 quote.is_touched = True
                 touched.append(quote)
@@ -139,11 +142,11 @@ def _match(state: State, lane: Lane, taker: Ticket, most: int, room: Room | None
                 touched.append(base)
             volume, maker_fees, taker_fees = volume + notional, maker_fees + maker_fee, taker_fees + taker_fee
             fill = Fill(number, at, maker, taker, lots, maker_ppm, ppm, notional, maker_fee, taker_fee, rows)
-            note(fill)
+            effects.append(fill)
             if group is not None:
                 group.append(fill)
             elif number > backlog.sure:
-                backlog.add(fill, note)
+                effects.extend(backlog.add(fill))
             else:
                 unsettled[number] = fill
                 backlog.last_fill = number
@@ -210,13 +213,6 @@ def _balances(taker: Trader, maker: Trader, is_buy: bool) -> tuple[Balance, ...]
     """What a match changes: the buyer's, the seller's, the fees'."""
     buyer, seller = (taker, maker) if is_buy else (maker, taker)
     return buyer.quote, buyer.base, seller.quote, seller.base, taker.fees
-
-
-def _touch_all(state: State, taker: Trader, maker: Trader, is_buy: bool) -> None:
-    for balance in _balances(taker, maker, is_buy):
-        if not balance.is_touched:
-            balance.is_touched = True
-            state.touched_balances.append(balance)
 
 
 def _rows(state: State, balances: tuple[Balance, ...]) -> tuple[Row, ...]:

@@ -5,7 +5,7 @@ An order is a row of its signed frame (`domain.order`), its account the 20 bytes
 string: what happened is noted in `state.effects`.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Final
 
 import msgspec
@@ -50,7 +50,7 @@ RESTS = Outcome(OrderStatus.OPEN, None, 0, 0)
 NOTHING_FILLED = Outcome(OrderStatus.CANCELED, CloseReason.CANCELED, 0, 0)
 
 
-def trade(state: State, rows: Iterable[OrderRow], sequence: int, note: Callable[[Outcome], None]) -> int:
+def trade(state: State, rows: Iterable[OrderRow], sequence: int, outcomes: list[Outcome]) -> int:
     """Orders and cancels of one instant, numbered from `sequence`, of whom the signers are known: accepted or rejected,
     then what came of them. Stops behind one since which others have to be watched. How many cancels there were.
 
@@ -58,20 +58,20 @@ def trade(state: State, rows: Iterable[OrderRow], sequence: int, note: Callable[
     and says why not, or that it may. All in one loop, because a call costs as much as ten of its lines.
     """
     lanes, now, schedule, newest = state.lanes, state.moment, state.schedule, state.newest_sequence
-    known, tell, touched_levels = state.memory.known, state.effects.append, state.touched_levels
+    known, effects, touched_levels = state.memory.known, state.effects, state.touched_levels
     touched_balances, cancels, sequence = state.touched_balances, 0, sequence - 1
     for row in rows:
         sequence += 1
         owner, terms, price, size, trigger, max_fee, nonce, expiry, signature, signer, key = row
         if terms == CANCEL_TERMS:
             cancels += 1
-            note(cancel(state, owner, nonce, signer))
+            outcomes.append(cancel(state, owner, nonce, signer))
             continue
         try:
             lane = lanes[terms]
             trader = lane.traders[owner]
         except KeyError:
-            note(place_slowly(state, row, "", sequence))
+            outcomes.append(place_slowly(state, row, "", sequence))
             if state.is_watched:
                 break
             continue
@@ -87,7 +87,7 @@ def trade(state: State, rows: Iterable[OrderRow], sequence: int, note: Callable[
         if signer != owner:
             agent = account.agents.get(signer)
             if (reason := signer_refusal(state, agent, lane.market.market)) is not None:
-                note(reject(state, row, "", reason))
+                outcomes.append(reject(state, row, "", reason))
                 continue
         taken = balance.taken + hold_per_lot * size
         if reached:
@@ -96,7 +96,7 @@ def trade(state: State, rows: Iterable[OrderRow], sequence: int, note: Callable[
                 taken -= replaced.hold_per_lot * replaced.remaining
         if (
             taken > balance.funds
-            or nonce <= reached
+            or (reached and nonce <= reached)
             or not account.nonces.lowest <= nonce & SEQUENCE_MAX <= newest
             or not 0 < price * size <= lane.area_max
             or max_fee < moment.cap
@@ -110,13 +110,13 @@ def trade(state: State, rows: Iterable[OrderRow], sequence: int, note: Callable[
         ):
             outcome = _look_again(state, account, row, sequence)
             if outcome is not None:
-                note(outcome)
+                outcomes.append(outcome)
                 if state.is_watched:
                     break
                 continue
         if agent is not None:
             if (reason := budget_refusal(lane, agent, price, size, replaced)) is not None:
-                note(reject(state, row, "", reason))
+                outcomes.append(reject(state, row, "", reason))
                 continue
             agent.spend(price * size * lane.quote_atoms_per_tick_lot)
         if replaced is not None:
@@ -136,13 +136,13 @@ def trade(state: State, rows: Iterable[OrderRow], sequence: int, note: Callable[
         known[key] = ticket
         if account.rejected:
             account.rejected.pop(key, None)
-        tell(ticket)
+        effects.append(ticket)
         balance.taken = taken
         if not balance.is_touched:
             balance.is_touched = True
             touched_balances.append(balance)
         if is_crossing or lane.is_immediate:
-            note(_trade(state, lane, ticket))
+            outcomes.append(_trade(state, lane, ticket))
             continue
         # As `rest` does.
         level = lane.own.levels.get(price)
@@ -164,7 +164,7 @@ def trade(state: State, rows: Iterable[OrderRow], sequence: int, note: Callable[
         trader.open[nonce] = ticket
         if expiry or agent is not None:
             state.expire_at(ticket)
-        note(RESTS)
+        outcomes.append(RESTS)
     return cancels
 
 
