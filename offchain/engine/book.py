@@ -102,3 +102,12 @@ def level_changes(touched: Iterable[PriceLevel]) -> list[LevelChanged]:
         change = LevelChanged(market=ladder.market, side=ladder.side, price_ticks=level.price, size_lots=level.size)
         of_book[ladder.side].append(change)
     return [change for of_book in sides.values() for side in of_book for change in side]
+
+
+def level_sizes(touched: Iterable[PriceLevel]) -> list[tuple[int, int, int, int]]:
+    """(market, side, price, size) of the same levels, in the order in which they were touched."""
+    return [
+        (level.ladder.market, level.ladder.side, level.price, level.size)
+        for level in touched
+        if level.head is not None or level.price not in level.ladder.levels
+    ]

@@ -76,7 +76,7 @@ from offchain.engine.protecting import reset_protection, set_protection
 from offchain.engine.reacting import react
 from offchain.engine.schedule import DAY_MILLIS
 from offchain.engine.settling import refuse_fill
-from offchain.engine.state import State
+from offchain.engine.state import State, Taken
 from offchain.engine.subaccounts import transfer_between
 from offchain.engine.together import decide, refuses
 from offchain.engine.trading import Outcome, cancel, cancel_all, place_slowly, reject, trade
@@ -159,6 +159,10 @@ class Engine:
     def take_events(self) -> tuple[AnyEvent, ...]:
         """What happened since events were taken last, levels and balances as they are now."""
         return self._state.take_events()
+
+    def take_effects(self) -> Taken:
+        """`take_events`, where the machine's own objects will do: see `State.take_effects`."""
+        return self._state.take_effects()
 
     def skip_events(self) -> None:
         """`take_events`, where nobody wants them: none is made."""

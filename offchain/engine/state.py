@@ -3,6 +3,8 @@
 Invariant: nothing here decides; the modules around it do, and only while `Engine.apply` runs.
 """
 
+from typing import NamedTuple
+
 from offchain.domain.batch import BatchRules
 from offchain.domain.chainlog import AmmLegSettled
 from offchain.domain.command import OpenVenue
@@ -27,7 +29,7 @@ from offchain.domain.limits import SEQUENCE_AHEAD_MILLIS_MAX
 from offchain.domain.market import MarketState
 from offchain.domain.units import Address
 from offchain.engine.approvals import Approvals
-from offchain.engine.book import Book, level_changes
+from offchain.engine.book import Book, level_changes, level_sizes
 from offchain.engine.fills import NEVER, Backlog, Fill
 from offchain.engine.gate import Gate
 from offchain.engine.ledger import Balance, Ledger
@@ -44,6 +46,16 @@ Closing = tuple[CloseReason, Ticket]
 Effect = AnyEvent | Ticket | Fill | Closing
 """What happened, as the machine notes it: an accepted order, a match and a closing are the machine's own objects, of
 which events are made where somebody wants events."""
+
+
+class Taken(NamedTuple):
+    """What happened since it was taken last; `levels` and `balances` are those that changed. The machine goes on
+    changing tickets and balances: what somebody needs of them as they are now, he has to note now."""
+
+    effects: list[Effect]
+    levels: list[tuple[int, int, int, int]]
+    """(market, side, price, size)"""
+    balances: list[Balance]
 
 
 class Guard:
@@ -341,6 +353,15 @@ class State:
                 events.append(balance_event(balance))
         self.ledger.touched.clear()
         return tuple(events)
+
+    def take_effects(self) -> Taken:
+        """`take_events`, for whom the machine's own objects will do. Not where accounts have parts: an event tells
+        their sum."""
+        assert not self.ledger.parts
+        self.restrict_accounts()
+        taken = Taken(self.effects.copy(), level_sizes(self.touched_levels), self.touched_balances.copy())
+        self.skip_events()
+        return taken
 
     def skip_events(self) -> None:
         """What `take_events` does, for whom nobody is to be told."""

@@ -23,6 +23,7 @@ from offchain.domain.units import Address
 from offchain.gateway import present
 from offchain.gateway.present import CHECKSUM_LEVELS, Levels, Tokens
 from offchain.gateway.readmodel import Changes, MarketView, ReadModel, best_prices
+from offchain.gateway.records import Kept, Unfilled
 
 BOOK, BBO, TRADES, POOL, MARK, VENUE, ADMIN = "book", "bbo", "trades", "pool", "mark", "venue", "admin"
 ORDERS, FILLS, BALANCES = "orders", "fills", "balances"
@@ -99,9 +100,9 @@ class Gathered:
         self.items: list[tuple[int, Any]] = []
         self.sequence = 0
 
-    def add(self, sequence: int, items: Iterable[Any]) -> None:
+    def add(self, sequence: int, item: Any) -> None:
         self.sequence = sequence
-        self.items += [(sequence, item) for item in items]
+        self.items.append((sequence, item))
 
 
 class ChannelLog:
@@ -116,6 +117,8 @@ class ChannelLog:
         self._gathered: dict[Channel, Gathered] = {}
         self._levels: dict[int, dict[tuple[int, int], int]] = {}
         self._best: dict[int, Any] = {}
+        self._private_channels: dict[str, dict[Address, Channel]] = {kind: {} for kind in PRIVATE_CHANNELS}
+        """Each is made once: there are some for every order."""
         self._snapshots: dict[Channel, tuple[int, str]] = {}
         """Of channels that many read."""
         self._origin = 0
@@ -158,13 +161,25 @@ class ChannelLog:
             self._add(Channel(f"{ADMIN}:{present.symbol_of(number, model)}"), life)
         if changes.venue:
             self._add(Channel(VENUE), ())
+        sequence = model.sequence
         for order in changes.orders.values():
-            self._add(Channel(ORDERS, order.account), (order,))
+            self._gathered_of(ORDERS, order.account).add(sequence, order)
         for fill in changes.fills.values():
             for account in fill.accounts:
-                self._add(Channel(FILLS, account), (fill,))
+                self._gathered_of(FILLS, account).add(sequence, fill)
         for balance in changes.balances.values():
-            self._add(Channel(BALANCES, balance.account), (balance,))
+            self._gathered_of(BALANCES, balance.account).add(sequence, balance)
+        for kept in changes.kept:
+            self._gathered_of(BALANCES, kept.balance.account).add(sequence, kept)
+
+    def _gathered_of(self, kind: str, account: Address) -> Gathered:
+        channel = self._private_channels[kind].get(account)
+        if channel is None:
+            channel = self._private_channels[kind][account] = Channel(kind, account)
+        gathered = self._gathered.get(channel)
+        if gathered is None:
+            gathered = self._gathered[channel] = Gathered()
+        return gathered
 
     def _gather(self, kind: str, number: int, items: Iterable[Any]) -> None:
         self._add(Channel(f"{kind}:{self._model.markets[number].market.symbol}"), items)
@@ -173,7 +188,9 @@ class ChannelLog:
         gathered = self._gathered.get(channel)
         if gathered is None:
             gathered = self._gathered[channel] = Gathered()
-        gathered.add(self._model.sequence, items)
+        gathered.sequence = self._model.sequence
+        for item in items:
+            gathered.add(self._model.sequence, item)
 
     def flush(self) -> Updates:
         """What was recorded since the last time, one update for each channel."""
@@ -252,12 +269,12 @@ class ChannelLog:
     def _private_state(self, kind: str, account: Address) -> dict[str, Any]:
         model = self._model
         if kind == ORDERS:
-            open_orders = model.open_orders.get(account, {}).values()
+            open_orders = model.open_of(account)
             return {"orders": [present.order_json(order, model.markets[order.market].market) for order in open_orders]}
         if kind == FILLS:
             numbers = list(model.account_fills.get(account, ()))[-SNAPSHOT_FILLS:]
             return {"fills": self._fills(account, [model.fills[number] for number in numbers])}
-        return {"balances": self._balances(list(model.balances.get(account, {}).values()))}
+        return {"balances": self._balances(list(model.balances_of(account).values()))}
 
     def _render(self, channel: Channel, gathered: Gathered) -> Render:
         """What the message says, as of now."""
@@ -283,10 +300,11 @@ class ChannelLog:
         assert channel.account is not None
         if channel.kind == ORDERS:
             markets = self._model.markets
-            return {"orders": [present.order_json(order, markets[order.market].market) for order in records]}
+            orders = [record.record() if isinstance(record, Unfilled) else record for record in records]
+            return {"orders": [present.order_json(order, markets[order.market].market) for order in orders]}
         if channel.kind == FILLS:
             return {"fills": self._fills(channel.account, records)}
-        return {"balances": self._balances(records)}
+        return {"balances": self._balances([one.event if isinstance(one, Kept) else one for one in records])}
 
     def _fills(self, account: Address, fills: list[Any]) -> list[dict[str, Any]]:
         markets = self._model.markets

@@ -46,7 +46,7 @@ def fold_order(digest: Digest, ack: Ack, market: Market) -> tuple[OrderRecord | 
             case OrderTriggered() if order is not None and event.digest == digest:
                 order.trigger(ack.at)
             case OrderClosed() if order is not None and event.digest == digest:
-                order.close(event, ack.at)
+                order.close(event.reason, ack.at)
             case _:
                 pass
     return order, fills

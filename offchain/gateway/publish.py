@@ -9,6 +9,7 @@ import msgspec
 import uvloop
 
 from offchain.domain.errors import HooatsError
+from offchain.gateway.collecting import collect_new
 from offchain.gateway.publisher import Publisher
 from offchain.gateway.settings import PublisherSettings
 from offchain.telemetry.logs import configure_logs
@@ -23,10 +24,12 @@ async def run_publisher(settings: PublisherSettings) -> None:
         loop.add_signal_handler(number, stop.set)
     publisher = Publisher(settings)
     listener = listen(publisher.probes(), settings.metrics_host, settings.metrics_port, settings.port_file)
+    collecting = asyncio.create_task(collect_new(), name="collecting")
     try:
         await publisher.start()
         await stop.wait()
     finally:
+        collecting.cancel()
         await publisher.close()
         if listener is not None:
             listener.close()

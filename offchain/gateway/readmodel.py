@@ -54,7 +54,10 @@ from offchain.domain.market import Market, MarketState
 from offchain.domain.order import Side
 from offchain.domain.units import Address, Digest, Lots, Ticks
 from offchain.engine.description import market_event
-from offchain.gateway.records import FillRecord, OrderRecord
+from offchain.engine.ledger import Balance
+from offchain.engine.orders import Ticket
+from offchain.engine.state import Taken, balance_event, event_of
+from offchain.gateway.records import FillRecord, Kept, OrderRecord, Unfilled
 from offchain.storage.replica import FeedMessage
 
 CLOSED_ORDERS_MAX = 20_000
@@ -65,6 +68,8 @@ TRADES_PER_MARKET_MAX = 1_000
 
 Trade = FillMatched | FillRecord
 """A fill of the book as its event, a fill of a pair as its record."""
+AnyOrder = OrderRecord | Ticket
+"""A ticket is the engine's, of an order of which nothing is filled."""
 LifeEvent = MarketRequested | MarketOpened | MarketStateChanged
 
 
@@ -120,9 +125,11 @@ class Changes(msgspec.Struct):
     levels: dict[int, list[tuple[int, int, int]]] = msgspec.field(default_factory=dict)
     """market -> (side, price, size)"""
     trades: dict[int, list[Trade]] = msgspec.field(default_factory=dict)
-    orders: dict[Digest, OrderRecord] = msgspec.field(default_factory=dict)
+    orders: dict[Digest, OrderRecord | Unfilled] = msgspec.field(default_factory=dict)
     fills: dict[int, FillRecord] = msgspec.field(default_factory=dict)
     balances: dict[tuple[Address, Address], BalanceChanged] = msgspec.field(default_factory=dict)
+    kept: list[Kept] = msgspec.field(default_factory=list)
+    """The same of balances that no event told of."""
     pools: dict[int, PoolChanged] = msgspec.field(default_factory=dict)
     marks: dict[int, MarkPosted] = msgspec.field(default_factory=dict)
     life: dict[int, list[LifeEvent]] = msgspec.field(default_factory=dict)
@@ -265,11 +272,12 @@ class ReadModel(Directory):
 
     def _clear(self) -> None:
         super()._clear()
-        self.orders: dict[Digest, OrderRecord] = {}
-        self.open_orders: dict[Address, dict[Digest, OrderRecord]] = {}
-        self.closed_orders: dict[Address, OrderedDict[Digest, OrderRecord]] = {}
+        self.orders: dict[Digest, AnyOrder] = {}
+        self.open_orders: dict[Address, dict[Digest, AnyOrder]] = {}
+        self.closed_orders: dict[Address, OrderedDict[Digest, AnyOrder]] = {}
         self.client_orders: dict[tuple[Address, str], Digest] = {}
-        self.balances: dict[Address, dict[Address, BalanceChanged]] = {}
+        self.balances: dict[Address, dict[Address, BalanceChanged | Balance]] = {}
+        """A balance of the engine is always as it is now."""
         self.restricted: set[Address] = set()
         self.deadlines: dict[Address, int] = {}
         """When all orders of an account are cancelled."""
@@ -277,7 +285,8 @@ class ReadModel(Directory):
         self.account_fills: dict[Address, deque[int]] = {}
         self._approvals: dict[int, ApprovalGranted] = {}
         self._account_approvals: dict[Address, set[int]] = {}
-        self._closing: OrderedDict[Digest, None] = OrderedDict()
+        self._closing: OrderedDict[Digest, int] = OrderedDict()
+        """When recent orders closed, the oldest first."""
 
     def apply(self, message: FeedMessage) -> Changes:
         """The events of commands that follow, or a snapshot."""
@@ -289,8 +298,11 @@ class ReadModel(Directory):
         changes = Changes()
         for event in message.events:
             self._apply_event(event, message.at, changes)
+        if message.taken is not None:
+            self._take(message.taken, message.at, changes)
         for digest, order in changes.orders.items():
-            changes.orders[digest] = copy(order)
+            if isinstance(order, OrderRecord):
+                changes.orders[digest] = copy(order)
         for number, fill in changes.fills.items():
             changes.fills[number] = copy(fill)
         if message.snapshot:
@@ -303,18 +315,20 @@ class ReadModel(Directory):
 
     def order(self, digest: Digest) -> OrderRecord | None:
         """Open, or closed a short while ago."""
-        return self.orders.get(digest)
+        order = self.orders.get(digest)
+        return self._unfold(digest, order) if isinstance(order, Ticket) else order
 
-    def order_at(self, account: Address, nonce: int) -> OrderRecord | None:
-        """The open order of a nonce."""
-        for order in self.open_orders.get(account, {}).values():
-            if order.nonce == nonce:
-                return order
-        return None
+    def open_of(self, account: Address) -> list[OrderRecord]:
+        return [self._known(digest) for digest in list(self.open_orders.get(account, ()))]
 
     def recent_closed(self, account: Address) -> Iterable[OrderRecord]:
         """Newest first."""
-        return reversed(self.closed_orders.get(account, OrderedDict()).values())
+        return (self._known(digest) for digest in reversed(list(self.closed_orders.get(account, ()))))
+
+    def balances_of(self, account: Address) -> dict[Address, BalanceChanged]:
+        """By token."""
+        found = self.balances.get(account, {}).items()
+        return {token: balance_event(one) if isinstance(one, Balance) else one for token, one in found}
 
     def recent_fills(self, account: Address) -> Iterable[FillRecord]:
         """Newest first."""
@@ -324,17 +338,57 @@ class ReadModel(Directory):
         """Outstanding countersignatures, oldest first."""
         return [self._approvals[nonce] for nonce in sorted(self._account_approvals.get(account, ()))]
 
+    def _known(self, digest: Digest) -> OrderRecord:
+        order = self.orders[digest]
+        return self._unfold(digest, order) if isinstance(order, Ticket) else order
+
+    def _unfold(self, digest: Digest, ticket: Ticket) -> OrderRecord:
+        """An order gets its record when somebody asks for it, or something happens that only a record knows of."""
+        order = Unfilled(ticket, ticket.size, self._closing.get(digest, 0)).record()
+        kept = self.closed_orders if order.reason else self.open_orders
+        kept[order.account][digest] = self.orders[digest] = order
+        return order
+
+    # --- the engine's own objects ---
+
+    def _take(self, taken: Taken, at: int, changes: Changes) -> None:
+        """What the events of the same would do. For nearly all orders nobody ever asks, or listens."""
+        for effect in taken.effects:
+            if isinstance(effect, Ticket):
+                account = effect.account
+                if effect.trigger or account.specials or effect.key in account.names:
+                    self._accept(effect.accepted, changes)
+                    continue
+                digest = effect.digest
+                self.orders[digest] = self.open_orders.setdefault(account.address, {})[digest] = effect
+                changes.orders[digest] = Unfilled(effect, effect.size, 0)
+            elif not (isinstance(effect, tuple) and self._close_unfilled(effect[1], at, changes)):
+                self._apply_event(event_of(effect), at, changes)
+        for market, side, price, size in taken.levels:
+            self._level(market, side, price, size, changes)
+        for balance in taken.balances:
+            self._open_account(balance.account, changes)
+            self.balances.setdefault(balance.account, {})[balance.token] = balance
+            sums = balance.settled, balance.funds, balance.taken, balance.owed, balance.leaving
+            changes.kept.append(Kept(balance, *sums))
+
+    def _close_unfilled(self, ticket: Ticket, at: int, changes: Changes) -> bool:
+        digest, account = ticket.digest, ticket.account.address
+        if self.orders.get(digest) is not ticket:
+            return False
+        del self.open_orders[account][digest]
+        self._keep_closed(account, digest, ticket, at)
+        changes.orders[digest] = Unfilled(ticket, ticket.size, at)
+        return True
+
     # --- events ---
 
     def _apply_event(self, event: AnyEvent, at: int, changes: Changes) -> None:
         match event:
             case LevelChanged(market=market, side=side, price_ticks=price, size_lots=size):
-                self.markets[market].side(side).set(price, size)
-                changes.levels.setdefault(market, []).append((side, price, size))
+                self._level(market, side, price, size, changes)
             case BalanceChanged(account=account):
-                if account not in self.accounts:
-                    self.accounts[account] = None
-                    changes.opened.append(account)
+                self._open_account(account, changes)
                 self.balances.setdefault(account, {})[event.token] = event
                 changes.balances[account, event.token] = event
             case OrderAccepted():
@@ -364,6 +418,15 @@ class ReadModel(Directory):
                     changes.listed.append(event)
                     self._tell(event, changes)
 
+    def _level(self, market: int, side: int, price: int, size: int, changes: Changes) -> None:
+        self.markets[market].side(side).set(price, size)
+        changes.levels.setdefault(market, []).append((side, price, size))
+
+    def _open_account(self, account: Address, changes: Changes) -> None:
+        if account not in self.accounts:
+            self.accounts[account] = None
+            changes.opened.append(account)
+
     def _tell(self, event: AnyEvent, changes: Changes) -> None:
         """Which channels a change of the directory is for."""
         match event:
@@ -388,7 +451,7 @@ class ReadModel(Directory):
         changes.orders[event.digest] = order
 
     def _change(self, event: OrderAmended | OrderTriggered, at: int, changes: Changes) -> None:
-        order = self.orders.get(event.digest)
+        order = self.order(event.digest)
         if order is None or order.reason:
             return
         if isinstance(event, OrderAmended):
@@ -417,20 +480,23 @@ class ReadModel(Directory):
     def _move(self, fill: FillRecord, sign: int, at: int, changes: Changes) -> None:
         """Adds the fill to both orders, or takes it back."""
         for digest, fee in ((fill.maker_digest, fill.maker_fee), (fill.taker_digest, fill.taker_fee)):
-            order = self.orders.get(digest)  # a pair has none
+            order = self.order(digest)  # a pair has none
             if order is not None:
                 order.move(Lots(sign * fill.size_lots), sign * fill.notional, sign * fee, at)
                 changes.orders[digest] = order
 
     def _close(self, event: OrderClosed, at: int, changes: Changes) -> None:
-        order = self.open_orders.get(event.account, {}).pop(event.digest, None)
-        if order is None:
+        order = self.order(event.digest)
+        if self.open_orders.get(event.account, {}).pop(event.digest, None) is None or order is None:
             return
-        order.close(event, at)
-        self.closed_orders.setdefault(event.account, OrderedDict())[event.digest] = order
-        self._closing[event.digest] = None
-        self._forget_orders()
+        order.close(event.reason, at)
         changes.orders[event.digest] = order
+        self._keep_closed(event.account, event.digest, order, at)
+
+    def _keep_closed(self, account: Address, digest: Digest, order: AnyOrder, at: int) -> None:
+        self.closed_orders.setdefault(account, OrderedDict())[digest] = order
+        self._closing[digest] = at
+        self._forget_orders()
 
     def _settle(
         self,
@@ -464,13 +530,13 @@ class ReadModel(Directory):
         while len(self._closing) > CLOSED_ORDERS_MAX:
             digest, _ = self._closing.popitem(last=False)
             order = self.orders.pop(digest)
-            closed = self.closed_orders[order.account]
+            account = order.account.address if isinstance(order, Ticket) else order.account
+            closed = self.closed_orders[account]
             del closed[digest]
             if not closed:
-                del self.closed_orders[order.account]
-            key = (order.account, order.client_order_id)
-            if self.client_orders.get(key) == digest:
-                del self.client_orders[key]
+                del self.closed_orders[account]
+            if isinstance(order, OrderRecord) and self.client_orders.get((account, order.client_order_id)) == digest:
+                del self.client_orders[account, order.client_order_id]
 
 
 def best_prices(view: MarketView) -> tuple[tuple[Ticks, Lots] | None, tuple[Ticks, Lots] | None]:

@@ -71,7 +71,7 @@ def approvals(reads: Reads, whose: Whose) -> list[ApprovalGranted]:
 
 def situation(reads: Reads, whose: Whose) -> Situation:
     bid, ask = best_prices(reads.model.markets[whose.market])
-    return Situation(bid, ask, reads.model.balances.get(whose.account, {}).get(whose.token))
+    return Situation(bid, ask, reads.model.balances_of(whose.account).get(whose.token))
 
 
 QUESTIONS: dict[str, Callable[[Reads, Whose], Any]] = {

@@ -14,6 +14,7 @@ from offchain.domain.event import (
     AmmFillImproved,
     AmmFillMatched,
     AnyEvent,
+    BalanceChanged,
     BatchClosed,
     CloseReason,
     FillMatched,
@@ -22,12 +23,14 @@ from offchain.domain.event import (
     FillTakenBack,
     OrderAccepted,
     OrderAmended,
-    OrderClosed,
     RefusalCause,
 )
 from offchain.domain.market import Market
 from offchain.domain.order import OrderStatus
 from offchain.domain.units import Address, Atoms, Digest, Lots, Ticks
+from offchain.engine.ledger import Balance
+from offchain.engine.orders import Ticket
+from offchain.engine.state import balance_event
 from offchain.storage.history import AMM
 
 STATUS_OF: dict[str, OrderStatus] = {
@@ -112,11 +115,51 @@ class OrderRecord(msgspec.Struct, kw_only=True):
         """It waits no more."""
         self.is_waiting, self.updated_at = False, at
 
-    def close(self, event: OrderClosed, at: int) -> None:
-        self.status = STATUS_OF[event.reason]
-        self.reason = str(event.reason)
+    def close(self, reason: CloseReason, at: int) -> None:
+        self.status = STATUS_OF[reason]
+        self.reason = str(reason)
         self.is_waiting = False
         self.updated_at = at
+
+
+class Unfilled(msgspec.Struct, frozen=True):
+    """An order of which nothing is filled, as it was at some moment: its record is made when somebody asks for it.
+    `closed_at` is 0 while it is open."""
+
+    ticket: Ticket
+    size_lots: int
+    closed_at: int
+
+    @property
+    def account(self) -> Address:
+        return self.ticket.account.address
+
+    def record(self) -> OrderRecord:
+        order = OrderRecord.accepted(self.ticket.accepted)
+        order.size_lots = self.size_lots
+        if self.closed_at:
+            assert self.ticket.reason is not None
+            order.close(self.ticket.reason, self.closed_at)
+        return order
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """A balance as it was at some moment, in the sums that the ledger keeps."""
+
+    balance: Balance
+    settled: int
+    funds: int
+    taken: int
+    owed: int
+    leaving: int
+
+    @property
+    def event(self) -> BalanceChanged:
+        of = self.balance
+        then = Balance(of.account, of.token)
+        then.settled, then.funds, then.taken = self.settled, self.funds, self.taken
+        then.owed, then.leaving = self.owed, self.leaving
+        return balance_event(then)
 
 
 class FillState(StrEnum):

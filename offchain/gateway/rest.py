@@ -204,7 +204,7 @@ async def orders(gateway: Reads, call: Call) -> Answer:
         raise ApiError(Code.INVALID_FIELD, "status is open or closed", {"field": "status"})
     market, before, limit = _page(loaded(gateway), call)
     if status == "open":
-        rows = _select_orders(gateway.model.open_orders.get(call.account, {}).values(), market, before)
+        rows = _select_orders(gateway.model.open_of(call.account), market, before)
     else:
         past = await gateway.past.closed_orders(call.account, market, before, limit)
         recent = _select_orders(gateway.model.recent_closed(call.account), market, before)
@@ -257,7 +257,7 @@ async def fills(gateway: Reads, call: Call) -> Answer:
 
 async def balances(gateway: Reads, call: Call) -> Answer:
     model = loaded(gateway).model
-    rows = model.balances.get(call.account, {})
+    rows = model.balances_of(call.account)
     return {
         "account": call.account,
         "balances": [

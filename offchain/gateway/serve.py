@@ -5,6 +5,7 @@ SIGTERM drains: /readyz says 503, streams are closed with 1012, requests in flig
 with 0. The bound port goes to `port_file` once requests are served.
 """
 
+import asyncio
 import contextlib
 import os
 import signal
@@ -21,6 +22,7 @@ from offchain.domain.errors import ConfigurationError, HooatsError
 from offchain.domain.limits import FRAME_BYTES_MAX
 from offchain.gateway.app import create_app
 from offchain.gateway.bounds import SEND_BUFFER_BYTES, STALLED_SECONDS
+from offchain.gateway.collecting import collect_by_age
 from offchain.gateway.connection import BoundedProtocol
 from offchain.gateway.context import Gateway
 from offchain.gateway.settings import GatewaySettings
@@ -37,9 +39,11 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, gateway: Gateway) -> None:
         super().__init__(config)
         self._gateway = gateway
+        self._collecting: asyncio.Task[None] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
+        self._collecting = asyncio.create_task(collect_by_age(), name="collecting")
         port_file = self._gateway.settings.port_file
         if self.started and port_file is not None and sockets:
             staging = port_file.with_name(f".{port_file.name}.{os.getpid()}")
@@ -49,6 +53,8 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._gateway.is_draining = True
         await super().shutdown(sockets=sockets)
+        if self._collecting is not None:
+            self._collecting.cancel()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -4,12 +4,15 @@ Invariant: after `apply` of a group its state is the writer's after that group, 
 has to continue the one before it, by sequence and by the chain of hashes. Where the groups come from is not known here.
 """
 
+from collections.abc import Iterator
+
 import msgspec
 
 from offchain.domain.command import decode
 from offchain.domain.errors import JournalCorrupt
 from offchain.domain.event import AnyEvent
 from offchain.engine.engine import Engine
+from offchain.engine.state import Taken
 from offchain.storage.frames import NO_HASH, Group
 from offchain.storage.rows import Run, parts
 
@@ -23,6 +26,8 @@ class FeedMessage(msgspec.Struct, frozen=True):
     events: tuple[AnyEvent, ...]
     commands: int = 1
     """How many there are. Of several, levels and balances are told once, as they are after the last."""
+    taken: Taken | None = None
+    """Instead of events, of orders and cancels."""
 
 
 class Replica:
@@ -46,20 +51,25 @@ class Replica:
         self.group_hash = group.head.hash
         return messages
 
-    def follow(self, group: Group) -> list[FeedMessage]:
-        """`apply`, with one message for all orders and cancels that follow each other."""
+    def follow(self, group: Group) -> Iterator[FeedMessage]:
+        """`apply`, with one message for all orders and cancels that follow each other. Each has to be looked at before
+        the next is asked for: `taken` is the engine's own."""
         self._check(group)
-        messages, engine = [], self.engine
+        engine = self.engine
         for part in parts(group, engine):
-            commands = 1
             if isinstance(part, Run):
                 engine.apply_rows(*part)
-                commands, events = len(part.rows), engine.take_events()
-            else:
-                events = engine.apply(part.sequence, part.at, decode(part.kind, part.version, part.payload))
-            messages.append(FeedMessage(engine.sequence, part.at, False, events, commands))
+                yield self._message(part)
+                continue
+            events = engine.apply(part.sequence, part.at, decode(part.kind, part.version, part.payload))
+            yield FeedMessage(engine.sequence, part.at, False, events)
         self.group_hash = group.head.hash
-        return messages
+
+    def _message(self, run: Run) -> FeedMessage:
+        engine, commands = self.engine, len(run.rows)
+        if engine.ledger.parts:
+            return FeedMessage(engine.sequence, run.at, False, engine.take_events(), commands)
+        return FeedMessage(engine.sequence, run.at, False, (), commands, engine.take_effects())
 
     def advance(self, group: Group) -> None:
         """`apply`, where nobody wants the events: the same state at less cost."""

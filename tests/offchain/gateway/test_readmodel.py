@@ -13,7 +13,8 @@ from real_venue import BASE, OPENED, QUOTE
 from offchain.client.orders import Signer
 from offchain.domain.chainlog import AgentRegistered, AgentRevoked, Deposited, LossDeclared, MarketListed
 from offchain.domain.command import CancelAll, CancelOrder, Command, ObserveLog, PlaceOrder
-from offchain.domain.order import Kind, Order, Side, TimeInForce, make_nonce
+from offchain.domain.eip712 import order_digest
+from offchain.domain.order import CANCEL_TERMS, Kind, Order, OrderRow, Side, TimeInForce, make_nonce, to_row
 from offchain.engine.engine import Engine
 from offchain.gateway import readmodel
 from offchain.gateway.channels import Channel, ChannelLog
@@ -180,6 +181,47 @@ def test_book_side_is_a_sorted_dictionary(changes, is_bid, depth) -> None:
         if not size:
             del plain[price]
     assert side.top(depth) == sorted(plain.items(), reverse=is_bid)[:depth]
+
+
+def row_of(step: tuple, mirror: Mirror, number: int) -> OrderRow:
+    command = command_of(step, mirror)
+    if isinstance(command, CancelOrder):
+        key = bytes.fromhex(command.account[2:])
+        return key, CANCEL_TERMS, 0, 0, 0, 0, command.nonce, 0, bytes(65), key, bytes(32)
+    order = msgspec.structs.replace(command.order, nonce=command.order.nonce + number)
+    return to_row(order, bytes(65), bytes.fromhex(order.account[2:]), order_digest(mirror.engine.separator, order))
+
+
+@settings(max_examples=60)
+@given(st.lists(st.lists(st.one_of(orders, orders, orders, cancels), min_size=1, max_size=9), max_size=8))
+def test_the_engines_own_objects_say_what_events_say(runs) -> None:
+    told, taken = Mirror(), Mirror()
+    for run in runs:
+        rows = [row_of(step, told, number) for number, step in enumerate(run)]
+        for mirror, of_events in ((told, True), (taken, False)):
+            engine, first = mirror.engine, mirror.sequence + 1
+            mirror.sequence, mirror.at = mirror.sequence + len(rows), mirror.at + 20
+            engine.apply_rows(first, mirror.at, rows)
+            events = engine.take_events() if of_events else ()
+            effects = None if of_events else engine.take_effects()
+            mirror.log.record(
+                mirror.model.apply(FeedMessage(mirror.sequence, mirror.at, False, events, len(rows), effects))
+            )
+            mirror.log.flush()
+    names = ["book:BTC-USDC", "bbo:BTC-USDC", "trades:BTC-USDC"]
+    private = [Channel(name, account) for name in ("orders", "fills", "balances") for account in ACCOUNTS]
+    for channel in [*map(Channel, names), *private]:
+        texts = [
+            [update.text(channel) for update in mirror.log.since(channel, 0)] + [mirror.log.snapshot(channel)[1]]
+            for mirror in (told, taken)
+        ]
+        assert texts[0] == texts[1]
+    for digest, order in told.model.orders.items():
+        assert order == taken.model.order(digest)
+    for account in ACCOUNTS:
+        assert list(told.model.recent_closed(account)) == list(taken.model.recent_closed(account))
+        assert told.model.open_of(account) == taken.model.open_of(account)
+        assert told.model.balances_of(account) == taken.model.balances_of(account)
 
 
 def test_fills_go_through_their_states() -> None:

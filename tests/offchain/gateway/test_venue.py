@@ -152,7 +152,7 @@ async def test_history_and_pages(real) -> None:
         past = await venue.publisher.past.closed_orders(CAROL.address, 2, 2**62, 100)
         model = venue.publisher.model
         assert [row.digest for row in past] == [order.id for order in live]
-        assert past == [model.orders[row.digest] for row in past]
+        assert past == [model.order(row.digest) for row in past]
 
 
 async def test_epochs_and_proofs(real) -> None:
