@@ -16,6 +16,7 @@ PARTS = {
     "load": "bench.load.main",
     "soak": "bench.soak",
     "overload": "bench.overload",
+    "audience": "bench.audience",
 }
 USUAL = ("engines", "stages")
 """The others take a quarter of an hour and more, or want tools that are not everywhere."""

@@ -49,7 +49,7 @@ ITEMS_PER_TICK: Final = 64
 """About 2 ms of recoveries: so long the loop does nothing else, and so soon the sequencer can begin."""
 WAITING_MAX: Final = 8_192
 """Orders and cancels that wait for their signatures to be looked at, a quarter of a second's; more are refused."""
-SUBMITTED_MAX: Final = 256
+SUBMITTED_MAX: Final = 512
 """Rows that the sequencer has not answered yet, beyond which orders wait here, where cancels overtake them: what is
 ahead of a cancel at the sequencer is some milliseconds of its work, however much is offered."""
 UNANSWERED_MAX: Final = 16_384

@@ -475,14 +475,14 @@ async def test_a_cancel_does_not_queue_at_the_sequencer_behind_all_that_was_offe
         await entry.ask(orders(mine))
         before = counted(venue.gateway)
         processes.tell("sequencer", signal.SIGSTOP)
-        for number in range(1, 9):
+        for number in range(1, 13):
             await entry.json.socket.send(orders(*(order(BOB) for _ in range(100)), number=number))
         await venue.wait(lambda: counted(venue.gateway) >= before + SUBMITTED_MAX)
         await entry.json.socket.send(message(MessageKind.CANCELS, [wire.CANCEL.pack(mine.nonce)], 99))
         await asyncio.sleep(0.2)
         processes.tell("sequencer", signal.SIGCONT)
-        places = {number: results[0].sequence for number, results, _ in [await entry.next() for _ in range(9)]}
-        assert places[99] < min(places[number] for number in range(5, 9)), places
+        places = {number: results[0].sequence for number, results, _ in [await entry.next() for _ in range(13)]}
+        assert places[99] < min(places[number] for number in range(8, 13)), places
 
 
 async def test_the_outcome_is_unknown_when_the_sequencer_dies(start_real_venue) -> None:
