@@ -4,7 +4,7 @@
 PYTHON := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format compile docs fuzz soak bench bench-instructions gas gas-update slither coverage mutate prove lock clean
+.PHONY: help setup demo test lint format compile docs fuzz soak overload bench bench-instructions gas gas-update slither coverage mutate prove lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -35,6 +35,9 @@ fuzz: setup ## property tests with many more inputs, hostile bytes and requests 
 
 soak: setup ## load a venue and kill every process of it, then compare journal, clients and streams; MINUTES=n (10), KILLS=n (30), SEED=n
 	@$(PYTHON) -m bench soak $(if $(MINUTES),--minutes $(MINUTES)) $(if $(KILLS),--kills $(KILLS)) $(if $(SEED),--seed $(SEED))
+
+overload: setup ## offer a venue three times what it can carry, and see who suffers; SECONDS=n (60) or MINUTES=n, TIMES=n (3), SEED=n
+	@$(PYTHON) -m bench overload $(if $(MINUTES),--seconds $$(($(MINUTES) * 60)),$(if $(SECONDS),--seconds $(SECONDS))) $(if $(TIMES),--times $(TIMES)) $(if $(SEED),--seed $(SEED))
 
 bench: setup ## compare speed with other engines and with the machine; PARTS="engines stages instructions growth recovery load", WORKLOADS="mixed …|all", FLOW=file, SEED=n, ROUNDS=n
 	@toolchain/setup bench

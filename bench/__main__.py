@@ -15,6 +15,8 @@ PARTS = {
     "recovery": "bench.recovery",
     "load": "bench.load.main",
     "soak": "bench.soak",
+    "overload": "bench.overload",
+    "audience": "bench.audience",
 }
 USUAL = ("engines", "stages")
 """The others take a quarter of an hour and more, or want tools that are not everywhere."""

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bench import machine, plot, report
+from bench.audience import Hall, opened
 from bench.calibration import seconds_per_recovery
 from bench.engines.hooats import Engine
 from bench.operations import MAKERS_MAX, Operation, Workload
@@ -32,6 +33,9 @@ ROUNDS = 3
 PROBES = 10_000
 """Operations that are timed once the venue has its size."""
 SEED = 7
+CLIENTS = "clients"
+LISTENING = (10, 100, 1_000, 2_000)
+LISTEN_SECONDS = 10.0
 SLACK = 1.5
 """A point may cost this many times what a logarithm explains: caches end somewhere."""
 
@@ -200,6 +204,36 @@ def verdict(rows: Sequence[dict[str, Any]]) -> tuple[float, bool]:
     return factor, factor <= allowed * SLACK
 
 
+def listening(sizes: Sequence[int]) -> list[dict[str, Any]]:
+    """Rows as of a curve, of so many WebSocket clients of a whole venue."""
+    with opened(2) as venue:
+        hall = Hall(venue, SEED)
+        hall.perform(10, 0, 2.0)
+        found = [hall.perform(size, 0, LISTEN_SECONDS) for size in sizes]
+    return [
+        {
+            "curve": CLIENTS,
+            "size": one["clients"],
+            "ratio": one["cpu_micros"],
+            "delay_ms": one["until stall"]["delay_ms"],
+        }
+        for one in found
+    ]
+
+
+def listening_table(rows: Sequence[dict[str, Any]]) -> str:
+    """Markdown."""
+    lines = [
+        "| WebSocket clients | CPU µs of the gateways a message | delay p50 / p99 ms | messages |",
+        "|---|---|---|---|",
+    ]
+    for row in rows:
+        delay = row["delay_ms"]
+        times = f"{delay['p50']:.0f} / {delay['p99']:.0f}"
+        lines.append(f"| {row['size']:,} | {row['ratio']:.1f} | {times} | {delay['count']:,} |")
+    return "\n".join(lines)
+
+
 def table(rows: Sequence[dict[str, Any]]) -> str:
     """Markdown."""
     lines = ["| | size | µs each | of a bare recover | bytes per resting order |", "|---|---|---|---|---|"]
@@ -215,10 +249,13 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
 def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench growth", description=__doc__)
     parser.add_argument("--curves", nargs="*", default=list(CURVES), choices=list(CURVES))
+    parser.add_argument("--clients", type=int, nargs="*", default=list(LISTENING), help="of a venue's WebSocket")
     parser.add_argument("--most", type=int, default=1_000_000, help="no point larger than this")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     options = parser.parse_args(arguments)
     run_ = grow(options.curves, options.most, options.rounds)
+    heard = listening(sizes) if (sizes := [size for size in options.clients if size <= options.most]) else []
+    run_["clients"] = heard
     path = report.save("growth", run_)
     place = run_["machine"]
     print(f"\ngrowth; {place['cpu']}, commit {place['commit']}; load {run_['load']['loadavg'][0]}\n")
@@ -230,6 +267,10 @@ def main(arguments: Sequence[str]) -> int:
         factor, fits = verdict(rows)
         print(f"\n{CURVES[name].name}: {factor:.2f} × from {rows[0]['size']:,} to {rows[-1]['size']:,}:", end=" ")
         print("no worse than logarithmic" if fits else "worse than logarithmic")
+    if heard:
+        factor, fits = verdict(heard)
+        print(f"\n{listening_table(heard)}\n\nclients: {factor:.2f} × from {heard[0]['size']:,} to", end=" ")
+        print(f"{heard[-1]['size']:,}: {'no worse' if fits else 'worse'} than logarithmic")
     picture = path.with_suffix(".svg")
     picture.write_text(plot.svg(lines, "size", "of a bare recover"))
     print(f"\nraw rounds: {path.relative_to(machine.ROOT)}, picture: {picture.relative_to(machine.ROOT)}\n")

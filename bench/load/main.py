@@ -83,14 +83,15 @@ class Bench:
             outcome.fills = int(self.venue.metric(FILLS) - fills)
             spent = {name: after - before[name] for name, after in self.venue.cpu_seconds().items()}
             outcome.cpu = by_role(spent) | {"load": outcome.cpu_seconds}
-            self._remember(outcome)
+            self.remember(outcome)
             return outcome
         finally:
             gc.enable()
             for connection in connections:
                 connection.socket.close()
 
-    def _remember(self, outcome: Outcome) -> None:
+    def remember(self, outcome: Outcome) -> None:
+        """Which orders were acknowledged."""
         for frame, results in outcome.answers:
             for body, is_accepted in zip(frame.orders, results, strict=True):
                 if is_accepted and body[:1] == b"{":

@@ -97,7 +97,7 @@ def _sign(part: tuple[Plan, Sequence[int], int]) -> list[tuple[int, int, bytes]]
     for account in accounts:
         signer, chance = Signer(key(account)), random.Random(plan.seed * 1_000_003 + account)
         for turn, position in enumerate(range(account, count, plan.accounts)):
-            signed = _order(plan, account, turn, chance, signer)
+            signed = planned(plan, account, turn, chance, signer)
             if plan.is_packed:
                 packed = signed.order.to_frame() + bytes.fromhex(signed.body["signature"][2:])
                 found.append((position, account, packed))
@@ -106,7 +106,7 @@ def _sign(part: tuple[Plan, Sequence[int], int]) -> list[tuple[int, int, bytes]]
     return found
 
 
-def _order(plan: Plan, account: int, turn: int, chance: random.Random, signer: Signer) -> SignedOrder:
+def planned(plan: Plan, account: int, turn: int, chance: random.Random, signer: Signer) -> SignedOrder:
     """Even accounts buy below the middle, odd ones sell above it; one that crosses goes to the other side's depth."""
     is_buy = account % 2 == 0
     offset = SPREAD_TICKS + chance.randrange(DEPTH_TICKS)

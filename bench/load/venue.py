@@ -55,6 +55,7 @@ STOP_SECONDS = 20.0
 READY_TIMES = 10
 """The kernel chooses a gateway for each connection: so many in a row for each of the others, and none was left out."""
 OPEN = Rate(10_000_000, 10_000_000)
+CONNECTIONS_MAX = 5_000
 ATTESTATION_KEY = b"\x07" * 32
 AGENT_KEY = b"\x08" * 32
 """Of the one agent of all accounts, who signs in bulk."""
@@ -209,6 +210,10 @@ class LoadedVenue:
             commitment=OPENING.commitment,
             quote_token=OPENING.quote_token,
             rates=RateSettings(**dict.fromkeys(LIMITS, OPEN)),
+            connections_max=CONNECTIONS_MAX,
+            connections_per_address_max=CONNECTIONS_MAX,
+            http_connections_max=CONNECTIONS_MAX,
+            http_connections_per_address_max=CONNECTIONS_MAX,
         )
 
     def _publisher(self) -> PublisherSettings:

@@ -102,7 +102,7 @@ class WebSocket:
                 elif not answer.ok and answer.error:
                     raise Replied(bytes(answer.error).decode())
             elif opcode == 2:
-                found.append(_packed_answer(payload))
+                found.append(packed_answer(payload))
         return found
 
     def ask(self, text: bytes) -> None:
@@ -181,7 +181,7 @@ _IS_ACCEPTED = bytes(status not in (STATUSES["rejected"], STATUSES["unknown"]) f
 _STATUS_AT = HEAD.size + 16
 
 
-def _packed_answer(payload: bytes) -> tuple[int, bytes]:
+def packed_answer(payload: bytes) -> tuple[int, bytes]:
     """A message that is refused as a whole is answered once."""
     _, kind, count, number = HEAD.unpack_from(payload)
     if kind != MessageKind.RESULTS:

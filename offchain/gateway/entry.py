@@ -49,8 +49,11 @@ ITEMS_PER_TICK: Final = 64
 """About 2 ms of recoveries: so long the loop does nothing else, and so soon the sequencer can begin."""
 WAITING_MAX: Final = 8_192
 """Orders and cancels that wait for their signatures to be looked at, a quarter of a second's; more are refused."""
+SUBMITTED_MAX: Final = 512
+"""Rows that the sequencer has not answered yet, beyond which orders wait here, where cancels overtake them: what is
+ahead of a cancel at the sequencer is some milliseconds of its work, however much is offered."""
 UNANSWERED_MAX: Final = 16_384
-"""Rows that the sequencer has not answered yet; more are refused."""
+"""The same, cancels included; more are refused."""
 FIRST_RESULTS_MAX: Final = 32_768
 """Orders whose result is kept here, so that sending one again costs no recovery; the sequencer knows more."""
 
@@ -230,7 +233,7 @@ class Entry:
         self._is_flush_due = False
         now, self._now = time.time_ns() // 1_000_000, time.monotonic_ns()
         looked_at, plain, bulk = 0, Submission([], []), Submission([], [])
-        while looked_at < ITEMS_PER_TICK and (request := self._cancels.next() or self._orders.next()):
+        while looked_at < ITEMS_PER_TICK and (request := self._cancels.next() or self._next_orders()):
             looked_at += request.count
             into = bulk if request.kind == MessageKind.BULK else plain
             before = len(into.rows)
@@ -248,7 +251,14 @@ class Entry:
         self._rooms.clear()
         self._submit(plain, is_bulk=False)
         self._submit(bulk, is_bulk=True)
-        if self._cancels.items or self._orders.items:
+        self._schedule_rest()
+
+    def _next_orders(self) -> Request | None:
+        return self._orders.next() if self._unanswered < SUBMITTED_MAX else None
+
+    def _schedule_rest(self) -> None:
+        """What waits and may go on."""
+        if self._cancels.items or (self._orders.items and self._unanswered < SUBMITTED_MAX):
             self._schedule()
 
     def _look_at_orders(self, request: Request, now: int, rows: list[bytes]) -> None:
@@ -381,6 +391,7 @@ class Entry:
         self, requests: list[Request], rows: list[bytes], results: bytes, attestation: bytes, error: HooatsError | None
     ) -> None:
         self._unanswered -= len(rows)
+        self._schedule_rest()
         if error is not None:
             results = UNKNOWN * len(rows)
         else:

@@ -65,6 +65,9 @@ class RealVenue:
             with (self.folder / f"{role}.log").open("ab") as log:
                 self._processes[role] = subprocess.Popen(command, stdout=log, stderr=log)
 
+    def tell(self, role: str, number: int) -> None:
+        self._processes[role].send_signal(number)
+
     def kill(self, role: str, number: int = signal.SIGKILL) -> None:
         process = self._processes.pop(role)
         process.send_signal(number)

@@ -4,6 +4,7 @@ no bytes can do."""
 import asyncio
 import contextlib
 import random
+import signal
 import struct
 import time
 from collections.abc import Sequence
@@ -36,6 +37,7 @@ from offchain.domain.order import Kind, Order, Side, TimeInForce, make_nonce
 from offchain.domain.units import Lots, Ticks
 from offchain.domain.wire import MessageKind, unpack_result
 from offchain.gateway.context import Gateway
+from offchain.gateway.entry import SUBMITTED_MAX
 from offchain.gateway.settings import RateSettings
 from offchain.security.limits import Rate
 from offchain.security.signatures import recover
@@ -463,6 +465,24 @@ async def test_cancels_wait_for_nobodys_signatures(real) -> None:
         places = {number: results[0].sequence for number, results, _ in answers}
         assert places[99] < min(places[number] for number in (2, 3)), places
         assert {number: results[0].status for number, results, _ in answers}[99] == "canceled"
+
+
+async def test_a_cancel_does_not_queue_at_the_sequencer_behind_all_that_was_offered(start_real_venue) -> None:
+    """While the sequencer stands still, orders pile up; a cancel that comes after all of them goes before most."""
+    async with start_real_venue() as (processes, venue), open_entry(venue) as entry, venue.client() as client:
+        await entry.json.login(client)
+        (mine,) = [order(ALICE)]
+        await entry.ask(orders(mine))
+        before = counted(venue.gateway)
+        processes.tell("sequencer", signal.SIGSTOP)
+        for number in range(1, 13):
+            await entry.json.socket.send(orders(*(order(BOB) for _ in range(100)), number=number))
+        await venue.wait(lambda: counted(venue.gateway) >= before + SUBMITTED_MAX)
+        await entry.json.socket.send(message(MessageKind.CANCELS, [wire.CANCEL.pack(mine.nonce)], 99))
+        await asyncio.sleep(0.2)
+        processes.tell("sequencer", signal.SIGCONT)
+        places = {number: results[0].sequence for number, results, _ in [await entry.next() for _ in range(13)]}
+        assert places[99] < min(places[number] for number in range(8, 13)), places
 
 
 async def test_the_outcome_is_unknown_when_the_sequencer_dies(start_real_venue) -> None:
