@@ -20,7 +20,7 @@ from offchain.domain.limits import (
     RELAYED_PER_ACCOUNT_MAX,
 )
 from offchain.domain.relayed import RelayRequest, RequestAgent, RequestDeposit
-from offchain.domain.units import INDEX_ONE, ZERO_ADDRESS, Digest, from_hex
+from offchain.domain.units import INDEX_ONE, ZERO_ADDRESS, Digest, from_hex, units_down
 from offchain.engine.state import State
 
 
@@ -51,7 +51,7 @@ def end_deposit(state: State, log: Deposited) -> None:
     index = INDEX_ONE if state.loss is None else state.loss.new_index
     for told in state.relayed.open_of(log.account):
         request = told.request
-        if isinstance(request, RequestDeposit) and index and request.amount * INDEX_ONE // index == log.amount:
+        if isinstance(request, RequestDeposit) and units_down(request.amount, index) == log.amount:
             state.effects.append(state.relayed.end(told.number, log.transaction))
             return
 

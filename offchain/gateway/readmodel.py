@@ -47,14 +47,17 @@ from offchain.domain.event import (
     OrderClosed,
     OrderTriggered,
     PoolChanged,
+    RelayEnded,
+    RelayRequested,
     VenueState,
     VenueStateChanged,
 )
+from offchain.domain.limits import RELAYED_MAX
 from offchain.domain.market import Market, MarketState
 from offchain.domain.order import Side
 from offchain.domain.units import Address, Digest, Lots, Ticks
 from offchain.engine.description import market_event
-from offchain.gateway.records import FillRecord, OrderRecord
+from offchain.gateway.records import FillRecord, OrderRecord, RelayRecord
 from offchain.storage.replica import FeedMessage
 
 CLOSED_ORDERS_MAX = 20_000
@@ -278,6 +281,8 @@ class ReadModel(Directory):
         self._approvals: dict[int, ApprovalGranted] = {}
         self._account_approvals: dict[Address, set[int]] = {}
         self._closing: OrderedDict[Digest, None] = OrderedDict()
+        self.relayed: OrderedDict[Digest, RelayRecord] = OrderedDict()
+        """What the relay was asked for, by what was signed."""
 
     def apply(self, message: FeedMessage) -> Changes:
         """The events of commands that follow, or a snapshot."""
@@ -357,6 +362,13 @@ class ReadModel(Directory):
             case ApprovalReleased():
                 if self._approvals.pop(event.nonce, None) is not None:
                     self._account_approvals[event.account].discard(event.nonce)
+            case RelayRequested(number=number, digest=digest, request=request):
+                self.relayed[digest] = RelayRecord(digest, number, request)
+                if len(self.relayed) > RELAYED_MAX:
+                    self.relayed.popitem(last=False)
+            case RelayEnded(digest=digest, transaction=transaction):
+                if digest in self.relayed:
+                    self.relayed[digest].transaction = transaction
             case AccountRestricted(account=account, cancel_only=cancel_only):
                 (self.restricted.add if cancel_only else self.restricted.discard)(account)
             case _:
