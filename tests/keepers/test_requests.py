@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 import msgspec
 import pytest
 from local_chain import CHAIN_ID, LocalChain, Venue, address_of, key_of, sign_digest
+from web3 import Web3
 
 from keepers.lease import KeptLease
 from keepers.relay import Relayer
@@ -22,6 +23,7 @@ from offchain.domain.relayed import RelayRequest, RequestAgent, RequestDeposit
 from offchain.domain.units import Address, Digest
 from offchain.storage.ops import Ops, OutboxRow
 from offchain.storage.transactions import TransactionState as S
+from scripts._chain import Chain, permit_domain
 
 OWNER = address_of("newcomer")
 AMOUNT = 7 * 10**6
@@ -189,3 +191,9 @@ async def test_permits_of_another_domain_stop_the_keeper(bench: Bench) -> None:
     with pytest.raises(ConfigurationError, match="permits"):
         await other.relayer.prepare()
     await other.relayer.close()
+
+
+def test_the_deployment_finds_the_domain_of_the_tokens_permits(chain: LocalChain, venue: Venue) -> None:
+    deployer = Chain(Web3(Web3.HTTPProvider(chain.url)))
+    assert permit_domain(deployer, venue.usdc) == (venue.registry.permit_name, venue.registry.permit_version)
+    assert permit_domain(deployer, venue.vault) == ("", ""), "no token"
