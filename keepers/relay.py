@@ -1,4 +1,5 @@
-"""The relay keeper: countersigned withdrawals of the outbox to `Vault.withdrawApproved`, so that owners need no gas.
+"""The relay keeper: what owners signed goes on chain, so that they need no gas: countersigned withdrawals of the outbox
+to `Vault.withdrawApproved`; and after them, within bounds, what `keepers.requests` has.
 
 Invariants:
 - what is sent is what the owner and the attestation key signed, unchanged; the Vault takes each nonce of an owner once,
@@ -12,6 +13,7 @@ from typing import NamedTuple
 import msgspec
 import structlog
 
+from keepers import requests
 from keepers.lease import KeptLease
 from keepers.trial import Trial, try_out
 from offchain.chain.contracts import withdraw_approved_calldata
@@ -28,6 +30,8 @@ PURPOSE = "withdraw"
 WINDOW = 64
 DEADLINE_MARGIN_SECONDS = 5
 """A block or two before the deadline nothing is sent any more."""
+REQUESTS_PER_HOUR = 120
+"""Deposits and agents: at 150,000 gas each what a venue can give away."""
 RETRY_SECONDS = 3
 """After a trial that reverted, by the chain's time: the balance may come with the next batch."""
 
@@ -51,6 +55,8 @@ class Observation(NamedTuple):
     chain_time: int
     candidates: tuple[Candidate, ...]
     room: int
+    wishes: tuple[requests.Wish, ...] = ()
+    budget: int = 0
 
 
 class Relay(NamedTuple):
@@ -64,7 +70,7 @@ class Done(NamedTuple):
     why: str
 
 
-Action = Relay | Done
+Action = Relay | Done | requests.Carry | requests.Settled
 
 
 def decide(observation: Observation) -> list[Action]:
@@ -80,7 +86,7 @@ def decide(observation: Observation) -> list[Action]:
         elif room > 0 and candidate.retry_at <= observation.chain_time:
             actions.append(Relay(candidate))
             room -= 1
-    return actions
+    return [*actions, *requests.decide(observation.wishes, observation.chain_time, room, observation.budget)]
 
 
 def _why_done(candidate: Candidate, chain_time: int) -> str:
@@ -109,11 +115,20 @@ class Relayer:
     name = "relay"
 
     def __init__(
-        self, rpc: Rpc, ops: Ops, sender: Sender, registry: Registry, lease: KeptLease, *, gas_max: int
+        self,
+        rpc: Rpc,
+        ops: Ops,
+        sender: Sender,
+        registry: Registry,
+        lease: KeptLease,
+        *,
+        gas_max: int,
+        requests_per_hour: int = REQUESTS_PER_HOUR,
     ) -> None:
         self._rpc, self._ops, self._sender = rpc, ops, sender
         self._registry, self._lease, self._gas_max = registry, lease, gas_max
         self._target = registry.address("Vault")
+        self._requests = requests.Requests(rpc, ops, sender, registry, per_hour=requests_per_hour)
         self._cursor = 0
         self._done: set[int] = set()
         self._used: set[int] = set()
@@ -123,7 +138,8 @@ class Relayer:
     async def prepare(self) -> None:
         await self._lease.acquire()
         await self._rpc.check_chain(self._registry.chain_id)
-        await check_contracts(self._rpc, self._registry, ("Vault",))
+        await check_contracts(self._rpc, self._registry, ("Vault", "Settlement"))
+        await self._requests.check_domain()
         await self._sender.start()
 
     async def observe(self) -> Observation:
@@ -136,7 +152,9 @@ class Relayer:
             self._cursor = rows[0].key
             self._forget(rows.pop(0).key)
         pending = [row for row in rows if row.key not in self._done]
-        return Observation(self._sender.chain_time, tuple(self._candidate(row) for row in pending), self._sender.room())
+        candidates = tuple(self._candidate(row) for row in pending)
+        beside = self._requests.wishes(), self._requests.budget()
+        return Observation(self._sender.chain_time, candidates, self._sender.room(), *beside)
 
     def decide(self, observation: Observation) -> Sequence[Action]:
         return decide(observation)
@@ -149,6 +167,10 @@ class Relayer:
                 (_log.warning if why == "deadline passed" else _log.info)("done", approval=nonce, why=why)
             case Relay(candidate):
                 return await self._relay(candidate)
+            case requests.Settled():
+                self._requests.settle(action)
+            case requests.Carry(wish):
+                await self._requests.carry(wish)
         return False
 
     async def drain(self) -> int:
@@ -161,7 +183,8 @@ class Relayer:
         await self._rpc.aclose()
 
     def describe(self) -> dict[str, object]:
-        return {"inFlight": len(self._sender.open()), "done": dict(self._counts), "requests": self._rpc.requests}
+        told = {"inFlight": len(self._sender.open()), "done": {**self._counts}, "requests": self._rpc.requests}
+        return told | {"relayed": {**self._requests.counts}, "left": self._requests.budget()}
 
     async def _relay(self, candidate: Candidate) -> bool:
         nonce = candidate.approval.nonce

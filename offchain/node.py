@@ -204,6 +204,8 @@ class NodeSettings:
             commitment=registry.address("OrderbookCommitment"),
             quote_token=registry.quote_token,
             quote_decimals=QUOTE_DECIMALS,
+            permit_name=registry.permit_name,
+            permit_version=registry.permit_version,
         )
 
     def publisher(self) -> PublisherSettings:

@@ -14,6 +14,8 @@ from web3 import Web3
 from web3.exceptions import TransactionNotFound, Web3Exception
 
 from offchain.chain.abi import Function
+from offchain.chain.contracts import Token
+from offchain.domain.eip712 import separator_of
 from offchain.domain.errors import ChainError, ChainUnreachable, TransactionFailed
 from offchain.domain.keccak import keccak
 from offchain.domain.units import Address
@@ -42,6 +44,11 @@ AGGREGATE: Final = Function("aggregate3((address,bool,bytes)[])", "(bool,bytes)[
 DEVELOPMENT_CLIENTS: Final = ("anvil", "hardhat", "ethereumtester")
 
 Result = TypeVar("Result")
+
+
+TOKEN_NAME: Final = Function("name()", "string")
+PERMIT_VERSIONS: Final = ("1", "2")
+"""OpenZeppelin's, and USDC's."""
 
 
 class Mined(NamedTuple):
@@ -313,6 +320,18 @@ def install_factory(sender: Sender, signer: Address, cost: int, transaction: str
     raw = bytes.fromhex(transaction)
     sender.chain.send(raw)
     await_receipt(sender.chain, "the CREATE2 factory", transaction_hash(raw), False)
+
+
+def permit_domain(chain: Chain, token: Address) -> tuple[str, str]:
+    """Name and version under which the token's permits are signed; empty if they are not to be found out."""
+    (name, separator) = chain.call_many([(token, f.encode()) for f in (TOKEN_NAME, Token.domain_separator)])
+    if not name or not separator:
+        return "", ""
+    (text,) = TOKEN_NAME.decode(name)
+    for version in PERMIT_VERSIONS:
+        if separator == separator_of(text, version, chain.id, token):
+            return text, version
+    return "", ""
 
 
 def reason_of(error: BaseException) -> str:

@@ -118,6 +118,7 @@ class RegistryFile:
         accounts: Mapping[str, Address],
         roles: Mapping[str, Address],
         factory: Address,
+        permit: tuple[str, str] = ("", ""),
     ) -> bool:
         """Completes the file, in the order of names given; False if it was complete."""
         before = json.dumps(self._content)
@@ -126,6 +127,7 @@ class RegistryFile:
         rows = self._content["markets"] | dict(markets)
         self._content |= {"quoteToken": quote_token, "contracts": ordered, "markets": rows}
         self._content |= {"accounts": dict(accounts), "roles": dict(roles), "factory": factory}
+        self._content |= {"permitName": permit[0], "permitVersion": permit[1]}
         self._contracts = ordered
         self._pending_path.unlink(missing_ok=True)
         if json.dumps(self._content) == before and self.path.exists():

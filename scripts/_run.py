@@ -17,7 +17,7 @@ from offchain.domain.units import Address
 from scripts._accounts import Signer, find_signer
 from scripts._artifacts import load_artifacts
 from scripts._blocks import choose_blocks, room_for
-from scripts._chain import REMOTE_PAUSE_SECONDS, Chain, Mined, Sender, install_factory
+from scripts._chain import REMOTE_PAUSE_SECONDS, Chain, Mined, Sender, install_factory, permit_domain
 from scripts._create2 import CODE_BYTES_MAX, FACTORY, FACTORY_COST, FACTORY_SIGNER, FACTORY_TRANSACTION
 from scripts._deployment import ARTIFACTS, Creation, Plan, factory_of, make_plan
 from scripts._listings import Clone
@@ -288,7 +288,10 @@ class Deployment:
             DEPLOYER: self._signer.address
         }
         factory = factory_of(parameters)
-        is_new = self._registry.finish(order, self._plan.quote_token, self._plan.markets, accounts, keys, factory)
+        permit = permit_domain(self._chain, self._plan.quote_token)
+        is_new = self._registry.finish(
+            order, self._plan.quote_token, self._plan.markets, accounts, keys, factory, permit
+        )
         print_table(self._plan, self._gas, self._chain)
         if sender.sent:
             click.echo(f"{sender.sent} transactions, {sender.gas:,} gas")

@@ -264,6 +264,8 @@ def deploy(chain: LocalChain) -> Venue:
         contracts=contracts,
         markets={"hBTC-USDC": market},
         accounts={"feeAccount": address_of("fees")},
+        permit_name="HOOATS Test USDC",
+        permit_version="1",
     )
     return Venue(registry, chain.rpc("anvil_dumpState"))
 

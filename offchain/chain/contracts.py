@@ -14,6 +14,7 @@ from offchain.domain.batch import AMM_MAKER, EpochHeader, SettlementBatch, Signe
 from offchain.domain.eip712 import Withdrawal, compact
 from offchain.domain.order import TimeInForce
 from offchain.domain.packed import pack
+from offchain.domain.relayed import RequestAgent, RequestDeposit
 from offchain.domain.units import Address, from_hex
 
 ORDER = "(address,uint8,uint32,uint8,uint8,uint8,uint16,uint64,uint64,uint64,int32,uint64,uint40)"
@@ -53,6 +54,7 @@ class Vault:
     is_synth = Function("isSynth(address)", "bool")
     deposit = Function("deposit(uint256)")
     deposit_for = Function("depositFor(address,uint256)")
+    deposit_with_permit = Function("depositWithPermit(address,uint256,uint256,uint8,bytes32,bytes32)")
     deposit_synth = Function("depositSynth(address,uint256)")
     request_withdrawal = Function("requestWithdrawal(address,uint128,address)")
     cancel_withdrawal_request = Function("cancelWithdrawalRequest(address)")
@@ -374,6 +376,17 @@ def withdraw_approved_calldata(
     gas."""
     authorization = (nonce, deadline, compact(from_hex(cosignature)))
     return Vault.withdraw_approved.encode(tuple(withdrawal), compact(from_hex(owner_signature)), authorization)
+
+
+def deposit_with_permit_calldata(request: RequestDeposit) -> bytes:
+    signature = from_hex(request.signature)
+    r, s, v = signature[:32], signature[32:64], signature[64]
+    return Vault.deposit_with_permit.encode(request.account, request.amount, request.deadline, v, r, s)
+
+
+def register_agent_calldata(request: RequestAgent) -> bytes:
+    terms = (request.agent, request.expiry, request.notional, request.markets)
+    return Settlement.register_agent_for.encode(request.account, terms, request.deadline, from_hex(request.signature))
 
 
 def cut_batch(batch: SettlementBatch, fills: int) -> SettlementBatch:

@@ -74,6 +74,10 @@ class Registry(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     accounts: dict[str, Address] = {}
     """The venue's own Vault accounts: feeAccount, treasuryAccount, insuranceAccount."""
 
+    permit_name: str = ""
+    """Of the settlement token's EIP-712 domain, with `permit_version`: read from the token at deployment. Empty: it has
+    no permits, and no deposits are relayed."""
+    permit_version: str = ""
     roles: dict[str, Address] = {}
     """Who runs what: settler, committer, cosigner, poster, lister, guardian, proposer, deployer."""
     factory: Address = Address("")

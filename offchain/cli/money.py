@@ -19,7 +19,7 @@ from offchain.cli.exchange import connect
 from offchain.cli.failures import Negative
 from offchain.cli.secrets import open_key
 from offchain.cli.tables import echo_table
-from offchain.client import Approval, ExchangeUnreachable, Refused
+from offchain.client import Approval, Deposit, ExchangeUnreachable, Refused
 from offchain.domain.errors import InvalidInput
 from offchain.domain.limits import EXIT_DELAY_SECONDS
 from offchain.domain.market import format_atoms, parse_atoms
@@ -70,18 +70,22 @@ def parse_amount(text: str, decimals: int) -> int:
 @options.key
 @options.password_file
 @options.rpc
+@options.api
 @options.registry
 @options.chain_id
 @options.flag("--token", "USDC, or a synth's symbol.", default="USDC")
+@click.option("--relayed", is_flag=True, help="Sign a permit of USDC; the exchange at --api sends it.")
 @options.as_json
 def deposit(
     amount: str,
     key: Path,
     password_file: Path | None,
     rpc: str,
+    api: str,
     registry: Path,
     chain_id: int,
     token: str,
+    relayed: bool,
     as_json: bool,
 ) -> None:
     """Deposit AMOUNT whole tokens into your Vault account.
@@ -95,6 +99,13 @@ def deposit(
     address, decimals = token_of(Endpoint(first_url(rpc)), book, token)
     atoms = parse_amount(amount, decimals)
     wallet, vault = Wallet(first_url(rpc), secret), book.address("Vault")
+    if relayed:
+        if address != book.quote_token:
+            raise InvalidInput("only USDC is relayed", field="--relayed", remedy="Leave --relayed out")
+        (nonce,) = wallet.call(address, Token.nonces, wallet.address)
+        asked = asyncio.run(_relayed(api, secret, amount, nonce))
+        _answer(as_json, {"id": asked.id, "account": asked.account, "amount": amount, "status": asked.status})
+        return
     (allowance,) = wallet.call(address, Token.allowance, wallet.address, vault)
     if allowance < atoms:
         wallet.transact(address, Token.approve, vault, atoms)
@@ -242,6 +253,14 @@ def _answer_approval(as_json: bool, approval: Approval, token: str, after_loss: 
     rows["to"] = approval.destination
     rows = {**rows, **after_loss, "approval": f"{approval.nonce}, until {until}", "next": words}
     echo_table(rows)
+
+
+async def _relayed(api: str, secret: bytes, amount: str, nonce: int) -> Deposit:
+    async with connect(api, secret) as client:
+        try:
+            return await client.deposit(amount, nonce=nonce)
+        except Refused as refused:
+            raise Negative(refused.message, remedy=refused.remedy) from None
 
 
 async def _instant(api: str, secret: bytes, token: Address, amount: str, destination: str, as_cxpt: bool) -> Approval:

@@ -7,7 +7,19 @@ Invariant: imports only the domain; what is signed here is hashed by the same mo
 outcome is unknown is sent again unchanged, which the venue answers with the first result.
 """
 
-from offchain.client.answers import Agent, Approval, Balance, Fill, Order, Placed, Pool, Quote, Receipt
+from offchain.client.answers import (
+    Agent,
+    AgentRequest,
+    Approval,
+    Balance,
+    Deposit,
+    Fill,
+    Order,
+    Placed,
+    Pool,
+    Quote,
+    Receipt,
+)
 from offchain.client.book import LocalBook
 from offchain.client.failures import ExchangeUnreachable, Refused
 from offchain.client.http import Batch, HooatsClient, Routed
@@ -17,9 +29,11 @@ from offchain.client.stream import Stream
 
 __all__ = [
     "Agent",
+    "AgentRequest",
     "Approval",
     "Balance",
     "Batch",
+    "Deposit",
     "ExchangeUnreachable",
     "Fill",
     "HooatsClient",

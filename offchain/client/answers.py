@@ -127,6 +127,36 @@ class Balance(Answer, frozen=True, kw_only=True):
     withdrawable: str
 
 
+class Deposit(Answer, frozen=True, kw_only=True):
+    """A relayed one. `status` is pending, credited or lapsed; `transaction` that of the credit."""
+
+    id: str
+    account: str
+    amount: str
+    amount_atoms: str
+    nonce: str
+    deadline: int
+    status: str
+    transaction: str | None
+    seq: int
+
+
+class AgentRequest(Answer, frozen=True, kw_only=True):
+    """A relayed registration. `status` is pending, registered or lapsed."""
+
+    id: str
+    account: str
+    agent: str
+    expiry: int
+    notional: str
+    markets: list[int]
+    nonce: str
+    deadline: int
+    status: str
+    transaction: str | None
+    seq: int
+
+
 class Approval(Answer, frozen=True, kw_only=True):
     """A countersignature for the Vault; `signature` is None if only the relay keeper has it. Deadlines in seconds.
 

@@ -15,8 +15,10 @@ import msgspec
 
 from offchain.client.answers import (
     Agent,
+    AgentRequest,
     Approval,
     Balance,
+    Deposit,
     Fill,
     MarketAnswer,
     Order,
@@ -460,6 +462,56 @@ class HooatsClient(Wire):
         }
         answer = await self._send("POST", "/v1/vault/withdraw", body, digest="0x" + digest.hex())
         return convert(answer["approval"], Approval)
+
+    async def deposit(self, amount: str, *, nonce: int, seconds: int = 1800) -> Deposit:
+        """Signs a permit of the settlement token, which the venue's relay uses: no gas is needed.
+
+        `nonce`: the token's `nonces(account)`, which only the chain knows. The same again is the same deposit, if it is
+        signed with the same deadline; `Refused` (UNSUPPORTED) where the token has no permits.
+        """
+        signer = self._require_signer()
+        template, spender = await self._template("Permit"), (await self._template("Withdraw"))["domain"]
+        vault, token = Address(spender["verifyingContract"]), template["domain"]["verifyingContract"]
+        _, decimals = await self._token(token)
+        deadline, atoms = int(time.time()) + seconds, parse_atoms(amount, decimals, "amount")
+        digest = eip712.permit_digest(separator_of(template), signer.address, vault, atoms, nonce, deadline)
+        body: Json = {"account": signer.address, "amount": amount, "nonce": str(nonce), "deadline": deadline}
+        body["signature"] = signer.sign(digest)
+        answer = await self._send("POST", "/v1/vault/deposit", body, digest="0x" + digest.hex())
+        return convert(answer["deposit"], Deposit)
+
+    async def deposit_status(self, id: str) -> Deposit:
+        """What came of a relayed deposit of the last hour."""
+        return convert(await self._send("GET", f"/v1/vault/deposits/{id}", session=True), Deposit)
+
+    async def register_agent(
+        self,
+        agent: str,
+        *,
+        notional: int,
+        expiry: int,
+        markets: Sequence[int] = (),
+        nonce: int = 0,
+        seconds: int = 1800,
+    ) -> AgentRequest:
+        """Lets `agent` sign orders of this account, registered by the venue's relay. `nonce`: how often this key was
+        registered before; `notional` in atoms of the settlement token, over all fills."""
+        signer = self._require_signer()
+        terms = eip712.AgentTerms(Address(agent.lower()), expiry, notional, tuple(markets))
+        deadline = int(time.time()) + seconds
+        separator = separator_of(await self._template("Agent"))
+        digest = eip712.agent_digest(separator, signer.address, terms, nonce, deadline)
+        body: Json = {"account": signer.address, "agent": terms.agent, "expiry": expiry, "notional": str(notional)}
+        body |= {"markets": list(markets), "nonce": str(nonce), "deadline": deadline, "signature": signer.sign(digest)}
+        answer = await self._send("POST", "/v1/agents", body, digest="0x" + digest.hex())
+        return convert(answer["agent"], AgentRequest)
+
+    async def _template(self, name: str) -> Json:
+        templates = await self.eip712()
+        if name not in templates:
+            raise InvalidInput(f"this venue takes no {name}", field=name, remedy="Send the transaction yourself")
+        template: Json = templates[name]
+        return template
 
     async def approval(
         self,

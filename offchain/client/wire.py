@@ -199,7 +199,8 @@ class Wire:
 
 def separator_of(template: Json) -> bytes:
     domain = template["domain"]
-    return eip712.domain_separator(domain["chainId"], Address(domain["verifyingContract"].lower()))
+    contract = Address(domain["verifyingContract"].lower())
+    return eip712.separator_of(domain["name"], domain["version"], domain["chainId"], contract)
 
 
 def _unreachable(url: str, method: str, digest: str, is_sent: bool) -> ExchangeUnreachable:

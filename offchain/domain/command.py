@@ -17,6 +17,7 @@ from offchain.domain.errors import InvalidInput
 from offchain.domain.limits import LOG_RECORD_BYTES_MAX, RECORD_BYTES_MAX
 from offchain.domain.market import MarketState
 from offchain.domain.order import BULK_SIGNATURE_BYTES, ORDER_FRAME_BYTES, SIGNATURE_BYTES, Order
+from offchain.domain.relayed import RequestAgent, RequestDeposit
 from offchain.domain.terms import ObserveCxpt, ResetProtection, SetFeeSchedule, SetProtection, TransferBetween
 from offchain.domain.units import Address, from_hex, to_address
 
@@ -330,6 +331,8 @@ JsonCommand = (
     | SetFeeSchedule
     | ObserveCxpt
     | TransferBetween
+    | RequestDeposit
+    | RequestAgent
 )
 Command = PlaceOrder | CancelOrder | CancelAll | JsonCommand
 

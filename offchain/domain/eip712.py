@@ -38,6 +38,7 @@ RECEIPT_TYPE = "Receipt(uint64 sequence,uint64 at,bytes32 orderHash)"
 RECEIPTS_TYPE = "Receipts(uint64 first,uint64 last,uint32 orders,bytes32 root)"
 SESSION_TYPE = "Session(address account,uint64 issuedAt,uint64 expiry)"
 MARK_TYPE = "Mark(uint32 market,uint64 priceTicks,uint64 time)"
+PERMIT_TYPE = "Permit(address owner,address spender,uint256 value,uint256 nonce,uint256 deadline)"
 DOMAIN_TYPE = "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
 
 LOW_S_MAX = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0
@@ -60,6 +61,7 @@ _RECEIPT_TYPE_HASH = keccak(RECEIPT_TYPE.encode())
 _RECEIPTS_TYPE_HASH = keccak(RECEIPTS_TYPE.encode())
 _SESSION_TYPE_HASH = keccak(SESSION_TYPE.encode())
 _MARK_TYPE_HASH = keccak(MARK_TYPE.encode())
+_PERMIT_TYPE_HASH = keccak(PERMIT_TYPE.encode())
 _DOMAIN_TYPE_HASH = keccak(DOMAIN_TYPE.encode())
 
 _RECEIPT_LEAF = struct.Struct(">BQQ32s")
@@ -76,10 +78,15 @@ _TERMS_WORDS = struct.Struct(">31xB28xI31xB31xB31xB30xH")
 
 def domain_separator(chain_id: int, verifying_contract: Address) -> bytes:
     """EIP-712 domain of the contract that consumes the type."""
+    return separator_of(DOMAIN_NAME, DOMAIN_VERSION, chain_id, verifying_contract)
+
+
+def separator_of(name: str, version: str, chain_id: int, verifying_contract: Address) -> bytes:
+    """EIP-712 domain of anybody's contract."""
     return keccak(
         _DOMAIN_TYPE_HASH
-        + keccak(DOMAIN_NAME.encode())
-        + keccak(DOMAIN_VERSION.encode())
+        + keccak(name.encode())
+        + keccak(version.encode())
         + chain_id.to_bytes(32, "big")
         + _address(verifying_contract)
     )
@@ -176,6 +183,12 @@ def agent_digest(separator: bytes, account: Address, terms: AgentTerms, nonce: i
         _uint(deadline),
     )
     return digest(separator, keccak(_AGENT_TYPE_HASH + b"".join(words)))
+
+
+def permit_digest(separator: bytes, owner: Address, spender: Address, value: int, nonce: int, deadline: int) -> bytes:
+    """What the owner of tokens signs (ERC-2612); `separator` is the token's."""
+    words = (_address(owner), _address(spender), _uint(value), _uint(nonce), _uint(deadline))
+    return digest(separator, keccak(_PERMIT_TYPE_HASH + b"".join(words)))
 
 
 # --- orders under one signature: a tree of 2**BULK_DEPTH leaves, of which an unused one is 0 ---

@@ -7,6 +7,7 @@ from enum import IntEnum, StrEnum
 
 import msgspec
 
+from offchain.domain.relayed import RelayRequest
 from offchain.domain.terms import CxptDiscount, FeeTier
 from offchain.domain.units import Address, Digest
 
@@ -59,6 +60,10 @@ class RejectReason(StrEnum):
     """A protected order where its account has set no protection, or a word about one that is not there."""
     PROTECTION_FROZEN = "PROTECTION_FROZEN"
     """The account's protection tripped, and was not reset."""
+    ALREADY_REQUESTED = "ALREADY_REQUESTED"
+    """The relay was asked for the very same a short while ago."""
+    TOO_MANY_REQUESTS_RELAYED = "TOO_MANY_REQUESTS_RELAYED"
+    """By the account, by strangers, or in all, within the hour."""
 
 
 class CloseReason(StrEnum):
@@ -402,6 +407,23 @@ class ApprovalReleased(Event, frozen=True, kw_only=True, tag="approval_released"
     used: bool
 
 
+class RelayRequested(Event, frozen=True, kw_only=True, tag="relay_requested"):
+    """The relay may send `request` until its deadline; `number` is the sequence of its command."""
+
+    number: int
+    digest: Digest
+    request: RelayRequest
+
+
+class RelayEnded(Event, frozen=True, kw_only=True, tag="relay_ended"):
+    """The chain did what was asked for, in `transaction`; or (then it is empty) its deadline passed there."""
+
+    number: int
+    digest: Digest
+    account: Address
+    transaction: str = ""
+
+
 class AgentChanged(Event, frozen=True, kw_only=True, tag="agent_changed"):
     """`agent` may sign for `account` on these terms; `is_revoked`: no more. `notional` in quote units; no `markets`
     means every market."""
@@ -553,6 +575,8 @@ AnyEvent = (
     | AccountRestricted
     | ApprovalGranted
     | ApprovalReleased
+    | RelayRequested
+    | RelayEnded
     | AgentChanged
     | IndexLowered
     | CommandRejected

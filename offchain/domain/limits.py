@@ -143,6 +143,25 @@ APPROVALS_PER_ACCOUNT_MAX: Final = 32
 WITHDRAWAL_DEADLINE_SECONDS_MAX: Final = 24 * 60 * 60
 """A signed withdrawal is remembered until its deadline, so that nobody has it granted twice."""
 
+# --- what the relay sends for others, at the venue's cost ---
+RELAY_SECONDS_MIN: Final = 60
+"""From the request to its deadline: a relay that was just started again still gets it into a block."""
+RELAY_SECONDS_MAX: Final = 60 * 60
+"""What was asked for is remembered so long, so that nobody has the same sent twice."""
+RELAYED_DEPOSIT_MIN: Final = 5
+"""Whole units of the settlement token: some hundred times what sending it costs."""
+RELAYED_PER_ACCOUNT_MAX: Final = 8
+"""Within RELAY_SECONDS_MAX."""
+RELAYED_BY_STRANGERS_MAX: Final = 1_000
+"""Within RELAY_SECONDS_MAX, of all accounts without a balance here: as many as one likes are made for nothing."""
+RELAYED_MAX: Final = 2_000
+"""Within RELAY_SECONDS_MAX, in all: part of the state. The relay keeper itself sends far fewer an hour."""
+RELAYED_ATOMS_MAX: Final = 2**88
+"""As many units as the Vault takes in all."""
+AGENT_MARKETS_MAX: Final = 64
+"""Twin of Settlement's AGENT_MARKETS_MAX."""
+assert RELAYED_BY_STRANGERS_MAX < RELAYED_MAX
+
 # --- ingress ---
 BODY_BYTES_MAX: Final = 64 * 1024
 """A hundred orders are 50 kB."""

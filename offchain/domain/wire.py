@@ -89,6 +89,8 @@ REASONS: Final[dict[str, int]] = {
     RejectReason.BATCH_REFUSED: 35,
     RejectReason.NO_PROTECTION: 36,
     RejectReason.PROTECTION_FROZEN: 37,
+    RejectReason.ALREADY_REQUESTED: 38,
+    RejectReason.TOO_MANY_REQUESTS_RELAYED: 39,
     CloseReason.FILLED: 128,
     CloseReason.CANCELED: 129,
     CloseReason.REPLACED: 130,

@@ -63,7 +63,7 @@ def amended(ticket: Ticket, size: int) -> OrderAmended:
 
 def describe(state: State) -> Iterator[AnyEvent]:
     """Operators, markets, pools, fees, venue, open orders, levels, balances, restrictions, open countersignatures,
-    agents, the last loss; dead-man switches before the balances."""
+    what the relay was asked for, agents, the last loss; dead-man switches before the balances."""
     if state.venue is None:
         return
     if state.operators:
@@ -108,6 +108,7 @@ def describe(state: State) -> Iterator[AnyEvent]:
     yield from all_balance_events(state.ledger)
     for nonce in sorted(state.approvals.open):
         yield state.approvals.open[nonce]
+    yield from state.relayed.describe(state.at)
     for key in sorted(state.agents):
         yield state.agents[key]
     if state.loss is not None:

@@ -57,6 +57,7 @@ from offchain.domain.keccak import keccak
 from offchain.domain.limits import FEE_PPM_MAX, FILLS_PER_BATCH_MAX, ORDER_RULES_MAX
 from offchain.domain.market import MarketState
 from offchain.domain.order import OrderRow, to_row
+from offchain.domain.relayed import RequestAgent, RequestDeposit
 from offchain.domain.terms import ObserveCxpt, ResetProtection, SetFeeSchedule, SetProtection, TransferBetween
 from offchain.domain.units import Address, Digest, from_hex
 from offchain.engine import description, snapshot
@@ -74,6 +75,7 @@ from offchain.engine.pricing import are_rates, observe_cxpt, set_fee_schedule, s
 from offchain.engine.promising import request_approval
 from offchain.engine.protecting import reset_protection, set_protection
 from offchain.engine.reacting import react
+from offchain.engine.relaying import request_relay
 from offchain.engine.schedule import DAY_MILLIS
 from offchain.engine.settling import refuse_fill
 from offchain.engine.state import State, Taken
@@ -205,6 +207,8 @@ class Engine:
                 self._close_epoch()
             case RequestApproval():
                 request_approval(state, command)
+            case RequestDeposit() | RequestAgent():
+                request_relay(state, command)
             case RefuseFill():
                 refuse_fill(state, command)
             case SetFees():

@@ -38,6 +38,7 @@ from offchain.engine.orders import Account
 from offchain.engine.parts import settled_of
 from offchain.engine.pools import Pool
 from offchain.engine.promising import release
+from offchain.engine.relaying import end_agent, end_deposit, lapse
 from offchain.engine.settling import note_amm_leg, restore_cover, settle_batch
 from offchain.engine.state import State
 from offchain.engine.subaccounts import share_cover
@@ -59,7 +60,7 @@ def observe_log(state: State, log: AnyChainLog) -> None:
 
 
 def observe_block(state: State, command: ObserveBlock) -> None:
-    """Every log up to this block is known: approvals that no later block can use lapse."""
+    """Every log up to this block is known: approvals and requests that no later block can use lapse."""
     if command.block_number < state.block_number or command.block_time < state.block_time:
         state.reject(RejectReason.INVALID_PARAMETER)
         return
@@ -67,6 +68,7 @@ def observe_block(state: State, command: ObserveBlock) -> None:
     while (approval := state.approvals.lapsed(command.block_time)) is not None:
         release(state, approval.nonce, used=False)
     state.approvals.forget_spent(command.block_time)
+    lapse(state, command.block_time)
 
 
 def observe_pool(state: State, command: ObservePool) -> None:
@@ -95,6 +97,7 @@ def _apply(state: State, log: AnyChainLog) -> None:
         case Deposited():
             state.ledger.flow(log.token).deposits += log.amount
             _credit(state, log.account, log.token, log.amount, log.balance)
+            end_deposit(state, log)
         case WithdrawalRequested():
             balance = _balance(state, log.account, log.token)
             if balance.requested:
@@ -125,6 +128,7 @@ def _apply(state: State, log: AnyChainLog) -> None:
             _raise_floor(state, log)
         case AgentRegistered():
             _register_agent(state, log)
+            end_agent(state, log)
         case AgentRevoked():
             _revoke_agent(state, log)
         case LossDeclared():

@@ -102,6 +102,8 @@ def later_tables(state: State) -> dict[str, Any]:
         found["venue"] = (venue.operators, venue.listed_state)
     if state.withdrawn:
         found["withdrawn"] = sorted(state.withdrawn)
+    if relayed := state.relayed.rows(state.at):
+        found["relayed"] = relayed
     found |= _venue_later(state) | _orders_later(state) | rules_tables(state)
     return dict(sorted(found.items()))
 
@@ -164,6 +166,7 @@ def read_later(state: State, later: dict[str, Any], tickets: dict[int, Ticket]) 
         values = dict(zip(_REQUESTED, fields, strict=True)) | dict(zip(_REQUESTED_BIG, map(int, amounts), strict=True))
         requested = MarketRequested(**values)
         state.requested[requested.market] = requested
+    state.relayed.read(later.get("relayed", []))
     _read_venue_later(state, later)
     _read_orders_later(state, later, tickets)
     read_rules_tables(state, later)

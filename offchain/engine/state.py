@@ -38,6 +38,7 @@ from offchain.engine.orders import Account, Lane, Moment, PriceLevel, Ticket, Tr
 from offchain.engine.parts import balance_events, part_of
 from offchain.engine.pools import Pool
 from offchain.engine.protection import Protection
+from offchain.engine.relayed import Relayed
 from offchain.engine.schedule import Schedule
 from offchain.engine.timers import Timers
 from offchain.engine.waiting import Waiting
@@ -109,6 +110,7 @@ class State:
         "owners",
         "pools",
         "protections",
+        "relayed",
         "requested",
         "schedule",
         "seen",
@@ -196,6 +198,7 @@ class State:
         """The last fill that leaves the gate as it is, if only fills come."""
         self.backlog = Backlog(0, 0, BatchRules())
         self.approvals = Approvals()
+        self.relayed = Relayed()
         self.gate = Gate()
         self.epoch = 1
         self.epoch_first = 1

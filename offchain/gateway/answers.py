@@ -462,6 +462,49 @@ class Approved(Answer, frozen=True, kw_only=True):
     replayed: bool
 
 
+class DepositOut(Answer, frozen=True, kw_only=True):
+    """`id`: the permit's digest. credited: a deposit of this amount arrived after it was asked for. lapsed: the
+    deadline passed on chain first."""
+
+    id: Hash
+    account: AccountAddress
+    amount: Decimal
+    amount_atoms: Digits
+    nonce: Digits
+    deadline: Seconds
+    status: Literal["pending", "credited", "lapsed"]
+    transaction: Hex | None
+    seq: Sequence
+
+
+class Deposited(Answer, frozen=True, kw_only=True):
+    ok: Literal[True]
+    deposit: DepositOut
+    replayed: bool
+
+
+class AgentRequested(Answer, frozen=True, kw_only=True):
+    """`id`: the digest of what the account signed."""
+
+    id: Hash
+    account: AccountAddress
+    agent: AccountAddress
+    expiry: Seconds
+    notional: Digits
+    markets: list[int]
+    nonce: Digits
+    deadline: Seconds
+    status: Literal["pending", "registered", "lapsed"]
+    transaction: Hex | None
+    seq: Sequence
+
+
+class AgentAsked(Answer, frozen=True, kw_only=True):
+    ok: Literal[True]
+    agent: AgentRequested
+    replayed: bool
+
+
 class MarketChanged(Answer, frozen=True, kw_only=True):
     """One of the three, by the action."""
 
@@ -527,6 +570,9 @@ ANSWERS: dict[str, Any] = {
     "logout_all": Ended,
     "logout": Ended,
     "withdraw": Approved,
+    "deposit": Deposited,
+    "deposit_status": DepositOut,
+    "register_agent": AgentAsked,
     "approve": Approved,
     "administer": MarketChanged,
     "take_back": TakenBack,

@@ -17,6 +17,7 @@ from offchain.gateway.metrics import Metrics
 from offchain.gateway.past import Past
 from offchain.gateway.publications import Publications
 from offchain.gateway.readmodel import Directory
+from offchain.gateway.relaying import Relaying
 from offchain.gateway.resting import Resting
 from offchain.gateway.revocations import POLL_SECONDS, Revocations
 from offchain.gateway.sessions import Sessions, SpentMarks
@@ -62,6 +63,7 @@ class Gateway:
             self.trading.start_cancel_all,
         )
         self.administration = Administration(self.model, self.trading, settings.quote_decimals)
+        self.relaying = Relaying(settings, self.publications, self.trading, self.ingress)
         self.past = Past(settings.history_url, settings.journal_folder)
         self.sockets = Crowd(settings.connections_max, settings.connections_per_address_max)
         doors = Crowd(settings.http_connections_max, settings.http_connections_per_address_max)

@@ -62,11 +62,13 @@ _CONFLICTS = (
     RejectReason.BATCH_REFUSED,
     RejectReason.NO_PROTECTION,
     RejectReason.PROTECTION_FROZEN,
+    RejectReason.ALREADY_REQUESTED,
 )
 
 STATUS: dict[str, int] = {
     **{reason.value: 422 for reason in RejectReason},
     **{reason.value: 409 for reason in _CONFLICTS},
+    RejectReason.TOO_MANY_REQUESTS_RELAYED.value: 429,
     RejectReason.WRONG_SIGNER.value: 401,
     RejectReason.AGENT_NOT_ENTITLED.value: 403,
     RejectReason.AGENT_LIMIT.value: 403,
@@ -118,6 +120,8 @@ CCXT: dict[str, str] = {
     **dict.fromkeys(("CANCEL_ONLY_ACCOUNT", "TOO_MANY_APPROVALS", "TOO_MANY_OPEN_ORDERS"), "OperationRejected"),
     **dict.fromkeys(("BATCH_REFUSED", "NOTHING_TO_CLOSE", "TOO_MANY_WAITING_ORDERS"), "OperationRejected"),
     **dict.fromkeys(("NO_PROTECTION", "PROTECTION_FROZEN"), "OperationRejected"),
+    "ALREADY_REQUESTED": "OperationRejected",
+    "TOO_MANY_REQUESTS_RELAYED": "RateLimitExceeded",
     "INSUFFICIENT_BALANCE": "InsufficientFunds",
     **dict.fromkeys(("EXPIRED", "FEE_CAP_TOO_LOW", "INVALID_PRICE", "INVALID_SIZE", "INVALID_SLOT"), "InvalidOrder"),
     **dict.fromkeys(("PRICE_OUT_OF_BAND", "REDUCE_ONLY_EXCEEDED"), "InvalidOrder"),

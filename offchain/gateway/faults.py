@@ -7,18 +7,24 @@ from typing import Any, Final
 
 from offchain.domain.command import Command, PlaceOrder, RefuseFill, RequestApproval, RequestMarket
 from offchain.domain.limits import (
+    AGENT_MARKETS_MAX,
     CLIENT_ORDER_ID_BYTES_MAX,
     COLLATERAL_PERCENT_MAX,
     COLLATERAL_PERCENT_MIN,
     PRICE_AGE_SECONDS_MAX,
     QUORUM_MAX,
+    RELAY_SECONDS_MAX,
+    RELAY_SECONDS_MIN,
+    RELAYED_DEPOSIT_MIN,
     SYNTH_NAME_BYTES_MAX,
     WITHDRAWAL_DEADLINE_SECONDS_MAX,
 )
+from offchain.domain.relayed import RequestAgent, RequestDeposit
 from offchain.domain.units import PPM, Address
 from offchain.engine.admission import flaw_beside, flaw_of_order
 from offchain.engine.markets import flaw_of_request
 from offchain.engine.promising import flaw_of_approval, is_too_far
+from offchain.engine.relaying import flaw_of_relay
 
 WIRE: Final = {
     "synth_symbol": "synth",
@@ -64,6 +70,15 @@ REMEDIES: Final = {
     "maxAgeSeconds": f"1 to {PRICE_AGE_SECONDS_MAX}",
     "maxMovePpmPerMinute": f"1 to {PPM}",
 }
+RELAY_REMEDIES: Final = {
+    "amount": f"At least {RELAYED_DEPOSIT_MIN}: sending it costs the venue gas",
+    "deadline": f"{RELAY_SECONDS_MIN} to {RELAY_SECONDS_MAX} seconds ahead",
+    "nonce": "Of 256 bits",
+    "agent": "Another key than the account's, not zero",
+    "expiry": f"More than {RELAY_SECONDS_MIN} seconds ahead, below 2^40",
+    "notional": "Of 128 bits",
+    "markets": f"At most {AGENT_MARKETS_MAX} numbers of 32 bits",
+}
 
 
 def fault_of(command: Command, at: int, quote: Address, quote_decimals: int, quote_symbol: str) -> dict[str, Any]:
@@ -75,6 +90,9 @@ def fault_of(command: Command, at: int, quote: Address, quote_decimals: int, quo
         name = flaw_of_approval(command, command.token == quote) or ("deadline" if is_too_far(command, at) else "")
     elif isinstance(command, RequestMarket):
         name = flaw_of_request(command, quote_decimals, quote_symbol)
+    elif isinstance(command, RequestDeposit | RequestAgent):
+        name = flaw_of_relay(command, at, quote_decimals)
+        return {"field": name, "remedy": RELAY_REMEDIES[name]} if name else {}
     elif isinstance(command, RefuseFill):
         name = "fill"
     if not name:

@@ -20,7 +20,7 @@ from offchain.gateway.channels import Channel
 from offchain.gateway.failures import ApiError, Code
 from offchain.gateway.readmodel import Directory
 from offchain.gateway.reads import Situation, Whose
-from offchain.gateway.records import OrderRecord
+from offchain.gateway.records import OrderRecord, RelayRecord
 
 RECONNECT_SECONDS = (0.02, 0.5)
 CONNECT_SECONDS = 5.0
@@ -32,6 +32,7 @@ _encode = msgspec.json.Encoder().encode
 _decode_order: Callable[[bytes], OrderRecord | None] = msgspec.json.Decoder(OrderRecord | None).decode
 _decode_digest: Callable[[bytes], Digest | None] = msgspec.json.Decoder(Digest | None).decode
 _decode_approvals = msgspec.json.Decoder(list[ApprovalGranted]).decode
+_decode_relayed: Callable[[bytes], RelayRecord | None] = msgspec.json.Decoder(RelayRecord | None).decode
 _decode_situation = msgspec.json.Decoder(Situation).decode
 _decode_events = msgspec.json.Decoder(list[AnyEvent]).decode
 
@@ -123,6 +124,10 @@ class Publications:
     async def approvals(self, account: Address) -> list[ApprovalGranted]:
         """Outstanding countersignatures, oldest first."""
         return _decode_approvals(await self.ask("approvals", Whose(account=account)))
+
+    async def relayed(self, digest: Digest) -> RelayRecord | None:
+        """What was asked for within the last hour by the message of this digest."""
+        return _decode_relayed(await self.ask("relayed", Whose(digest=digest)))
 
     async def situation(self, market: int, account: Address, token: Address) -> Situation:
         return _decode_situation(await self.ask("situation", Whose(account, market=market, token=token)))

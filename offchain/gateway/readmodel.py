@@ -47,9 +47,12 @@ from offchain.domain.event import (
     OrderClosed,
     OrderTriggered,
     PoolChanged,
+    RelayEnded,
+    RelayRequested,
     VenueState,
     VenueStateChanged,
 )
+from offchain.domain.limits import RELAYED_MAX
 from offchain.domain.market import Market, MarketState
 from offchain.domain.order import Side
 from offchain.domain.units import Address, Digest, Lots, Ticks
@@ -57,7 +60,7 @@ from offchain.engine.description import market_event
 from offchain.engine.ledger import Balance
 from offchain.engine.orders import Ticket
 from offchain.engine.state import Taken, balance_event, event_of
-from offchain.gateway.records import FillRecord, Kept, OrderRecord, Unfilled
+from offchain.gateway.records import FillRecord, Kept, OrderRecord, RelayRecord, Unfilled
 from offchain.storage.replica import FeedMessage
 
 CLOSED_ORDERS_MAX = 20_000
@@ -287,6 +290,8 @@ class ReadModel(Directory):
         self._account_approvals: dict[Address, set[int]] = {}
         self._closing: OrderedDict[Digest, int] = OrderedDict()
         """When recent orders closed, the oldest first."""
+        self.relayed: OrderedDict[Digest, RelayRecord] = OrderedDict()
+        """What the relay was asked for, by what was signed."""
 
     def apply(self, message: FeedMessage) -> Changes:
         """The events of commands that follow, or a snapshot."""
@@ -411,6 +416,13 @@ class ReadModel(Directory):
             case ApprovalReleased():
                 if self._approvals.pop(event.nonce, None) is not None:
                     self._account_approvals[event.account].discard(event.nonce)
+            case RelayRequested(number=number, digest=digest, request=request):
+                self.relayed[digest] = RelayRecord(digest, number, request)
+                if len(self.relayed) > RELAYED_MAX:
+                    self.relayed.popitem(last=False)
+            case RelayEnded(digest=digest, transaction=transaction):
+                if digest in self.relayed:
+                    self.relayed[digest].transaction = transaction
             case AccountRestricted(account=account, cancel_only=cancel_only):
                 (self.restricted.add if cancel_only else self.restricted.discard)(account)
             case _:

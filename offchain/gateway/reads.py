@@ -3,6 +3,7 @@
     order      {digest}                    what is known of an order
     named      {account, client_order_id}  the digest of its order of that name
     approvals  {account}                   its outstanding countersignatures
+    relayed    {digest}                    what the relay was asked for by this message
     situation  {account, market, token}    best prices, and a balance
 
 Invariant: reads only, and only what is asked for: whose session it is was checked by the gateway.
@@ -19,7 +20,7 @@ from offchain.gateway.channels import ChannelLog
 from offchain.gateway.past import Past
 from offchain.gateway.present import Tokens
 from offchain.gateway.readmodel import MarketView, ReadModel, best_prices
-from offchain.gateway.records import OrderRecord
+from offchain.gateway.records import OrderRecord, RelayRecord
 from offchain.gateway.refusals import listed
 from offchain.gateway.upstream import Upstream
 
@@ -69,6 +70,10 @@ def approvals(reads: Reads, whose: Whose) -> list[ApprovalGranted]:
     return reads.model.account_approvals(whose.account)
 
 
+def relayed(reads: Reads, whose: Whose) -> RelayRecord | None:
+    return reads.model.relayed.get(whose.digest)
+
+
 def situation(reads: Reads, whose: Whose) -> Situation:
     bid, ask = best_prices(reads.model.markets[whose.market])
     return Situation(bid, ask, reads.model.balances_of(whose.account).get(whose.token))
@@ -78,5 +83,6 @@ QUESTIONS: dict[str, Callable[[Reads, Whose], Any]] = {
     "order": order,
     "named": named,
     "approvals": approvals,
+    "relayed": relayed,
     "situation": situation,
 }

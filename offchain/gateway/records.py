@@ -27,6 +27,7 @@ from offchain.domain.event import (
 )
 from offchain.domain.market import Market
 from offchain.domain.order import OrderStatus
+from offchain.domain.relayed import RelayRequest
 from offchain.domain.units import Address, Atoms, Digest, Lots, Ticks
 from offchain.engine.ledger import Balance
 from offchain.engine.orders import Ticket
@@ -38,6 +39,16 @@ STATUS_OF: dict[str, OrderStatus] = {
     CloseReason.FILLED: OrderStatus.CLOSED,
     CloseReason.EXPIRED: OrderStatus.EXPIRED,
 }
+
+
+class RelayRecord(msgspec.Struct):
+    """What the relay was asked for, by its command's number; `transaction` is None while it may still be carried out,
+    empty if it lapsed."""
+
+    digest: Digest
+    number: int
+    request: RelayRequest
+    transaction: str | None = None
 
 
 class OrderRecord(msgspec.Struct, kw_only=True):

@@ -42,6 +42,8 @@ WORDS: dict[RejectReason, str] = {
     RejectReason.BATCH_REFUSED: "another part of what was to happen together could not, or came first",
     RejectReason.NO_PROTECTION: "the account has no such protection, or none in this market",
     RejectReason.PROTECTION_FROZEN: "the account's protection tripped, and was not reset since",
+    RejectReason.ALREADY_REQUESTED: "this was asked for already",
+    RejectReason.TOO_MANY_REQUESTS_RELAYED: "the relay was asked too often within the hour; send it yourself, or later",
 }
 """A test checks that every reason has its words."""
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
+from offchain.domain.relayed import RequestDeposit
 from offchain.domain.units import Address, Digest
 from offchain.gateway import present, schema
 from offchain.gateway.channels import BOOK, POOL, TRADES, Channel
@@ -18,6 +19,7 @@ from offchain.gateway.quoting import quote_json
 from offchain.gateway.readmodel import Trade
 from offchain.gateway.reads import Reads
 from offchain.gateway.records import FillRecord, OrderRecord
+from offchain.gateway.relaying import relayed_json
 from offchain.gateway.sessions import Session
 
 BOOK_DEPTH_DEFAULT = 100
@@ -310,6 +312,23 @@ async def logout_all(gateway: Gateway, call: Call) -> Answer:
 
 async def withdraw(gateway: Gateway, call: Call) -> Answer:
     return await gateway.trading.withdraw(call.body)
+
+
+async def deposit(gateway: Gateway, call: Call) -> Answer:
+    return await gateway.relaying.deposit(call.body)
+
+
+async def deposit_status(gateway: Reads, call: Call) -> Answer:
+    model = loaded(gateway).model
+    found = model.relayed.get(schema.parse_relay_id(call.path["id"]))
+    if found is None or found.request.account != call.account or not isinstance(found.request, RequestDeposit):
+        message = "no such deposit was asked for within the last hour"
+        raise ApiError(Code.NOT_FOUND, message, {"remedy": "GET /v1/balances"})
+    return relayed_json(found, gateway.tokens.all()[0].decimals)
+
+
+async def register_agent(gateway: Gateway, call: Call) -> Answer:
+    return await gateway.relaying.register_agent(call.body)
 
 
 async def approve(gateway: Gateway, call: Call) -> Answer:

@@ -73,6 +73,8 @@ _RARE = Rate(2, 20)
 """What a program asks once, and what costs a whole epoch."""
 _LOGINS = Rate(10, 100)
 """Each costs a recovery; a desk logs in all its bots at once."""
+_RELAYED = Rate(1, 100)
+"""Each may cost the venue gas: one in five seconds, twenty at once."""
 _PAGE = ("symbol", "cursor", "limit")
 
 ROUTES: tuple[Route, ...] = (
@@ -199,6 +201,34 @@ ROUTES: tuple[Route, ...] = (
         Auth.SIGNATURE,
         schema.WithdrawRequest,
         weight=5,
+    ),
+    Route(
+        "POST",
+        "/v1/vault/deposit",
+        rest.deposit,
+        "Has the relay deposit by a permit of the settlement token",
+        Auth.SIGNATURE,
+        schema.DepositRequest,
+        weight=5,
+        rate=_RELAYED,
+    ),
+    Route(
+        "GET",
+        "/v1/vault/deposits/{id}",
+        rest.deposit_status,
+        "What came of a relayed deposit",
+        Auth.SESSION,
+        is_read=True,
+    ),
+    Route(
+        "POST",
+        "/v1/agents",
+        rest.register_agent,
+        "Has the relay register an agent of the account",
+        Auth.SIGNATURE,
+        schema.AgentRequest,
+        weight=5,
+        rate=_RELAYED,
     ),
     Route(
         "POST",

@@ -17,6 +17,7 @@ from offchain.domain.errors import InvalidInput
 from offchain.domain.event import RejectReason
 from offchain.domain.keccak import keccak
 from offchain.domain.limits import (
+    AGENT_MARKETS_MAX,
     BULK_DEPTH,
     CLIENT_ORDER_ID_BYTES_MAX,
     COLLATERAL_PERCENT_MAX,
@@ -46,6 +47,7 @@ KINDS = {"limit": Kind.LIMIT, "market": Kind.MARKET}
 TIMES_IN_FORCE = {tif.name: tif for tif in TimeInForce}
 
 Int32 = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
+Uint32 = Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)]
 Uint40 = Annotated[int, msgspec.Meta(ge=0, le=2**40 - 1)]
 Uint48 = Annotated[int, msgspec.Meta(ge=0, le=2**48 - 1)]
 
@@ -166,6 +168,29 @@ class WithdrawRequest(Wire, frozen=True, kw_only=True):
     signature: str
 
 
+class DepositRequest(Wire, frozen=True, kw_only=True):
+    """A permit of the settlement token for the Vault that its owner signed (EIP-712 Permit), for the relay to use."""
+
+    account: str
+    amount: Any
+    nonce: str | int
+    deadline: Uint40
+    signature: str
+
+
+class AgentRequest(Wire, frozen=True, kw_only=True):
+    """What the account signed (EIP-712 Agent), for the relay to register."""
+
+    account: str
+    agent: str
+    expiry: Uint40
+    notional: str | int
+    markets: Annotated[list[Uint32], msgspec.Meta(max_length=AGENT_MARKETS_MAX)] = []
+    nonce: str | int
+    deadline: Uint40
+    signature: str
+
+
 class ApprovalRequest(Wire, frozen=True, kw_only=True):
     """Asks for the countersignature of a debit that the owner sends himself.
 
@@ -260,6 +285,8 @@ _DECODERS: dict[type[Wire], Callable[[bytes], Any]] = {
         CancelAllRequest,
         SessionRequest,
         WithdrawRequest,
+        DepositRequest,
+        AgentRequest,
         ApprovalRequest,
         MarketRequest,
         TakeBackRequest,
@@ -452,6 +479,13 @@ def parse_digest(text: str) -> Digest:
     """An order id from a path; ORDER_NOT_FOUND if it cannot be one."""
     if not _DIGEST.fullmatch(text):
         raise ApiError(Code.ORDER_NOT_FOUND, "no such order", {"remedy": "An id is 0x and 64 digits"})
+    return Digest(text.lower())
+
+
+def parse_relay_id(text: str) -> Digest:
+    """The digest of a relayed message from a path."""
+    if not _DIGEST.fullmatch(text):
+        raise ApiError(Code.NOT_FOUND, "no such deposit", {"remedy": "An id is 0x and 64 digits"})
     return Digest(text.lower())
 
 

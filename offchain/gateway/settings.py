@@ -5,7 +5,7 @@ from pathlib import Path
 
 import msgspec
 
-from offchain.domain.eip712 import domain_separator
+from offchain.domain.eip712 import domain_separator, separator_of
 from offchain.domain.units import Address
 from offchain.security.limits import BanTerms, Rate
 
@@ -83,6 +83,10 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True):
     commitment: Address
     quote_token: Address
     quote_decimals: int = 6
+    permit_name: str = ""
+    """Of the settlement token's EIP-712 domain, with `permit_version`; empty: it has no permits, or they are not known,
+    and no deposits are relayed."""
+    permit_version: str = ""
     rates: RateSettings = RateSettings()
     connections_max: int = 1_000
     """WebSocket connections in all; each holds at most `send_queue_max` messages."""
@@ -103,6 +107,13 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def settlement_separator(self) -> bytes:
         return domain_separator(self.chain_id, self.settlement)
+
+    @property
+    def permit_separator(self) -> bytes | None:
+        """Of the settlement token, where deposits are relayed."""
+        if not self.permit_name:
+            return None
+        return separator_of(self.permit_name, self.permit_version, self.chain_id, self.quote_token)
 
     @property
     def vault_separator(self) -> bytes:

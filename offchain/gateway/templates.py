@@ -58,6 +58,13 @@ _FIELDS: dict[str, dict[str, str]] = {
         "nonce": "any number that the account has not used for a withdrawal",
         "deadline": "unix seconds, the last moment it may be executed",
     },
+    "Permit": {
+        "owner": _ACCOUNT,
+        "spender": "address of the Vault",
+        "value": "atoms of the settlement token",
+        "nonce": "the token's nonces(owner)",
+        "deadline": "unix seconds, the last moment it may be used",
+    },
     "Approval": {
         "purpose": "of a withdrawal hashStruct of its Withdraw, else keccak256 of HOOATS.lock or HOOATS.burn",
         "nonce": "sequence of the command that granted it",
@@ -84,7 +91,11 @@ _TYPES = {
 
 def eip712_json(settings: GatewaySettings) -> dict[str, Any]:
     """name -> `types`, `primaryType`, `domain` of eth_signTypedData_v4, and a word on every field."""
-    templates = {}
+    templates: dict[str, Any] = {}
+    if settings.permit_name:
+        template = eip712.typed_data_template(eip712.PERMIT_TYPE, settings.chain_id, settings.quote_token)
+        template["domain"] |= {"name": settings.permit_name, "version": settings.permit_version}
+        templates["Permit"] = template | {"typeString": eip712.PERMIT_TYPE, "fields": _FIELDS["Permit"]}
     for name, (type_string, contract) in _TYPES.items():
         verifying_contract = getattr(settings, contract)
         template = eip712.typed_data_template(type_string, settings.chain_id, verifying_contract)

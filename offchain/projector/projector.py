@@ -26,6 +26,7 @@ from offchain.domain.event import (
     FillTakenBack,
     MarketRequested,
     MarketWithdrawn,
+    RelayRequested,
 )
 from offchain.domain.keccak import keccak
 from offchain.domain.units import Digest, from_hex
@@ -187,6 +188,8 @@ class Projector:
                 self._put("batch", batch, _encode(self.engine.settlement_batch(batch)), sequence)
             case ApprovalGranted(nonce=nonce) if event.owner_signature:
                 self._put("approval", nonce, _encode(event), sequence)
+            case RelayRequested(number=number):
+                self._put("relay", number, _encode(event), sequence)
             case MarketRequested(market=market):
                 self._put("market", market, _encode(event), sequence)
             case MarketWithdrawn(market=market):

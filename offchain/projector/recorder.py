@@ -40,6 +40,8 @@ from offchain.domain.event import (
     OrderClosed,
     OrderRejected,
     OrderTriggered,
+    RelayEnded,
+    RelayRequested,
     VenueStateChanged,
 )
 from offchain.domain.limits import PRICE_TICKS_MAX
@@ -64,6 +66,8 @@ _VENUE_EVENTS = (
     MarketRequested,
     MarketStateChanged,
     OperatorsChanged,
+    RelayEnded,
+    RelayRequested,
     VenueStateChanged,
 )
 _STATUS = {CloseReason.FILLED: OrderStatus.CLOSED, CloseReason.EXPIRED: OrderStatus.EXPIRED}

@@ -27,9 +27,8 @@ POLL_LENGTH_MAX = 8 * 1024 * 1024
 
 
 class OutboxRow(NamedTuple):
-    """`payload` is JSON: an EpochHeader, a SettlementBatch, an ApprovalGranted, a MarketRequested or the
-    MarketWithdrawn that took its place; `revision` counts
-    its replacements.
+    """`payload` is JSON: an EpochHeader, a SettlementBatch, an ApprovalGranted, a RelayRequested, a MarketRequested or
+    the MarketWithdrawn that took its place; `revision` counts its replacements.
 
     `sequence` is that of the command it follows from; `countersignature` the attestation key's, of approvals only.
     """

@@ -154,6 +154,13 @@ class Transactions:
             rows = _rows(connection, t.transactions.c.job == job)
         return max(rows, key=lambda row: (row.state is not TransactionState.FAILED, row.id), default=None)
 
+    def transactions_since(self, prefix: str, since: int) -> int:
+        """How many were begun from `since` (unix millis) on for jobs whose names begin so, whatever became of them."""
+        query = sa.select(sa.func.count()).select_from(t.transactions)
+        query = query.where(t.transactions.c.job.startswith(prefix), t.transactions.c.created_at >= since)
+        with self.database.reading() as connection:
+            return int(connection.execute(query).scalar_one())
+
     def transactions_of(self, keeper: str, states: Collection[TransactionState] = OPEN_STATES) -> list[Transaction]:
         """By nonce, those without one last."""
         names = [str(state) for state in states]

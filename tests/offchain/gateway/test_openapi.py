@@ -164,8 +164,12 @@ async def test_real_answers_fit_their_schemas(engine_venue, start_real_venue) ->
         ):
             with pytest.raises(Refused):
                 await client._send(method, path, {} if method == "POST" else None)
-    async with start_real_venue() as (_, venue), venue.client() as client:
+    domain = {"permit_name": "USD Coin", "permit_version": "2"}
+    async with start_real_venue(**domain) as (_, venue), venue.client() as client:
         checked(client, transport)
+        assert "Permit" in await client.eip712()
+        await client.deposit_status((await client.deposit("5", nonce=0)).id)
+        await client.register_agent("0x" + "e7" * 20, notional=1, expiry=int(time.time()) + 600)
         placed = await client.place("BTC-USDC", "buy", "7", "0.01")
         deadline = time.monotonic() + 20
         while True:

@@ -6,7 +6,14 @@ import msgspec
 from day_samples import Day, signed
 from venue_samples import QUOTE, TRADERS, VENUE, address, funding, order
 
-from offchain.domain.chainlog import AmmLegSettled, CollateralLocked, CollateralUnlocked, MarketListed
+from offchain.domain.chainlog import (
+    AgentRegistered,
+    AmmLegSettled,
+    CollateralLocked,
+    CollateralUnlocked,
+    Deposited,
+    MarketListed,
+)
 from offchain.domain.command import (
     AdvanceTime,
     CloseEpoch,
@@ -21,7 +28,8 @@ from offchain.domain.command import (
 from offchain.domain.event import AmmFillMatched, RefusalCause
 from offchain.domain.market import MarketState
 from offchain.domain.order import Flags, Side, TimeInForce
-from offchain.domain.units import Address
+from offchain.domain.relayed import RequestAgent, RequestDeposit
+from offchain.domain.units import Address, Digest
 
 OPERATOR, SECOND = address(0xB0), address(0xB1)
 GOLD = address(0xC7)
@@ -94,6 +102,7 @@ def write_amm_day(folder: Path) -> AmmDay:
     day.do(SetMarketState(market=1, state=MarketState.PAUSED, by=SECOND))  # refused: not an operator
     day.do(SetOperators(operators=(OPERATOR, SECOND)))
     _ask_for_gold(day)
+    _ask_the_relay(day)
     _trade_in_the_pair(day)
     day.do(CloseEpoch())
     _trade_gold_to_its_end(day)
@@ -101,6 +110,7 @@ def write_amm_day(folder: Path) -> AmmDay:
     day.log(CollateralLocked, account=TRADERS[1], amount=50, balance=balance - 50, approval=0, request_remaining=0)
     other = day.engine.ledger.balances[TRADERS[2], QUOTE].settled
     day.log(CollateralUnlocked, account=TRADERS[2], amount=20, balance=other + 20)
+    day.do(ObserveBlock(block_number=100, block_time=day.engine.at // 1000 + 71))  # what was asked of the relay lapses
     day.do(swap(TRADERS[3], Side.SELL, 900, 3, 9_000))  # in flight at the end
     day.do(CloseEpoch())
     day.flush()
@@ -114,6 +124,37 @@ def _ask_for_gold(day: AmmDay) -> None:
     day.do(ASK_FOR_GOLD)  # refused: its names are taken
     units = {"base_atoms_per_lot": 10**13, "quote_atoms_per_tick_lot": 2, "base_decimals": 18, "quote_decimals": 6}
     day.log(MarketListed, market=2, base_token=GOLD, symbol="GOLD-USDC", **units)
+
+
+def _ask_the_relay(day: AmmDay) -> None:
+    """A deposit that arrives, one that lapses, and an agent."""
+    now, newcomer, digits = day.engine.at // 1000, address(0xB7), "0x" + "5a" * 32
+    deposit = RequestDeposit(
+        account=newcomer,
+        amount=7_000_000,
+        nonce=0,
+        deadline=now + 70,
+        token_domain=Digest(digits),
+        signature="0x" + "11" * 65,
+        signer=newcomer,
+    )
+    agent = RequestAgent(
+        account=TRADERS[6],
+        agent=address(0xB8),
+        expiry=now + 9_000,
+        notional=10**9,
+        markets=(1,),
+        nonce=0,
+        deadline=now + 70,
+        signature="0x" + "22" * 65,
+        signer=TRADERS[6],
+    )
+    lapsing = msgspec.structs.replace(deposit, nonce=1, amount=8_000_000)
+    for command in (deposit, deposit, lapsing, agent):  # the second is refused: it was asked for
+        day.do(command)
+    day.log(Deposited, account=newcomer, token=QUOTE, amount=7_000_000, balance=7_000_000)
+    terms = {"expiry": agent.expiry, "notional": agent.notional, "markets": agent.markets}
+    day.log(AgentRegistered, account=agent.account, agent=agent.agent, **terms)
 
 
 def _trade_in_the_pair(day: AmmDay) -> None:
