@@ -36,7 +36,7 @@ ACCOUNTS = 64
 """Who trade; one more has orders that do not, and is listened to."""
 BURSTS_A_SECOND, ALONE_A_SECOND = 4, 45
 """Messages: of the market's trades, to everybody; of the one account's orders, to those who may see them."""
-ORDERS_A_BURST = 32
+ORDERS_A_BURST, ORDERS_ALONE = 32, 8
 MOVED_MAX = 0.2
 STALLED_BYTES_MAX = 1 << 20
 """For each of them: its queue of 512 messages, of 1 kB, and what the allocator makes of it."""
@@ -107,16 +107,17 @@ class Hall:
 
     def _trade(self, seconds: float) -> None:
         venue, bursts, alone = self.venue, int(BURSTS_A_SECOND * seconds), int(ALONE_A_SECOND * seconds)
-        self._sequence = max(self._sequence + bursts * ORDERS_A_BURST + alone, time.time_ns() // 1_000_000)
+        used = bursts * ORDERS_A_BURST + alone * ORDERS_ALONE
+        self._sequence = max(self._sequence + used, time.time_ns() // 1_000_000)
         plan = Plan(venue.market, venue.separator, ACCOUNTS, crossing=0.5, seed=self.seed, is_packed=True)
         plan = plan._replace(first_sequence=self._sequence)
         orders = [body for _, body in presigned(plan, bursts * ORDERS_A_BURST, 1)]
         due = [(at / BURSTS_A_SECOND, orders[at * ORDERS_A_BURST :][:ORDERS_A_BURST]) for at in range(bursts)]
         signer, chance, quiet = Signer(key(ACCOUNTS)), random.Random(self.seed), plan._replace(crossing=0.0)
         for turn in range(alone):
-            signed = planned(quiet, ACCOUNTS, turn, chance, signer)
-            body = signed.order.to_frame() + bytes.fromhex(signed.body["signature"][2:])
-            due.append((turn / ALONE_A_SECOND, [body]))
+            own = [planned(quiet, ACCOUNTS, turn * ORDERS_ALONE + at, chance, signer) for at in range(ORDERS_ALONE)]
+            bodies = [one.order.to_frame() + bytes.fromhex(one.body["signature"][2:]) for one in own]
+            due.append((turn / ALONE_A_SECOND, bodies))
         due.sort(key=lambda one: one[0])
         connection = Packed(venue.host, venue.port, len(due))
         frames = [

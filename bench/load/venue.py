@@ -269,7 +269,9 @@ class LoadedVenue:
             try:
                 with connect(f"ws://{self.host}:{self.port}/v1/ws") as stream:
                     stream.send('{"op": "ping"}')
-                    ready = ready + 1 if json.loads(stream.recv(5))["seq"] > self._events else 0
+                    knows_all = json.loads(stream.recv(5))["seq"] > self._events
+                    stream.send('{"op": "subscribe", "channel": "venue"}')  # which needs the publisher
+                    ready = ready + 1 if knows_all and json.loads(stream.recv(5))["ok"] else 0
                     if ready > READY_TIMES * (self._gateways - 1):
                         return
             except (OSError, WebSocketException):
