@@ -110,12 +110,16 @@ def _match(state: State, lane: Lane, taker: Ticket, most: int, room: Room | None
             left = maker.remaining
             lots = left if left < remaining else remaining
             remaining -= lots
-            notional, atoms, maker_ppm = lots * quote_per_lot, lots * base_per_lot, maker.moment.maker_ppm
+            notional = lots * quote_per_lot
+            atoms = lots * base_per_lot
+            maker_ppm = maker.moment.maker_ppm
             # A rebate that an earlier schedule promised is capped by what this taker pays: no negative sum on chain.
             if maker_ppm < least_ppm:
                 maker_ppm = least_ppm
-            maker_fee, taker_fee = (notional * maker_ppm + UP) // PPM, (notional * ppm + UP) // PPM
-            quote, base = their.quote, their.base
+            maker_fee = (notional * maker_ppm + UP) // PPM
+            taker_fee = (notional * ppm + UP) // PPM
+            quote = their.quote
+            base = their.base
             if is_itemized:
                 rows = _rows(state, _balances(trader, their, is_buy))
                 owes = notional + taker_fee if is_buy else atoms
@@ -140,7 +144,9 @@ def _match(state: State, lane: Lane, taker: Ticket, most: int, room: Room | None
             if not base.is_touched:
                 base.is_touched = True
                 touched.append(base)
-            volume, maker_fees, taker_fees = volume + notional, maker_fees + maker_fee, taker_fees + taker_fee
+            volume += notional
+            maker_fees += maker_fee
+            taker_fees += taker_fee
             fill = Fill(number, at, maker, taker, lots, maker_ppm, ppm, notional, maker_fee, taker_fee, rows)
             effects.append(fill)
             if group is not None:

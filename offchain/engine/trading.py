@@ -75,14 +75,18 @@ def trade(state: State, rows: Iterable[OrderRow], sequence: int, outcomes: list[
             if state.is_watched:
                 break
             continue
-        account, slot = trader.account, nonce >> 48
+        account = trader.account
+        slot = nonce >> 48
         moment = now if schedule is None else schedule.moment(account.address, now)
         reached = trader.slots.get(slot, 0)
         if lane.is_buy:
-            balance, is_crossing = trader.quote, price >= lane.opposite.best
+            balance = trader.quote
+            is_crossing = price >= lane.opposite.best
             hold_per_lot = (price * lane.quote_atoms_per_tick_lot * moment.hold_factor + UP) // PPM
         else:
-            balance, hold_per_lot, is_crossing = trader.base, lane.base_atoms_per_lot, price <= lane.opposite.best
+            balance = trader.base
+            is_crossing = price <= lane.opposite.best
+            hold_per_lot = lane.base_atoms_per_lot
         agent = replaced = None
         if signer != owner:
             agent = account.agents.get(signer)
@@ -122,13 +126,21 @@ def trade(state: State, rows: Iterable[OrderRow], sequence: int, outcomes: list[
         if replaced is not None:
             close(state, replaced, REPLACED)
         trader.slots[slot] = nonce
+        # One by one: two loads and a store each are the cheapest that the interpreter has.
         ticket = Ticket()
-        ticket.lane, ticket.trader = lane, trader
-        ticket.moment, ticket.agent = moment, agent
-        ticket.sequence, ticket.key, ticket.signature = sequence, key, signature
-        ticket.price, ticket.max_fee_ppm = price, max_fee
-        ticket.size = ticket.remaining = size
-        ticket.nonce, ticket.expiry = nonce, expiry
+        ticket.lane = lane
+        ticket.trader = trader
+        ticket.moment = moment
+        ticket.agent = agent
+        ticket.sequence = sequence
+        ticket.key = key
+        ticket.signature = signature
+        ticket.price = price
+        ticket.max_fee_ppm = max_fee
+        ticket.size = size
+        ticket.remaining = size
+        ticket.nonce = nonce
+        ticket.expiry = expiry
         ticket.hold_per_lot = hold_per_lot
         ticket.reason = None
         # A slot that was never used has settled nothing.
