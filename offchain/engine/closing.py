@@ -10,10 +10,13 @@ from offchain.engine.state import State
 
 def close(state: State, ticket: Ticket, reason: CloseReason) -> None:
     """An order that rests, one that came in just now and will not, or one of which nothing is left."""
-    level, remaining, trader = ticket.level, ticket.remaining, ticket.trader
+    level = ticket.level
+    remaining = ticket.remaining
+    trader = ticket.trader
     account = trader.account
     if level is not None:
-        older, newer = ticket.older, ticket.newer
+        older = ticket.older
+        newer = ticket.newer
         if older is None:
             level.head = newer
         else:

@@ -21,8 +21,9 @@ from offchain.engine.agents import Agent
 from offchain.engine.amending import take_place
 from offchain.engine.arming import arm, follow
 from offchain.engine.closing import close, kill_slot
+from offchain.engine.ledger import Balance
 from offchain.engine.matching import UP, cross, trade_with_pool
-from offchain.engine.orders import Account, Conditional, Ladder, Lane, Ticket, Trader
+from offchain.engine.orders import Account, Conditional, Ladder, Lane, Moment, Ticket, Trader
 from offchain.engine.protecting import is_frozen, may_go_on, watch_fills
 from offchain.engine.self_trade import keep_apart
 from offchain.engine.state import State
@@ -55,14 +56,13 @@ def trade(state: State, rows: Iterable[OrderRow], sequence: int, outcomes: list[
     then what came of them. Stops behind one since which others have to be watched. How many cancels there were.
 
     One look at what nearly every order passes decides that it may enter; `admission.refusal` is asked if it does not,
-    and says why not, or that it may. All in one loop, because a call costs as much as ten of its lines.
+    and says why not, or that it may. Few functions, because a call costs as much as ten of its lines.
     """
     lanes, now, schedule, newest = state.lanes, state.moment, state.schedule, state.newest_sequence
-    known, effects, touched_levels = state.memory.known, state.effects, state.touched_levels
-    touched_balances, cancels, sequence = state.touched_balances, 0, sequence - 1
+    cancels, sequence = 0, sequence - 1
     for row in rows:
         sequence += 1
-        owner, terms, price, size, trigger, max_fee, nonce, expiry, signature, signer, key = row
+        owner, terms, price, size, trigger, max_fee, nonce, expiry, _, signer, _ = row
         if terms == CANCEL_TERMS:
             cancels += 1
             outcomes.append(cancel(state, owner, nonce, signer))
@@ -75,14 +75,18 @@ def trade(state: State, rows: Iterable[OrderRow], sequence: int, outcomes: list[
             if state.is_watched:
                 break
             continue
-        account, slot = trader.account, nonce >> 48
+        account = trader.account
+        slot = nonce >> 48
         moment = now if schedule is None else schedule.moment(account.address, now)
         reached = trader.slots.get(slot, 0)
         if lane.is_buy:
-            balance, is_crossing = trader.quote, price >= lane.opposite.best
+            balance = trader.quote
+            is_crossing = price >= lane.opposite.best
             hold_per_lot = (price * lane.quote_atoms_per_tick_lot * moment.hold_factor + UP) // PPM
         else:
-            balance, hold_per_lot, is_crossing = trader.base, lane.base_atoms_per_lot, price <= lane.opposite.best
+            balance = trader.base
+            is_crossing = price <= lane.opposite.best
+            hold_per_lot = lane.base_atoms_per_lot
         agent = replaced = None
         if signer != owner:
             agent = account.agents.get(signer)
@@ -121,51 +125,80 @@ def trade(state: State, rows: Iterable[OrderRow], sequence: int, outcomes: list[
             agent.spend(price * size * lane.quote_atoms_per_tick_lot)
         if replaced is not None:
             close(state, replaced, REPLACED)
-        trader.slots[slot] = nonce
-        ticket = Ticket()
-        ticket.lane, ticket.trader = lane, trader
-        ticket.moment, ticket.agent = moment, agent
-        ticket.sequence, ticket.key, ticket.signature = sequence, key, signature
-        ticket.price, ticket.max_fee_ppm = price, max_fee
-        ticket.size = ticket.remaining = size
-        ticket.nonce, ticket.expiry = nonce, expiry
-        ticket.hold_per_lot = hold_per_lot
-        ticket.reason = None
-        # A slot that was never used has settled nothing.
-        ticket.is_fresh = lane.tells_fresh_slots and (not reached or slot not in account.settled_slots)
-        known[key] = ticket
-        if account.rejected:
-            account.rejected.pop(key, None)
-        effects.append(ticket)
         balance.taken = taken
-        if not balance.is_touched:
-            balance.is_touched = True
-            touched_balances.append(balance)
-        if is_crossing or lane.is_immediate:
-            outcomes.append(_trade(state, lane, ticket))
-            continue
-        # As `rest` does.
-        level = lane.own.levels.get(price)
-        if level is None:
-            level = lane.own.open_level(price)
-            level.head = ticket
-            ticket.older = None
-        else:
-            tail = ticket.older = level.tail
-            assert tail is not None
-            tail.newer = ticket
-        level.tail = ticket
-        level.size += size
-        ticket.level = level
-        ticket.newer = None
-        if not level.is_touched:
-            level.is_touched = True
-            touched_levels.append(level)
-        trader.open[nonce] = ticket
-        if expiry or agent is not None:
-            state.expire_at(ticket)
-        outcomes.append(RESTS)
+        outcomes.append(
+            _enter(state, row, sequence, lane, trader, moment, agent, balance, hold_per_lot, reached, is_crossing)
+        )
     return cancels
+
+
+def _enter(
+    state: State,
+    row: OrderRow,
+    sequence: int,
+    lane: Lane,
+    trader: Trader,
+    moment: Moment,
+    agent: Agent | None,
+    balance: Balance,
+    hold_per_lot: int,
+    reached: int,
+    is_crossing: bool,
+) -> Outcome:
+    """An order that `trade` found good, and whose hold is taken: into the book, and what it crosses there."""
+    _, _, price, size, _, max_fee, nonce, expiry, signature, _, key = row
+    account = trader.account
+    slot = nonce >> 48
+    trader.slots[slot] = nonce
+    # One by one: two loads and a store each are the cheapest that the interpreter has.
+    ticket = Ticket()
+    ticket.lane = lane
+    ticket.trader = trader
+    ticket.moment = moment
+    ticket.agent = agent
+    ticket.sequence = sequence
+    ticket.key = key
+    ticket.signature = signature
+    ticket.price = price
+    ticket.max_fee_ppm = max_fee
+    ticket.size = size
+    ticket.remaining = size
+    ticket.nonce = nonce
+    ticket.expiry = expiry
+    ticket.hold_per_lot = hold_per_lot
+    ticket.reason = None
+    # A slot that was never used has settled nothing.
+    ticket.is_fresh = lane.tells_fresh_slots and (not reached or slot not in account.settled_slots)
+    state.memory.known[key] = ticket
+    if account.rejected:
+        account.rejected.pop(key, None)
+    state.effects.append(ticket)
+    if not balance.is_touched:
+        balance.is_touched = True
+        state.touched_balances.append(balance)
+    if is_crossing or lane.is_immediate:
+        return _trade(state, lane, ticket)
+    # As `rest` does.
+    level = lane.own.levels.get(price)
+    if level is None:
+        level = lane.own.open_level(price)
+        level.head = ticket
+        ticket.older = None
+    else:
+        tail = ticket.older = level.tail
+        assert tail is not None
+        tail.newer = ticket
+    level.tail = ticket
+    level.size += size
+    ticket.level = level
+    ticket.newer = None
+    if not level.is_touched:
+        level.is_touched = True
+        state.touched_levels.append(level)
+    trader.open[nonce] = ticket
+    if expiry or agent is not None:
+        state.expire_at(ticket)
+    return RESTS
 
 
 def _look_again(state: State, account: Account, row: OrderRow, sequence: int) -> Outcome | None:
