@@ -40,6 +40,7 @@ from offchain.projector.projector import ProjectorSettings
 from offchain.sequencer.follower import FollowerSettings, run_follower
 from offchain.sequencer.serve import run_sequencer
 from offchain.sequencer.settings import SequencerSettings
+from offchain.storage.handed import encode_settings
 from offchain.storage.journal import locked
 from offchain.storage.standing import lead
 from offchain.telemetry.logs import configure_logs
@@ -304,7 +305,7 @@ class Children:
     def add(self, name: str, module: str, settings: object) -> None:
         """A child `python -m module SETTINGS`; the settings hold no secret."""
         path = self._data / f"{name}.json"
-        path.write_bytes(msgspec.json.encode(settings, enc_hook=_encode_path))
+        path.write_bytes(encode_settings(settings))
         self._children.append(Child(name, [sys.executable, "-m", module, str(path)]))
 
     def start(self) -> None:
@@ -366,9 +367,3 @@ def _die_with_parent() -> Callable[[], None] | None:
         libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
     return ask
-
-
-def _encode_path(value: object) -> str:
-    if isinstance(value, Path):
-        return str(value)
-    raise NotImplementedError(type(value))  # msgspec's protocol for a type that the hook does not know

@@ -12,6 +12,7 @@ from offchain.domain.errors import HooatsError
 from offchain.gateway.collecting import collect_new
 from offchain.gateway.publisher import Publisher
 from offchain.gateway.settings import PublisherSettings
+from offchain.storage.handed import decode_settings
 from offchain.telemetry.logs import configure_logs
 from offchain.telemetry.probes import listen
 
@@ -39,17 +40,11 @@ def main() -> int:
     configure_logs("publisher")
     try:
         raw = Path(sys.argv[1]).read_bytes()
-        uvloop.run(run_publisher(msgspec.json.decode(raw, type=PublisherSettings, dec_hook=_decode_path)))
+        uvloop.run(run_publisher(decode_settings(raw, PublisherSettings)))
     except (HooatsError, OSError, IndexError, msgspec.MsgspecError) as error:
         print(f"publisher: {error}", file=sys.stderr)
         return 2
     return 0
-
-
-def _decode_path(kind: type, value: object) -> object:
-    if kind is Path:
-        return Path(str(value))
-    raise NotImplementedError(kind)  # msgspec's protocol for a type that the hook does not know
 
 
 if __name__ == "__main__":

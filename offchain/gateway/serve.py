@@ -28,6 +28,7 @@ from offchain.gateway.context import Gateway
 from offchain.gateway.settings import GatewaySettings
 from offchain.gateway.socket import EntryProtocol
 from offchain.security.keys import load_secret
+from offchain.storage.handed import decode_settings
 from offchain.telemetry.logs import configure_logs
 
 PING_SECONDS = 20.0
@@ -120,18 +121,12 @@ def bind(host: str, port: int, *, shared: bool = False) -> socket.socket:
 def main() -> int:
     try:
         raw = sys.stdin.buffer.read() if sys.argv[1] == "-" else Path(sys.argv[1]).read_bytes()
-        settings = msgspec.json.decode(raw, type=GatewaySettings, dec_hook=_decode_path)
+        settings = decode_settings(raw, GatewaySettings)
         configure_logs("gateway", [load_secret(settings.session_key_file)])
         return run_gateway(settings)
     except (HooatsError, OSError, IndexError, msgspec.MsgspecError) as error:
         print(f"gateway: {error}", file=sys.stderr)
         return 2
-
-
-def _decode_path(kind: type, value: object) -> object:
-    if kind is Path:
-        return Path(str(value))
-    raise NotImplementedError(kind)  # msgspec's protocol for a type that the hook does not know
 
 
 if __name__ == "__main__":

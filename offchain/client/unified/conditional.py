@@ -44,7 +44,7 @@ class Conditional:
     async def create_order(
         self, symbol: str, type: str, side: str, amount: Any, price: Any = None, params: Json | None = None
     ) -> Json:
-        raise NotImplementedError
+        raise NotImplementedError  # `Hooats` has it; here it is named for the type checker
 
     async def create_trigger_order(
         self,

@@ -38,7 +38,7 @@ class Watching:
         self._updates: dict[type, deque[Any]] = {kind: deque(maxlen=CACHE) for kind in (Order, Fill, Balance)}
 
     async def native(self, symbol: str) -> str:
-        raise NotImplementedError
+        raise NotImplementedError  # `Hooats` has it; here it is named for the type checker
 
     async def watch_order_book(self, symbol: str, limit: int | None = None, params: Json | None = None) -> Json:
         native = await self._listen("book", symbol)
