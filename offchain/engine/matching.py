@@ -91,7 +91,7 @@ def _match(state: State, lane: Lane, taker: Ticket, most: int, room: Room | None
     volume, taker_fees, maker_fees, least_ppm, rows = 0, 0, 0, -ppm, NO_ROWS
     number, last = backlog.last_fill, backlog.last_fill + most
     while remaining and number < last:
-        best, before = opposite.best, number
+        best, wanted = opposite.best, remaining
         if best > price if is_buy else best < price:
             break
         level, quote_per_lot = opposite.levels[best], best * lane.quote_atoms_per_tick_lot
@@ -145,13 +145,13 @@ def _match(state: State, lane: Lane, taker: Ticket, most: int, room: Room | None
             else:
                 unsettled[number] = fill
                 backlog.last_fill = number
-            level.size -= lots
             maker.remaining = left - lots
             if lots == left:
                 if not their.account.specials or not show_more(state, maker):
                     close(state, maker, FILLED)
                 maker = level.head
-        if number > before:
+        if remaining < wanted:
+            level.size -= wanted - remaining
             lane.tape.last = best
             state.touch_level(level)
     if volume:
@@ -200,7 +200,8 @@ def _balances(taker: Trader, maker: Trader, is_buy: bool) -> tuple[Balance, ...]
 
 
 def _touch_all(state: State, taker: Trader, maker: Trader, is_buy: bool) -> None:
-    for balance in _balances(taker, maker, is_buy):
+    buyer, seller = (taker, maker) if is_buy else (maker, taker)
+    for balance in (buyer.quote, buyer.base, seller.quote, seller.base, taker.fees):
         if not balance.is_touched:
             balance.is_touched = True
             state.touched_balances.append(balance)

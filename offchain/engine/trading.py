@@ -21,9 +21,8 @@ from offchain.engine.agents import Agent
 from offchain.engine.amending import take_place
 from offchain.engine.arming import arm, follow
 from offchain.engine.closing import close, kill_slot
-from offchain.engine.ledger import Balance
 from offchain.engine.matching import UP, cross, trade_with_pool
-from offchain.engine.orders import Account, Conditional, Ladder, Lane, Moment, Ticket, Trader
+from offchain.engine.orders import Account, Conditional, Ladder, Lane, Ticket, Trader
 from offchain.engine.protecting import is_frozen, may_go_on, watch_fills
 from offchain.engine.self_trade import keep_apart
 from offchain.engine.state import State
@@ -51,18 +50,17 @@ RESTS = Outcome(OrderStatus.OPEN, None, 0, 0)
 NOTHING_FILLED = Outcome(OrderStatus.CANCELED, CloseReason.CANCELED, 0, 0)
 
 
-def trade(state: State, rows: Iterable[OrderRow], sequence: int, outcomes: list[Outcome]) -> int:
-    """Orders and cancels of one instant, numbered from `sequence`, of whom the signers are known: accepted or rejected,
-    then what came of them. Stops behind one since which others have to be watched. How many cancels there were.
+def trade(state: State, rows: Iterable[OrderRow], first: int, outcomes: list[Outcome]) -> int:
+    """Orders and cancels of one instant, numbered from `sequence`, of whom the signers are known. Stops behind one
+    since which others have to be watched. How many cancels there were.
 
     One look at what nearly every order passes decides that it may enter; `admission.refusal` is asked if it does not,
-    and says why not, or that it may. Few functions, because a call costs as much as ten of its lines.
+    and says why not, or that it may. One loop, because a call costs as much as ten of its lines.
     """
     lanes, now, schedule, newest = state.lanes, state.moment, state.schedule, state.newest_sequence
-    cancels, sequence = 0, sequence - 1
-    for row in rows:
-        sequence += 1
-        owner, terms, price, size, trigger, max_fee, nonce, expiry, _, signer, _ = row
+    known, effects, touched, cancels = state.memory.known, state.effects, state.touched_balances, 0
+    for sequence, row in enumerate(rows, first):
+        owner, terms, price, size, trigger, max_fee, nonce, expiry, signature, signer, key = row
         if terms == CANCEL_TERMS:
             cancels += 1
             outcomes.append(cancel(state, owner, nonce, signer))
@@ -75,135 +73,78 @@ def trade(state: State, rows: Iterable[OrderRow], sequence: int, outcomes: list[
             if state.is_watched:
                 break
             continue
-        account = trader.account
-        slot = nonce >> 48
+        account, slot = trader.account, nonce >> 48
         moment = now if schedule is None else schedule.moment(account.address, now)
-        reached = trader.slots.get(slot, 0)
         if lane.is_buy:
-            balance = trader.quote
-            is_crossing = price >= lane.opposite.best
+            balance, is_crossing = trader.quote, price >= lane.opposite.best
             hold_per_lot = (price * lane.quote_atoms_per_tick_lot * moment.hold_factor + UP) // PPM
         else:
-            balance = trader.base
-            is_crossing = price <= lane.opposite.best
-            hold_per_lot = lane.base_atoms_per_lot
+            balance, hold_per_lot, is_crossing = trader.base, lane.base_atoms_per_lot, price <= lane.opposite.best
+        reached, taken = trader.slots.get(slot, 0), balance.taken + hold_per_lot * size
         agent = replaced = None
-        if signer != owner:
+        if reached and (replaced := trader.open.get(reached)) is not None and replaced.balance is balance:
+            taken -= replaced.hold_per_lot * replaced.remaining
+        if is_by_agent := signer != owner:
             agent = account.agents.get(signer)
-            if (reason := signer_refusal(state, agent, lane.market.market)) is not None:
-                outcomes.append(reject(state, row, "", reason))
-                continue
-        taken = balance.taken + hold_per_lot * size
-        if reached:
-            replaced = trader.open.get(reached)
-            if replaced is not None and replaced.balance is balance:
-                taken -= replaced.hold_per_lot * replaced.remaining
+        is_large = taken > balance.funds or not 0 < price * size <= lane.area_max or max_fee < moment.cap
+        is_odd = lane.is_restricted or account.doubts or trigger or (is_crossing and lane.is_post_only)
         if (
-            taken > balance.funds
+            is_large
+            or is_odd
             or (reached and nonce <= reached)
             or not account.nonces.lowest <= nonce & SEQUENCE_MAX <= newest
-            or not 0 < price * size <= lane.area_max
-            or max_fee < moment.cap
             or (not slot) is not lane.is_immediate
             or (not moment.at < expiry * 1000 <= EXPIRY_MILLIS_MAX if expiry else lane.needs_expiry)
             or len(trader.open) >= OPEN_ORDERS_PER_ACCOUNT_MAX
-            or (is_crossing and lane.is_post_only)
-            or lane.is_restricted
-            or account.doubts
-            or trigger
-        ):
-            outcome = _look_again(state, account, row, sequence)
-            if outcome is not None:
-                outcomes.append(outcome)
-                if state.is_watched:
-                    break
-                continue
+            or (is_by_agent and _agent_refusal(state, lane, agent, row, replaced) is not None)
+        ) and (outcome := _look_again(state, account, row, sequence)) is not None:
+            outcomes.append(outcome)
+            if state.is_watched:
+                break
+            continue
         if agent is not None:
-            if (reason := budget_refusal(lane, agent, price, size, replaced)) is not None:
-                outcomes.append(reject(state, row, "", reason))
-                continue
             agent.spend(price * size * lane.quote_atoms_per_tick_lot)
         if replaced is not None:
             close(state, replaced, REPLACED)
+        trader.slots[slot] = nonce
+        known[key] = ticket = Ticket()
+        ticket.lane, ticket.trader, ticket.moment = lane, trader, moment
+        ticket.agent, ticket.expiry, ticket.nonce = agent, expiry, nonce
+        ticket.sequence, ticket.key, ticket.signature = sequence, key, signature
+        ticket.price, ticket.max_fee_ppm, ticket.hold_per_lot = price, max_fee, hold_per_lot
+        ticket.size = ticket.remaining = size
+        # A slot that was never used has settled nothing.
+        ticket.is_fresh = lane.tells_fresh_slots and (not reached or slot not in account.settled_slots)
+        ticket.reason = None
+        if account.rejected:
+            account.rejected.pop(key, None)
+        effects.append(ticket)
         balance.taken = taken
-        outcomes.append(
-            _enter(state, row, sequence, lane, trader, moment, agent, balance, hold_per_lot, reached, is_crossing)
-        )
+        if not balance.is_touched:
+            balance.is_touched = True
+            touched.append(balance)
+        if is_crossing or lane.is_immediate:
+            outcomes.append(_trade(state, lane, ticket))
+        else:
+            rest(state, lane.own, ticket)
+            outcomes.append(RESTS)
     return cancels
 
 
-def _enter(
-    state: State,
-    row: OrderRow,
-    sequence: int,
-    lane: Lane,
-    trader: Trader,
-    moment: Moment,
-    agent: Agent | None,
-    balance: Balance,
-    hold_per_lot: int,
-    reached: int,
-    is_crossing: bool,
-) -> Outcome:
-    """An order that `trade` found good, and whose hold is taken: into the book, and what it crosses there."""
-    _, _, price, size, _, max_fee, nonce, expiry, signature, _, key = row
-    account = trader.account
-    slot = nonce >> 48
-    trader.slots[slot] = nonce
-    # One by one: two loads and a store each are the cheapest that the interpreter has.
-    ticket = Ticket()
-    ticket.lane = lane
-    ticket.trader = trader
-    ticket.moment = moment
-    ticket.agent = agent
-    ticket.sequence = sequence
-    ticket.key = key
-    ticket.signature = signature
-    ticket.price = price
-    ticket.max_fee_ppm = max_fee
-    ticket.size = size
-    ticket.remaining = size
-    ticket.nonce = nonce
-    ticket.expiry = expiry
-    ticket.hold_per_lot = hold_per_lot
-    ticket.reason = None
-    # A slot that was never used has settled nothing.
-    ticket.is_fresh = lane.tells_fresh_slots and (not reached or slot not in account.settled_slots)
-    state.memory.known[key] = ticket
-    if account.rejected:
-        account.rejected.pop(key, None)
-    state.effects.append(ticket)
-    if not balance.is_touched:
-        balance.is_touched = True
-        state.touched_balances.append(balance)
-    if is_crossing or lane.is_immediate:
-        return _trade(state, lane, ticket)
-    # As `rest` does.
-    level = lane.own.levels.get(price)
-    if level is None:
-        level = lane.own.open_level(price)
-        level.head = ticket
-        ticket.older = None
-    else:
-        tail = ticket.older = level.tail
-        assert tail is not None
-        tail.newer = ticket
-    level.tail = ticket
-    level.size += size
-    ticket.level = level
-    ticket.newer = None
-    if not level.is_touched:
-        level.is_touched = True
-        state.touched_levels.append(level)
-    trader.open[nonce] = ticket
-    if expiry or agent is not None:
-        state.expire_at(ticket)
-    return RESTS
+def _agent_refusal(
+    state: State, lane: Lane, agent: Agent | None, row: OrderRow, replaced: Ticket | None
+) -> RejectReason | None:
+    """Of an order that not the account itself signed."""
+    reason = signer_refusal(state, agent, lane.market.market)
+    return reason if agent is None or reason is not None else budget_refusal(lane, agent, row[2], row[3], replaced)
 
 
 def _look_again(state: State, account: Account, row: OrderRow, sequence: int) -> Outcome | None:
     """What came of it; None if it may enter, and by the short way."""
     trigger, key = row[4], row[-1]
+    if row[-2] != row[0]:
+        # Who is no plain signer for the account hears nothing else of the order, and its budget is asked last.
+        return place_slowly(state, row, "", sequence)
     reason = refusal(state, from_row(row), "")
     if reason is not None and not waives(state, key, reason):
         return reject(state, row, "", reason)
