@@ -59,6 +59,8 @@ class Order(Answer, frozen=True, kw_only=True):
     reason: str | None
     fee: Fee | None
     account: str
+    subaccount: int = 0
+    protected: bool = False
     nonce: str
     slot: int
     expiry: int
