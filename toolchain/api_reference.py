@@ -54,6 +54,9 @@ and may have an `id`; it is answered once, with both.
 | `batch` | `batch`: the body of `POST /v1/orders/batch`; logged in |
 | `cancelAllAfter` | `timeout` in milliseconds, 0 takes it back; logged in |
 | `cancelOnDisconnect` | `enabled`: all orders of the account are cancelled when this connection ends; logged in |
+| `setProtection` | `number` and `protection`: the body of `PUT /v1/protections/{{protection}}`; logged in |
+| `removeProtection`, `resetProtection` | `number`; logged in |
+| `transfer` | `transfer`: the body of `POST /v1/transfers`; logged in |
 | `ping` | |
 
 Channels: {channels}.

@@ -7,7 +7,20 @@ Invariant: imports only the domain; what is signed here is hashed by the same mo
 outcome is unknown is sent again unchanged, which the venue answers with the first result.
 """
 
-from offchain.client.answers import Agent, Approval, Balance, Fill, Order, Placed, Pool, Quote, Receipt
+from offchain.client.answers import (
+    Agent,
+    Approval,
+    Balance,
+    Fees,
+    Fill,
+    Order,
+    Placed,
+    Pool,
+    Protection,
+    Quote,
+    Receipt,
+    SubaccountBalance,
+)
 from offchain.client.book import LocalBook
 from offchain.client.failures import ExchangeUnreachable, Refused
 from offchain.client.http import Batch, HooatsClient, Routed
@@ -21,6 +34,7 @@ __all__ = [
     "Balance",
     "Batch",
     "ExchangeUnreachable",
+    "Fees",
     "Fill",
     "HooatsClient",
     "LiveAccount",
@@ -29,6 +43,7 @@ __all__ = [
     "Order",
     "Placed",
     "Pool",
+    "Protection",
     "Quote",
     "Receipt",
     "Refused",
@@ -36,6 +51,7 @@ __all__ = [
     "SignedOrder",
     "Signer",
     "Stream",
+    "SubaccountBalance",
     "Ticket",
     "follow_book",
 ]

@@ -21,6 +21,7 @@ from offchain.gateway.failures import ApiError, Code
 from offchain.gateway.readmodel import Directory
 from offchain.gateway.reads import Situation, Whose
 from offchain.gateway.records import OrderRecord
+from offchain.gateway.terms import Rates
 
 RECONNECT_SECONDS = (0.02, 0.5)
 CONNECT_SECONDS = 5.0
@@ -33,6 +34,7 @@ _decode_order: Callable[[bytes], OrderRecord | None] = msgspec.json.Decoder(Orde
 _decode_digest: Callable[[bytes], Digest | None] = msgspec.json.Decoder(Digest | None).decode
 _decode_approvals = msgspec.json.Decoder(list[ApprovalGranted]).decode
 _decode_situation = msgspec.json.Decoder(Situation).decode
+_decode_rates = msgspec.json.Decoder(Rates).decode
 _decode_events = msgspec.json.Decoder(list[AnyEvent]).decode
 
 
@@ -124,8 +126,13 @@ class Publications:
         """Outstanding countersignatures, oldest first."""
         return _decode_approvals(await self.ask("approvals", Whose(account=account)))
 
-    async def situation(self, market: int, account: Address, token: Address) -> Situation:
-        return _decode_situation(await self.ask("situation", Whose(account, market=market, token=token)))
+    async def situation(self, market: int, account: Address, token: Address, subaccount: int = 0) -> Situation:
+        whose = Whose(account, market=market, token=token, subaccount=subaccount)
+        return _decode_situation(await self.ask("situation", whose))
+
+    async def rates(self, account: Address) -> Rates:
+        """What it pays for what it places now."""
+        return _decode_rates(await self.ask("rates", Whose(account)))
 
     # --- channels ---
 

@@ -30,6 +30,7 @@ from offchain.domain.event import (
     BatchClosed,
     CancelAllAfterSet,
     FeesChanged,
+    FeeScheduleChanged,
     FillMatched,
     FillRefused,
     FillSettled,
@@ -47,6 +48,10 @@ from offchain.domain.event import (
     OrderClosed,
     OrderTriggered,
     PoolChanged,
+    ProtectionReset,
+    ProtectionSet,
+    ProtectionTripped,
+    SubaccountChanged,
     VenueState,
     VenueStateChanged,
 )
@@ -55,6 +60,7 @@ from offchain.domain.order import Side
 from offchain.domain.units import Address, Digest, Lots, Ticks
 from offchain.engine.description import market_event
 from offchain.gateway.records import FillRecord, OrderRecord
+from offchain.gateway.terms import ProtectionRecord, Terms
 from offchain.storage.replica import FeedMessage
 
 CLOSED_ORDERS_MAX = 20_000
@@ -123,6 +129,8 @@ class Changes(msgspec.Struct):
     orders: dict[Digest, OrderRecord] = msgspec.field(default_factory=dict)
     fills: dict[int, FillRecord] = msgspec.field(default_factory=dict)
     balances: dict[tuple[Address, Address], BalanceChanged] = msgspec.field(default_factory=dict)
+    parts: dict[tuple[Address, Address, int], SubaccountChanged] = msgspec.field(default_factory=dict)
+    protections: dict[tuple[Address, int], ProtectionRecord] = msgspec.field(default_factory=dict)
     pools: dict[int, PoolChanged] = msgspec.field(default_factory=dict)
     marks: dict[int, MarkPosted] = msgspec.field(default_factory=dict)
     life: dict[int, list[LifeEvent]] = msgspec.field(default_factory=dict)
@@ -157,6 +165,7 @@ class Directory:
         self.venue_reason = ""
         self.maker_fee_ppm = 0
         self.taker_fee_ppm = 0
+        self.fee_schedule: FeeScheduleChanged | None = None
         self.agents: dict[Address, dict[Address, AgentChanged]] = {}
         """Per account, by key; revoked and expired ones among them."""
         self.loss: IndexLowered | None = None
@@ -205,6 +214,8 @@ class Directory:
             events += [market_event(view.market), MarketStateChanged(market=number, state=view.state)]
             events += [event for event in (view.pool, view.mark, view.band) if event is not None]
         events.append(FeesChanged(maker_fee_ppm=self.maker_fee_ppm, taker_fee_ppm=self.taker_fee_ppm))
+        if self.fee_schedule is not None:
+            events.append(self.fee_schedule)
         events.append(VenueStateChanged(state=self.venue_state, reason=self.venue_reason))
         events += [agent for agents in self.agents.values() for agent in agents.values()]
         return events if self.loss is None else [*events, self.loss]
@@ -230,6 +241,8 @@ class Directory:
                 self.venue_state, self.venue_reason = event.state, event.reason
             case FeesChanged():
                 self.maker_fee_ppm, self.taker_fee_ppm = event.maker_fee_ppm, event.taker_fee_ppm
+            case FeeScheduleChanged():
+                self.fee_schedule = event if event.tiers or event.discounts else None
             case OperatorsChanged(operators=operators):
                 self.operators = operators
             case AgentChanged(account=account):
@@ -273,6 +286,7 @@ class ReadModel(Directory):
         self.restricted: set[Address] = set()
         self.deadlines: dict[Address, int] = {}
         """When all orders of an account are cancelled."""
+        self.terms = Terms()
         self.fills: OrderedDict[int, FillRecord] = OrderedDict()
         self.account_fills: dict[Address, deque[int]] = {}
         self._approvals: dict[int, ApprovalGranted] = {}
@@ -360,9 +374,23 @@ class ReadModel(Directory):
             case AccountRestricted(account=account, cancel_only=cancel_only):
                 (self.restricted.add if cancel_only else self.restricted.discard)(account)
             case _:
+                if self.terms.learn(event, at):
+                    self._tell_terms(event, changes)
                 if self.learn(event):
                     changes.listed.append(event)
                     self._tell(event, changes)
+
+    def _tell_terms(self, event: AnyEvent, changes: Changes) -> None:
+        match event:
+            case SubaccountChanged():
+                changes.parts[event.account, event.token, event.subaccount] = event
+            case ProtectionSet():
+                changes.protections[event.account, event.protection] = self.terms.protection(event)
+            case ProtectionTripped() | ProtectionReset():
+                record = self.terms.protections[event.account][event.protection]
+                changes.protections[event.account, event.protection] = record
+            case _:
+                pass
 
     def _tell(self, event: AnyEvent, changes: Changes) -> None:
         """Which channels a change of the directory is for."""
@@ -374,7 +402,7 @@ class ReadModel(Directory):
             case MarketRequested() | MarketOpened() | MarketStateChanged():
                 changes.life.setdefault(event.market, []).append(event)
                 changes.venue = True
-            case MarketWithdrawn() | IndexLowered() | VenueStateChanged() | FeesChanged():
+            case MarketWithdrawn() | IndexLowered() | VenueStateChanged() | FeesChanged() | FeeScheduleChanged():
                 changes.venue = True
             case _:
                 pass
