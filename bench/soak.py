@@ -27,13 +27,16 @@ from bench.load.venue import LoadedVenue
 from offchain.client import HooatsClient, LocalBook, follow_book
 from offchain.client.stream import Stream
 from offchain.domain.command import Codec
+from offchain.domain.event import RejectReason
 from offchain.domain.order import ORDER_FRAME_BYTES, Order
+from offchain.domain.wire import REASONS
 from offchain.storage.reader import JournalReader
 
 PER_FRAME = 16
 LEG_SECONDS = 60.0
 """Orders are signed for so long at a time, while nothing is sent."""
 SHARE = 0.75
+_REASONS = {number: str(word) for word, number in REASONS.items()}
 QUIET_SECONDS = 60.0
 """In which the streams must catch up once nothing dies any more."""
 
@@ -103,6 +106,8 @@ class Soak:
         self.chance = random.Random(options.seed)
         self.faults: list[str] = []
         self.counts: Counter[str] = Counter()
+        self.refusals: Counter[str] = Counter()
+        """Of orders that were sequenced and refused, by reason."""
         self.legs: list[tuple[int, Told]] = []
         """(first nonce, what was told)."""
 
@@ -147,11 +152,13 @@ class Soak:
                 packed(at, part, [orders[one][1] for one in part], begin + due[at]) for at, part in enumerate(parts)
             ]
             url = f"ws://{self.venue.host}:{self.venue.port}/v1/ws"
-            running.append(RetryingClient(url, batches, told, self.options.seed + number).run())
+            window = plan.slots * (accounts // clients) // PER_FRAME
+            running.append(RetryingClient(url, batches, told, self.options.seed + number, max(1, window)).run())
         await asyncio.gather(self._kill(victims, seconds), *running)
         self.faults += told.faults
 
-        self.counts.update(orders=count, again=told.again, reconnected=told.reconnected, resent=told.resent)
+        self.counts.update(orders=count, again=told.again, reconnected=told.reconnected)
+        self.counts.update(resent=told.resent, repeated=told.repeated)
 
     async def _kill(self, victims: Sequence[str], seconds: float) -> None:
         moments = sorted(self.chance.uniform(0.05, 0.9) * seconds for _ in victims)
@@ -166,6 +173,8 @@ class Soak:
         accounts = self.options.accounts
         places = {account: at for at, account in enumerate(addresses(accounts))}
         found = [bytearray(len(told.sequences)) for _, told in self.legs]
+        used: dict[tuple[str, int], int] = {}
+        """The highest sequence of a slot that an order was accepted with, so far in the journal."""
         for record in JournalReader(self.venue.folder / "journal").read():
             if record.kind not in (Codec.KIND_PLACE, Codec.KIND_PLACE_BULK):
                 continue
@@ -177,12 +186,25 @@ class Soak:
                     if told.sequences[position] != record.sequence:
                         words = f"journaled at {record.sequence}, told {told.sequences[position]}"
                         self.faults.append(f"order {position} of leg {at}: {words}")
+                    self._judge(order, told, position, used)
                     break
         for at, (_, told) in enumerate(self.legs):
             for position, accepted in enumerate(told.accepted):
                 self.counts["acknowledged"] += accepted
                 if accepted and found[at][position] != 1:
                     self.faults.append(f"order {position} of leg {at} is {found[at][position]} times in the journal")
+
+    def _judge(self, order: Order, told: Told, position: int, used: dict[tuple[str, int], int]) -> None:
+        """Whether it was right to accept or refuse it: orders of the plan are refused for nothing but a slot whose
+        sequence is used up."""
+        slot = order.account, order.slot
+        if told.accepted[position]:
+            used[slot] = max(used.get(slot, 0), order.sequence)
+            return
+        reason = _REASONS[told.reasons[position]]
+        self.refusals[reason] += 1
+        if reason != RejectReason.DEAD_NONCE or used.get(slot, 0) < order.sequence:
+            self.faults.append(f"order {position} was refused without a reason: {reason}")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -204,13 +226,16 @@ def main(arguments: Sequence[str]) -> int:
         asyncio.run(soak.run())
         venue.kill()
         soak.compare()
-    found = {"capacity": capacity, "rate": soak.rate, **soak.counts, "kills": soak.kills, "faults": soak.faults}
+    found = {"capacity": capacity, "rate": soak.rate, **soak.counts, "refusals": soak.refusals}
+    found |= {"kills": soak.kills, "faults": soak.faults}
     path = report.save("soak", {"machine": machine.described(), "options": vars(options), **found})
     died = ", ".join(f"{name} {times}" for name, times in sorted(Counter(name for _, name in soak.kills).items()))
     print(f"\nsoak, seed {options.seed}: {options.minutes:g} minutes at {soak.rate:,.0f} of {capacity:,.0f} orders/s")
     print(f"killed: {died or 'nobody'}; clients reconnected {soak.counts['reconnected']} times")
     print(f"{soak.counts['acknowledged']:,} of {soak.counts['orders']:,} orders acknowledged", end="; ")
-    print(f"{soak.counts['resent']:,} frames sent again, {soak.counts['again']:,} orders told again what was told")
+    print(f"{sum(soak.refusals.values()):,} refused since a later order of their slot was there")
+    print(f"{soak.counts['resent']:,} frames sent again after a refusal or a lost connection,", end=" ")
+    print(f"{soak.counts['repeated']:,} for no reason; {soak.counts['again']:,} orders told again what was told")
     print(f"trades: {soak.counts['deltas']:,} messages without a gap, {soak.counts['snapshots']} new beginnings said")
     for fault in soak.faults[:20]:
         print(f"FAULT {fault}")

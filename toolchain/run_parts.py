@@ -3,7 +3,7 @@
 The parts of `make test` run in two lanes at once, one for each core that CI has; what a part prints then comes whole,
 when it ends. forge takes all cores it finds, in either lane. So both lanes begin with it: what has timeouts runs beside
 half of it at most, and the lanes end at about the same time. While forge compiles, which it does on one core, the other
-lane runs the tests that need no contract.
+lane runs the tests that need no contract; what is left of that time goes to those of the programs.
 
 The exit code is 0 only if every part ended well and, where a part counts tests, executed at least one: a part that
 finds nothing to run is a failure, since nothing would tell otherwise that the tests went missing.
@@ -77,6 +77,9 @@ PURE = (
 )
 """Tests that need no compiled contract."""
 
+PROGRAMS = ("tests/bench", "tests/fuzz", "tests/offchain/cli")
+"""Tests of what is run from a command line, and of any bytes."""
+
 
 def python(*arguments: str) -> tuple[str, ...]:
     return (sys.executable, "-m", *arguments)
@@ -85,7 +88,7 @@ def python(*arguments: str) -> tuple[str, ...]:
 def test_parts() -> list[Part]:
     # ape's pytest plugin takes seconds to load, and nothing outside tests/contracts needs it.
     plain = python("pytest", "-p", "no:ape_test", "--durations=8", "--durations-min=5")
-    others = [f"--ignore={folder}" for folder in ("tests/contracts", *JOURNEYS, *PURE)]
+    others = [f"--ignore={folder}" for folder in ("tests/contracts", *JOURNEYS, *PROGRAMS, *PURE)]
     # From the folder above them: each conftest must be read when its turn comes, and not all of them at the beginning.
     offchain = ROOT / "tests" / "offchain"
     impure = [f"--ignore={path}" for path in sorted(offchain.iterdir()) if str(path.relative_to(ROOT)) not in PURE]
@@ -94,6 +97,7 @@ def test_parts() -> list[Part]:
     return [
         # Once, and not by both lanes at the same time: it takes minutes where there is nothing yet.
         Part("compile", ("toolchain/forge", "build"), counts_tests=False, phase=0),
+        Part("programs", (*plain, *PROGRAMS), phase=0),
         Part("pure", (*plain, "tests/model", "tests/offchain", *impure), phase=0, lane=1),
         Part("invariants", (*forge, "--match-test", "^invariant")),
         Part("journeys", (*plain, *JOURNEYS)),

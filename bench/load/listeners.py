@@ -9,11 +9,26 @@ from __future__ import annotations
 
 import select
 import sys
+import time
 from pathlib import Path
 
-from bench.load.wire import WebSocket
+from bench.load.wire import Replied, WebSocket
 
 CHANNELS = ("book", "bbo", "trades")
+START_SECONDS = 30
+"""For a gateway that listens and has not found its publisher yet."""
+
+
+def subscribe(connection: WebSocket, channel: str) -> None:
+    """Asked again for as long as there is nobody to answer."""
+    request, deadline = b'{"op":"subscribe","channel":"%s"}' % channel.encode(), time.monotonic() + START_SECONDS
+    while True:
+        try:
+            return connection.ask(request)
+        except Replied as refused:
+            if '"UNAVAILABLE"' not in str(refused) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
 
 
 def main() -> int:
@@ -21,7 +36,7 @@ def main() -> int:
     poll, connections = select.epoll(), {}
     for number in range(int(count)):
         connection = WebSocket(host, int(port))
-        connection.ask(b'{"op":"subscribe","channel":"%s:%s"}' % (CHANNELS[number % 3].encode(), symbol.encode()))
+        subscribe(connection, f"{CHANNELS[number % 3]}:{symbol}")
         connections[connection.socket.fileno()] = connection
         poll.register(connection.socket, select.EPOLLIN)
     Path(ready).touch()

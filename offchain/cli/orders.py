@@ -170,7 +170,10 @@ def amend(order_id: str, size: str, key: Path, password_file: Path | None, api: 
 @options.api
 @options.as_json
 def cancel_all_after(seconds: float, key: Path, password_file: Path | None, api: str, as_json: bool) -> None:
-    """Cancel all orders SECONDS from now, unless this is said again before; 0 takes it back."""
+    """Cancel all orders SECONDS from now, unless said again before.
+
+    0 takes it back.
+    """
     millis = round(seconds * 1000)
     deadline = ask(api, key, password_file, lambda client: client.cancel_all_after(millis), sends=True)
     words = "nothing is cancelled" if deadline is None else f"everything is cancelled in {seconds:g} s"

@@ -1,7 +1,7 @@
 """Whether an order may enter: every reason to reject one, in the order in which they are checked.
 
 Invariant: pure but for the lanes it opens; a rejected order consumes nothing, neither its nonce nor its client order
-id, and leaves the order that it would have replaced in place. `trading.place` asks here only if its own quick look at
+id, and leaves the order that it would have replaced in place. `trading.trade` asks here only if its own quick look at
 an order finds anything unusual: whatever that lets pass has no reason here.
 """
 

@@ -12,6 +12,7 @@ from collections.abc import Container, Iterable, Iterator, Mapping
 from typing import assert_never
 
 from offchain.domain.batch import BatchRules, SettlementBatch
+from offchain.domain.beside import NOTHING_BESIDE
 from offchain.domain.command import (
     AdvanceTime,
     AmendOrder,
@@ -55,7 +56,7 @@ from offchain.domain.event import (
 from offchain.domain.keccak import keccak
 from offchain.domain.limits import FEE_PPM_MAX, FILLS_PER_BATCH_MAX, ORDER_RULES_MAX
 from offchain.domain.market import MarketState
-from offchain.domain.order import CANCEL_TERMS, OrderRow, to_row
+from offchain.domain.order import OrderRow, to_row
 from offchain.domain.terms import ObserveCxpt, ResetProtection, SetFeeSchedule, SetProtection, TransferBetween
 from offchain.domain.units import Address, Digest, from_hex
 from offchain.engine import description, snapshot
@@ -78,7 +79,7 @@ from offchain.engine.settling import refuse_fill
 from offchain.engine.state import State
 from offchain.engine.subaccounts import transfer_between
 from offchain.engine.together import decide, refuses
-from offchain.engine.trading import Outcome, cancel, cancel_all, place, place_slowly, reject
+from offchain.engine.trading import Outcome, cancel, cancel_all, place_slowly, reject, trade
 from offchain.engine.venue import post_mark, set_band, set_order_rules, set_trade_group
 
 
@@ -123,28 +124,25 @@ class Engine:
         No events are made before `take_events`, which the caller asks for all of them together: levels and balances
         that they changed are told once, as they are in the end.
         """
-        state, outcomes = self._state, list[Outcome]()
+        state, outcomes, left = self._state, list[Outcome](), iter(rows)
         assert first == state.sequence + 1 and at >= state.at and state.venue is not None
         if state.deadline <= at:
             self._fire_timers(at)
         state.pass_time(at)
+        cancels = 0
         # Within one instant a timer can only fall due, and an account be covered again, in such a venue.
         is_unusual = state.uncovered > 0 or state.venue.batch_interval_millis == 0
-        note, cancels, sequence = outcomes.append, 0, first - 1
-        for row in rows:
-            sequence += 1
-            if is_unusual or state.is_watched:
-                self._catch_up()
-                reason = refuses(state, row)
-                if reason is not None:
-                    note(reject(state, row, "", reason))
-                    react(state)
-                    continue
-            if row[1] == CANCEL_TERMS:
-                cancels += 1
-                note(cancel(state, row[0], row[6], row[9]))
+        if not is_unusual and not state.is_watched:
+            cancels = trade(state, left, first, outcomes)
+            if state.is_watched:
+                react(state)
+        for row in left:
+            self._catch_up()
+            reason = refuses(state, row)
+            if reason is None:
+                cancels += trade(state, (row,), first + len(outcomes), outcomes)
             else:
-                note(place(state, row, "", sequence))
+                outcomes.append(reject(state, row, "", reason))
             if state.is_watched:
                 react(state)
         state.sequence += len(outcomes)
@@ -174,10 +172,10 @@ class Engine:
         reason = None if state.together is None else refuses(state, row)
         if reason is not None:
             reject(state, row, name, reason)
-        elif command.beside is not None:
-            place_slowly(state, row, name, state.sequence, command.beside)
+        elif name or command.beside is not None:
+            place_slowly(state, row, name, state.sequence, command.beside or NOTHING_BESIDE)
         else:
-            place(state, row, name, state.sequence)
+            trade(state, (row,), state.sequence, [])
 
     def _cancel(self, command: CancelOrder) -> None:
         cancel(self._state, from_hex(command.account), command.nonce, from_hex(command.signer))

@@ -6,7 +6,7 @@ with its batch; a pair has one undecided fill at most, because the price of a se
 moves no money.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from typing import Final, NamedTuple
 
@@ -216,15 +216,14 @@ class Backlog:
         """The batch that the chain decides next."""
         return self.batches.get(self.decided_batch + 1)
 
-    def add(self, fill: Fill, note: Callable[[BatchClosed], None]) -> None:
-        """Takes a fill of two orders that is not `sure` to leave the batch open; notes the batches that this closed."""
+    def add(self, fill: Fill) -> list[BatchClosed]:
+        """Takes a fill of two orders that is not `sure` to leave the batch open; returns the batches that this
+        closed."""
         if fill.number == self.number_max and fill.number <= self.sure_by_gas:
             self.last_fill = fill.number
             self.unsettled[fill.number] = fill
-            note(self.close(fill.number))
-        else:
-            for closed in self.add_together((fill,)):
-                note(closed)
+            return [self.close(fill.number)]
+        return self.add_together((fill,))
 
     def add_together(self, fills: Sequence[Fill]) -> list[BatchClosed]:
         """Takes fills that must share a batch, in match order; returns the batches that this closed."""

@@ -82,16 +82,17 @@ def _match(state: State, lane: Lane, taker: Ticket, most: int, room: Room | None
     """Up to `most` matches; of an immediate order, those for which there is room, into `group`: they share a batch.
 
     One loop without calls, because a call costs a tenth of a match. Therefore a match changes the balances of the maker
-    only, but for what the taker owes: the taker's and the fees' get their sums at the end.
+    only: the taker's and the fees' get their sums at the end. But where balances count in a batch, what the taker owes
+    is told match by match, because it decides whether a balance is fresh.
     """
-    backlog, note, touched, opposite = state.backlog, state.effects.append, state.touched_balances, lane.opposite
+    backlog, effects, touched, opposite = state.backlog, state.effects, state.touched_balances, lane.opposite
     is_buy, trader, price, remaining = lane.is_buy, taker.trader, taker.price, taker.remaining
     at, ppm, base_per_lot = taker.moment.at, taker.moment.taker_ppm, lane.base_atoms_per_lot
     paying, unsettled, is_itemized = trader.quote if is_buy else trader.base, backlog.unsettled, backlog.is_itemized
-    volume, taker_fees, maker_fees, least_ppm, rows = 0, 0, 0, -ppm, NO_ROWS
+    volume, taker_fees, maker_fees, owed, least_ppm, rows = 0, 0, 0, 0, -ppm, NO_ROWS
     number, last = backlog.last_fill, backlog.last_fill + most
     while remaining and number < last:
-        best, before = opposite.best, number
+        best, wanted = opposite.best, remaining
         if best > price if is_buy else best < price:
             break
         level, quote_per_lot = opposite.levels[best], best * lane.quote_atoms_per_tick_lot
@@ -117,18 +118,22 @@ def _match(state: State, lane: Lane, taker: Ticket, most: int, room: Room | None
             quote, base = their.quote, their.base
             if is_itemized:
                 rows = _rows(state, _balances(trader, their, is_buy))
+                owes = notional + taker_fee if is_buy else atoms
+                paying.owed += owes
+                owed += owes
             if is_buy:
-                paying.owed += notional + taker_fee
                 base.owed += atoms
                 quote.funds += notional - maker_fee
             else:
-                paying.owed += atoms
                 paid = notional + maker_fee
                 quote.owed += paid
                 quote.taken += paid - maker.hold_per_lot * lots
                 base.funds += atoms
             if not volume:
-                _touch_all(state, trader, their, is_buy)
+                for balance in _balances(trader, their, is_buy):
+                    if not balance.is_touched:
+                        balance.is_touched = True
+                        touched.append(balance)
             if not quote.is_touched:
                 quote.is_touched = True
                 touched.append(quote)
@@ -137,25 +142,36 @@ def _match(state: State, lane: Lane, taker: Ticket, most: int, room: Room | None
                 touched.append(base)
             volume, maker_fees, taker_fees = volume + notional, maker_fees + maker_fee, taker_fees + taker_fee
             fill = Fill(number, at, maker, taker, lots, maker_ppm, ppm, notional, maker_fee, taker_fee, rows)
-            note(fill)
+            effects.append(fill)
             if group is not None:
                 group.append(fill)
             elif number > backlog.sure:
-                backlog.add(fill, note)
+                effects.extend(backlog.add(fill))
             else:
                 unsettled[number] = fill
                 backlog.last_fill = number
-            level.size -= lots
             maker.remaining = left - lots
             if lots == left:
                 if not their.account.specials or not show_more(state, maker):
                     close(state, maker, FILLED)
                 maker = level.head
-        if number > before:
+        if remaining < wanted:
+            level.size -= wanted - remaining
             lane.tape.last = best
-            state.touch_level(level)
+            if not level.is_touched:
+                level.is_touched = True
+                state.touched_levels.append(level)
     if volume:
-        _settle_up(state, taker, taker.remaining - remaining, (volume, maker_fees, taker_fees))
+        lots = taker.remaining - remaining
+        if is_buy:
+            paying.owed += volume + taker_fees - owed
+            paying.taken += volume + taker_fees - taker.hold_per_lot * lots
+            trader.base.funds += lots * base_per_lot
+        else:
+            paying.owed += lots * base_per_lot - owed
+            trader.quote.funds += volume - taker_fees
+        trader.fees.funds += maker_fees + taker_fees
+        state.epoch_volume += volume
         taker.remaining = remaining
 
 
@@ -199,31 +215,9 @@ def _balances(taker: Trader, maker: Trader, is_buy: bool) -> tuple[Balance, ...]
     return buyer.quote, buyer.base, seller.quote, seller.base, taker.fees
 
 
-def _touch_all(state: State, taker: Trader, maker: Trader, is_buy: bool) -> None:
-    for balance in _balances(taker, maker, is_buy):
-        if not balance.is_touched:
-            balance.is_touched = True
-            state.touched_balances.append(balance)
-
-
 def _rows(state: State, balances: tuple[Balance, ...]) -> tuple[Row, ...]:
     """What is known of these balances before a match, if the venue's rules ask."""
     return rows_of(balances, state.accounts, state.quote_token, state.ledger) if state.backlog.is_itemized else ()
-
-
-def _settle_up(state: State, taker: Ticket, lots: int, money: tuple[int, int, int]) -> None:
-    """The taker's side of its matches: the hold of these lots ends, and what they bring is pending; so are the fees.
-
-    `money` is the notional, the makers' fees and the taker's."""
-    volume, maker_fees, taker_fees = money
-    lane, trader = taker.lane, taker.trader
-    if lane.is_buy:
-        trader.quote.taken += volume + taker_fees - taker.hold_per_lot * lots
-        trader.base.funds += lots * lane.base_atoms_per_lot
-    else:
-        trader.quote.funds += volume - taker_fees
-    trader.fees.funds += maker_fees + taker_fees
-    state.epoch_volume += volume
 
 
 def room_of(state: State, taker: Ticket) -> Room:

@@ -5,7 +5,7 @@ pairs hashed in sorted order). `indexed_*`: RFC 6962's shape with keccak256 (lea
 right, split at the largest power of two below the count), where position is part of what is proved.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from offchain.domain.keccak import keccak
 
@@ -42,7 +42,7 @@ def _standard_tree(hashes: list[bytes]) -> list[bytes]:
     """The package's array layout: leaves at the end in reverse order, node i above 2i + 1 and 2i + 2."""
     assert hashes, "an epoch holds at least one order"
     count = len(hashes)
-    tree = [b""] * (count - 1) + sorted(hashes, reverse=True)
+    tree = [b""] * (count - 1) + _descending(hashes)
     last = count - 1
     while last:  # a level at a time, from the lowest: nodes first to last - 1 have all of theirs below them
         first = (1 << last.bit_length() - 1) - 1
@@ -50,6 +50,18 @@ def _standard_tree(hashes: list[bytes]) -> list[bytes]:
         tree[first:last] = [keccak(left + right if left < right else right + left) for left, right in pairs]
         last = first
     return tree
+
+
+def _descending(hashes: Iterable[bytes]) -> list[bytes]:
+    """Sorted by first byte first: many small sorts take half the time of one whose list no cache holds."""
+    heaps: list[list[bytes]] = [[] for _ in range(256)]
+    for one in hashes:
+        heaps[one[0]].append(one)
+    found = list[bytes]()
+    for heap in reversed(heaps):
+        heap.sort(reverse=True)
+        found += heap
+    return found
 
 
 def _pair(left: bytes, right: bytes) -> bytes:

@@ -5,6 +5,7 @@ An order is a row of its signed frame (`domain.order`), its account the 20 bytes
 string: what happened is noted in `state.effects`.
 """
 
+from collections.abc import Iterable
 from typing import Final
 
 import msgspec
@@ -13,7 +14,7 @@ from offchain.domain.beside import NOTHING_BESIDE, Beside, SelfTrade
 from offchain.domain.command import NO_SIGNATURE, CancelAll
 from offchain.domain.event import CloseReason, OrderRejected, RejectReason
 from offchain.domain.limits import OPEN_ORDERS_PER_ACCOUNT_MAX, SEQUENCE_MAX
-from offchain.domain.order import OrderRow, OrderStatus, from_row
+from offchain.domain.order import CANCEL_TERMS, OrderRow, OrderStatus, from_row
 from offchain.domain.units import PPM, Digest
 from offchain.engine.admission import EXPIRY_MAX, budget_refusal, hold_per_lot, open_lane, refusal, signer_refusal
 from offchain.engine.agents import Agent
@@ -49,103 +50,140 @@ RESTS = Outcome(OrderStatus.OPEN, None, 0, 0)
 NOTHING_FILLED = Outcome(OrderStatus.CANCELED, CloseReason.CANCELED, 0, 0)
 
 
-def place(state: State, row: OrderRow, client_order_id: str, sequence: int) -> Outcome:
-    """An order of whom the signer is known: accepted or rejected, then what came of it.
+def trade(state: State, rows: Iterable[OrderRow], sequence: int, outcomes: list[Outcome]) -> int:
+    """Orders and cancels of one instant, numbered from `sequence`, of whom the signers are known: accepted or rejected,
+    then what came of them. Stops behind one since which others have to be watched. How many cancels there were.
 
     One look at what nearly every order passes decides that it may enter; `admission.refusal` is asked if it does not,
-    and says why not, or that it may. All in one function, because a call costs as much as ten of its lines.
+    and says why not, or that it may. All in one loop, because a call costs as much as ten of its lines.
     """
-    owner, terms, price, size, trigger, max_fee, nonce, expiry, signature, signer, key = row
-    try:
-        lane = state.lanes[terms]
-        trader = lane.traders[owner]
-    except KeyError:
-        return place_slowly(state, row, client_order_id, sequence)
-    account, moment, slot = trader.account, state.moment, nonce >> 48
-    moment = moment if state.schedule is None else state.schedule.moment(account.address, moment)
-    reached = trader.slots.get(slot, 0)
-    if lane.is_buy:
-        balance, is_crossing = trader.quote, price >= lane.opposite.best
-        hold_per_lot = (price * lane.quote_atoms_per_tick_lot * moment.hold_factor + UP) // PPM
-    else:
-        balance, hold_per_lot, is_crossing = trader.base, lane.base_atoms_per_lot, price <= lane.opposite.best
-    agent = replaced = None
-    if signer != owner:
-        agent = account.agents.get(signer)
-        if (reason := signer_refusal(state, agent, lane.market.market)) is not None:
-            return reject(state, row, client_order_id, reason)
-    taken = balance.taken + hold_per_lot * size
-    if reached:
-        replaced = trader.open.get(reached)
-        if replaced is not None and replaced.balance is balance:
-            taken -= replaced.hold_per_lot * replaced.remaining
-    if (
-        taken > balance.funds
-        or nonce <= reached
-        or not account.nonces.lowest <= nonce & SEQUENCE_MAX <= state.newest_sequence
-        or not 0 < price * size <= lane.area_max
-        or max_fee < moment.cap
-        or (not slot) is not lane.is_immediate
-        or (not moment.at < expiry * 1000 <= EXPIRY_MILLIS_MAX if expiry else lane.needs_expiry)
-        or len(trader.open) >= OPEN_ORDERS_PER_ACCOUNT_MAX
-        or (is_crossing and lane.is_post_only)
-        or lane.is_restricted
-        or account.doubts
-        or trigger
-        or client_order_id
-    ):
-        outcome = _look_again(state, account, row, client_order_id, sequence)
-        if outcome is not None:
-            return outcome
-    if agent is not None:
-        if (reason := budget_refusal(lane, agent, price, size, replaced)) is not None:
-            return reject(state, row, client_order_id, reason)
-        agent.spend(price * size * lane.quote_atoms_per_tick_lot)
-    if replaced is not None:
-        close(state, replaced, REPLACED)
-    trader.slots[slot] = nonce
-    ticket = Ticket()
-    ticket.lane, ticket.trader = lane, trader
-    ticket.moment, ticket.agent = moment, agent
-    ticket.sequence, ticket.key, ticket.signature = sequence, key, signature
-    ticket.price, ticket.max_fee_ppm = price, max_fee
-    ticket.size = ticket.remaining = size
-    ticket.nonce, ticket.expiry = nonce, expiry
-    ticket.hold_per_lot = hold_per_lot
-    ticket.reason = None
-    # A slot that was never used has settled nothing.
-    ticket.is_fresh = lane.tells_fresh_slots and (not reached or slot not in account.settled_slots)
-    if client_order_id or account.rejected:
-        state.memory.remember(ticket, client_order_id)
-    else:
-        state.memory.known[key] = ticket
-    state.effects.append(ticket)
-    balance.taken = taken
-    if not balance.is_touched:
-        balance.is_touched = True
-        state.touched_balances.append(balance)
-    if is_crossing or lane.is_immediate:
-        return _trade(state, lane, ticket)
-    rest(state, lane.own, ticket)
-    return RESTS
+    lanes, now, schedule, newest = state.lanes, state.moment, state.schedule, state.newest_sequence
+    known, effects, touched_levels = state.memory.known, state.effects, state.touched_levels
+    touched_balances, cancels, sequence = state.touched_balances, 0, sequence - 1
+    for row in rows:
+        sequence += 1
+        owner, terms, price, size, trigger, max_fee, nonce, expiry, signature, signer, key = row
+        if terms == CANCEL_TERMS:
+            cancels += 1
+            outcomes.append(cancel(state, owner, nonce, signer))
+            continue
+        try:
+            lane = lanes[terms]
+            trader = lane.traders[owner]
+        except KeyError:
+            outcomes.append(place_slowly(state, row, "", sequence))
+            if state.is_watched:
+                break
+            continue
+        account, slot = trader.account, nonce >> 48
+        moment = now if schedule is None else schedule.moment(account.address, now)
+        reached = trader.slots.get(slot, 0)
+        if lane.is_buy:
+            balance, is_crossing = trader.quote, price >= lane.opposite.best
+            hold_per_lot = (price * lane.quote_atoms_per_tick_lot * moment.hold_factor + UP) // PPM
+        else:
+            balance, hold_per_lot, is_crossing = trader.base, lane.base_atoms_per_lot, price <= lane.opposite.best
+        agent = replaced = None
+        if signer != owner:
+            agent = account.agents.get(signer)
+            if (reason := signer_refusal(state, agent, lane.market.market)) is not None:
+                outcomes.append(reject(state, row, "", reason))
+                continue
+        taken = balance.taken + hold_per_lot * size
+        if reached:
+            replaced = trader.open.get(reached)
+            if replaced is not None and replaced.balance is balance:
+                taken -= replaced.hold_per_lot * replaced.remaining
+        if (
+            taken > balance.funds
+            or (reached and nonce <= reached)
+            or not account.nonces.lowest <= nonce & SEQUENCE_MAX <= newest
+            or not 0 < price * size <= lane.area_max
+            or max_fee < moment.cap
+            or (not slot) is not lane.is_immediate
+            or (not moment.at < expiry * 1000 <= EXPIRY_MILLIS_MAX if expiry else lane.needs_expiry)
+            or len(trader.open) >= OPEN_ORDERS_PER_ACCOUNT_MAX
+            or (is_crossing and lane.is_post_only)
+            or lane.is_restricted
+            or account.doubts
+            or trigger
+        ):
+            outcome = _look_again(state, account, row, sequence)
+            if outcome is not None:
+                outcomes.append(outcome)
+                if state.is_watched:
+                    break
+                continue
+        if agent is not None:
+            if (reason := budget_refusal(lane, agent, price, size, replaced)) is not None:
+                outcomes.append(reject(state, row, "", reason))
+                continue
+            agent.spend(price * size * lane.quote_atoms_per_tick_lot)
+        if replaced is not None:
+            close(state, replaced, REPLACED)
+        trader.slots[slot] = nonce
+        ticket = Ticket()
+        ticket.lane, ticket.trader = lane, trader
+        ticket.moment, ticket.agent = moment, agent
+        ticket.sequence, ticket.key, ticket.signature = sequence, key, signature
+        ticket.price, ticket.max_fee_ppm = price, max_fee
+        ticket.size = ticket.remaining = size
+        ticket.nonce, ticket.expiry = nonce, expiry
+        ticket.hold_per_lot = hold_per_lot
+        ticket.reason = None
+        # A slot that was never used has settled nothing.
+        ticket.is_fresh = lane.tells_fresh_slots and (not reached or slot not in account.settled_slots)
+        known[key] = ticket
+        if account.rejected:
+            account.rejected.pop(key, None)
+        effects.append(ticket)
+        balance.taken = taken
+        if not balance.is_touched:
+            balance.is_touched = True
+            touched_balances.append(balance)
+        if is_crossing or lane.is_immediate:
+            outcomes.append(_trade(state, lane, ticket))
+            continue
+        # As `rest` does.
+        level = lane.own.levels.get(price)
+        if level is None:
+            level = lane.own.open_level(price)
+            level.head = ticket
+            ticket.older = None
+        else:
+            tail = ticket.older = level.tail
+            assert tail is not None
+            tail.newer = ticket
+        level.tail = ticket
+        level.size += size
+        ticket.level = level
+        ticket.newer = None
+        if not level.is_touched:
+            level.is_touched = True
+            touched_levels.append(level)
+        trader.open[nonce] = ticket
+        if expiry or agent is not None:
+            state.expire_at(ticket)
+        outcomes.append(RESTS)
+    return cancels
 
 
-def _look_again(state: State, account: Account, row: OrderRow, client_order_id: str, sequence: int) -> Outcome | None:
+def _look_again(state: State, account: Account, row: OrderRow, sequence: int) -> Outcome | None:
     """What came of it; None if it may enter, and by the short way."""
     trigger, key = row[4], row[-1]
-    reason = refusal(state, from_row(row), client_order_id)
+    reason = refusal(state, from_row(row), "")
     if reason is not None and not waives(state, key, reason):
-        return reject(state, row, client_order_id, reason)
+        return reject(state, row, "", reason)
     if trigger or account.specials or account.group or account.is_split or reason is not None:
-        return place_slowly(state, row, client_order_id, sequence)
+        return place_slowly(state, row, "", sequence)
     return None
 
 
 def place_slowly(
     state: State, row: OrderRow, client_order_id: str, sequence: int, beside: Beside = NOTHING_BESIDE
 ) -> Outcome:
-    """The same of any order: the first of an account in a market, the first with these terms, one with wishes beside
-    it, one of an account that has such orders, and one that is rejected."""
+    """The same of any order: the first of an account in a market, the first with these terms, one with a client order
+    id or wishes beside it, one of an account that has such orders, and one that is rejected."""
     order = from_row(row)
     account, agent = state.owners.get(row[0]), None
     if row[-2] != row[0]:
@@ -240,7 +278,7 @@ def go(state: State, ticket: Ticket) -> Outcome:
 
 
 def make_ticket(state: State, row: OrderRow, lane: Lane, trader: Trader, agent: Agent | None, sequence: int) -> Ticket:
-    """As `place` makes one in passing."""
+    """As `trade` makes one in passing."""
     _, _, price, size, _, max_fee, nonce, expiry, signature, _, key = row
     slot, moment = nonce >> 48, state.moment_for(trader.account)
     ticket = Ticket()

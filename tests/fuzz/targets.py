@@ -356,9 +356,7 @@ class JournalFile:
 
     def __init__(self) -> None:
         self._samples = _beside("offchain/storage/journal_samples.py", "journal_samples")
-        self._folder = Path(
-            tempfile.mkdtemp(prefix="hooats-fuzz-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None)
-        )
+        self._folder = scratch()
 
     def seeds(self) -> Iterator[bytes]:
         for sizes in ((1,), (3, 2), (4, 1, 1)):

@@ -95,7 +95,7 @@ def test_every_test_is_in_one_part_of_the_python_ones() -> None:
     """What a part leaves out another one has."""
     parts = {part.name: part.command for part in runner.test_parts()}
     ignored = {word.removeprefix("--ignore=") for word in parts["python"] if word.startswith("--ignore=")}
-    assert ignored == {"tests/contracts", *runner.JOURNEYS, *runner.PURE}
+    assert ignored == {"tests/contracts", *runner.JOURNEYS, *runner.PROGRAMS, *runner.PURE}
     assert all((ROOT / folder).is_dir() for folder in ignored)
     assert set(runner.JOURNEYS) < set(parts["journeys"]) and "tests/contracts" in parts["ape-embedded"]
     left_out = {word.removeprefix(f"--ignore={ROOT}/") for word in parts["pure"] if word.startswith("--ignore=")}
