@@ -13,11 +13,10 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
+from offchain.client.account import AccountCalls
 from offchain.client.answers import (
-    Agent,
     AgentRequest,
     Approval,
-    Balance,
     Deposit,
     Fill,
     MarketAnswer,
@@ -31,7 +30,7 @@ from offchain.client.answers import (
 from offchain.client.failures import ExchangeUnreachable, Refused
 from offchain.client.orders import Nonces, SignedOrder, Slots, Ticket, sign_order
 from offchain.client.stream import Stream
-from offchain.client.wire import BACKOFF_SECONDS, UNKNOWN_CODES, Json, Wire, refused_of, separator_of
+from offchain.client.wire import BACKOFF_SECONDS, UNKNOWN_CODES, Json, refused_of, separator_of
 from offchain.domain import eip712
 from offchain.domain.errors import InvalidInput
 from offchain.domain.market import Market, parse_atoms
@@ -60,7 +59,7 @@ class Batch(NamedTuple):
     replayed: bool
 
 
-class HooatsClient(Wire):
+class HooatsClient(AccountCalls):
     """Every route of the gateway."""
 
     def __init__(self, url: str, key: bytes | None = None, **options: Any) -> None:
@@ -349,10 +348,6 @@ class HooatsClient(Wire):
         deadline: int | None = (await self._get("/v1/orders/cancel-all-after", session=True))["deadline"]
         return deadline
 
-    async def agents(self) -> list[Agent]:
-        """Keys that may sign orders of the account, or might."""
-        return convert((await self._get("/v1/agents", session=True))["agents"], list[Agent])
-
     async def cancel_all(self, symbol: str | None = None, side: str | None = None) -> list[str]:
         """Ids of the orders that it cancelled."""
         query = urlencode({name: value for name, value in (("symbol", symbol), ("side", side)) if value})
@@ -384,13 +379,6 @@ class HooatsClient(Wire):
         query += f"&cursor={cursor}" if cursor else ""
         return convert((await self._get(f"/v1/fills{query}", session=True))["fills"], list[Fill])
 
-    async def balances(self) -> dict[str, Balance]:
-        """By token symbol; a later token of the same symbol by its address."""
-        found: dict[str, Balance] = {}
-        for row in convert((await self._get("/v1/balances", session=True))["balances"], list[Balance]):
-            found[row.address if row.token in found else row.token] = row
-        return found
-
     # --- operators ---
 
     async def create_market(self, symbol: str, terms: Json) -> Json:
@@ -410,10 +398,6 @@ class HooatsClient(Wire):
         body = {"symbol": symbol, "belowPpm": below_ppm, "abovePpm": above_ppm}
         market: Json = (await self._send("POST", "/v1/admin/bands", body, session=True))["market"]
         return market
-
-    async def set_group(self, accounts: Sequence[str], group: int) -> None:
-        """Of an operator: these accounts are one owner's; 0: of none."""
-        await self._send("POST", "/v1/admin/groups", {"accounts": list(accounts), "group": group}, session=True)
 
     async def withdraw_market(self, symbol: str) -> None:
         """Of an operator: a market that was asked for and is not listed yet is not wanted any more."""

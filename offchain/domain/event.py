@@ -110,8 +110,6 @@ class RefusalCause(IntEnum):
 
 FAULTLESS = frozenset((RefusalCause.AMM, RefusalCause.GROUP))
 """Causes of which neither side is at fault."""
-
-
 REFUSAL_TAKER_BIT = 0x80
 
 
@@ -502,9 +500,19 @@ class FeeScheduleChanged(Event, frozen=True, kw_only=True, tag="fee_schedule_cha
 
 
 class CxptObserved(Event, frozen=True, kw_only=True, tag="cxpt_observed"):
-    """Counts from the next day on."""
+    """Counts from the day after `day` (days since 1970, UTC) on; until then `before` does."""
 
     account: Address
+    atoms: int
+    day: int = 0
+    before: int = 0
+
+
+class VolumeChanged(Event, frozen=True, kw_only=True, tag="volume_changed"):
+    """What an account settled on a day (as above) in all, in quote atoms: told while there is a fee schedule."""
+
+    account: Address
+    day: int
     atoms: int
 
 
@@ -559,6 +567,7 @@ AnyEvent = (
     | ProtectionReset
     | FeeScheduleChanged
     | CxptObserved
+    | VolumeChanged
     | TransferredBetween
     | FillMatched
     | AmmFillMatched

@@ -27,6 +27,7 @@ _PATH_WORDS = {
     "number": "epoch",
     "id": "the order's id: 0x and 64 digits; of by-client-id the clientOrderId",
     "key": "apiKey",
+    "protection": "its number, from 0",
     "sequence": "of the order",
 }
 _QUERY_WORDS = {
@@ -38,6 +39,7 @@ _QUERY_WORDS = {
     "status": "open (default) or closed",
     "symbol": "one market only",
     "cursor": "of the page before",
+    "subaccount": "what this one has, 0 to 255",
 }
 _PROBES = (("/livez", "The process runs", answers.Live), ("/readyz", "Orders are taken", answers.Ready))
 DESCRIPTION = "Decimals are strings, times unix milliseconds unless a field says seconds. Errors have one shape."

@@ -21,6 +21,7 @@ from offchain.gateway.failures import ApiError, Code
 from offchain.gateway.readmodel import Directory
 from offchain.gateway.reads import Situation, Whose
 from offchain.gateway.records import OrderRecord, RelayRecord
+from offchain.gateway.terms import Rates
 
 RECONNECT_SECONDS = (0.02, 0.5)
 CONNECT_SECONDS = 5.0
@@ -34,6 +35,7 @@ _decode_digest: Callable[[bytes], Digest | None] = msgspec.json.Decoder(Digest |
 _decode_approvals = msgspec.json.Decoder(list[ApprovalGranted]).decode
 _decode_relayed: Callable[[bytes], RelayRecord | None] = msgspec.json.Decoder(RelayRecord | None).decode
 _decode_situation = msgspec.json.Decoder(Situation).decode
+_decode_rates = msgspec.json.Decoder(Rates).decode
 _decode_events = msgspec.json.Decoder(list[AnyEvent]).decode
 
 
@@ -129,8 +131,13 @@ class Publications:
         """What was asked for within the last hour by the message of this digest."""
         return _decode_relayed(await self.ask("relayed", Whose(digest=digest)))
 
-    async def situation(self, market: int, account: Address, token: Address) -> Situation:
-        return _decode_situation(await self.ask("situation", Whose(account, market=market, token=token)))
+    async def situation(self, market: int, account: Address, token: Address, subaccount: int = 0) -> Situation:
+        whose = Whose(account, market=market, token=token, subaccount=subaccount)
+        return _decode_situation(await self.ask("situation", whose))
+
+    async def rates(self, account: Address) -> Rates:
+        """What it pays for what it places now."""
+        return _decode_rates(await self.ask("rates", Whose(account)))
 
     # --- channels ---
 

@@ -68,6 +68,7 @@ class OrderRecord(msgspec.Struct, kw_only=True):
     nonce: int
     expiry: int
     client_order_id: str
+    subaccount: int = 0
     trigger_ticks: int = 0
     is_waiting: bool = False
     """For its trigger, or for another order."""
@@ -97,6 +98,7 @@ class OrderRecord(msgspec.Struct, kw_only=True):
             nonce=event.nonce,
             expiry=event.expiry,
             client_order_id=event.client_order_id,
+            subaccount=event.subaccount,
             trigger_ticks=event.trigger_ticks,
             is_waiting=event.is_waiting,
             filled_lots=event.filled_lots,

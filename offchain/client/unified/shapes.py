@@ -4,7 +4,9 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from offchain.client.answers import Balance, Fill, MarketAnswer, Order
+import msgspec
+
+from offchain.client.answers import Balance, Fees, Fill, MarketAnswer, Order
 from offchain.domain.market import Market
 
 Json = dict[str, Any]
@@ -186,6 +188,25 @@ def balance_of(rows: Iterable[tuple[str, Balance]], info: Any, number: Number) -
         for name, amount in account.items():
             parts[name][code] = amount
     return parts
+
+
+def transfer_of(code: str, amount: str, ends: tuple[str, str], number: Number) -> Json:
+    """Between sub-accounts; the venue gives it no id."""
+    names = {"fromAccount": ends[0], "toAccount": ends[1]}
+    head = {"id": None, "timestamp": None, "datetime": None, "currency": code, "amount": number(amount)}
+    return head | names | {"status": "ok", "info": {"amount": amount, **names}}
+
+
+def trading_fee_of(symbol: str, fees: Fees, number: Number) -> Json:
+    """Fractions; tiers and discounts are in them."""
+    return {
+        "symbol": symbol,
+        "maker": number(_ppm(fees.maker_fee_ppm)),
+        "taker": number(_ppm(fees.taker_fee_ppm)),
+        "percentage": True,
+        "tierBased": fees.schedule is not None,
+        "info": msgspec.to_builtins(fees),
+    }
 
 
 def currency_of(code: str, address: str, decimals: int, number: Number) -> Json:
