@@ -1,10 +1,10 @@
 """Run the parts of `make test`, `make lint` or `make fuzz`, all of them also when one fails, and print what each took.
 
-The parts of `make test` run in three lanes at once, on the two cores that CI has: what forge does, the tests in Python,
-and the journeys, which mostly wait for blocks. What a part prints comes whole, when it ends. forge takes all cores that
-it finds, and has no timeouts: it is nice to the others, whose timeouts are of a machine that is theirs, and so takes
-what they leave. While it compiles, on one core, the tests run that need no contract. The last columns of the report are
-seconds of a clock and of a processor: a lane that ends long before the others should be given more to do.
+The parts of `make test` run in four lanes at once, on the two cores that CI has: what forge does, the tests in Python,
+those in ape, and the journeys. What a part prints comes whole, when it ends. forge takes all cores that it finds, and
+has no timeouts: it is nice to the others, whose timeouts are of a machine that is theirs, and so takes what they leave.
+While it compiles, on one core, the tests run that need no contract. The report has seconds of a clock and of a
+processor: a lane that ends long after the others should be given less to do.
 
 The exit code is 0 only if every part ended well and, where a part counts tests, executed at least one: a part that
 finds nothing to run is a failure, since nothing would tell otherwise that the tests went missing.
@@ -103,11 +103,11 @@ def test_parts() -> list[Part]:
         Part("forge", (*forge, "--no-match-test", "^invariant")),
         Part("gas", ("toolchain/forge", "snapshot", *GAS, "--check"), counts_tests=False),
         Part("pure", (*plain, "tests/model", "tests/offchain", *impure), lane=1),
-        Part("programs", (*plain, *PROGRAMS), lane=1, after="compile"),
         Part("python", (*plain, "tests", *others), lane=1, after="compile"),
         Part("journeys", (*plain, *JOURNEYS), lane=2, after="compile"),
-        Part("ape-embedded", (*ape, "ethereum:local:test"), lane=2, after="compile"),
-        Part("ape-foundry", (*ape, "ethereum:local:foundry"), lane=2, after="compile"),
+        Part("programs", (*plain, *PROGRAMS), lane=2, after="compile"),
+        Part("ape-embedded", (*ape, "ethereum:local:test"), lane=3, after="compile"),
+        Part("ape-foundry", (*ape, "ethereum:local:foundry"), lane=3, after="compile"),
     ]
 
 
@@ -123,7 +123,8 @@ def lint_parts() -> list[Part]:
         "forge-fmt": ("toolchain/forge", "fmt", "--check"),
         "tidy": tidy,
     }
-    return [Part(name, command, counts_tests=False) for name, command in checks.items()]
+    # mypy takes as long as all the others.
+    return [Part(name, command, counts_tests=False, lane=int(name != "mypy")) for name, command in checks.items()]
 
 
 def fuzz_parts() -> list[Part]:
