@@ -3,7 +3,7 @@
 The parts of `make test` run in four lanes at once, on the two cores that CI has: what forge does, the tests in Python,
 those in ape, and the journeys. What a part prints comes whole, when it ends. forge takes all cores that it finds, and
 has no timeouts: it is nice to the others, whose timeouts are of a machine that is theirs, and so takes what they leave.
-While it compiles, on one core, the tests run that need no contract. The report has seconds of a clock and of a
+While the contracts are compiled, the tests run that need none. The report has seconds of a clock and of a
 processor: a lane that ends long after the others should be given less to do.
 
 The exit code is 0 only if every part ended well and, where a part counts tests, executed at least one: a part that
@@ -39,8 +39,8 @@ class Part:
     environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
     lane: int = 0
     """Parts of one lane run one after the other, beside those of the other lanes."""
-    after: str = ""
-    """The part that must have ended before, if it is to run at all."""
+    after: Sequence[str] = ()
+    """Parts that must have ended before, those of them that are to run at all."""
 
 
 class Result(NamedTuple):
@@ -80,6 +80,10 @@ PURE = (
 )
 """Tests that need no compiled contract."""
 
+COMPILED = ("compile", "artifacts")
+"""What ape and the scripts work with is compiled once, and not by each part that finds it missing."""
+ARTIFACTS = "from pathlib import Path; from scripts._artifacts import load_artifacts; load_artifacts(Path.cwd(), ())"
+
 PROGRAMS = ("tests/bench", "tests/fuzz", "tests/offchain/cli")
 """Tests of what is run from a command line, and of any bytes."""
 
@@ -103,11 +107,12 @@ def test_parts() -> list[Part]:
         Part("forge", (*forge, "--no-match-test", "^invariant")),
         Part("gas", ("toolchain/forge", "snapshot", *GAS, "--check"), counts_tests=False),
         Part("pure", (*plain, "tests/model", "tests/offchain", *impure), lane=1),
-        Part("python", (*plain, "tests", *others), lane=1, after="compile"),
-        Part("journeys", (*plain, *JOURNEYS), lane=2, after="compile"),
-        Part("programs", (*plain, *PROGRAMS), lane=2, after="compile"),
-        Part("ape-embedded", (*ape, "ethereum:local:test"), lane=3, after="compile"),
-        Part("ape-foundry", (*ape, "ethereum:local:foundry"), lane=3, after="compile"),
+        Part("python", (*plain, "tests", *others), lane=1, after=COMPILED),
+        Part("journeys", (*plain, *JOURNEYS), lane=2, after=COMPILED),
+        Part("programs", (*plain, *PROGRAMS), lane=2, after=COMPILED),
+        Part("artifacts", (sys.executable, "-c", ARTIFACTS), counts_tests=False, lane=3),
+        Part("ape-embedded", (*ape, "ethereum:local:test"), lane=3, after=COMPILED),
+        Part("ape-foundry", (*ape, "ethereum:local:foundry"), lane=3, after=COMPILED),
     ]
 
 
@@ -230,8 +235,9 @@ def _run_lanes(lanes: Sequence[Sequence[Part]]) -> list[Result]:
 
     def run_lane(lane: Sequence[Part]) -> None:
         for part in lane:
-            if part.after in ended:
-                ended[part.after].wait()
+            for name in part.after:
+                if name in ended:
+                    ended[name].wait()
             lines: list[str] = []
             try:
                 result = run(part, lines.append)

@@ -88,15 +88,16 @@ def test_what_a_part_needs_ends_before_it(tmp_path: Path) -> None:
     make = "import time\nfrom pathlib import Path\ndef test_a():\n    time.sleep(0.3)\n    Path({!r}).touch()\n"
     need = f"from pathlib import Path\ndef test_a(): assert Path({str(mark)!r}).exists()\n"
     first = pytest_part(tmp_path, "first", make.format(str(mark)))
-    second = runner.dataclasses.replace(pytest_part(tmp_path, "second", need), lane=1, after="first")
+    second = runner.dataclasses.replace(pytest_part(tmp_path, "second", need), lane=1, after=("first",))
     assert runner.run_all([first, second]) == 0
     assert runner.run_all([second]) == 0, "what was not asked for is not waited for"
 
 
 def test_what_needs_contracts_waits_for_the_compiler() -> None:
-    for part in runner.test_parts():
-        assert part.lane == 0 or part.name == "pure" or part.after == "compile", part.name
-    assert next(part.name for part in runner.test_parts() if part.lane == 0) == "compile"
+    parts = {part.name: part for part in runner.test_parts()}
+    assert next(iter(parts)) == "compile" and parts["artifacts"].lane != parts["compile"].lane
+    for name in parts.keys() - {"pure", *runner.COMPILED}:
+        assert parts[name].lane == parts["compile"].lane or parts[name].after == runner.COMPILED, name
 
 
 def test_the_report_tells_what_the_processes_of_a_part_used(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
