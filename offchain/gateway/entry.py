@@ -21,7 +21,7 @@ from offchain.domain.errors import HooatsError
 from offchain.domain.event import RejectReason
 from offchain.domain.keccak import keccak
 from offchain.domain.limits import BULK_DEPTH, ORDERS_PER_REQUEST_MAX
-from offchain.domain.order import ORDER_FRAME_BYTES, SIGNATURE_BYTES, SIGNED_FRAME, unpack_terms
+from offchain.domain.order import CANCEL_TERMS, ORDER_FRAME_BYTES, SIGNATURE_BYTES, SIGNED_FRAME, unpack_terms
 from offchain.domain.units import Address, from_hex, to_address
 from offchain.domain.wire import (
     CANCEL,
@@ -43,7 +43,7 @@ from offchain.gateway.readmodel import Directory
 from offchain.gateway.upstream import NotSubmitted, Upstream
 from offchain.security.limits import Gcra
 from offchain.security.signatures import Signers
-from offchain.sequencer.rows import cancel_row
+from offchain.sequencer.rows import TERMS, cancel_row
 
 ITEMS_PER_TICK: Final = 64
 """About 2 ms of recoveries: so long the loop does nothing else, and so soon the sequencer can begin."""
@@ -57,8 +57,6 @@ UNANSWERED_MAX: Final = 16_384
 FIRST_RESULTS_MAX: Final = 32_768
 """Orders whose result is kept here, so that sending one again costs no recovery; the sequencer knows more."""
 
-NO_DIGEST: Final = bytes(32)
-"""Of a row that cancels."""
 TERMS_MAX: Final = 10_000
 """Kinds of orders that are known to make sense."""
 ITEM_BYTES: Final[dict[int, int]] = {
@@ -119,11 +117,6 @@ class Answered(NamedTuple):
     digests: list[bytes]
     rows: list[bytes]
     results: bytes
-
-    @property
-    def orders(self) -> int:
-        """How many; the others are cancels."""
-        return len(self.digests) - self.digests.count(NO_DIGEST)
 
 
 class Queue:
@@ -231,16 +224,15 @@ class Entry:
     def _flush(self) -> None:
         """What came in this tick, up to ITEMS_PER_TICK; the rest after a look at the sockets."""
         self._is_flush_due = False
+        self._flush_cancels()
         now, self._now = time.time_ns() // 1_000_000, time.monotonic_ns()
         looked_at, plain, bulk = 0, Submission([], []), Submission([], [])
-        while looked_at < ITEMS_PER_TICK and (request := self._cancels.next() or self._next_orders()):
+        while looked_at < ITEMS_PER_TICK and (request := self._next_orders()):
             looked_at += request.count
             into = bulk if request.kind == MessageKind.BULK else plain
             before = len(into.rows)
             if request.kind == MessageKind.BULK:
                 self._look_at_bulk(request, now, into.rows)
-            elif request.kind == MessageKind.CANCELS:
-                self._look_at_cancels(request, into.rows)
             else:
                 self._look_at_orders(request, now, into.rows)
             request.fresh = len(into.rows) - before
@@ -252,6 +244,16 @@ class Entry:
         self._submit(plain, is_bulk=False)
         self._submit(bulk, is_bulk=True)
         self._schedule_rest()
+
+    def _flush_cancels(self) -> None:
+        """Sent on their own, before any signature is looked at: at the sequencer they go first as well."""
+        sent = Submission([], [])
+        while len(sent.rows) < ITEMS_PER_TICK and (request := self._cancels.next()):
+            before = len(sent.rows)
+            self._look_at_cancels(request, sent.rows)
+            request.fresh = len(sent.rows) - before
+            sent.requests.append(request)
+        self._submit(sent, is_bulk=False)
 
     def _next_orders(self) -> Request | None:
         return self._orders.next() if self._unanswered < SUBMITTED_MAX else None
@@ -377,6 +379,8 @@ class Entry:
 
     def _submit(self, submission: Submission, *, is_bulk: bool) -> None:
         requests, rows = submission
+        if not requests:
+            return
         if not rows:
             self._answer(requests, b"", b"")
             return
@@ -418,16 +422,16 @@ class Entry:
             peer.reply(messages)
 
     def _remember(self, rows: list[bytes], results: bytes) -> None:
-        """First results of orders that were signed one by one. Rows that cancel share a digest that no order has."""
-        if len(rows[0]) != SIGNED_FRAME.size:
+        """First results of orders that were signed one by one."""
+        if len(rows[0]) != SIGNED_FRAME.size or rows[0][TERMS] == CANCEL_TERMS:
             return
         answered = Answered([row[-32:] for row in rows], rows, results)
         self._results.update(dict.fromkeys(answered.digests, answered))
         self._oldest.append(answered)
-        self._remembered += answered.orders
+        self._remembered += len(rows)
         while self._remembered > FIRST_RESULTS_MAX:
             oldest = self._oldest.popleft()
-            self._remembered -= oldest.orders
+            self._remembered -= len(oldest.rows)
             for hashed in oldest.digests:
                 if self._results.get(hashed) is oldest:
                     del self._results[hashed]
