@@ -25,6 +25,8 @@ from offchain.gateway.terms import Rates
 
 RECONNECT_SECONDS = (0.02, 0.5)
 CONNECT_SECONDS = 5.0
+A_MOMENT_SECONDS = 0.02
+"""In which a publisher that keeps up tells of a command."""
 ASK_SECONDS = 10.0
 """Longer than any question takes."""
 
@@ -69,6 +71,8 @@ class Publications:
         self._line: _Line | None = None
         self._journal: int | None = None
         self._awaited = 0
+        self._in_vain = 0
+        """The last command that somebody waited for and did not get."""
         self._numbers = 0
         self._answers: dict[int, asyncio.Future[bytes]] = {}
         self._task: asyncio.Task[None] | None = None
@@ -97,7 +101,18 @@ class Publications:
         if sequence > self._awaited:
             self._awaited = sequence
             self._send(news.Await(sequence))
-        return await self._model.reached(sequence, seconds)
+        is_reached = await self._model.reached(sequence, seconds)
+        if not is_reached:
+            self._in_vain = max(self._in_vain, sequence)
+        return is_reached
+
+    def patience(self, seconds: float) -> float:
+        """How long it is worth waiting for the publisher, of `seconds`: not at all where others wait in vain, and a
+        moment where it has not told of all that was acknowledged here."""
+        told = self._model.sequence
+        if self._in_vain > told:
+            return 0.0
+        return min(seconds, A_MOMENT_SECONDS) if self._newest() > told else seconds
 
     async def ask(self, what: str, arguments: object) -> bytes:
         """The answer as JSON; `ApiError` if it is a refusal, or the publisher is away."""

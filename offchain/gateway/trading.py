@@ -42,9 +42,6 @@ from offchain.sequencer.protocol import Ack, NamedCancel
 
 READ_YOUR_WRITES_SECONDS = 1.0
 """How long an answer waits for the read model to include it."""
-CANCEL_SEEN_SECONDS = 0.02
-"""The same of a cancel where the publisher is known to be behind: whoever wants out is answered from the
-acknowledgement."""
 
 T = TypeVar("T")
 Answer = dict[str, Any]
@@ -300,7 +297,7 @@ class Trading:
         for it only as long as that takes nobody's time."""
         self.require_live()
         self._ingress.take_cancel(named.account)
-        is_late = self._model.sequence < self._upstream.newest
+        patience = self._publications.patience(READ_YOUR_WRITES_SECONDS)
         unknown = {"digest": named.digest} if named.digest else {"clientOrderId": named.client_order_id}
         found = await self._sent(self._upstream.cancel(named), unknown)
         order = left_by(found)
@@ -310,17 +307,18 @@ class Trading:
             data = {"field": "nonce", "expected": str(order.nonce)}
             raise ApiError(Code.INVALID_FIELD, "the order has another nonce", data)
         sequence = order.sequence if found.ack is None else found.ack.sequence
-        order = await self._seen(order, sequence, CANCEL_SEEN_SECONDS if is_late else READ_YOUR_WRITES_SECONDS)
+        if patience:
+            order = await self._seen(order, sequence, patience)
         if found.ack is None:
             raise self._not_open(order)
         return {"ok": True, "seq": sequence, "order": self._order_json(order)}
 
     async def _seen(self, order: OrderRecord, sequence: int, seconds: float) -> OrderRecord:
         """Once the publisher has the command, for so long; as it knows the order, where only it knows what was paid."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._publications.reached(sequence, seconds)
-                return order if order.cost_atoms is not None else await self.known(order.digest) or order
+        if await self._publications.reached(sequence, seconds) and order.cost_atoms is None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    return await self.known(order.digest) or order
         return order
 
     def _not_open(self, order: OrderRecord) -> ApiError:
