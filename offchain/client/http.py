@@ -140,6 +140,10 @@ class HooatsClient(AccountCalls):
     async def epoch(self, number: int) -> Json:
         return await self._get(f"/v1/epochs/{number}")
 
+    async def group_receipt(self, sequence: int, digest: str) -> Json:
+        """Of an order under the signature of its whole group; `Refused` NOT_FOUND if it was not sequenced there."""
+        return await self._get(f"/v1/receipts/{sequence}?{urlencode({'id': digest})}")
+
     async def proof(self, digest: str) -> Json:
         """The proof file of an order; `Refused` ORDER_NOT_FOUND until its epoch is closed."""
         return await self._get(f"/v1/proofs/{digest}")
