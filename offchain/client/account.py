@@ -3,8 +3,9 @@ of them."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+from uuid import uuid4
 
-from offchain.client.answers import Agent, Balance, Fees, Protection, SubaccountBalance, convert
+from offchain.client.answers import Agent, Balance, Fees, Protection, SubaccountBalance, Transfer, convert
 from offchain.client.wire import Json, Wire
 
 
@@ -27,11 +28,14 @@ class AccountCalls(Wire):
         answer = await self._get("/v1/balances", session=True)
         return convert(answer["subaccounts"], list[SubaccountBalance])
 
-    async def transfer(self, token: str, amount: str, source: int, target: int) -> None:
-        """Between sub-accounts, what is settled and free. Not retried: sent again it would move as much again; where
-        the outcome is unknown (ExchangeUnreachable) the balances tell."""
+    async def transfer(
+        self, token: str, amount: str, source: int, target: int, *, client_transfer_id: str = ""
+    ) -> Transfer:
+        """Between sub-accounts, what is settled and free. Retried, since the same id moves it once; where the outcome
+        stays unknown (ExchangeUnreachable), ask again with the id that you gave."""
         body = {"token": token, "amount": amount, "fromSubaccount": source, "toSubaccount": target}
-        await self._send("POST", "/v1/transfers", body, session=True, retry=False)
+        body["clientTransferId"] = client_transfer_id or str(uuid4())
+        return convert(await self._send("POST", "/v1/transfers", body, session=True), Transfer)
 
     # --- protections ---
 

@@ -72,6 +72,23 @@ async def test_a_transfer_of_more_than_there_is_is_refused(engine_venue) -> None
         assert engine_venue.sequencer.sequence == before
 
 
+async def test_a_transfer_that_is_sent_again_moves_nothing(engine_venue) -> None:
+    async with engine_venue.client() as client, open_socket(engine_venue) as socket:
+        first = await client.transfer("USDC", "600", 0, 3, client_transfer_id="rent")
+        again = await client.transfer("USDC", "600", 0, 3, client_transfer_id="rent")
+        assert (again.replayed, again.seq, first.replayed) == (True, first.seq, False)
+        error = await refused(client.transfer("USDC", "601", 0, 3, client_transfer_id="rent"))
+        assert error.code == "DUPLICATE_CLIENT_TRANSFER_ID"
+        await socket.login(client)
+        moved = {"token": "USDC", "amount": "600", "fromSubaccount": 0, "toSubaccount": 3, "clientTransferId": "rent"}
+        told = await socket.ask(op="transfer", transfer=moved)
+        assert (told["replayed"], told["seq"]) == (True, first.seq)
+        del moved["clientTransferId"]
+        assert (await socket.ask(op="transfer", transfer=moved))["error"]["code"] == "MISSING_FIELD"
+        assert (await refused(client.transfer("USDC", "1", 0, 3, client_transfer_id="a b"))).code == "INVALID_FIELD"
+        assert (await client.balances(3))["USDC"].free == "600"
+
+
 async def test_the_balances_channel_tells_of_parts(engine_venue) -> None:
     async with engine_venue.client() as client:
         stream = client.stream(["balances"])
@@ -165,7 +182,7 @@ async def test_the_same_over_the_websocket(engine_venue) -> None:
         assert (done["ok"], done["protection"]["amountMax"], done["protection"]["state"]) == (True, "5", "ACTIVE")
         assert (await socket.ask(op="resetProtection", number=2))["number"] == 2
         assert (await socket.ask(op="removeProtection", number=2))["ok"]
-        moved = {"token": "USDC", "amount": "5", "fromSubaccount": 0, "toSubaccount": 1}
+        moved = {"clientTransferId": "1", "token": "USDC", "amount": "5", "fromSubaccount": 0, "toSubaccount": 1}
         assert (await socket.ask(op="transfer", transfer=moved))["toSubaccount"] == 1
         missing = await socket.ask(op="resetProtection")
         assert (missing["ok"], missing["error"]["code"]) == (False, "MISSING_FIELD")

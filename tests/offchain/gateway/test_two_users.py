@@ -248,6 +248,7 @@ def writes(own: dict[str, str], foreign: dict[str, str], order: dict, account: s
     """By operation: a body with the other's ids and address wherever it takes any."""
     signed = {"account": account, "signature": "0x" + "11" * 65}
     soon = int(time.time()) + 300
+    ends = {"fromSubaccount": 7, "toSubaccount": 0}
     withdrawal = {"token": "USDC", "amount": "1", "destination": account}
     terms = {"expiry": soon, "notional": "1", "nonce": "1", "deadline": soon}
     return {
@@ -259,7 +260,7 @@ def writes(own: dict[str, str], foreign: dict[str, str], order: dict, account: s
         "DELETE /v1/orders/by-client-id/{id}": None,
         "PATCH /v1/orders/{id}": {"size": "0.005"},
         "DELETE /v1/orders/{id}": None,
-        "POST /v1/transfers": {"token": "USDC", "amount": "1", "fromSubaccount": 7, "toSubaccount": 0},
+        "POST /v1/transfers": {"clientTransferId": "x", "token": "USDC", "amount": "1", **ends},
         "PUT /v1/protections/{protection}": {"windowMillis": 900, "deltaMax": "5"},
         "DELETE /v1/protections/{protection}": None,
         "POST /v1/protections/{protection}/reset": None,
