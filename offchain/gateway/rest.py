@@ -164,7 +164,7 @@ async def cancel(gateway: Gateway, call: Call) -> Answer:
 
 
 async def cancel_by_client_id(gateway: Gateway, call: Call) -> Answer:
-    return await gateway.trading.cancel(call.account, await _named(gateway, call))
+    return await gateway.trading.cancel_by_client_id(call.account, schema.parse_client_order_id(call.path["id"]))
 
 
 async def amend(gateway: Gateway, call: Call) -> Answer:
