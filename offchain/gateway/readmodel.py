@@ -54,12 +54,12 @@ from offchain.domain.event import (
     RelayEnded,
     RelayRequested,
     SubaccountChanged,
-    VenueState,
     VenueStateChanged,
 )
 from offchain.domain.limits import RELAYED_MAX
 from offchain.domain.market import Market, MarketState
 from offchain.domain.order import Side
+from offchain.domain.reasons import VenueState
 from offchain.domain.units import Address, Digest, Lots, Ticks
 from offchain.engine.description import market_event
 from offchain.engine.ledger import Balance

@@ -25,9 +25,10 @@ from offchain.domain.command import (
     SetMarketState,
     SetOperators,
 )
-from offchain.domain.event import AmmFillMatched, RefusalCause
+from offchain.domain.event import AmmFillMatched
 from offchain.domain.market import MarketState
 from offchain.domain.order import Flags, Side, TimeInForce
+from offchain.domain.reasons import RefusalCause
 from offchain.domain.relayed import RequestAgent, RequestDeposit
 from offchain.domain.units import Address, Digest
 
