@@ -5,7 +5,7 @@ OrderbookCommitment; tests/parity compares them.
 """
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -348,6 +348,12 @@ def receipt_digest(separator: bytes, sequence: int, at: int, order_hash: bytes) 
 def receipt_leaf(sequence: int, at: int, order_hash: bytes) -> bytes:
     """Of one order in the tree of a group's receipts, whose shape is that of `commandsRoot`'s (`engine.merkle`)."""
     return keccak(_RECEIPT_LEAF.pack(0, sequence, at, order_hash))
+
+
+def receipt_leaves(at: int, orders: Iterable[tuple[int, bytes]]) -> list[bytes]:
+    """The same of many, sequenced at one time: `orders` are their sequences and digests."""
+    pack = _RECEIPT_LEAF.pack
+    return [keccak(pack(0, sequence, at, order_hash)) for sequence, order_hash in orders]
 
 
 def receipts_digest(separator: bytes, first: int, last: int, orders: int, root: bytes) -> bytes:

@@ -77,7 +77,7 @@ def indexed_root(leaves: Sequence[bytes]) -> bytes:
     assert leaves
     level = list(leaves)
     while len(level) > 1:
-        paired = [_node(level[i], level[i + 1]) for i in range(0, len(level) - 1, 2)]
+        paired = [keccak(b"\x01" + left + right) for left, right in zip(level[::2], level[1::2], strict=False)]
         if len(level) % 2:
             paired.append(level[-1])
         level = paired

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from offchain.domain.command import PlaceOrder, decode
-from offchain.domain.eip712 import receipt_leaf
+from offchain.domain.eip712 import receipt_leaf, receipt_leaves
 from offchain.domain.units import Digest, from_hex
 from offchain.domain.wire import ATTESTATION
 from offchain.engine.merkle import indexed_proof, indexed_root
@@ -34,7 +34,7 @@ class GroupReceipt(msgspec.Struct, frozen=True, rename="camel"):
 
 def attest(attestor: Attestor, first: int, last: int, at: int, leaves: Sequence[tuple[int, bytes]]) -> bytes:
     """`leaves`: sequence and digest of every order in the group of the commands first..last."""
-    root = indexed_root([receipt_leaf(sequence, at, digest) for sequence, digest in leaves])
+    root = indexed_root(receipt_leaves(at, leaves))
     return ATTESTATION.pack(first, last, len(leaves), root, attestor.receipts(first, last, len(leaves), root))
 
 

@@ -72,6 +72,15 @@ class FirstResults:
         if kept:
             self._keep(Recorded(*zip(*kept, strict=True)))
 
+    def record_orders(
+        self, keys: Sequence[bytes], rows: Sequence[OrderRow], outcomes: Sequence[Outcome], results: Sequence[bytes]
+    ) -> None:
+        """`record_rows` of orders alone; `keys` are their digests."""
+        if any(outcome.reason in STRANGERS for outcome in outcomes if outcome is not RESTS):
+            self.record_rows(rows, outcomes, results)
+        else:
+            self._keep(Recorded(keys, [row[-2] for row in rows], results))
+
     def _keep(self, recorded: Recorded) -> None:
         self._recorded.update(dict.fromkeys(recorded.keys, recorded))
         self._oldest.append(recorded)
@@ -175,6 +184,7 @@ def _is_strangers(result: Result) -> bool:
 
 
 _PLACE = struct.Struct(">QQ")
+_RESTING = struct.Struct(">Q24s")
 _TAIL_OF_RESTS = RESULT.pack(0, 0, STATUSES[OrderStatus.OPEN], 0, 0, 0, 0)[_PLACE.size :]
 """Of nearly every order: it rests, and nothing has filled."""
 _REPLAYED_AT = RESULT.size - struct.calcsize(">BxQI")
@@ -190,9 +200,9 @@ def packed(sequence: int, at: int, outcome: Outcome) -> bytes:
 
 def packed_all(first: int, at: int, outcomes: Sequence[Outcome]) -> list[bytes]:
     """The same of many, numbered from `first`."""
-    place, rests = _PLACE.pack, _TAIL_OF_RESTS
+    resting, tail = _RESTING.pack, at.to_bytes(8) + _TAIL_OF_RESTS
     return [
-        place(sequence, at) + rests if outcome is RESTS else packed(sequence, at, outcome)
+        resting(sequence, tail) if outcome is RESTS else packed(sequence, at, outcome)
         for sequence, outcome in enumerate(outcomes, first)
     ]
 

@@ -5,6 +5,7 @@ nobody can tell from the journal which way it came. What a row says is checked w
 the engine gets nothing that a command could not say.
 """
 
+import struct
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import NamedTuple
@@ -69,7 +70,7 @@ def _check_terms(terms: bytes) -> None:
 
 
 class RowAnswers(NamedTuple):
-    """What became of a submission. `records`: heads and payloads of those that got a place in the journal: `size` of
+    """What became of rows. `records`: heads and payloads of those that got a place in the journal: `size` of
     them, from `first` on. `leaves`: sequence and digest of every order among them."""
 
     records: list[bytes]
@@ -79,11 +80,62 @@ class RowAnswers(NamedTuple):
     leaves: list[tuple[int, bytes]]
 
 
-def apply_rows(memory: Memory, submission: RowSubmission, at: int) -> RowAnswers:
+_RECORD_TAIL = struct.Struct(">QQ")
+
+
+class _Form(NamedTuple):
+    """How an order in one of the two frames becomes a record: `record` packs all of it, of which `start` and the time
+    are the same for all, out of what `payload` unpacks."""
+
+    frame: struct.Struct
+    kind: int
+    start: bytes
+    payload: struct.Struct
+    record: struct.Struct
+
+
+def _form(frame: struct.Struct, kind: int) -> _Form:
+    size = frame.size - DIGEST_BYTES
+    start = RECORD_HEAD.pack(size, kind, 1, 0, 0)[: -_RECORD_TAIL.size]
+    return _Form(
+        frame, kind, start, struct.Struct(f"{size}s{DIGEST_BYTES}x"), struct.Struct(f">{len(start)}sQ8s{size}s")
+    )
+
+
+_SIGNED, _BULK = _form(SIGNED_FRAME, Codec.KIND_PLACE), _form(BULK_FRAME, Codec.KIND_PLACE_BULK)
+
+
+def apply_rows(memory: Memory, content: bytes, at: int, *, is_bulk: bool) -> RowAnswers:
     """Gives every row that is not known its place; the others get their first result again."""
+    form = _BULK if is_bulk else _SIGNED
+    if CANCEL_TERMS not in content:
+        rows: list[OrderRow] = list(form.frame.iter_unpack(content))
+        keys = [row[-1] for row in rows]
+        if len(set(keys)) == len(keys) and not any(map(memory.engine.known.__contains__, keys)):
+            return _apply_new(memory, content, form, at, rows, keys)
+    return _apply_others(memory, content, form, at)
+
+
+def _apply_new(
+    memory: Memory, content: bytes, form: _Form, at: int, rows: list[OrderRow], keys: list[bytes]
+) -> RowAnswers:
+    """Nearly always: orders, and none of them was there before."""
+    engine, record, start, instant = memory.engine, form.record.pack, form.start, at.to_bytes(8)
+    first = engine.sequence + 1
+    outcomes = engine.apply_rows(first, at, rows)
+    engine.skip_events()
+    payloads = enumerate(form.payload.iter_unpack(content), first)
+    records = [record(start, sequence, instant, payload) for sequence, (payload,) in payloads]
+    results = packed_all(first, at, outcomes)
+    memory.results.record_orders(keys, rows, outcomes, results)
+    memory.epoch.note_orders(at, len(keys))
+    return RowAnswers(records, len(rows), first, b"".join(results), list(enumerate(keys, first)))
+
+
+def _apply_others(memory: Memory, content: bytes, form: _Form, at: int) -> RowAnswers:
+    """Row by row: there are cancels, or orders that may be known."""
     engine, first_results = memory.engine, memory.results
-    content, frame = submission.content, BULK_FRAME if submission.is_bulk else SIGNED_FRAME
-    kind = Codec.KIND_PLACE_BULK if submission.is_bulk else Codec.KIND_PLACE
+    frame, kind = form.frame, form.kind
     size, payload_bytes, known = frame.size, frame.size - DIGEST_BYTES, engine.known
     records, rows, repeated = list[bytes](), list[OrderRow](), list[tuple[int, bytes | int]]()
     first, here, counted, head = engine.sequence + 1, dict[bytes, int](), 0, RECORD_HEAD.pack

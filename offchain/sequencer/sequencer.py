@@ -32,6 +32,7 @@ from offchain.domain.command import (
 from offchain.domain.errors import SequencerUnavailable
 from offchain.domain.event import AnyEvent, ApprovalGranted
 from offchain.domain.units import Digest, from_hex
+from offchain.domain.wire import RESULT_BYTES
 from offchain.sequencer.attestation import Attestor
 from offchain.sequencer.followers import Followers
 from offchain.sequencer.named import cancel_of, find_named
@@ -45,6 +46,7 @@ from offchain.sequencer.settings import (
     GROUP_BYTES_MAX,
     GROUP_COMMANDS_MAX,
     GROUP_SECONDS_MAX,
+    ROWS_TOGETHER_MAX,
     WAITING_COMMANDS_MAX,
     Clock,
     SequencerSettings,
@@ -246,10 +248,11 @@ class Sequencer:
         if not self._has_work and self._is_timer_due(now):
             self._sequence(group, AdvanceTime(), now)
         while self._has_work and group.body.count < GROUP_COMMANDS_MAX and group.bytes < GROUP_BYTES_MAX:
-            submission = (self._ways_out or self._waiting).popleft()
+            queue = self._ways_out or self._waiting
+            submission = queue.popleft()
             self.waiting_commands -= submission.size
             if isinstance(submission, RowSubmission):
-                self._answer_rows(group, submission, now)
+                self._answer_rows(group, self._row_submissions(submission, queue), now)
             elif isinstance(submission, CancelSubmission):
                 group.answers.append(self._answer_named(group, submission, now))
             else:
@@ -289,13 +292,30 @@ class Sequencer:
         drafts = [] if command is None else [self._sequence(group, command, now)]
         return lambda acks: submission.deliver(Cancelled(found, acks[0] if acks else None)), drafts
 
-    def _answer_rows(self, group: Group, submission: RowSubmission, now: int) -> None:
-        answers = apply_rows(self.memory, submission, now)
+    def _row_submissions(self, first: RowSubmission, waiting: deque[AnySubmission]) -> list[RowSubmission]:
+        """What waits behind it, of the same form, and may well be applied with it."""
+        found, rows = [first], first.size
+        while waiting and isinstance(following := waiting[0], RowSubmission):
+            rows += following.size
+            if rows > ROWS_TOGETHER_MAX or following.is_bulk is not first.is_bulk:
+                break
+            found.append(following)
+            waiting.popleft()
+            self.waiting_commands -= following.size
+        return found
+
+    def _answer_rows(self, group: Group, submissions: Sequence[RowSubmission], now: int) -> None:
+        content = b"".join([submission.content for submission in submissions])
+        answers = apply_rows(self.memory, content, now, is_bulk=submissions[0].is_bulk)
         if answers.size:
             group.body.extend(answers.records, answers.size, answers.first, now)
         group.leaves += answers.leaves
-        group.row_answers.append((submission.deliver, answers.results))
-        group.bytes += len(submission.content)
+        group.bytes += len(content)
+        start = 0
+        for submission in submissions:
+            end = start + submission.size * RESULT_BYTES
+            group.row_answers.append((submission.deliver, answers.results[start:end]))
+            start = end
 
     def _sequence(self, group: Group, command: Command, at: int, digest: Digest | None = None) -> Draft:
         sequence = self.engine.sequence + 1
