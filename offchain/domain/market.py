@@ -5,6 +5,7 @@ Invariant: a decimal string converts exactly or is refused with the nearest vali
 
 import re
 from enum import StrEnum
+from functools import lru_cache
 
 import msgspec
 
@@ -72,11 +73,11 @@ class Market(msgspec.Struct, frozen=True, kw_only=True):
 
     def format_price(self, price: Ticks) -> str:
         numerator, denominator = self.tick_fraction
-        return format_fraction(price * numerator, denominator)
+        return _format_step(price * numerator, denominator)
 
     def format_size(self, size: Lots) -> str:
         numerator, denominator = self.lot_fraction
-        return format_fraction(size * numerator, denominator)
+        return _format_step(size * numerator, denominator)
 
 
 def parse_decimal(text: object, field: str) -> tuple[int, int]:
@@ -127,6 +128,10 @@ def format_fraction(numerator: int, denominator: int) -> str:
         digits.append(str(digit))
         assert len(digits) <= 60, "not a finite decimal"
     return f"{sign}{whole}" + ("." + "".join(digits) if digits else "")
+
+
+_format_step = lru_cache(maxsize=16_384)(format_fraction)
+"""Prices and sizes that a market shows come again and again."""
 
 
 def _parse(text: object, step: tuple[int, int], maximum: int, field: str, unit: str) -> int:

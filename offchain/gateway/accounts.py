@@ -15,9 +15,9 @@ from offchain.gateway.account_schema import (
     parse_notional,
     parse_protection_number,
 )
+from offchain.gateway.directory import Directory
 from offchain.gateway.failures import ApiError, Code
 from offchain.gateway.ingress import Ingress
-from offchain.gateway.readmodel import Directory
 from offchain.gateway.schema import parse_amount, parse_client_order_id
 from offchain.gateway.terms import ProtectionRecord
 from offchain.gateway.trading import Answer, Trading

@@ -12,8 +12,8 @@ from offchain.domain.market import MarketState, parse_decimal
 from offchain.domain.units import SYNTH_DECIMALS, Address
 from offchain.gateway import present, schema
 from offchain.gateway.account_schema import CxptRequest, FeeScheduleRequest, parse_observation, parse_schedule
+from offchain.gateway.directory import Directory
 from offchain.gateway.failures import ApiError, Code
-from offchain.gateway.readmodel import Directory
 from offchain.gateway.refusals import WORDS
 from offchain.gateway.trading import Trading
 

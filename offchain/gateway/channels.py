@@ -8,6 +8,9 @@ sequence of the last group of commands that it includes, and `prevSeq`, the `seq
 snapshot carries the `seq` that the next delta names. States (book, bbo, pool, mark, venue) are told as they are in the
 end, of all else nothing is left out. Invariant: a reader that holds `seq` >= `prevSeq` has missed nothing, and may have
 had a part of the message: of what is listed only the rest is sent. Rendering waits until somebody reads.
+
+Private channels are kept of accounts that somebody reads, or did `ring_commands` commands ago, and of all accounts
+while the first `ring_commands` commands pass: who comes later with an older sequence gets a snapshot.
 """
 
 from collections import deque
@@ -18,12 +21,12 @@ import msgspec
 
 from offchain.domain.event import PoolChanged, SubaccountChanged
 from offchain.domain.market import Market
-from offchain.domain.order import Side
 from offchain.domain.units import Address
 from offchain.gateway import present
+from offchain.gateway.directory import MarketView, Sizes, best_prices, trade_of
 from offchain.gateway.present import CHECKSUM_LEVELS, Levels, Tokens
-from offchain.gateway.readmodel import Changes, MarketView, ReadModel, best_prices
-from offchain.gateway.records import Kept, Unfilled
+from offchain.gateway.readmodel import Changes, Everybody, ReadModel
+from offchain.gateway.records import Kept
 
 BOOK, BBO, TRADES, POOL, MARK, VENUE, ADMIN = "book", "bbo", "trades", "pool", "mark", "venue", "admin"
 ORDERS, FILLS, BALANCES, PROTECTIONS = "orders", "fills", "balances", "protections"
@@ -115,7 +118,6 @@ class ChannelLog:
         self._ring_commands = ring_commands
         self._last: dict[Channel, int] = {}
         self._gathered: dict[Channel, Gathered] = {}
-        self._levels: dict[int, dict[tuple[int, int], int]] = {}
         self._best: dict[int, Any] = {}
         self._private_channels: dict[str, dict[Address, Channel]] = {kind: {} for kind in PRIVATE_CHANNELS}
         """Each is made once: there are some for every order."""
@@ -124,13 +126,44 @@ class ChannelLog:
         self._origin = 0
         self.base = 0
         """Resuming is possible from here on."""
+        self._watched: dict[Address, int] | None = None
+        """Accounts whose channels are kept, and since when; None: all are."""
+        self._wanted: dict[Address, None] = {}
+        """Accounts that somebody asked for, or read, since the last review."""
+        self._review_at = 0
 
     def restart(self) -> None:
         """After a snapshot of the feed: nothing before it can be resumed."""
-        for kept in (self._ring, self._last, self._gathered, self._levels, self._snapshots):
+        for kept in (self._ring, self._last, self._gathered, self._snapshots):
             kept.clear()
+        for view in self._model.markets.values():
+            view.take_changes()
         self._best = {number: best_prices(view) for number, view in self._model.markets.items()}
         self.base = self._origin = self._model.sequence
+        self._watched, self._model.watched = None, Everybody()
+        self._wanted.clear()
+        self._review_at = self._origin + self._ring_commands
+
+    def watch(self, account: Address) -> None:
+        """Somebody is about to read its channels."""
+        self._wanted[account] = None
+        if self._watched is not None and account not in self._watched:
+            self._watched[account] = self._model.sequence
+            self._last.update((Channel(kind, account), self._model.sequence) for kind in PRIVATE_CHANNELS)
+
+    def review(self, read: Callable[[], Iterable[Address]]) -> None:
+        """Now and then: gives up the accounts that nobody has read since the last time. `read`: those of now."""
+        if self._model.sequence < self._review_at:
+            return
+        readers, known = dict.fromkeys(read()), self._watched
+        kept = self._wanted | readers
+        self._watched = {one: self._origin if known is None else known[one] for one in kept}
+        self._model.watched = self._watched
+        self._wanted = readers
+        self._review_at = self._model.sequence + self._ring_commands
+        for channels in self._private_channels.values():
+            for account in channels.keys() - kept.keys():
+                self._last.pop(channels.pop(account), None)
 
     def last(self, channel: Channel) -> int:
         """`seq` of the channel's last change, told or not; where the feed's snapshot stood if there was none since."""
@@ -146,10 +179,7 @@ class ChannelLog:
     def record(self, changes: Changes) -> None:
         """What the model has just applied."""
         model = self._model
-        for number, levels in changes.levels.items():
-            found = self._levels.setdefault(number, {})
-            for side, price, size in levels:
-                found[side, price] = size
+        for number in changes.books:
             self._gather(BOOK, number, ())
         for number, trades in changes.trades.items():
             self._gather(TRADES, number, trades)
@@ -161,20 +191,23 @@ class ChannelLog:
             self._add(Channel(f"{ADMIN}:{present.symbol_of(number, model)}"), life)
         if changes.venue:
             self._add(Channel(VENUE), ())
-        sequence = model.sequence
+        sequence, watched = model.sequence, model.watched
         for order in changes.orders.values():
             self._gathered_of(ORDERS, order.account).add(sequence, order)
         for fill in changes.fills.values():
             for account in fill.accounts:
-                self._gathered_of(FILLS, account).add(sequence, fill)
+                if account in watched:
+                    self._gathered_of(FILLS, account).add(sequence, fill)
         for balance in changes.balances.values():
             self._gathered_of(BALANCES, balance.account).add(sequence, (balance, model.terms.part_of(balance, 0)))
         for kept in changes.kept:
             self._gathered_of(BALANCES, kept.balance.account).add(sequence, kept)
         for part in changes.parts.values():
-            self._gathered_of(BALANCES, part.account).add(sequence, part)
+            if part.account in watched:
+                self._gathered_of(BALANCES, part.account).add(sequence, part)
         for record in changes.protections.values():
-            self._gathered_of(PROTECTIONS, record.terms.account).add(sequence, record)
+            if record.terms.account in watched:
+                self._gathered_of(PROTECTIONS, record.terms.account).add(sequence, record)
 
     def _gathered_of(self, kind: str, account: Address) -> Gathered:
         channel = self._private_channels[kind].get(account)
@@ -204,7 +237,6 @@ class ChannelLog:
             if channel.kind == BOOK:
                 self._tell_best(updates, channel, gathered.sequence)
         self._gathered.clear()
-        self._levels.clear()
         if updates:
             self._ring.append((model.sequence, updates))
         while self._ring and self._ring[0][0] <= model.sequence - self._ring_commands:
@@ -226,7 +258,7 @@ class ChannelLog:
 
     def since(self, channel: Channel, sequence: int) -> list[Update] | None:
         """The channel's updates after `sequence`, as far as they were flushed, or None if only a snapshot can help."""
-        if not self.base <= sequence <= self._model.sequence:
+        if not max(self.base, self._kept_since(channel)) <= sequence <= self._model.sequence:
             return None
         found: list[Update] = []
         for last, updates in reversed(self._ring):
@@ -235,6 +267,11 @@ class ChannelLog:
             if channel in updates and updates[channel].sequence > sequence:
                 found.append(updates[channel])
         return found[::-1]
+
+    def _kept_since(self, channel: Channel) -> int:
+        if channel.account is None or self._watched is None:
+            return self.base
+        return self._watched[channel.account]
 
     def snapshot(self, channel: Channel) -> tuple[int, str]:
         """(seq, text) of the channel's present state, of which everything is told."""
@@ -267,8 +304,7 @@ class ChannelLog:
             return _pool(view.market, view.pool)
         if kind == MARK:
             return present.mark_json(view)
-        trades = list(view.trades)[-SNAPSHOT_TRADES:]
-        return {"symbol": view.market.symbol, "trades": [present.trade_json(trade, view.market) for trade in trades]}
+        return _trades(view, view.recent_trades(SNAPSHOT_TRADES)[::-1])
 
     def _private_state(self, kind: str, account: Address) -> dict[str, Any]:
         model = self._model
@@ -277,7 +313,7 @@ class ChannelLog:
             return {"orders": [present.order_json(order, model.markets[order.market].market) for order in open_orders]}
         if kind == FILLS:
             numbers = list(model.account_fills.get(account, ()))[-SNAPSHOT_FILLS:]
-            return {"fills": self._fills(account, [model.fills[number] for number in numbers])}
+            return {"fills": self._fills(account, [model.fill(number) for number in numbers])}
         if kind == PROTECTIONS:
             return self._protections(model.terms.protections_of(account))
         rows: list[Any] = []
@@ -298,7 +334,7 @@ class ChannelLog:
         view = model.symbols[symbol]
         if kind == BOOK:
             top = view.bids.top(CHECKSUM_LEVELS), view.asks.top(CHECKSUM_LEVELS)
-            return _State(_book_delta, view, self._levels[view.market.market], top)
+            return _State(_book_delta, view, view.take_changes(), top)
         if kind == POOL:
             return _State(_pool, view.market, items[-1][1])
         if kind == MARK:
@@ -309,8 +345,7 @@ class ChannelLog:
         assert channel.account is not None
         if channel.kind == ORDERS:
             markets = self._model.markets
-            orders = [record.record() if isinstance(record, Unfilled) else record for record in records]
-            return {"orders": [present.order_json(order, markets[order.market].market) for order in orders]}
+            return {"orders": [present.order_json(order, markets[order.market].market) for order in records]}
         if channel.kind == FILLS:
             return {"fills": self._fills(channel.account, records)}
         if channel.kind == PROTECTIONS:
@@ -369,16 +404,14 @@ def _life(state: dict[str, Any], events: list[Any]) -> dict[str, Any]:
     return state | {"events": [present.life_event_json(event) for event in events]}
 
 
-def _book_delta(view: MarketView, levels: dict[tuple[int, int], int], top: tuple[Levels, Levels]) -> dict[str, Any]:
+def _book_delta(view: MarketView, changed: tuple[Sizes, Sizes], top: tuple[Levels, Levels]) -> dict[str, Any]:
     """Changed levels, the last word of each; size "0" removes."""
-    market = view.market
-    bids = [(price, size) for (side, price), size in levels.items() if side == Side.BUY]
-    asks = [(price, size) for (side, price), size in levels.items() if side != Side.BUY]
+    market, (bids, asks) = view.market, changed
     checksum = present.book_checksum(present.level_strings(market, top[0]), present.level_strings(market, top[1]))
     return {
         "symbol": market.symbol,
-        "bids": present.level_strings(market, bids),
-        "asks": present.level_strings(market, asks),
+        "bids": present.level_strings(market, bids.items()),
+        "asks": present.level_strings(market, asks.items()),
         "checksum": checksum,
     }
 
@@ -393,4 +426,5 @@ def _bbo(view: MarketView, best: tuple[tuple[int, int] | None, tuple[int, int] |
 
 
 def _trades(view: MarketView, trades: list[Any]) -> dict[str, Any]:
-    return {"symbol": view.market.symbol, "trades": [present.trade_json(trade, view.market) for trade in trades]}
+    shown = [present.trade_json(trade_of(trade), view.market) for trade in trades]
+    return {"symbol": view.market.symbol, "trades": shown}

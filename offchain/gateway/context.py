@@ -10,6 +10,7 @@ from offchain.domain.units import Address
 from offchain.gateway.accounts import Accounts
 from offchain.gateway.administration import Administration
 from offchain.gateway.connection import Doors
+from offchain.gateway.directory import Directory
 from offchain.gateway.entry import Entry
 from offchain.gateway.failures import ApiError, Code
 from offchain.gateway.hub import Hub
@@ -17,7 +18,6 @@ from offchain.gateway.ingress import Crowd, Ingress, Proxies
 from offchain.gateway.metrics import Metrics
 from offchain.gateway.past import Past
 from offchain.gateway.publications import Publications
-from offchain.gateway.readmodel import Directory
 from offchain.gateway.relaying import Relaying
 from offchain.gateway.resting import Resting
 from offchain.gateway.revocations import POLL_SECONDS, Revocations

@@ -36,10 +36,10 @@ from offchain.domain.wire import (
     MessageKind,
     refused,
 )
+from offchain.gateway.directory import Directory
 from offchain.gateway.failures import ApiError, Code
 from offchain.gateway.ingress import Ingress
 from offchain.gateway.metrics import Metrics
-from offchain.gateway.readmodel import Directory
 from offchain.gateway.upstream import NotSubmitted, Upstream
 from offchain.security.limits import Gcra
 from offchain.security.signatures import Signers

@@ -22,7 +22,7 @@ from offchain.domain.event import (
 from offchain.domain.market import Market, format_atoms
 from offchain.domain.order import Flags, Kind, Side, TimeInForce, make_nonce
 from offchain.domain.units import CXPT_DECIMALS, QUOTE_DECIMALS, Address, Lots, Ticks
-from offchain.gateway.readmodel import Directory, LifeEvent, MarketView, Trade
+from offchain.gateway.directory import Directory, LifeEvent, MarketView, Trade
 from offchain.gateway.records import FillRecord, OrderRecord
 from offchain.gateway.terms import Part, ProtectionRecord, Rates
 

@@ -17,8 +17,8 @@ from offchain.domain.event import AnyEvent, ApprovalGranted
 from offchain.domain.units import Address, Digest
 from offchain.gateway import news
 from offchain.gateway.channels import Channel
+from offchain.gateway.directory import Directory
 from offchain.gateway.failures import ApiError, Code
-from offchain.gateway.readmodel import Directory
 from offchain.gateway.reads import Situation, Whose
 from offchain.gateway.records import OrderRecord, RelayRecord
 from offchain.gateway.terms import Rates

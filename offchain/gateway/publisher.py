@@ -14,6 +14,7 @@ import gc
 import logging
 import os
 import time
+from collections.abc import Iterable
 from typing import Any, cast
 
 import msgspec
@@ -156,8 +157,13 @@ class Publisher:
         self._is_flush_due = False
         self._flushed = asyncio.get_running_loop().time()
         updates = self.log.flush()
+        self.log.review(self._readers)
         for gateway in list(self.gateways):
             gateway.publish(updates)
+
+    def _readers(self) -> Iterable[Address]:
+        """Accounts whose private channels are read."""
+        return (account for gateway in self.gateways for account in gateway.accounts())
 
     def _standing(self, changes: Changes | None) -> bytes:
         """All of the directory, or what is new in it."""
@@ -263,6 +269,10 @@ class Subscriber(asyncio.Protocol):
             self._told = model.sequence
             self.send(news.encode(news.Updates(model.sequence, model.at, [])))
 
+    def accounts(self) -> Iterable[Address]:
+        """Whose private channels it reads."""
+        return (channel.account for channel in self._channels if channel.account is not None)
+
     # --- in ---
 
     def _receive(self, message: news.AnyNews) -> None:
@@ -283,6 +293,8 @@ class Subscriber(asyncio.Protocol):
 
     def _subscribe(self, wanted: news.Subscribe) -> None:
         channel, log = _channel(wanted.channel, wanted.account), self._publisher.log
+        if channel.account is not None:
+            log.watch(channel.account)
         missed = None if wanted.start is None else log.since(channel, wanted.start)
         if missed is None and not log.is_told(channel):
             self._joining.append(wanted)

@@ -13,8 +13,9 @@ from offchain.domain.market import Market, format_atoms
 from offchain.domain.order import Side
 from offchain.domain.units import Lots, Ticks
 from offchain.gateway import present, schema
+from offchain.gateway.directory import MarketView
 from offchain.gateway.failures import ApiError, Code
-from offchain.gateway.readmodel import MarketView, ReadModel
+from offchain.gateway.readmodel import ReadModel
 from offchain.router import Plan, Question, Reserves, plan_for_amount, plan_for_size
 from offchain.router.plan import LEVELS_MAX
 
@@ -35,7 +36,7 @@ def quote_json(view: MarketView, model: ReadModel, query: Mapping[str, str]) -> 
     question = Question(
         market=market,
         side=side,
-        levels=view.side(side.opposite).top(LEVELS_MAX),
+        levels=view.sides[side.opposite].top(LEVELS_MAX),
         pool=_reserves(view),
         taker_fee_ppm=model.taker_fee_ppm,
         limit_ticks=limit,

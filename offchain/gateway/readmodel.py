@@ -1,32 +1,27 @@
 """What is known of the venue outside the writer, from the feed alone.
 
-`Directory` is what a gateway has to know to take an order: who has an account or signs for one, which markets there
-are. `ReadModel` is all that can be asked for, and is the publisher's: books, open orders, balances, recent fills.
+`ReadModel` is all that can be asked for, and is the publisher's: books, open orders, balances, recent fills.
 
 Invariant: after `apply` of command n the model is the state after command n; a snapshot replaces all of it. Closed
 orders and fills are kept for a while only, so that they can be asked for before the history has them. Nothing here
 knows the wire.
 """
 
-import asyncio
-import heapq
-from bisect import bisect_left, insort
+from bisect import bisect_left
 from collections import OrderedDict, deque
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from copy import copy
 
 import msgspec
 
 from offchain.domain.event import (
     AccountRestricted,
-    AgentChanged,
     AmmFillImproved,
     AmmFillMatched,
     AnyEvent,
     ApprovalGranted,
     ApprovalReleased,
     BalanceChanged,
-    BandChanged,
     BatchClosed,
     CancelAllAfterSet,
     FeesChanged,
@@ -42,7 +37,6 @@ from offchain.domain.event import (
     MarketStateChanged,
     MarketWithdrawn,
     MarkPosted,
-    OperatorsChanged,
     OrderAccepted,
     OrderAmended,
     OrderClosed,
@@ -57,84 +51,41 @@ from offchain.domain.event import (
     VenueStateChanged,
 )
 from offchain.domain.limits import RELAYED_MAX
-from offchain.domain.market import Market, MarketState
-from offchain.domain.order import Side
-from offchain.domain.reasons import VenueState
-from offchain.domain.units import Address, Digest, Lots, Ticks
-from offchain.engine.description import market_event
+from offchain.domain.units import Address, Digest, Lots, from_hex
+from offchain.engine.fills import Fill
 from offchain.engine.ledger import Balance
 from offchain.engine.orders import Ticket
 from offchain.engine.state import Taken, balance_event, event_of
-from offchain.gateway.records import FillRecord, Kept, OrderRecord, RelayRecord, Unfilled
+from offchain.gateway.directory import Directory, LifeEvent, Trade, trade_of
+from offchain.gateway.records import FillRecord, Kept, OrderRecord, RelayRecord
 from offchain.gateway.terms import ProtectionRecord, Terms
 from offchain.storage.replica import FeedMessage
 
 CLOSED_ORDERS_MAX = 20_000
 FILLS_MAX = 20_000
 """Recent closed orders and fills of all accounts; the history has the others."""
-TRADES_PER_MARKET_MAX = 1_000
 
 
-Trade = FillMatched | FillRecord
-"""A fill of the book as its event, a fill of a pair as its record."""
 AnyOrder = OrderRecord | Ticket
-"""A ticket is the engine's, of an order of which nothing is filled."""
-LifeEvent = MarketRequested | MarketOpened | MarketStateChanged
+"""A ticket is the engine's, of an order that nobody asked for."""
+AnyFill = FillRecord | Fill
 
 
-class BookSide:
-    """Price levels of one side; `prices` ascending."""
+class Everybody(Container[Address]):
+    """All accounts there are."""
 
-    __slots__ = ("is_bid", "prices", "sizes")
-
-    def __init__(self, is_bid: bool) -> None:
-        self.is_bid = is_bid
-        self.prices: list[int] = []
-        self.sizes: dict[int, int] = {}
-
-    def set(self, price: int, size: int) -> None:
-        """Size 0 removes the level."""
-        if size == 0:
-            if self.sizes.pop(price, None) is not None:
-                del self.prices[bisect_left(self.prices, price)]
-            return
-        if price not in self.sizes:
-            insort(self.prices, price)
-        self.sizes[price] = size
-
-    def top(self, depth: int) -> list[tuple[int, int]]:
-        """(price, size) of the best `depth` levels, best first."""
-        if depth <= 0:
-            return []
-        best = reversed(self.prices[-depth:]) if self.is_bid else self.prices[:depth]
-        return [(price, self.sizes[price]) for price in best]
-
-
-class MarketView:
-    """A market, its state, its book and its AMM pair. `undecided`: AMM fills that neither settled nor were refused."""
-
-    def __init__(self, market: Market) -> None:
-        self.market = market
-        self.state: str = MarketState.ACTIVE
-        self.bids = BookSide(is_bid=True)
-        self.asks = BookSide(is_bid=False)
-        self.trades: deque[Trade] = deque(maxlen=TRADES_PER_MARKET_MAX)
-        self.pool: PoolChanged | None = None
-        self.mark: MarkPosted | None = None
-        self.band: BandChanged | None = None
-        self.undecided: set[int] = set()
-
-    def side(self, side: int) -> BookSide:
-        return self.bids if side == Side.BUY else self.asks
+    def __contains__(self, account: object) -> bool:
+        return True
 
 
 class Changes(msgspec.Struct):
-    """What commands changed, for the channels. `orders` and `fills` are copies as of the last of them."""
+    """What commands changed, for the channels. `orders` and `fills` are copies as of the last of them. Of orders, fills
+    and balances only those of accounts that are watched."""
 
-    levels: dict[int, list[tuple[int, int, int]]] = msgspec.field(default_factory=dict)
-    """market -> (side, price, size)"""
-    trades: dict[int, list[Trade]] = msgspec.field(default_factory=dict)
-    orders: dict[Digest, OrderRecord | Unfilled] = msgspec.field(default_factory=dict)
+    books: dict[int, None] = msgspec.field(default_factory=dict)
+    """Markets of which levels changed: see `BookSide.changed`."""
+    trades: dict[int, list[Trade | Fill]] = msgspec.field(default_factory=dict)
+    orders: dict[bytes, OrderRecord] = msgspec.field(default_factory=dict)
     fills: dict[int, FillRecord] = msgspec.field(default_factory=dict)
     balances: dict[tuple[Address, Address], BalanceChanged] = msgspec.field(default_factory=dict)
     kept: list[Kept] = msgspec.field(default_factory=list)
@@ -152,132 +103,6 @@ class Changes(msgspec.Struct):
     """Accounts that were not known before."""
 
 
-class Directory:
-    """One writer, many readers, one thread. Its views of markets have no books."""
-
-    def __init__(self) -> None:
-        self._waiters: list[tuple[int, int, asyncio.Future[None]]] = []
-        self._waiter_count = 0
-        self._clear()
-        self.sequence = 0
-        self.at = 0
-        self.is_loaded = False
-
-    def _clear(self) -> None:
-        self.accounts: dict[Address, None] = {}
-        """Those that have, or had, a balance."""
-        self.markets: dict[int, MarketView] = {}
-        self.symbols: dict[str, MarketView] = {}
-        self.requested: dict[int, MarketRequested] = {}
-        """Asked for by operators, also those that have been listed since."""
-        self.operators: tuple[Address, ...] = ()
-        self.venue_state: VenueState = VenueState.ACTIVE
-        self.venue_reason = ""
-        self.maker_fee_ppm = 0
-        self.taker_fee_ppm = 0
-        self.fee_schedule: FeeScheduleChanged | None = None
-        self.agents: dict[Address, dict[Address, AgentChanged]] = {}
-        """Per account, by key; revoked and expired ones among them."""
-        self.loss: IndexLowered | None = None
-        """The last one that was declared on chain."""
-
-    def replace(self, events: Iterable[AnyEvent], accounts: Iterable[Address], sequence: int, at: int) -> None:
-        """Another directory's state as of `sequence`: see `describe`."""
-        self._clear()
-        self.extend(events, accounts)
-        self.is_loaded = True
-        self.pass_to(sequence, at)
-
-    def extend(self, events: Iterable[AnyEvent], accounts: Iterable[Address]) -> None:
-        for event in events:
-            self.learn(event)
-        self.accounts |= dict.fromkeys(accounts)
-
-    def pass_to(self, sequence: int, at: int) -> None:
-        """Whoever waits for `sequence` goes on."""
-        self.sequence, self.at = sequence, at
-        while self._waiters and self._waiters[0][0] <= sequence:
-            waiter = heapq.heappop(self._waiters)[2]
-            if not waiter.done():
-                waiter.set_result(None)
-
-    def release(self) -> None:
-        """Nobody waits any longer: what was waited for is not seen from here now."""
-        for _, _, waiter in self._waiters:
-            waiter.cancel()
-        self._waiters.clear()
-
-    async def reached(self, sequence: int, seconds: float) -> bool:
-        """Waits until this includes command `sequence`, so that a client can read what it wrote."""
-        if self.sequence >= sequence:
-            return True
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiter_count += 1
-        heapq.heappush(self._waiters, (sequence, self._waiter_count, waiter))
-        await asyncio.wait((waiter,), timeout=seconds)
-        return waiter.done() and not waiter.cancelled()
-
-    def describe(self) -> list[AnyEvent]:
-        """Everything but the accounts, as events."""
-        events: list[AnyEvent] = [OperatorsChanged(operators=self.operators), *self.requested.values()]
-        for number, view in self.markets.items():
-            events += [market_event(view.market), MarketStateChanged(market=number, state=view.state)]
-            events += [event for event in (view.pool, view.mark, view.band) if event is not None]
-        events.append(FeesChanged(maker_fee_ppm=self.maker_fee_ppm, taker_fee_ppm=self.taker_fee_ppm))
-        if self.fee_schedule is not None:
-            events.append(self.fee_schedule)
-        events.append(VenueStateChanged(state=self.venue_state, reason=self.venue_reason))
-        events += [agent for agents in self.agents.values() for agent in agents.values()]
-        return events if self.loss is None else [*events, self.loss]
-
-    def learn(self, event: AnyEvent) -> bool:
-        """False if it is nothing that a directory knows of."""
-        match event:
-            case MarketRequested():
-                self.requested[event.market] = event
-            case MarketWithdrawn(market=market):
-                self.requested.pop(market, None)
-            case MarketOpened():
-                self._open(event)
-            case MarketStateChanged():
-                self.markets[event.market].state = event.state
-            case PoolChanged(market=market):
-                self.markets[market].pool = event
-            case MarkPosted(market=market):
-                self.markets[market].mark = event
-            case BandChanged(market=market):
-                self.markets[market].band = event
-            case VenueStateChanged():
-                self.venue_state, self.venue_reason = event.state, event.reason
-            case FeesChanged():
-                self.maker_fee_ppm, self.taker_fee_ppm = event.maker_fee_ppm, event.taker_fee_ppm
-            case FeeScheduleChanged():
-                self.fee_schedule = event if event.tiers or event.discounts else None
-            case OperatorsChanged(operators=operators):
-                self.operators = operators
-            case AgentChanged(account=account):
-                self.agents.setdefault(account, {})[event.agent] = event
-            case IndexLowered():
-                self.loss = event
-            case _:
-                return False
-        return True
-
-    def _open(self, event: MarketOpened) -> None:
-        market = Market(
-            market=event.market,
-            symbol=event.symbol,
-            base_token=event.base_token,
-            base_atoms_per_lot=event.base_atoms_per_lot,
-            quote_atoms_per_tick_lot=event.quote_atoms_per_tick_lot,
-            base_decimals=event.base_decimals,
-            quote_decimals=event.quote_decimals,
-        )
-        view = MarketView(market)
-        self.markets[event.market] = view
-        self.symbols.setdefault(event.symbol, view)
-
-
 class ReadModel(Directory):
     """All of it."""
 
@@ -285,12 +110,18 @@ class ReadModel(Directory):
         super().__init__()
         self.origin = 0
         """Of the snapshot that it began with: of orders before it not everything is known."""
+        self.watched: Container[Address] = Everybody()
+        """Accounts of which `Changes` are made."""
 
     def _clear(self) -> None:
         super()._clear()
-        self.orders: dict[Digest, AnyOrder] = {}
-        self.open_orders: dict[Address, dict[Digest, AnyOrder]] = {}
-        self.closed_orders: dict[Address, OrderedDict[Digest, AnyOrder]] = {}
+        self.orders: dict[bytes, AnyOrder] = {}
+        """By the bytes of their digest, as all orders here."""
+        self.open_orders: dict[Address, dict[bytes, AnyOrder]] = {}
+        self.closed_orders: dict[Address, deque[bytes]] = {}
+        """The newest last."""
+        self._sums: dict[bytes, list[int]] = {}
+        """Of tickets that filled: lots, cost, fee, and when the last fill was."""
         self.client_orders: dict[tuple[Address, str], Digest] = {}
         self.balances: dict[Address, dict[Address, BalanceChanged | Balance]] = {}
         """A balance of the engine is always as it is now."""
@@ -298,12 +129,16 @@ class ReadModel(Directory):
         self.deadlines: dict[Address, int] = {}
         """When all orders of an account are cancelled."""
         self.terms = Terms()
-        self.fills: OrderedDict[int, FillRecord] = OrderedDict()
+        self._fills: OrderedDict[int, AnyFill] = OrderedDict()
+        self._batches: deque[BatchClosed] = deque()
+        self._settled: dict[int, FillSettled] = {}
+        """What became of fills that have no record yet."""
         self.account_fills: dict[Address, deque[int]] = {}
         self._approvals: dict[int, ApprovalGranted] = {}
         self._account_approvals: dict[Address, set[int]] = {}
-        self._closing: OrderedDict[Digest, int] = OrderedDict()
-        """When recent orders closed, the oldest first."""
+        self._closing: deque[tuple[bytes, Address]] = deque()
+        """The oldest first."""
+        self._closed_at: dict[bytes, int] = {}
         self.relayed: OrderedDict[Digest, RelayRecord] = OrderedDict()
         """What the relay was asked for, by what was signed."""
 
@@ -319,9 +154,9 @@ class ReadModel(Directory):
             self._apply_event(event, message.at, changes)
         if message.taken is not None:
             self._take(message.taken, message.at, changes)
-        for digest, order in changes.orders.items():
-            if isinstance(order, OrderRecord):
-                changes.orders[digest] = copy(order)
+        self._forget()
+        for key, order in changes.orders.items():
+            changes.orders[key] = copy(order)
         for number, fill in changes.fills.items():
             changes.fills[number] = copy(fill)
         if message.snapshot:
@@ -334,15 +169,14 @@ class ReadModel(Directory):
 
     def order(self, digest: Digest) -> OrderRecord | None:
         """Open, or closed a short while ago."""
-        order = self.orders.get(digest)
-        return self._unfold(digest, order) if isinstance(order, Ticket) else order
+        return self._order(from_hex(digest))
 
     def open_of(self, account: Address) -> list[OrderRecord]:
-        return [self._known(digest) for digest in list(self.open_orders.get(account, ()))]
+        return [self._known(key) for key in list(self.open_orders.get(account, ()))]
 
     def recent_closed(self, account: Address) -> Iterable[OrderRecord]:
         """Newest first."""
-        return (self._known(digest) for digest in reversed(list(self.closed_orders.get(account, ()))))
+        return (self._known(key) for key in reversed(self.closed_orders.get(account, deque())))
 
     def balances_of(self, account: Address) -> dict[Address, BalanceChanged]:
         """By token."""
@@ -351,54 +185,133 @@ class ReadModel(Directory):
 
     def recent_fills(self, account: Address) -> Iterable[FillRecord]:
         """Newest first."""
-        return (self.fills[number] for number in reversed(self.account_fills.get(account, deque())))
+        return (self.fill(number) for number in reversed(self.account_fills.get(account, deque())))
+
+    def fill(self, number: int) -> FillRecord:
+        """It gets its record when somebody asks for it, or something happens that only a record knows of."""
+        fill = self._fills[number]
+        if isinstance(fill, FillRecord):
+            return fill
+        event = trade_of(fill)
+        assert isinstance(event, FillMatched)
+        record = self._fills[number] = FillRecord.matched(event, self.markets[event.market].market)
+        place = bisect_left(self._batches, number, key=lambda batch: batch.last)
+        if place < len(self._batches):
+            record.advance(self._batches[place])
+        settled = self._settled.pop(number, None)
+        if settled is not None:
+            record.advance(settled)
+        return record
 
     def account_approvals(self, account: Address) -> list[ApprovalGranted]:
         """Outstanding countersignatures, oldest first."""
         return [self._approvals[nonce] for nonce in sorted(self._account_approvals.get(account, ()))]
 
-    def _known(self, digest: Digest) -> OrderRecord:
-        order = self.orders[digest]
-        return self._unfold(digest, order) if isinstance(order, Ticket) else order
+    def _order(self, key: bytes) -> OrderRecord | None:
+        order = self.orders.get(key)
+        return self._unfold(order) if isinstance(order, Ticket) else order
 
-    def _unfold(self, digest: Digest, ticket: Ticket) -> OrderRecord:
-        """An order gets its record when somebody asks for it, or something happens that only a record knows of."""
-        order = Unfilled(ticket, ticket.size, self._closing.get(digest, 0)).record()
-        kept = self.closed_orders if order.reason else self.open_orders
-        kept[order.account][digest] = self.orders[digest] = order
+    def _known(self, key: bytes) -> OrderRecord:
+        order = self._order(key)
+        assert order is not None
+        return order
+
+    def _unfold(self, ticket: Ticket) -> OrderRecord:
+        """An order gets its record when somebody asks for it, or something happens that only a record knows of. What
+        the engine did since is left out: it is yet to come."""
+        key, order = ticket.key, OrderRecord.accepted(ticket.accepted)
+        sums, closed_at = self._sums.pop(key, None), self._closed_at.get(key)
+        if sums is not None:
+            lots, cost, fee, at = sums
+            order.move(Lots(lots), cost, fee, at)
+        if closed_at is None:
+            self.open_orders[order.account][key] = order
+        else:
+            assert ticket.reason is not None
+            order.close(ticket.reason, closed_at)
+        self.orders[key] = order
         return order
 
     # --- the engine's own objects ---
 
     def _take(self, taken: Taken, at: int, changes: Changes) -> None:
-        """What the events of the same would do. For nearly all orders nobody ever asks, or listens."""
+        """What the events of the same would do. For nearly all orders nobody ever asks, or listens: these cost no more
+        than what finds them again."""
+        orders, opened, watched = self.orders, self.open_orders, self.watched
         for effect in taken.effects:
             if isinstance(effect, Ticket):
-                account = effect.account
-                if effect.trigger or account.specials or effect.key in account.names:
+                account, key = effect.trader.account, effect.key
+                address = account.address
+                if account.specials or key in account.names or effect.trigger or address in watched:
                     self._accept(effect.accepted, changes)
                     continue
-                digest = effect.digest
-                self.orders[digest] = self.open_orders.setdefault(account.address, {})[digest] = effect
-                changes.orders[digest] = Unfilled(effect, effect.size, 0)
-            elif not (isinstance(effect, tuple) and self._close_unfilled(effect[1], at, changes)):
+                orders[key] = effect
+                theirs = opened.get(address)
+                if theirs is None:
+                    theirs = opened[address] = {}
+                theirs[key] = effect
+            elif isinstance(effect, tuple):
+                ticket = effect[1]
+                key, address = ticket.key, ticket.trader.account.address
+                if orders.get(key) is not ticket or address in watched:
+                    self._apply_event(event_of(effect), at, changes)
+                    continue
+                del opened[address][key]
+                self._keep_closed(address, key, at)
+            elif isinstance(effect, Fill) and effect.maker is not None:
+                self._match_tickets(effect, effect.maker, at, changes)
+            else:
                 self._apply_event(event_of(effect), at, changes)
-        for market, side, price, size in taken.levels:
-            self._level(market, side, price, size, changes)
-        for balance in taken.balances:
-            self._open_account(balance.account, changes)
-            self.balances.setdefault(balance.account, {})[balance.token] = balance
-            sums = balance.settled, balance.funds, balance.taken, balance.owed, balance.leaving
-            changes.kept.append(Kept(balance, *sums))
+        self._take_levels(taken.levels, changes)
+        self._take_balances(taken.balances, changes)
 
-    def _close_unfilled(self, ticket: Ticket, at: int, changes: Changes) -> bool:
-        digest, account = ticket.digest, ticket.account.address
-        if self.orders.get(digest) is not ticket:
-            return False
-        del self.open_orders[account][digest]
-        self._keep_closed(account, digest, ticket, at)
-        changes.orders[digest] = Unfilled(ticket, ticket.size, at)
-        return True
+    def _take_levels(self, levels: list[tuple[int, int, int, int]], changes: Changes) -> None:
+        markets, books = self.markets, changes.books
+        for market, side, price, size in levels:
+            book_side = markets[market].sides[side]
+            book_side.changed[price] = size
+            book_side.is_sorted = False
+            books[market] = None
+
+    def _take_balances(self, balances: list[Balance], changes: Changes) -> None:
+        known, watched = self.balances, self.watched
+        for balance in balances:
+            account = balance.account
+            theirs = known.get(account)
+            if theirs is None:
+                self._open_account(account, changes)
+                theirs = known[account] = {}
+            theirs[balance.token] = balance
+            if account in watched:
+                sums = balance.settled, balance.funds, balance.taken, balance.owed, balance.leaving
+                changes.kept.append(Kept(balance, *sums))
+
+    def _match_tickets(self, fill: Fill, maker: Ticket, at: int, changes: Changes) -> None:
+        """`_match`, of two orders of which nobody may want a record."""
+        number, taker, orders, sums = fill.number, fill.taker, self.orders, self._sums
+        market = taker.lane.market.market
+        self._note_trade(fill, market, changes)
+        self._fills[number] = fill
+        for account in _accounts(fill):
+            self._note_fill(account, number)
+        is_told = False
+        for ticket, fee in ((maker, fill.maker_fee), (taker, fill.taker_fee)):
+            key, address = ticket.key, ticket.trader.account.address
+            is_watched = address in self.watched
+            is_told = is_told or is_watched
+            if is_watched or orders.get(key) is not ticket:
+                self._move_one(key, fill.size_lots, fill.notional, fee, at, changes)
+                continue
+            known = sums.get(key)
+            if known is None:
+                sums[key] = [fill.size_lots, fill.notional, fee, at]
+            else:
+                known[0] += fill.size_lots
+                known[1] += fill.notional
+                known[2] += fee
+                known[3] = at
+        if is_told:
+            changes.fills[number] = self.fill(number)
 
     # --- events ---
 
@@ -409,7 +322,8 @@ class ReadModel(Directory):
             case BalanceChanged(account=account):
                 self._open_account(account, changes)
                 self.balances.setdefault(account, {})[event.token] = event
-                changes.balances[account, event.token] = event
+                if account in self.watched:
+                    changes.balances[account, event.token] = event
             case OrderAccepted():
                 self._accept(event, changes)
             case FillMatched() | AmmFillMatched():
@@ -447,8 +361,8 @@ class ReadModel(Directory):
                     self._tell(event, changes)
 
     def _level(self, market: int, side: int, price: int, size: int, changes: Changes) -> None:
-        self.markets[market].side(side).set(price, size)
-        changes.levels.setdefault(market, []).append((side, price, size))
+        self.markets[market].sides[side].set(price, size)
+        changes.books[market] = None
 
     def _open_account(self, account: Address, changes: Changes) -> None:
         if account not in self.accounts:
@@ -483,12 +397,20 @@ class ReadModel(Directory):
                 pass
 
     def _accept(self, event: OrderAccepted, changes: Changes) -> None:
-        order = OrderRecord.accepted(event)
-        self.orders[event.digest] = order
-        self.open_orders.setdefault(event.account, {})[event.digest] = order
+        order, key = OrderRecord.accepted(event), from_hex(event.digest)
+        self.orders[key] = order
+        self.open_orders.setdefault(event.account, {})[key] = order
         if event.client_order_id:
             self.client_orders[event.account, event.client_order_id] = event.digest
-        changes.orders[event.digest] = order
+        self._tell_order(key, order, changes)
+
+    def _tell_order(self, key: bytes, order: OrderRecord, changes: Changes) -> None:
+        if order.account in self.watched:
+            changes.orders[key] = order
+
+    def _tell_fill(self, fill: FillRecord, changes: Changes) -> None:
+        if any(account in self.watched for account in fill.accounts):
+            changes.fills[fill.fill] = fill
 
     def _change(self, event: OrderAmended | OrderTriggered, at: int, changes: Changes) -> None:
         order = self.order(event.digest)
@@ -498,7 +420,7 @@ class ReadModel(Directory):
             order.amend(event, at)
         else:
             order.trigger(at)
-        changes.orders[event.digest] = order
+        self._tell_order(from_hex(event.digest), order, changes)
 
     def _match(self, event: FillMatched | AmmFillMatched, at: int, changes: Changes) -> None:
         view = self.markets[event.market]
@@ -508,35 +430,56 @@ class ReadModel(Directory):
         else:
             fill = trade = FillRecord.matched_by_pair(event, view.market)
             view.undecided.add(event.fill)
-        view.trades.append(trade)
-        changes.trades.setdefault(event.market, []).append(trade)
-        self.fills[event.fill] = fill
+        self._note_trade(trade, event.market, changes)
+        self._fills[event.fill] = fill
         for account in fill.accounts:
-            self.account_fills.setdefault(account, deque()).append(event.fill)
-        self._forget_fills()
-        changes.fills[event.fill] = fill
+            self._note_fill(account, event.fill)
+        self._tell_fill(fill, changes)
         self._move(fill, 1, at, changes)
+
+    def _note_trade(self, trade: Trade | Fill, market: int, changes: Changes) -> None:
+        self.markets[market].trades.append(trade)
+        trades = changes.trades.get(market)
+        if trades is None:
+            changes.trades[market] = [trade]
+        else:
+            trades.append(trade)
+
+    def _note_fill(self, account: Address, number: int) -> None:
+        numbers = self.account_fills.get(account)
+        if numbers is None:
+            numbers = self.account_fills[account] = deque()
+        numbers.append(number)
 
     def _move(self, fill: FillRecord, sign: int, at: int, changes: Changes) -> None:
         """Adds the fill to both orders, or takes it back."""
+        size, notional = sign * fill.size_lots, sign * fill.notional
         for digest, fee in ((fill.maker_digest, fill.maker_fee), (fill.taker_digest, fill.taker_fee)):
-            order = self.order(digest)  # a pair has none
-            if order is not None:
-                order.move(Lots(sign * fill.size_lots), sign * fill.notional, sign * fee, at)
-                changes.orders[digest] = order
+            if digest:  # a pair has none
+                self._move_one(from_hex(digest), size, notional, sign * fee, at, changes)
+
+    def _move_one(self, key: bytes, size: int, notional: int, fee: int, at: int, changes: Changes) -> None:
+        order = self._order(key)
+        if order is not None:
+            order.move(Lots(size), notional, fee, at)
+            self._tell_order(key, order, changes)
 
     def _close(self, event: OrderClosed, at: int, changes: Changes) -> None:
-        order = self.order(event.digest)
-        if self.open_orders.get(event.account, {}).pop(event.digest, None) is None or order is None:
+        key = from_hex(event.digest)
+        order = self._order(key)
+        if self.open_orders.get(event.account, {}).pop(key, None) is None or order is None:
             return
         order.close(event.reason, at)
-        changes.orders[event.digest] = order
-        self._keep_closed(event.account, event.digest, order, at)
+        self._tell_order(key, order, changes)
+        self._keep_closed(event.account, key, at)
 
-    def _keep_closed(self, account: Address, digest: Digest, order: AnyOrder, at: int) -> None:
-        self.closed_orders.setdefault(account, OrderedDict())[digest] = order
-        self._closing[digest] = at
-        self._forget_orders()
+    def _keep_closed(self, account: Address, key: bytes, at: int) -> None:
+        closed = self.closed_orders.get(account)
+        if closed is None:
+            closed = self.closed_orders[account] = deque()
+        closed.append(key)
+        self._closing.append((key, account))
+        self._closed_at[key] = at
 
     def _settle(
         self,
@@ -544,45 +487,69 @@ class ReadModel(Directory):
         at: int,
         changes: Changes,
     ) -> None:
-        numbers = range(event.first, event.last + 1) if isinstance(event, BatchClosed) else (event.fill,)
-        for number in numbers:
-            fill = self.fills.get(number)
-            if fill is None:
-                continue
-            fill.advance(event)
-            changes.fills[number] = fill
-            if isinstance(event, FillSettled | FillRefused):
-                self.markets[fill.market].undecided.discard(number)
-            if isinstance(event, FillRefused):
-                self._move(fill, -1, at, changes)
-
-    def _forget_fills(self) -> None:
-        while len(self.fills) > FILLS_MAX:
-            number, fill = self.fills.popitem(last=False)
+        if isinstance(event, BatchClosed):
+            self._close_batch(event, changes)
+            return
+        number = event.fill
+        known = self._fills.get(number)
+        if known is None:
+            return
+        if isinstance(known, Fill) and isinstance(event, FillSettled) and not self._is_watched(known):
+            self._settled[number] = event
+            return
+        fill = self.fill(number)
+        fill.advance(event)
+        self._tell_fill(fill, changes)
+        if isinstance(event, FillSettled | FillRefused):
             self.markets[fill.market].undecided.discard(number)
-            for account in fill.accounts:
-                numbers = self.account_fills[account]
-                assert numbers.popleft() == number
-                if not numbers:
-                    del self.account_fills[account]
+        if isinstance(event, FillRefused):
+            self._move(fill, -1, at, changes)
 
-    def _forget_orders(self) -> None:
+    def _close_batch(self, event: BatchClosed, changes: Changes) -> None:
+        self._batches.append(event)
+        for number in range(event.first, event.last + 1):
+            known = self._fills.get(number)
+            if isinstance(known, FillRecord):
+                known.advance(event)
+                self._tell_fill(known, changes)
+            elif known is not None and self._is_watched(known):
+                changes.fills[number] = self.fill(number)
+
+    def _is_watched(self, fill: Fill) -> bool:
+        return any(account in self.watched for account in _accounts(fill))
+
+    def _forget(self) -> None:
+        while len(self._fills) > FILLS_MAX:
+            self._forget_fill(*self._fills.popitem(last=False))
         while len(self._closing) > CLOSED_ORDERS_MAX:
-            digest, _ = self._closing.popitem(last=False)
-            order = self.orders.pop(digest)
-            account = order.account.address if isinstance(order, Ticket) else order.account
+            key, account = self._closing.popleft()
+            order = self.orders.pop(key)
+            del self._closed_at[key]
             closed = self.closed_orders[account]
-            del closed[digest]
+            closed.popleft()
             if not closed:
                 del self.closed_orders[account]
-            if isinstance(order, OrderRecord) and self.client_orders.get((account, order.client_order_id)) == digest:
+            if isinstance(order, Ticket):
+                self._sums.pop(key, None)
+            elif self.client_orders.get((account, order.client_order_id)) == order.digest:
                 del self.client_orders[account, order.client_order_id]
 
+    def _forget_fill(self, number: int, fill: AnyFill) -> None:
+        if isinstance(fill, FillRecord):
+            self.markets[fill.market].undecided.discard(number)
+            accounts = fill.accounts
+        else:
+            self._settled.pop(number, None)
+            accounts = _accounts(fill)
+        while self._batches and self._batches[0].last <= number:
+            self._batches.popleft()
+        for account in accounts:
+            numbers = self.account_fills[account]
+            assert numbers.popleft() == number
+            if not numbers:
+                del self.account_fills[account]
 
-def best_prices(view: MarketView) -> tuple[tuple[Ticks, Lots] | None, tuple[Ticks, Lots] | None]:
-    """Best bid and best ask."""
-    bid, ask = view.bids.top(1), view.asks.top(1)
-    return (
-        (Ticks(bid[0][0]), Lots(bid[0][1])) if bid else None,
-        (Ticks(ask[0][0]), Lots(ask[0][1])) if ask else None,
-    )
+
+def _accounts(fill: Fill) -> set[Address]:
+    """Whose fill it is."""
+    return {ticket.trader.account.address for ticket in fill.tickets}

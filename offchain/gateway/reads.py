@@ -18,9 +18,10 @@ import msgspec
 from offchain.domain.event import ApprovalGranted
 from offchain.domain.units import Address, Digest
 from offchain.gateway.channels import ChannelLog
+from offchain.gateway.directory import MarketView, best_prices
 from offchain.gateway.past import Past
 from offchain.gateway.present import Tokens
-from offchain.gateway.readmodel import MarketView, ReadModel, best_prices
+from offchain.gateway.readmodel import ReadModel
 from offchain.gateway.records import OrderRecord, RelayRecord
 from offchain.gateway.refusals import listed
 from offchain.gateway.terms import Part, Rates

@@ -28,7 +28,6 @@ from offchain.domain.reasons import FAULTLESS, REFUSAL_TAKER_BIT, RefusalCause
 from offchain.domain.relayed import RelayRequest
 from offchain.domain.units import Address, Atoms, Digest, Lots, Ticks
 from offchain.engine.ledger import Balance
-from offchain.engine.orders import Ticket
 from offchain.engine.state import balance_event
 from offchain.storage.history import AMM
 
@@ -131,27 +130,6 @@ class OrderRecord(msgspec.Struct, kw_only=True):
         self.reason = str(reason)
         self.is_waiting = False
         self.updated_at = at
-
-
-class Unfilled(msgspec.Struct, frozen=True):
-    """An order of which nothing is filled, as it was at some moment: its record is made when somebody asks for it.
-    `closed_at` is 0 while it is open."""
-
-    ticket: Ticket
-    size_lots: int
-    closed_at: int
-
-    @property
-    def account(self) -> Address:
-        return self.ticket.account.address
-
-    def record(self) -> OrderRecord:
-        order = OrderRecord.accepted(self.ticket.accepted)
-        order.size_lots = self.size_lots
-        if self.closed_at:
-            assert self.ticket.reason is not None
-            order.close(self.ticket.reason, self.closed_at)
-        return order
 
 
 class Kept(msgspec.Struct, frozen=True):

@@ -1,8 +1,8 @@
 """The engine's refusals in a sentence each, with what a trader needs to do better."""
 
 from offchain.domain.event import RejectReason
+from offchain.gateway.directory import Directory, MarketView
 from offchain.gateway.failures import ApiError
-from offchain.gateway.readmodel import Directory, MarketView
 
 WORDS: dict[RejectReason, str] = {
     RejectReason.WRONG_SIGNER: "the signature is neither the account's nor an agent's",

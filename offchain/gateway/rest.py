@@ -4,7 +4,6 @@ Invariant: a handler of a private route sees only its session's account; another
 """
 
 from collections.abc import Mapping
-from itertools import islice
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
@@ -17,7 +16,6 @@ from offchain.gateway.channels import BOOK, POOL, TRADES, Channel
 from offchain.gateway.context import Gateway
 from offchain.gateway.failures import ApiError, Code
 from offchain.gateway.quoting import quote_json
-from offchain.gateway.readmodel import Trade
 from offchain.gateway.reads import Reads
 from offchain.gateway.records import FillRecord, OrderRecord
 from offchain.gateway.relaying import relayed_json
@@ -73,7 +71,7 @@ async def book(gateway: Reads, call: Call) -> Answer:
 async def trades(gateway: Reads, call: Call) -> Answer:
     view = loaded(gateway).market(call.path["symbol"])
     limit = schema.parse_limit(call.query.get("limit"))
-    recent: list[Trade] = [*islice(reversed(view.trades), limit)]
+    recent = view.recent_trades(limit)
     sequence = gateway.log.last(Channel(f"{TRADES}:{view.market.symbol}"))
     if len(recent) < limit:
         before = recent[-1].fill if recent else _NEWEST

@@ -9,10 +9,10 @@ from offchain.domain.event import CancelAllAfterSet, RejectReason
 from offchain.domain.limits import CANCEL_ALL_AFTER_MILLIS_MAX, CANCEL_ALL_AFTER_MILLIS_MIN
 from offchain.domain.units import Address, Digest, Lots
 from offchain.gateway import present, schema
+from offchain.gateway.directory import Directory
 from offchain.gateway.failures import ApiError, Code
 from offchain.gateway.ingress import Ingress
 from offchain.gateway.publications import Publications
-from offchain.gateway.readmodel import Directory
 from offchain.gateway.records import OrderRecord
 from offchain.gateway.trading import Answer, Trading, closed_of
 

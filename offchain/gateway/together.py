@@ -13,10 +13,10 @@ from offchain.domain.command import AmendOrder, CancelOrder, Command, Intent, To
 from offchain.domain.event import CloseReason, RejectReason, TogetherDecided
 from offchain.domain.units import Address, Lots
 from offchain.gateway import present, schema
+from offchain.gateway.directory import Directory
 from offchain.gateway.failures import ApiError, Code
 from offchain.gateway.ingress import Ingress
 from offchain.gateway.publications import Publications
-from offchain.gateway.readmodel import Directory
 from offchain.gateway.records import OrderRecord
 from offchain.gateway.refusals import WORDS
 from offchain.gateway.resting import Resting

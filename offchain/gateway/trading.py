@@ -24,6 +24,7 @@ from offchain.domain.units import ZERO_ADDRESS, Address, Digest, Ticks, to_addre
 from offchain.domain.wire import REASONS, RESULT, STATUSES, UNKNOWN, refused
 from offchain.gateway import present, schema
 from offchain.gateway.approvals import Approvals
+from offchain.gateway.directory import Directory, MarketView
 from offchain.gateway.failures import ApiError, Code, invalid
 from offchain.gateway.faults import fault_of
 from offchain.gateway.ingress import Ingress
@@ -31,7 +32,6 @@ from offchain.gateway.metrics import Metrics
 from offchain.gateway.outcome import answered_digest, fold_order, left_by
 from offchain.gateway.present import Token, Tokens
 from offchain.gateway.publications import Publications
-from offchain.gateway.readmodel import Directory, MarketView
 from offchain.gateway.reads import Situation
 from offchain.gateway.records import OrderRecord
 from offchain.gateway.refusals import WORDS, listed

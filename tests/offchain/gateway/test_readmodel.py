@@ -32,12 +32,14 @@ from offchain.domain.terms import (
     SetProtection,
     TransferBetween,
 )
+from offchain.domain.units import from_hex
 from offchain.engine.engine import Engine
 from offchain.engine.schedule import DAY_MILLIS
 from offchain.gateway import readmodel
 from offchain.gateway.channels import Channel, ChannelLog
+from offchain.gateway.directory import BookSide
 from offchain.gateway.present import Tokens, agent_json, venue_json
-from offchain.gateway.readmodel import BookSide, ReadModel
+from offchain.gateway.readmodel import ReadModel
 from offchain.gateway.records import FillState, refusal_words
 from offchain.storage.replica import FeedMessage
 
@@ -114,7 +116,9 @@ def view_of(model: ReadModel) -> dict:
         "rates": [model.terms.rates_of(account, *BASE_RATES, model.at) for account in ACCOUNTS],
         "venue": (model.venue_state, market.state, model.maker_fee_ppm, model.taker_fee_ppm, model.restricted),
         "names": {
-            key: digest for key, digest in model.client_orders.items() if digest in model.open_orders.get(key[0], {})
+            key: digest
+            for key, digest in model.client_orders.items()
+            if from_hex(digest) in model.open_orders.get(key[0], {})
         },
     }
 
@@ -176,14 +180,18 @@ def test_orders_are_the_sums_of_their_fills(flow) -> None:
     mirror = Mirror()
     for step in flow:
         mirror.apply(command_of(step, mirror))
-    for digest, order in mirror.model.orders.items():
-        legs = [fill for fill in mirror.model.fills.values() if digest in (fill.maker_digest, fill.taker_digest)]
+    model = mirror.model
+    fills = [model.fill(number + 1) for number in range(mirror.engine.batches.last_fill)]
+    for key, order in model.orders.items():
+        digest = order.digest
+        assert from_hex(digest) == key
+        legs = [fill for fill in fills if digest in (fill.maker_digest, fill.taker_digest)]
         assert order.filled_lots == sum(fill.size_lots for fill in legs)
         assert order.cost_atoms == sum(fill.notional for fill in legs)
         assert order.fee_atoms == sum(
             fill.maker_fee if fill.maker_digest == digest else fill.taker_fee for fill in legs
         )
-        assert (order.reason == "") == (digest in mirror.model.open_orders.get(order.account, {}))
+        assert (order.reason == "") == (key in model.open_orders.get(order.account, {}))
 
 
 @settings(max_examples=40)
@@ -203,6 +211,52 @@ def test_resuming_anywhere_continues_every_channel(flow, where) -> None:
         since = min(where, mirror.model.sequence)
         assert mirror.log.since(channel, since) == [update for update in everything if update.sequence > since]
         assert mirror.log.last(channel) == expected
+
+
+@settings(max_examples=60)
+@given(steps, steps, steps)
+def test_an_account_that_nobody_reads_is_read_from_where_it_is(before, during, after) -> None:
+    """Its channels are kept while somebody reads them, and as long again; who comes later gets a snapshot."""
+    mirror, account = Mirror(), ACCOUNTS[0]
+    mirror.log = ChannelLog(mirror.model, mirror.log._tokens, 1)
+    mirror.log.restart()
+    everybody = ACCOUNTS
+    mirror.apply(AdvanceTime())
+    mirror.log.review(lambda: ())
+    origin = mirror.sequence
+    for step in before:
+        mirror.apply(command_of(step, mirror))
+    channels = [Channel(kind, account) for kind in ("orders", "fills", "balances")]
+    mirror.log._ring_commands = 1_000
+    mirror.log.watch(account)
+    start = mirror.sequence
+    for channel in channels:
+        assert mirror.log.snapshot(channel)[0] == start
+        assert mirror.log.since(channel, start) == []
+        assert start == origin or mirror.log.since(channel, origin) is None
+    for step in during:
+        mirror.apply(command_of(step, mirror))
+    others = [Channel(channel.name, other) for channel in channels for other in everybody[1:]]
+    ring = [told for _, updates in mirror.log._ring for told in updates]
+    assert not set(ring) & set(others)
+    for channel in channels:
+        expected = start
+        for update in mirror.log.since(channel, start):
+            assert update.previous == expected < update.sequence
+            expected = update.sequence
+        assert mirror.log.last(channel) == expected
+    for is_read in (True, True, False):
+        mirror.log._review_at = 0
+        mirror.log.review(lambda is_read=is_read: (account,) if is_read else ())
+        assert mirror.log.since(channels[0], start) is not None
+    mirror.log._review_at = 0
+    mirror.log.review(lambda: ())
+    assert account not in mirror.model.watched
+    for step in after:
+        mirror.apply(command_of(step, mirror))
+    mirror.log.watch(account)
+    assert mirror.log.since(channels[0], start) is None or start == mirror.sequence
+    assert mirror.log.snapshot(channels[0])[0] == mirror.sequence
 
 
 @given(st.lists(st.tuples(st.integers(1, 30), st.integers(0, 3)), max_size=80), st.booleans(), st.integers(0, 12))
@@ -226,12 +280,18 @@ def row_of(step: tuple, mirror: Mirror, number: int) -> OrderRow:
 
 
 @settings(max_examples=60)
-@given(st.lists(st.lists(st.one_of(orders, orders, orders, cancels), min_size=1, max_size=9), max_size=8))
-def test_the_engines_own_objects_say_what_events_say(runs) -> None:
-    told, taken = Mirror(), Mirror()
-    for run in runs:
+@given(
+    st.lists(st.lists(st.one_of(orders, orders, orders, cancels), min_size=1, max_size=9), max_size=8),
+    st.lists(st.integers(0, 2), max_size=3),
+    st.integers(0, 8),
+)
+def test_the_engines_own_objects_say_what_events_say(runs, asked, settled_after) -> None:
+    """Also of accounts that nobody reads, of which some are asked for between."""
+    told, taken, unread = Mirror(), Mirror(), Mirror()
+    unread.model.watched = ()
+    for number_of_run, run in enumerate(runs):
         rows = [row_of(step, told, number) for number, step in enumerate(run)]
-        for mirror, of_events in ((told, True), (taken, False)):
+        for mirror, of_events in ((told, True), (taken, False), (unread, False)):
             engine, first = mirror.engine, mirror.sequence + 1
             mirror.sequence, mirror.at = mirror.sequence + len(rows), mirror.at + 20
             engine.apply_rows(first, mirror.at, rows)
@@ -241,6 +301,13 @@ def test_the_engines_own_objects_say_what_events_say(runs) -> None:
                 mirror.model.apply(FeedMessage(mirror.sequence, mirror.at, False, events, len(rows), effects))
             )
             mirror.log.flush()
+            fills = engine.batches.last_fill
+            if number_of_run == settled_after and fills:
+                mirror.apply(AdvanceTime(), BATCH)
+                mirror.observe(BatchSettled, first=1, last=fills, refusals=((fills - 1, 1),))
+        for account in map(ACCOUNTS.__getitem__, asked):
+            assert unread.model.open_of(account) == told.model.open_of(account)
+            assert list(unread.model.recent_fills(account)) == list(told.model.recent_fills(account))
     names = ["book:BTC-USDC", "bbo:BTC-USDC", "trades:BTC-USDC"]
     private = [Channel(name, account) for name in ("orders", "fills", "balances") for account in ACCOUNTS]
     for channel in [*map(Channel, names), *private]:
@@ -249,19 +316,25 @@ def test_the_engines_own_objects_say_what_events_say(runs) -> None:
             for mirror in (told, taken)
         ]
         assert texts[0] == texts[1]
-    for digest, order in told.model.orders.items():
-        assert order == taken.model.order(digest)
-    for account in ACCOUNTS:
-        assert list(told.model.recent_closed(account)) == list(taken.model.recent_closed(account))
-        assert told.model.open_of(account) == taken.model.open_of(account)
-        assert told.model.balances_of(account) == taken.model.balances_of(account)
+    for channel in map(Channel, names):
+        told_texts, unread_texts = ([u.text(channel) for u in m.log.since(channel, 0)] for m in (told, unread))
+        assert told_texts == unread_texts
+    for model in (taken.model, unread.model):
+        assert told.model.orders.keys() == model.orders.keys()
+        for order in told.model.orders.values():
+            assert order == model.order(order.digest)
+        for account in ACCOUNTS:
+            assert list(told.model.recent_closed(account)) == list(model.recent_closed(account))
+            assert list(told.model.recent_fills(account)) == list(model.recent_fills(account))
+            assert told.model.open_of(account) == model.open_of(account)
+            assert told.model.balances_of(account) == model.balances_of(account)
 
 
 def test_fills_go_through_their_states() -> None:
     mirror = Mirror()
     mirror.apply(command_of(("place", 0, Side.BUY, 100, 5, 1, "GTC"), mirror))
     mirror.apply(command_of(("place", 1, Side.SELL, 100, 5, 0, "IOC"), mirror))
-    fill = mirror.model.fills[1]
+    fill = mirror.model.fill(1)
     assert (fill.state, fill.batch) == (FillState.MATCHED, None)
     mirror.apply(CancelAll(ACCOUNTS[2], 0, 0, ACCOUNTS[2]), later=BATCH + 1)
     assert (fill.state, fill.batch) == (FillState.BATCHED, 1)
@@ -275,10 +348,10 @@ def test_what_is_kept_of_the_past_is_bounded(monkeypatch) -> None:
         mirror.apply(command_of(("place", 0, Side.BUY, 100, 1, n % 3, "GTC"), mirror))
         mirror.apply(command_of(("place", 1, Side.SELL, 100, 1, 0, "IOC"), mirror))
     model = mirror.model
-    assert (len(model.fills), len(model._closing)) == (5, 5)
+    assert (len(model._fills), len(model._closing), len(model._closed_at)) == (5, 5, 5)
     assert sum(map(len, model.account_fills.values())) == 10
     assert sum(map(len, model.closed_orders.values())) == 5
-    assert set(model.client_orders.values()) <= set(model.orders)
+    assert set(map(from_hex, model.client_orders.values())) <= set(model.orders)
     assert len(model.orders) == 5 + sum(map(len, model.open_orders.values()))
 
 
