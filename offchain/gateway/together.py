@@ -10,7 +10,8 @@ from typing import NamedTuple
 import msgspec
 
 from offchain.domain.command import AmendOrder, CancelOrder, Command, Intent, Together
-from offchain.domain.event import CloseReason, RejectReason, TogetherDecided
+from offchain.domain.event import TogetherDecided
+from offchain.domain.reasons import CloseReason, RejectReason
 from offchain.domain.units import Address, Lots
 from offchain.gateway import present, schema
 from offchain.gateway.failures import ApiError, Code
