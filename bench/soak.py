@@ -27,8 +27,8 @@ from bench.load.venue import LoadedVenue
 from offchain.client import HooatsClient, LocalBook, follow_book
 from offchain.client.stream import Stream
 from offchain.domain.command import Codec
-from offchain.domain.event import RejectReason
 from offchain.domain.order import ORDER_FRAME_BYTES, Order
+from offchain.domain.reasons import RejectReason
 from offchain.domain.wire import REASONS
 from offchain.storage.reader import JournalReader
 

@@ -111,6 +111,7 @@ def _examine_chain(urls: Sequence[str], registry: Path, chain_id: int, holders: 
     if not loaded or not answering:
         return
     yield from guarded("contracts", lambda: onchain.look_at_contracts(answering[0], loaded[0]))
+    yield from guarded("permits", lambda: onchain.look_at_permits(answering[0], loaded[0]))
     yield from guarded("price feeds", lambda: onchain.look_at_feeds(answering[0], loaded[0]))
     for holder in holders:
         yield from guarded("key", lambda holder=holder: onchain.look_at_holder(answering[0], loaded[0], holder))  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""The failures of the world, as a tree. A refusal is a value (`event.RejectReason`), a bug is an assertion.
+"""The failures of the world, as a tree. A refusal is a value (`reasons.RejectReason`), a bug is an assertion.
 
 HooatsError
 ├── InvalidInput            what a caller sent cannot be understood; names what, where and what would be right

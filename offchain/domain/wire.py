@@ -16,8 +16,8 @@ import struct
 from enum import IntEnum
 from typing import Final, NamedTuple
 
-from offchain.domain.event import CloseReason, RejectReason
 from offchain.domain.order import OrderStatus
+from offchain.domain.reasons import CloseReason, RejectReason
 
 VERSION: Final = 1
 HEAD = struct.Struct(">BBHQ")

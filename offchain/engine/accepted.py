@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from offchain.domain.event import CloseReason
 from offchain.domain.order import pack_terms, unpack_terms
+from offchain.domain.reasons import CloseReason
 from offchain.engine.admission import open_lane
 from offchain.engine.orders import Account, Conditional, Lane, Moment, Ticket, Trader
 from offchain.engine.state import State

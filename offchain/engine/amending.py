@@ -5,8 +5,9 @@ what was signed. Each account has one dead-man switch, which fires once.
 """
 
 from offchain.domain.command import AmendOrder, CancelAllAfter, CancelMany
-from offchain.domain.event import CancelAllAfterSet, CloseReason, RejectReason
+from offchain.domain.event import CancelAllAfterSet
 from offchain.domain.limits import CANCEL_ALL_AFTER_MILLIS_MAX, CANCEL_ALL_AFTER_MILLIS_MIN
+from offchain.domain.reasons import CloseReason, RejectReason
 from offchain.engine.closing import close
 from offchain.engine.description import amended
 from offchain.engine.orders import Account, Ticket

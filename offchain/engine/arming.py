@@ -3,8 +3,8 @@
 Invariant: as `waiting`: it is in one level there at a time.
 """
 
-from offchain.domain.event import CloseReason
 from offchain.domain.limits import MARK_AGE_MILLIS_MAX
+from offchain.domain.reasons import CloseReason
 from offchain.engine.amending import shrink
 from offchain.engine.closing import close
 from offchain.engine.orders import Ticket

@@ -3,7 +3,7 @@
 Invariant: an order closes once, for one reason, and is a recent one of its account from then on.
 """
 
-from offchain.domain.event import CloseReason
+from offchain.domain.reasons import CloseReason
 from offchain.engine.orders import Account, Ticket
 from offchain.engine.state import State
 

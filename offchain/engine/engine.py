@@ -46,17 +46,16 @@ from offchain.domain.event import (
     AgentChanged,
     AnyEvent,
     ApprovalGranted,
-    CloseReason,
     EpochClosed,
     FeesChanged,
     OrderRulesChanged,
-    RejectReason,
     VenueStateChanged,
 )
 from offchain.domain.keccak import keccak
 from offchain.domain.limits import FEE_PPM_MAX, FILLS_PER_BATCH_MAX, ORDER_RULES_MAX
 from offchain.domain.market import MarketState
 from offchain.domain.order import OrderRow, to_row
+from offchain.domain.reasons import CloseReason, RejectReason
 from offchain.domain.relayed import RequestAgent, RequestDeposit
 from offchain.domain.terms import ObserveCxpt, ResetProtection, SetFeeSchedule, SetProtection, TransferBetween
 from offchain.domain.units import Address, Digest, from_hex

@@ -7,7 +7,7 @@ left. OrderStatus, which ccxt knows, calls WAITING open, too.
 from enum import StrEnum
 from typing import Final
 
-from offchain.domain.event import CloseReason
+from offchain.domain.reasons import CloseReason
 from offchain.engine.orders import ORDER_TRANSITIONS
 
 

@@ -12,14 +12,7 @@ from typing import Final
 
 from offchain.domain.chainlog import MarketListed
 from offchain.domain.command import RequestMarket, SetMarketState, WithdrawMarket
-from offchain.domain.event import (
-    CloseReason,
-    MarketRequested,
-    MarketStateChanged,
-    MarketWithdrawn,
-    OperatorsChanged,
-    RejectReason,
-)
+from offchain.domain.event import MarketRequested, MarketStateChanged, MarketWithdrawn, OperatorsChanged
 from offchain.domain.limits import (
     COLLATERAL_PERCENT_MAX,
     COLLATERAL_PERCENT_MIN,
@@ -30,6 +23,7 @@ from offchain.domain.limits import (
     SYNTH_NAME_BYTES_MAX,
 )
 from offchain.domain.market import Market, MarketState
+from offchain.domain.reasons import CloseReason, RejectReason
 from offchain.domain.units import PPM, SYNTH_DECIMALS, Address
 from offchain.engine.book import Book
 from offchain.engine.closing import close

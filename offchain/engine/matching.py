@@ -8,9 +8,9 @@ rates frozen at acceptance; what a balance holds stays covered.
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
-from offchain.domain.event import CloseReason
 from offchain.domain.limits import FILLS_PER_RESTING_ORDER_MAX
 from offchain.domain.order import Side
+from offchain.domain.reasons import CloseReason
 from offchain.domain.units import PPM, fee_up
 from offchain.engine.closing import close
 from offchain.engine.fills import Fill

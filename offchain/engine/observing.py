@@ -27,8 +27,9 @@ from offchain.domain.chainlog import (
     Withdrawn,
 )
 from offchain.domain.command import ObserveBlock, ObservePool
-from offchain.domain.event import AgentChanged, CloseReason, IndexLowered, RejectReason
+from offchain.domain.event import AgentChanged, IndexLowered
 from offchain.domain.limits import POOL_BLOCKS_AHEAD_MAX, POOL_SECONDS_AHEAD_MAX, SEQUENCE_MAX
+from offchain.domain.reasons import CloseReason, RejectReason
 from offchain.domain.units import Address, from_hex
 from offchain.engine.agents import Agent
 from offchain.engine.closing import close, kill_slot

@@ -13,10 +13,11 @@ from collections import OrderedDict, deque
 from collections.abc import Iterator
 from typing import Final
 
-from offchain.domain.event import CloseReason, OrderAccepted, OrderRejected
+from offchain.domain.event import OrderAccepted, OrderRejected
 from offchain.domain.limits import NOTIONAL_ATOMS_MAX, PRICE_TICKS_MAX, SIZE_LOTS_MAX
 from offchain.domain.market import Market
 from offchain.domain.order import Flags, Kind, Order, OrderStatus, Side, TimeInForce, from_row, unpack_terms
+from offchain.domain.reasons import CloseReason
 from offchain.domain.units import PPM, Address, Digest, from_hex
 from offchain.engine.agents import Agent
 from offchain.engine.ledger import Balance

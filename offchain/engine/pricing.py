@@ -5,8 +5,9 @@ earlier schedule that is more is capped when the two meet.
 """
 
 from offchain.domain.command import SetFees
-from offchain.domain.event import FeesChanged, FeeScheduleChanged, RejectReason
+from offchain.domain.event import FeesChanged, FeeScheduleChanged
 from offchain.domain.limits import CXPT_OBSERVED_MAX, FEE_PPM_MAX, FEE_TIERS_MAX, NOTIONAL_ATOMS_MAX
+from offchain.domain.reasons import RejectReason
 from offchain.domain.terms import CxptDiscount, FeeTier, ObserveCxpt, SetFeeSchedule
 from offchain.domain.units import PPM
 from offchain.engine.schedule import Schedule, discounted

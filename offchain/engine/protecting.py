@@ -8,13 +8,7 @@ venues in which nobody has set a protection.
 
 from typing import Final
 
-from offchain.domain.event import (
-    CloseReason,
-    ProtectionReset,
-    ProtectionSet,
-    ProtectionTripped,
-    RejectReason,
-)
+from offchain.domain.event import ProtectionReset, ProtectionSet, ProtectionTripped
 from offchain.domain.limits import (
     NOTIONAL_ATOMS_MAX,
     PROTECTED_MARKETS_MAX,
@@ -22,6 +16,7 @@ from offchain.domain.limits import (
     PROTECTION_WINDOW_MILLIS_MAX,
     PROTECTIONS_PER_ACCOUNT_MAX,
 )
+from offchain.domain.reasons import CloseReason, RejectReason
 from offchain.domain.terms import ResetProtection, SetProtection
 from offchain.domain.units import Address
 from offchain.engine.closing import close

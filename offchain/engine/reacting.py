@@ -6,8 +6,9 @@ once. Of two linked orders, what one fills the other loses; one whose trigger co
 that waits for another one is as large as what that filled at most, and leaves if that filled nothing.
 """
 
-from offchain.domain.event import CloseReason, MarkPosted, OrderTriggered
+from offchain.domain.event import MarkPosted, OrderTriggered
 from offchain.domain.limits import REACTIONS_PER_COMMAND_MAX
+from offchain.domain.reasons import CloseReason
 from offchain.engine.admission import entry_refusal, hold_per_lot
 from offchain.engine.amending import shrink
 from offchain.engine.arming import follow

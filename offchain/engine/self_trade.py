@@ -6,8 +6,8 @@ its usual mode (the maker gives way) needs nothing of this: `matching` does it o
 """
 
 from offchain.domain.beside import SelfTrade
-from offchain.domain.event import CloseReason
 from offchain.domain.limits import FILLS_PER_RESTING_ORDER_MAX
+from offchain.domain.reasons import CloseReason
 from offchain.engine.closing import close
 from offchain.engine.matching import Room, parts_of, room_of
 from offchain.engine.orders import Lane, Ticket

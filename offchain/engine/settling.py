@@ -6,14 +6,8 @@ the remainders of its orders leave the book and its quantity never comes back.
 
 from offchain.domain.chainlog import AmmLegSettled, BatchSettled
 from offchain.domain.command import RefuseFill
-from offchain.domain.event import (
-    AmmFillImproved,
-    CloseReason,
-    FillRefused,
-    FillSettled,
-    FillTakenBack,
-    RejectReason,
-)
+from offchain.domain.event import AmmFillImproved, FillRefused, FillSettled, FillTakenBack
+from offchain.domain.reasons import CloseReason, RejectReason
 from offchain.domain.units import Address
 from offchain.engine.closing import close
 from offchain.engine.fills import Batch, Fill, FillTrigger

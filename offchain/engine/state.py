@@ -15,19 +15,17 @@ from offchain.domain.event import (
     AmmFillMatched,
     AnyEvent,
     BalanceChanged,
-    CloseReason,
     CommandRejected,
     Diverged,
     FillMatched,
     IndexLowered,
     MarketRequested,
     OrderClosed,
-    RejectReason,
     VenueStateChanged,
 )
 from offchain.domain.limits import SEQUENCE_AHEAD_MILLIS_MAX
 from offchain.domain.market import MarketState
-from offchain.domain.reasons import VenueState
+from offchain.domain.reasons import CloseReason, RejectReason, VenueState
 from offchain.domain.terms import TransferBetween
 from offchain.domain.units import Address
 from offchain.engine.approvals import Approvals

@@ -8,8 +8,9 @@ go whose money has settled. What is still missing then makes the account cancel-
 
 from collections import OrderedDict
 
-from offchain.domain.event import CloseReason, RejectReason, TransferKnown, TransferredBetween
+from offchain.domain.event import TransferKnown, TransferredBetween
 from offchain.domain.limits import CLIENT_ORDER_ID_BYTES_MAX, SUBACCOUNT_MAX, TRANSFERS_REMEMBERED
+from offchain.domain.reasons import CloseReason, RejectReason
 from offchain.domain.terms import TransferBetween
 from offchain.domain.units import Address
 from offchain.engine.closing import close

@@ -11,9 +11,10 @@ from typing import NamedTuple
 from offchain.domain.beside import Beside
 from offchain.domain.command import Intent, Together
 from offchain.domain.eip712 import order_digest
-from offchain.domain.event import CloseReason, RejectReason, TogetherDecided
+from offchain.domain.event import TogetherDecided
 from offchain.domain.limits import TOGETHER_MAX
 from offchain.domain.order import Order, OrderRow
+from offchain.domain.reasons import CloseReason, RejectReason
 from offchain.engine.admission import Plan, refusal
 from offchain.engine.amending import is_smaller, shrink
 from offchain.engine.book import AMM

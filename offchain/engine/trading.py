@@ -12,9 +12,10 @@ import msgspec
 
 from offchain.domain.beside import NOTHING_BESIDE, Beside, SelfTrade
 from offchain.domain.command import NO_SIGNATURE, CancelAll
-from offchain.domain.event import CloseReason, OrderRejected, RejectReason
+from offchain.domain.event import OrderRejected
 from offchain.domain.limits import OPEN_ORDERS_PER_ACCOUNT_MAX, SEQUENCE_MAX
 from offchain.domain.order import CANCEL_TERMS, OrderRow, OrderStatus, from_row
+from offchain.domain.reasons import CloseReason, RejectReason
 from offchain.domain.units import PPM, Digest
 from offchain.engine.admission import EXPIRY_MAX, budget_refusal, hold_per_lot, open_lane, refusal, signer_refusal
 from offchain.engine.agents import Agent

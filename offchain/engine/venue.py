@@ -5,7 +5,7 @@ old as the command that posted it.
 """
 
 from offchain.domain.command import PostMark, Reading, SetBand, SetOrderRules, SetTradeGroup
-from offchain.domain.event import BandChanged, MarkPosted, OrderRulesChanged, RejectReason, TradeGroupChanged
+from offchain.domain.event import BandChanged, MarkPosted, OrderRulesChanged, TradeGroupChanged
 from offchain.domain.limits import (
     GROUP_ACCOUNTS_MAX,
     MARK_AGE_MILLIS_MAX,
@@ -13,6 +13,7 @@ from offchain.domain.limits import (
     PRICE_TICKS_MAX,
     READINGS_MAX,
 )
+from offchain.domain.reasons import RejectReason
 from offchain.domain.units import PPM, Address
 from offchain.engine.state import State
 

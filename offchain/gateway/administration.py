@@ -7,8 +7,9 @@ is no operator writes nothing into the journal.
 from typing import Any, Final
 
 from offchain.domain.command import RefuseFill, RequestMarket, SetBand, SetMarketState, SetTradeGroup, WithdrawMarket
-from offchain.domain.event import FillTakenBack, MarketRequested, RejectReason
+from offchain.domain.event import FillTakenBack, MarketRequested
 from offchain.domain.market import MarketState, parse_decimal
+from offchain.domain.reasons import RejectReason
 from offchain.domain.units import SYNTH_DECIMALS, Address
 from offchain.gateway import present, schema
 from offchain.gateway.account_schema import CxptRequest, FeeScheduleRequest, parse_observation, parse_schedule

@@ -18,10 +18,10 @@ from typing import Final, NamedTuple, Protocol
 from offchain.domain.command import CancelAll
 from offchain.domain.eip712 import FRAME_FIELDS, bulk_digest, bulk_levels, fields_struct_hash, join_levels
 from offchain.domain.errors import HooatsError
-from offchain.domain.event import RejectReason
 from offchain.domain.keccak import keccak
 from offchain.domain.limits import BULK_DEPTH, ORDERS_PER_REQUEST_MAX
 from offchain.domain.order import CANCEL_TERMS, ORDER_FRAME_BYTES, SIGNATURE_BYTES, SIGNED_FRAME, unpack_terms
+from offchain.domain.reasons import RejectReason
 from offchain.domain.units import Address, from_hex, to_address
 from offchain.domain.wire import (
     CANCEL,

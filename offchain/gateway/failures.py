@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from offchain.domain.errors import InvalidInput
-from offchain.domain.event import RejectReason
+from offchain.domain.reasons import RejectReason
 
 
 class Code(StrEnum):

@@ -7,10 +7,10 @@ is not settled yet is left out, since the engine would not promise anything of i
 from collections.abc import Mapping
 from typing import Any
 
-from offchain.domain.event import RejectReason
 from offchain.domain.limits import PRICE_TICKS_MAX
 from offchain.domain.market import Market, format_atoms
 from offchain.domain.order import Side
+from offchain.domain.reasons import RejectReason
 from offchain.domain.units import Lots, Ticks
 from offchain.gateway import present, schema
 from offchain.gateway.directory import MarketView

@@ -14,7 +14,6 @@ from offchain.domain.event import (
     AnyEvent,
     BalanceChanged,
     BatchClosed,
-    CloseReason,
     FillMatched,
     FillRefused,
     FillSettled,
@@ -24,7 +23,7 @@ from offchain.domain.event import (
 )
 from offchain.domain.market import Market
 from offchain.domain.order import OrderStatus
-from offchain.domain.reasons import FAULTLESS, REFUSAL_TAKER_BIT, RefusalCause
+from offchain.domain.reasons import FAULTLESS, REFUSAL_TAKER_BIT, CloseReason, RefusalCause
 from offchain.domain.relayed import RelayRequest
 from offchain.domain.units import Address, Atoms, Digest, Lots, Ticks
 from offchain.engine.ledger import Balance

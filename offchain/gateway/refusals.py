@@ -1,6 +1,6 @@
 """The engine's refusals in a sentence each, with what a trader needs to do better."""
 
-from offchain.domain.event import RejectReason
+from offchain.domain.reasons import RejectReason
 from offchain.gateway.directory import Directory, MarketView
 from offchain.gateway.failures import ApiError
 

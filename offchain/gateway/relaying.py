@@ -7,8 +7,9 @@ again; the same message asks once, however often it comes and in whichever form 
 from typing import Any
 
 from offchain.domain import eip712
-from offchain.domain.event import CommandRejected, RejectReason
+from offchain.domain.event import CommandRejected
 from offchain.domain.market import format_atoms
+from offchain.domain.reasons import RejectReason
 from offchain.domain.relayed import RelayRequest, RequestAgent, RequestDeposit
 from offchain.domain.units import Digest
 from offchain.gateway import schema

@@ -5,8 +5,9 @@ the first time, without a command.
 """
 
 from offchain.domain.command import AmendOrder, CancelAllAfter, CancelMany
-from offchain.domain.event import CancelAllAfterSet, RejectReason
+from offchain.domain.event import CancelAllAfterSet
 from offchain.domain.limits import CANCEL_ALL_AFTER_MILLIS_MAX, CANCEL_ALL_AFTER_MILLIS_MIN
+from offchain.domain.reasons import RejectReason
 from offchain.domain.units import Address, Digest, Lots
 from offchain.gateway import present, schema
 from offchain.gateway.directory import Directory

@@ -14,7 +14,6 @@ import msgspec
 from offchain.domain.beside import NOTHING_BESIDE, Beside, SelfTrade
 from offchain.domain.eip712 import Withdrawal
 from offchain.domain.errors import InvalidInput
-from offchain.domain.event import RejectReason
 from offchain.domain.keccak import keccak
 from offchain.domain.limits import (
     AGENT_MARKETS_MAX,
@@ -32,6 +31,7 @@ from offchain.domain.limits import (
 )
 from offchain.domain.market import Market, parse_atoms, parse_decimal
 from offchain.domain.order import BULK_SIGNATURE_BYTES, Flags, Kind, Order, Side, TimeInForce
+from offchain.domain.reasons import RejectReason
 from offchain.domain.units import PPM, Address, Digest, Ticks
 from offchain.gateway.failures import ApiError, Code, invalid, undecodable
 from offchain.security.signatures import canonical

@@ -10,7 +10,8 @@ from typing import NamedTuple
 import msgspec
 
 from offchain.domain.command import AmendOrder, CancelOrder, Command, Intent, Together
-from offchain.domain.event import CloseReason, RejectReason, TogetherDecided
+from offchain.domain.event import TogetherDecided
+from offchain.domain.reasons import CloseReason, RejectReason
 from offchain.domain.units import Address, Lots
 from offchain.gateway import present, schema
 from offchain.gateway.directory import Directory
@@ -159,7 +160,7 @@ class Batches:
         placed = [await self._trading.placed(check, ack) for check, ack in zip(orders, acks, strict=True)]
         if not head.replayed:
             self._require_happened(head, decision, checks, orders)
-        elif not any(isinstance(outcome, dict) for outcome in placed) and orders and not is_first:
+        elif not any(isinstance(outcome, dict) for outcome in placed) and orders:
             raise _refused_again(placed)
         self._trading.count(placed)
         return await self._answer_as_is(checks, changes, head.sequence, placed, replayed=head.replayed)
@@ -227,9 +228,12 @@ def _raise_first_error(checks: _Checks) -> None:
 
 
 def _refused_again(placed: Sequence[Outcome]) -> ApiError:
-    """The batch had been sent before, and had been refused then; why is not remembered, that it was, is."""
+    """The batch had been sent before, and had been refused then; why is not remembered, that it was, is. So no item
+    is named."""
     (error, *_) = (outcome for outcome in placed if isinstance(outcome, ApiError))
-    return ApiError(error.code, error.message, error.data | {"item": "orders", "index": 0}, error.headers)
+    remedy = "Nothing of it was executed, then or now; to try again, sign its orders with new nonces"
+    data = error.data | {"replayed": True, "remedy": remedy}
+    return ApiError(error.code, "this batch was sent before, and was refused then", data, error.headers)
 
 
 def _answer(

@@ -17,9 +17,10 @@ from offchain.domain import eip712
 from offchain.domain.beside import NOTHING_BESIDE
 from offchain.domain.command import CancelAll, Command, PlaceOrder, RequestApproval
 from offchain.domain.errors import InvalidInput, SequencerUnavailable
-from offchain.domain.event import CloseReason, CommandRejected, OrderClosed, OrderRejected, RejectReason
+from offchain.domain.event import CommandRejected, OrderClosed, OrderRejected
 from offchain.domain.market import Market, format_atoms
 from offchain.domain.order import Order, OrderStatus, Side
+from offchain.domain.reasons import CloseReason, RejectReason
 from offchain.domain.units import ZERO_ADDRESS, Address, Digest, Ticks, to_address
 from offchain.domain.wire import REASONS, RESULT, STATUSES, UNKNOWN, refused
 from offchain.gateway import present, schema

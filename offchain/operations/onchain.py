@@ -4,11 +4,12 @@ import time
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from offchain.chain.contracts import PriceOracle, Vault
+from offchain.chain.contracts import PriceOracle, Token, Vault
 from offchain.chain.registry import Registry
 from offchain.chain.roles import HAS_ROLE, REMEDY, ROLES
 from offchain.chain.synths import all_synths
 from offchain.chain.wallet import Endpoint
+from offchain.domain.eip712 import separator_of
 from offchain.domain.errors import ChainError, TransactionFailed
 from offchain.domain.keccak import keccak
 from offchain.domain.units import Address
@@ -79,6 +80,24 @@ def look_at_contracts(url: str, registry: Registry) -> Iterable[Finding]:
         wrong += 1
     if not wrong:
         yield ok("contracts", f"{len(registry.contracts)} have the code that was deployed")
+
+
+def look_at_permits(url: str, registry: Registry) -> Iterable[Finding]:
+    """Whether wallets are asked to sign permits that the settlement token takes: the relay keeper stops otherwise."""
+    name, version, token = registry.permit_name, registry.permit_version, registry.quote_token
+    if not name:
+        yield ok("permits", "the registry names no domain of permits: no deposits are relayed")
+        return
+    words, remedy = f"{name}, version {version}", "Correct permitName and permitVersion in the registry"
+    try:
+        (found,) = Endpoint(url).call(token, Token.domain_separator)
+    except TransactionFailed:
+        yield fail("permits", f"{token} has no permits, and the registry says {words}", remedy)
+        return
+    if found == separator_of(name, version, registry.chain_id, token):
+        yield ok("permits", f"those of {token} are signed for {words}")
+    else:
+        yield fail("permits", f"those of {token} are not signed for {words}", remedy)
 
 
 def look_at_feeds(url: str, registry: Registry) -> Iterable[Finding]:

@@ -22,7 +22,6 @@ from offchain.domain.event import (
     ApprovalReleased,
     BalanceChanged,
     BatchClosed,
-    CloseReason,
     CommandRejected,
     Diverged,
     FeesChanged,
@@ -46,6 +45,7 @@ from offchain.domain.event import (
 )
 from offchain.domain.limits import PRICE_TICKS_MAX
 from offchain.domain.order import OrderStatus
+from offchain.domain.reasons import CloseReason
 from offchain.domain.units import Digest
 from offchain.storage.history import AMM, Effects, FillRow, History, OrderRow
 

@@ -11,17 +11,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from offchain.domain.command import Command, PlaceOrder, Together
-from offchain.domain.event import (
-    AmmFillMatched,
-    AnyEvent,
-    CloseReason,
-    FillMatched,
-    OrderAccepted,
-    OrderClosed,
-    OrderRejected,
-    RejectReason,
-)
+from offchain.domain.event import AmmFillMatched, AnyEvent, FillMatched, OrderAccepted, OrderClosed, OrderRejected
 from offchain.domain.order import CANCEL_TERMS, OrderRow, OrderStatus
+from offchain.domain.reasons import CloseReason, RejectReason
 from offchain.domain.units import Address, Digest, from_hex
 from offchain.domain.wire import REASONS, RESULT, STATUSES
 from offchain.engine.engine import Engine

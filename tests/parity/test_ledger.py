@@ -35,18 +35,10 @@ from offchain.domain.command import (
     SetFees,
 )
 from offchain.domain.eip712 import domain_separator, order_digest
-from offchain.domain.event import (
-    AmmFillMatched,
-    AnyEvent,
-    FillMatched,
-    FillRefused,
-    FillSettled,
-    OrderRejected,
-    RejectReason,
-)
+from offchain.domain.event import AmmFillMatched, AnyEvent, FillMatched, FillRefused, FillSettled, OrderRejected
 from offchain.domain.limits import EXIT_DELAY_SECONDS, FILLS_PER_IMMEDIATE_ORDER_MAX, SETTLEMENT_WINDOW_SECONDS
 from offchain.domain.order import Kind, Order, Side, TimeInForce, make_nonce
-from offchain.domain.reasons import RefusalCause
+from offchain.domain.reasons import RefusalCause, RejectReason
 from offchain.domain.units import Address, Lots, Ticks
 from offchain.engine.engine import Engine
 from offchain.security.signatures import sign

@@ -25,7 +25,7 @@ from scene import (
 
 from offchain.domain.chainlog import WithdrawalRequested
 from offchain.domain.command import SetFees, SetMarketState, SetVenueState
-from offchain.domain.event import OrderAccepted, OrderClosed, OrderRejected, RejectReason
+from offchain.domain.event import OrderAccepted, OrderClosed, OrderRejected
 from offchain.domain.limits import (
     NOTIONAL_ATOMS_MAX,
     OPEN_ORDERS_PER_ACCOUNT_MAX,
@@ -35,6 +35,7 @@ from offchain.domain.limits import (
 )
 from offchain.domain.market import MarketState
 from offchain.domain.order import Flags, Kind
+from offchain.domain.reasons import RejectReason
 
 POST_ONLY = int(Flags.POST_ONLY)
 

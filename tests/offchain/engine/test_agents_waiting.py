@@ -9,8 +9,9 @@ from offchain.domain.beside import Beside, SelfTrade
 from offchain.domain.chainlog import AgentRegistered, AgentRevoked
 from offchain.domain.command import AmendOrder, Intent, PlaceOrder, PostMark, Reading, Together
 from offchain.domain.eip712 import order_digest
-from offchain.domain.event import CloseReason, OrderAccepted, OrderClosed, OrderTriggered, RejectReason
+from offchain.domain.event import OrderAccepted, OrderClosed, OrderTriggered
 from offchain.domain.order import Side, to_row
+from offchain.domain.reasons import CloseReason, RejectReason
 from offchain.domain.units import from_hex
 from offchain.engine.engine import Engine
 

@@ -8,7 +8,6 @@ from offchain.domain.beside import Beside
 from offchain.domain.command import AmendOrder, CancelAllAfter, CancelMany
 from offchain.domain.event import (
     CancelAllAfterSet,
-    CloseReason,
     CommandRejected,
     FillMatched,
     LevelChanged,
@@ -16,6 +15,7 @@ from offchain.domain.event import (
     OrderClosed,
 )
 from offchain.domain.order import make_nonce
+from offchain.domain.reasons import CloseReason
 from offchain.domain.units import Address
 from offchain.engine.engine import Engine
 

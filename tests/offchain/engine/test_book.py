@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scene import ALICE, BASE, BOB, BUY, CAROL, QUOTE, SELL, START, open_market
 
-from offchain.domain.event import CloseReason
 from offchain.domain.order import Kind, Order, Side, TimeInForce, make_nonce, to_row
+from offchain.domain.reasons import CloseReason
 from offchain.domain.units import Address, Lots, Ticks
 from offchain.engine import matching
 from offchain.engine.admission import open_lane

@@ -19,11 +19,10 @@ from offchain.domain.event import (
     LevelChanged,
     MarketStateChanged,
     OrderAccepted,
-    RejectReason,
     VenueStateChanged,
 )
 from offchain.domain.market import MarketState
-from offchain.domain.reasons import VenueState
+from offchain.domain.reasons import RejectReason, VenueState
 from offchain.engine.engine import Engine, flaw_of_venue
 
 

@@ -8,8 +8,9 @@ from scene import ALICE, BOB, BUY, CAROL, FOK, GTC, IOC, PACKED_VENUE, SELL, VEN
 
 from offchain.domain.batch import PACKED_RULES, BatchRules
 from offchain.domain.command import ObserveLog, OpenVenue, RefuseFill
-from offchain.domain.event import BatchClosed, CloseReason, CommandRejected, FillMatched, FillTakenBack, OrderClosed
+from offchain.domain.event import BatchClosed, CommandRejected, FillMatched, FillTakenBack, OrderClosed
 from offchain.domain.limits import FILLS_PER_BATCH_MAX, FILLS_PER_IMMEDIATE_ORDER_MAX
+from offchain.domain.reasons import CloseReason
 from offchain.engine.engine import Engine
 from offchain.engine.fills import FILL_TRANSITIONS, FillState, FillTrigger
 

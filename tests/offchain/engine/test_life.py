@@ -11,8 +11,9 @@ from wishful import CalmHistory, WishfulHistory
 from offchain.domain.beside import Beside
 from offchain.domain.chainlog import OrderCancelledOnChain, WithdrawalRequested
 from offchain.domain.command import CancelAllAfter, CancelMany, PostMark, Reading, SetMarketState
-from offchain.domain.event import AnyEvent, CloseReason, OrderAccepted, OrderClosed, OrderTriggered
+from offchain.domain.event import AnyEvent, OrderAccepted, OrderClosed, OrderTriggered
 from offchain.domain.market import MarketState
+from offchain.domain.reasons import CloseReason
 from offchain.domain.terms import SetProtection
 from offchain.engine.life import ORDER_LIFE, TRIGGERED, OrderState
 

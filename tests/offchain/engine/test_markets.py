@@ -17,7 +17,6 @@ from offchain.domain.command import (
     WithdrawMarket,
 )
 from offchain.domain.event import (
-    CloseReason,
     CommandRejected,
     Diverged,
     MarketOpened,
@@ -26,9 +25,9 @@ from offchain.domain.event import (
     MarketWithdrawn,
     OperatorsChanged,
     OrderClosed,
-    RejectReason,
 )
 from offchain.domain.market import MarketState
+from offchain.domain.reasons import CloseReason, RejectReason
 from offchain.domain.units import Address
 from offchain.engine.engine import Engine
 

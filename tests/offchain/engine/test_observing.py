@@ -45,19 +45,17 @@ from offchain.domain.event import (
     AgentChanged,
     ApprovalReleased,
     BalanceChanged,
-    CloseReason,
     CommandRejected,
     Diverged,
     EpochClosed,
     IndexLowered,
     MarketOpened,
     OrderClosed,
-    RejectReason,
     VenueStateChanged,
 )
 from offchain.domain.market import MarketState
 from offchain.domain.order import make_nonce
-from offchain.domain.reasons import VenueState
+from offchain.domain.reasons import CloseReason, RejectReason, VenueState
 from offchain.engine.engine import Engine
 
 OUT: dict[str, Any] = {"destination": ALICE, "as_cxpt": False, "approval": 0, "request_remaining": 0}

@@ -5,8 +5,9 @@ import itertools
 import pytest
 from scene import ALICE, BOB, BUY, RICH, SELL, Bench, open_market
 
-from offchain.domain.event import CloseReason, OrderRejected
+from offchain.domain.event import OrderRejected
 from offchain.domain.order import OrderStatus
+from offchain.domain.reasons import CloseReason
 from offchain.engine.orders import ORDER_TRANSITIONS
 
 ENDS = {

@@ -7,14 +7,8 @@ import pytest
 from scene import ALICE, BOB, BUY, CAROL, DAVE, IOC, QUOTE_ATOMS, SELL, START, STRANGER, VENUE, Bench, open_market
 
 from offchain.domain.command import SetFees
-from offchain.domain.event import (
-    CommandRejected,
-    CxptObserved,
-    FeesChanged,
-    FeeScheduleChanged,
-    FillMatched,
-    RejectReason,
-)
+from offchain.domain.event import CommandRejected, CxptObserved, FeesChanged, FeeScheduleChanged, FillMatched
+from offchain.domain.reasons import RejectReason
 from offchain.domain.terms import CxptDiscount, FeeTier, ObserveCxpt, SetFeeSchedule
 from offchain.engine.engine import Engine
 

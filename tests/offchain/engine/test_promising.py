@@ -7,9 +7,10 @@ from scene import ALICE, BASE, BOB, BUY, CAROL, DAVE, QUOTE, RICH, SELL, STRANGE
 
 from offchain.domain.chainlog import WithdrawalRequested
 from offchain.domain.command import SetVenueState
-from offchain.domain.event import ApprovalGranted, CommandRejected, RejectReason
+from offchain.domain.event import ApprovalGranted, CommandRejected
 from offchain.domain.limits import APPROVALS_PER_ACCOUNT_MAX, WITHDRAWAL_DEADLINE_SECONDS_MAX
 from offchain.domain.market import MarketState
+from offchain.domain.reasons import RejectReason
 from offchain.domain.units import ZERO_ADDRESS
 
 

@@ -22,16 +22,15 @@ from scene import (
 from offchain.domain.beside import Beside
 from offchain.domain.command import Intent, PlaceOrder, Together
 from offchain.domain.event import (
-    CloseReason,
     CommandRejected,
     OrderAccepted,
     OrderClosed,
     ProtectionReset,
     ProtectionSet,
     ProtectionTripped,
-    RejectReason,
 )
 from offchain.domain.limits import PROTECTED_MARKETS_MAX, PROTECTION_WINDOW_MILLIS_MAX
+from offchain.domain.reasons import CloseReason, RejectReason
 from offchain.domain.terms import ResetProtection, SetProtection
 from offchain.engine.engine import Engine
 

@@ -8,8 +8,9 @@ from scene import ALICE, BASE, BOB, QUOTE, RICH, SETTLEMENT, STRANGER, VAULT, VE
 from offchain.domain.chainlog import AgentRegistered, Deposited, LossDeclared
 from offchain.domain.command import ObserveBlock, RequestAgent, RequestDeposit, decode, encode
 from offchain.domain.eip712 import AgentTerms, agent_digest, domain_separator, permit_digest, separator_of
-from offchain.domain.event import CommandRejected, RejectReason, RelayEnded, RelayRequested
+from offchain.domain.event import CommandRejected, RelayEnded, RelayRequested
 from offchain.domain.limits import RELAYED_BY_STRANGERS_MAX, RELAYED_DEPOSIT_MIN, RELAYED_MAX, RELAYED_PER_ACCOUNT_MAX
+from offchain.domain.reasons import RejectReason
 from offchain.domain.units import Address, Digest
 from offchain.engine.engine import Engine
 

@@ -6,7 +6,8 @@ from scene import ALICE, BOB, BUY, CAROL, FOK, GTC, IOC, SELL, STRANGER, WISHFUL
 
 from offchain.domain.beside import Beside, SelfTrade
 from offchain.domain.command import SetTradeGroup
-from offchain.domain.event import CloseReason, CommandRejected, FillMatched, OrderClosed, TradeGroupChanged
+from offchain.domain.event import CommandRejected, FillMatched, OrderClosed, TradeGroupChanged
+from offchain.domain.reasons import CloseReason
 from offchain.engine.engine import Engine
 
 MAKER, TAKER, BOTH, NONE = SelfTrade

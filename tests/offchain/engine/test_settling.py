@@ -9,7 +9,6 @@ from offchain.domain.command import RefuseFill, SetOperators
 from offchain.domain.event import (
     AccountRestricted,
     BatchClosed,
-    CloseReason,
     CommandRejected,
     Diverged,
     FillMatched,
@@ -17,9 +16,8 @@ from offchain.domain.event import (
     FillSettled,
     FillTakenBack,
     OrderClosed,
-    RejectReason,
 )
-from offchain.domain.reasons import REFUSAL_TAKER_BIT, RefusalCause, VenueState
+from offchain.domain.reasons import REFUSAL_TAKER_BIT, CloseReason, RefusalCause, RejectReason, VenueState
 from offchain.domain.units import Address
 
 BALANCE, OPERATOR = RefusalCause.BALANCE, RefusalCause.OPERATOR

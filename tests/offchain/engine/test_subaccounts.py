@@ -30,16 +30,15 @@ from offchain.domain.event import (
     AccountRestricted,
     ApprovalGranted,
     BalanceChanged,
-    CloseReason,
     CommandRejected,
     FillMatched,
     OrderClosed,
-    RejectReason,
     SubaccountChanged,
     TransferKnown,
     TransferredBetween,
 )
 from offchain.domain.limits import TRANSFERS_REMEMBERED
+from offchain.domain.reasons import CloseReason, RejectReason
 from offchain.domain.terms import TransferBetween
 from offchain.domain.units import Address
 from offchain.engine.engine import Engine

@@ -6,17 +6,10 @@ from scene import ALICE, BASE_ATOMS, BOB, BUY, CAROL, FOK, GTC, IOC, SELL, STRAN
 
 from offchain.domain.beside import Beside
 from offchain.domain.command import Command, Intent, PlaceOrder, Together
-from offchain.domain.event import (
-    CloseReason,
-    CommandRejected,
-    OrderAccepted,
-    OrderClosed,
-    OrderRejected,
-    RejectReason,
-    TogetherDecided,
-)
+from offchain.domain.event import CommandRejected, OrderAccepted, OrderClosed, OrderRejected, TogetherDecided
 from offchain.domain.limits import OPEN_ORDERS_PER_ACCOUNT_MAX, TOGETHER_MAX
 from offchain.domain.order import Kind, Order, Side, TimeInForce, make_nonce
+from offchain.domain.reasons import CloseReason, RejectReason
 from offchain.domain.units import Lots, Ticks
 from offchain.engine.engine import Engine
 

@@ -28,17 +28,16 @@ from scene import (
 from offchain.domain.command import CancelAll, CancelOrder, SetFees
 from offchain.domain.event import (
     BatchClosed,
-    CloseReason,
     CommandRejected,
     FillMatched,
     LevelChanged,
     OrderAccepted,
     OrderClosed,
     OrderRejected,
-    RejectReason,
 )
 from offchain.domain.limits import FILLS_PER_RESTING_ORDER_MAX, SEQUENCE_AHEAD_MILLIS_MAX
 from offchain.domain.order import Kind, make_nonce
+from offchain.domain.reasons import CloseReason, RejectReason
 
 
 @pytest.fixture

@@ -6,14 +6,9 @@ from scene import ALICE, BASE, BOB, BUY, IOC, ITEMIZED_VENUE, SELL, WISHFUL_VENU
 
 from offchain.domain.chainlog import WithdrawalRequested
 from offchain.domain.command import PostMark, Reading, SetBand, SetOrderRules
-from offchain.domain.event import (
-    BandChanged,
-    CommandRejected,
-    MarkPosted,
-    OrderRulesChanged,
-    RejectReason,
-)
+from offchain.domain.event import BandChanged, CommandRejected, MarkPosted, OrderRulesChanged
 from offchain.domain.limits import MARK_AGE_MILLIS_MAX, ORDER_RULES_MAX
+from offchain.domain.reasons import RejectReason
 from offchain.domain.units import Address
 from offchain.engine.engine import Engine
 

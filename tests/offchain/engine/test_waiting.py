@@ -6,16 +6,7 @@ from scene import ALICE, BASE, BOB, BUY, CAROL, FOK, GTD, IOC, SELL, START, WISH
 
 from offchain.domain.beside import Beside
 from offchain.domain.command import Intent, PlaceOrder, PostMark, Reading, SetMarketState, Together
-from offchain.domain.event import (
-    CloseReason,
-    FillMatched,
-    LevelChanged,
-    OrderAccepted,
-    OrderAmended,
-    OrderClosed,
-    OrderTriggered,
-    RejectReason,
-)
+from offchain.domain.event import FillMatched, LevelChanged, OrderAccepted, OrderAmended, OrderClosed, OrderTriggered
 from offchain.domain.limits import (
     REACTIONS_PER_COMMAND_MAX,
     TRAILING_ORDERS_PER_MARKET_MAX,
@@ -23,6 +14,7 @@ from offchain.domain.limits import (
 )
 from offchain.domain.market import MarketState
 from offchain.domain.order import Flags, Kind, Order, make_nonce
+from offchain.domain.reasons import CloseReason, RejectReason
 from offchain.domain.units import Lots, Ticks
 from offchain.engine.engine import Engine
 

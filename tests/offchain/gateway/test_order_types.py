@@ -323,6 +323,17 @@ async def test_a_batch_that_is_sent_again(engine_venue) -> None:
         first = await refused(client.batch_signed(signed, [old.id], [], "all"))
         again = await refused(client.batch_signed(signed, [old.id], [], "all"))
         assert (first.code, again.code) == ("POST_ONLY_WOULD_CROSS", "BATCH_REFUSED")
+        assert again.data["replayed"] is True and "Nothing of it was executed" in again.data["remedy"]
+        assert "item" not in again.data and "sent before" in str(again), "no item is blamed that was not the one"
+        await client.cancel_all(), await client.place("BTC-USDC", "sell", "60000", "0.05")
+        later = await refused(client.batch_signed(signed, [], [], "all"))
+        assert (later.code, later.data["replayed"]) == ("BATCH_REFUSED", True), "also when it could happen by now"
+        assert len(await client.orders()) == 1
+        await client.cancel_all()
+        old = (await client.place("BTC-USDC", "sell", "50000", "0.05")).order
+        crossing = [await client.sign(ticket("buy", price, post_only=True, slot=9)) for price in ("50001", "50000")]
+        none = [await refused(client.batch_signed(crossing, [], [], "first")) for _ in range(2)]
+        assert [error.code for error in none] == ["POST_ONLY_WOULD_CROSS", "BATCH_REFUSED"]
         assert (await client.order(old.id)).status == "open"
         good = [await client.sign(ticket("buy", "40000"))]
         results = [await client.batch_signed(good, [old.id], [], "all") for _ in range(2)]

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from offchain.client import Ticket
 from offchain.client.orders import Signer, sign_order
 from offchain.domain.eip712 import domain_separator
-from offchain.domain.event import RejectReason
 from offchain.domain.limits import BODY_BYTES_MAX, ORDERS_PER_REQUEST_MAX
+from offchain.domain.reasons import RejectReason
 from offchain.gateway.failures import CCXT, STATUS, Code
 from offchain.gateway.refusals import WORDS
 from offchain.gateway.routes import ROUTES, Auth

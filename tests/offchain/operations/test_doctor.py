@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from click.testing import CliRunner
 from local_chain import LocalChain, Venue, key_of
@@ -86,7 +87,8 @@ def test_all_is_well(installation: Installation, monkeypatch: pytest.MonkeyPatch
     assert {found.check for found in findings if found.verdict != Verdict.OK} <= {"block mode", "disk speed"}, findings
     checks = {found.check for found in findings}
     wanted = {"python", "data folder", "disk space", "disk speed", "port", "journal", "ops database", "registry", "rpc"}
-    assert wanted | {"history database", "head", "contracts", "role", "key", "balance", "lease", "block mode"} == checks
+    wanted |= {"history database", "head", "contracts", "permits", "role", "key", "balance", "lease", "block mode"}
+    assert wanted == checks
 
 
 def test_keys_that_may_not(installation: Installation) -> None:
@@ -238,6 +240,20 @@ def test_keys_of_the_configuration_file(installation: Installation, tmp_path: Pa
     file.write_text(f'data = "{installation.data}"\nrpc = "{installation.chain.url}"\n[keeper.settle]\nkey = "x.key"\n')
     done = CliRunner().invoke(hooats, ["--config", str(file), "doctor", "--json", "--port", "0"])
     assert "x.key" in done.output
+
+
+def test_permits_are_signed_for_what_the_token_says(installation: Installation, venue: Venue) -> None:
+    """Of every part of the domain; a token without permits is no domain's."""
+    right = venue.registry
+    for changes, words in (
+        ({"permit_version": "2"}, "not signed for HOOATS Test USDC, version 2"),
+        ({"permit_name": "USD Coin"}, "not signed for USD Coin"),
+        ({"quote_token": right.address("Vault")}, "has no permits"),
+    ):
+        (found,) = onchain.look_at_permits(installation.chain.url, msgspec.structs.replace(right, **changes))
+        assert found.verdict is Verdict.FAIL and words in found.detail and "permitName" in found.remedy
+    (none,) = onchain.look_at_permits(installation.chain.url, msgspec.structs.replace(right, permit_name=""))
+    assert none.verdict is Verdict.OK and "no deposits are relayed" in none.detail
 
 
 def test_a_keeper_key_is_name_and_file() -> None:

@@ -37,8 +37,9 @@ from offchain.domain.eip712 import (
     typed_data_template,
 )
 from offchain.domain.errors import HooatsError, InvalidInput, SequencerUnavailable
-from offchain.domain.event import CloseReason, OrderAccepted, OrderRejected, RejectReason
+from offchain.domain.event import OrderAccepted, OrderRejected
 from offchain.domain.order import SIGNED_FRAME, OrderStatus, Side, TimeInForce
+from offchain.domain.reasons import CloseReason, RejectReason
 from offchain.domain.units import from_hex
 from offchain.domain.wire import ATTESTATION, REASONS, RESULT_BYTES, STATUSES, Result, unpack_result
 from offchain.engine.merkle import verify_indexed

@@ -41,16 +41,9 @@ from offchain.domain.command import (
 )
 from offchain.domain.eip712 import domain_separator, receipt_digest
 from offchain.domain.errors import ConfigurationError, InvalidInput, JournalLocked, SequencerUnavailable, StorageError
-from offchain.domain.event import (
-    BatchClosed,
-    CloseReason,
-    EpochClosed,
-    FeesChanged,
-    OrderAccepted,
-    OrderRejected,
-    RejectReason,
-)
+from offchain.domain.event import BatchClosed, EpochClosed, FeesChanged, OrderAccepted, OrderRejected
 from offchain.domain.order import Side, TimeInForce
+from offchain.domain.reasons import CloseReason, RejectReason
 from offchain.domain.units import Address, from_hex
 from offchain.engine.engine import Engine
 from offchain.security.signatures import address_of, recover
