@@ -1,11 +1,17 @@
 """The half of `HooatsClient` that is about accounts: balances, sub-accounts, protections, fees, and what operators say
 of them."""
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
+from uuid import uuid4
 
-from offchain.client.answers import Agent, Balance, Fees, Protection, SubaccountBalance, convert
+from offchain.client.answers import Agent, Balance, Fees, Protection, SubaccountBalance, Transfer, convert
+from offchain.client.failures import Refused
 from offchain.client.wire import Json, Wire
+
+RATES_SECONDS = 60
+"""How long the account's rates are believed: tiers change once a day, and FEE_CAP_TOO_LOW tells of a rise."""
 
 
 class AccountCalls(Wire):
@@ -27,11 +33,14 @@ class AccountCalls(Wire):
         answer = await self._get("/v1/balances", session=True)
         return convert(answer["subaccounts"], list[SubaccountBalance])
 
-    async def transfer(self, token: str, amount: str, source: int, target: int) -> None:
-        """Between sub-accounts, what is settled and free. Not retried: sent again it would move as much again; where
-        the outcome is unknown (ExchangeUnreachable) the balances tell."""
+    async def transfer(
+        self, token: str, amount: str, source: int, target: int, *, client_transfer_id: str = ""
+    ) -> Transfer:
+        """Between sub-accounts, what is settled and free. Retried, since the same id moves it once; where the outcome
+        stays unknown (ExchangeUnreachable), ask again with the id that you gave."""
         body = {"token": token, "amount": amount, "fromSubaccount": source, "toSubaccount": target}
-        await self._send("POST", "/v1/transfers", body, session=True, retry=False)
+        body["clientTransferId"] = client_transfer_id or str(uuid4())
+        return convert(await self._send("POST", "/v1/transfers", body, session=True), Transfer)
 
     # --- protections ---
 
@@ -65,6 +74,27 @@ class AccountCalls(Wire):
         await self._send("POST", f"/v1/protections/{number}/reset", session=True)
 
     # --- fees ---
+
+    _fee_cap: tuple[int, float] | None = None
+    """And when it was asked for."""
+
+    async def fee_cap(self) -> int:
+        """What an order is signed for that names no cap: the higher of the account's own rates, and no more. Only a
+        venue with a fee schedule needs a session for that."""
+        now = time.monotonic()
+        if self._fee_cap is None or now - self._fee_cap[1] > RATES_SECONDS:
+            venue = await self._get("/v1/venue")
+            rates = [venue["makerFeePpm"], venue["takerFeePpm"]]
+            if venue["feeSchedule"] is not None:
+                own = await self.fees()
+                rates = [own.maker_fee_ppm, own.taker_fee_ppm]
+            self._fee_cap = max(*rates, 0), now
+        return self._fee_cap[0]
+
+    def note(self, refused: Refused) -> None:
+        """After a rise the next order asks for the rates again; the refused one is not signed for more unasked."""
+        if refused.code == "FEE_CAP_TOO_LOW":
+            self._fee_cap = None
 
     async def fees(self) -> Fees:
         """What the account pays for what it places now, and why."""

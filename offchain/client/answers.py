@@ -193,6 +193,14 @@ class Tier(Answer, frozen=True, kw_only=True):
     taker_fee_ppm: int
 
 
+class Transfer(Answer, frozen=True, kw_only=True):
+    """`replayed`: it had been done before, at `seq`, and was not done again."""
+
+    client_transfer_id: str
+    seq: int
+    replayed: bool
+
+
 class Fees(Answer, frozen=True, kw_only=True):
     """Rates in millionths, with the discount; `volume` is that of the 30 days before this one."""
 

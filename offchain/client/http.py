@@ -140,6 +140,10 @@ class HooatsClient(AccountCalls):
     async def epoch(self, number: int) -> Json:
         return await self._get(f"/v1/epochs/{number}")
 
+    async def group_receipt(self, sequence: int, digest: str) -> Json:
+        """Of an order under the signature of its whole group; `Refused` NOT_FOUND if it was not sequenced there."""
+        return await self._get(f"/v1/receipts/{sequence}?{urlencode({'id': digest})}")
+
     async def proof(self, digest: str) -> Json:
         """The proof file of an order; `Refused` ORDER_NOT_FOUND until its epoch is closed."""
         return await self._get(f"/v1/proofs/{digest}")
@@ -210,11 +214,11 @@ class HooatsClient(AccountCalls):
             await self.markets()
         if ticket.symbol not in self._markets:
             raise InvalidInput(f"no market {ticket.symbol}", field="symbol", remedy=", ".join(self._markets))
-        market, row = self._markets[ticket.symbol]
+        market, _ = self._markets[ticket.symbol]
         slot = 0 if ticket.is_immediate else ticket.slot
         if slot is None:
             slot = await self._free_slot()
-        cap = ticket.max_fee_ppm if ticket.max_fee_ppm is not None else max(row.maker_fee_ppm, row.taker_fee_ppm, 0)
+        cap = await self.fee_cap() if ticket.max_fee_ppm is None else ticket.max_fee_ppm
         separator = await self._separator("Order")
         return sign_order(ticket, market, self.nonces.next(slot), cap, separator, signer)
 
@@ -256,7 +260,7 @@ class HooatsClient(AccountCalls):
             session = any(signed[i].needs_session for i in open_items)
             answers = await self._send("POST", "/v1/orders", bodies, lost=lost, session=session)
             for i, answer in zip(open_items, answers, strict=True):
-                results[i] = result = convert(answer, Placed) if answer["ok"] else refused_of(answer, 0)
+                results[i] = result = self._outcome(answer)
                 if isinstance(result, Refused):
                     result.is_first = not lost
             open_items = [i for i in open_items if _is_unknown(results[i])]
@@ -319,7 +323,7 @@ class HooatsClient(AccountCalls):
         return Batch(
             [_changed(item) for item in answer["cancels"]],
             [_changed(item) for item in answer["amends"]],
-            [convert(item, Placed) if item["ok"] else refused_of(item, 0) for item in answer["orders"]],
+            [self._outcome(item) for item in answer["orders"]],
             answer["replayed"],
         )
 
@@ -543,6 +547,13 @@ class HooatsClient(AccountCalls):
             self._slots_left = SLOTS_UNTIL_ASKED
         self._slots_left -= 1
         return self._slots.take()
+
+    def _outcome(self, item: Json) -> Placed | Refused:
+        if item["ok"]:
+            return convert(item, Placed)
+        refused = refused_of(item, 0)
+        self.note(refused)
+        return refused
 
 
 def _changed(item: Json) -> Order | Refused:

@@ -14,6 +14,7 @@ def close(state: State, ticket: Ticket, reason: CloseReason) -> None:
     remaining = ticket.remaining
     trader = ticket.trader
     account = trader.account
+    agent = ticket.agent
     if level is not None:
         older = ticket.older
         newer = ticket.newer
@@ -35,15 +36,15 @@ def close(state: State, ticket: Ticket, reason: CloseReason) -> None:
         if older is newer:
             level.ladder.drop_level(level)
         del account.open[ticket.nonce]
-        if ticket.expiry or ticket.agent is not None:
+        if agent is not None or ticket.expiry:
             state.forget_expiry(ticket)
     if remaining:
         if account.specials:
             remaining = ticket.left
         balance = trader.quote if ticket.lane.is_buy else trader.base
         balance.taken -= ticket.hold_per_lot * remaining
-        if ticket.agent is not None and not ticket.is_waiting:
-            ticket.agent.spend(-ticket.price * remaining * ticket.lane.quote_atoms_per_tick_lot)
+        if agent is not None and not ticket.is_waiting:
+            agent.spend(-ticket.price * remaining * ticket.lane.quote_atoms_per_tick_lot)
         assert balance.taken >= balance.owed
         if not balance.is_touched:
             balance.is_touched = True

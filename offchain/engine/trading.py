@@ -51,17 +51,16 @@ NOTHING_FILLED = Outcome(OrderStatus.CANCELED, CloseReason.CANCELED, 0, 0)
 
 
 def trade(state: State, rows: Iterable[OrderRow], first: int, outcomes: list[Outcome]) -> int:
-    """Orders and cancels of one instant, numbered from `sequence`, of whom the signers are known. Stops behind one
-    since which others have to be watched. How many cancels there were.
-
-    One look at what nearly every order passes decides that it may enter; `admission.refusal` is asked if it does not,
-    and says why not, or that it may. One loop, because a call costs as much as ten of its lines.
+    """Orders and cancels of one instant, numbered from `first`, of whom the signers are known. Stops behind one since
+    which others have to be watched. How many cancels there were. One look decides that an order enters as nearly all
+    do; else `admission.refusal` says why not, or that it may. One loop: a call costs as much as ten of its lines.
     """
-    lanes, now, schedule, newest = state.lanes, state.moment, state.schedule, state.newest_sequence
+    lanes, now, schedule, newest, sequence = state.lanes, state.moment, state.schedule, state.newest_sequence, first - 1
     known, effects, touched, cancels = state.memory.known, state.effects, state.touched_balances, 0
-    for sequence, row in enumerate(rows, first):
+    for row in rows:
+        sequence += 1
         owner, terms, price, size, trigger, max_fee, nonce, expiry, signature, signer, key = row
-        if terms == CANCEL_TERMS:
+        if not price and terms == CANCEL_TERMS:
             cancels += 1
             outcomes.append(cancel(state, owner, nonce, signer))
             continue
@@ -108,7 +107,9 @@ def trade(state: State, rows: Iterable[OrderRow], first: int, outcomes: list[Out
             close(state, replaced, REPLACED)
         trader.slots[slot] = nonce
         known[key] = ticket = Ticket()
-        ticket.lane, ticket.trader, ticket.moment = lane, trader, moment
+        ticket.lane = lane
+        ticket.trader = trader
+        ticket.moment = moment
         ticket.agent, ticket.expiry, ticket.nonce = agent, expiry, nonce
         ticket.sequence, ticket.key, ticket.signature = sequence, key, signature
         ticket.price, ticket.max_fee_ppm, ticket.hold_per_lot = price, max_fee, hold_per_lot
@@ -362,11 +363,10 @@ def rest(state: State, ladder: Ladder, ticket: Ticket) -> None:
     level = ladder.levels.get(price)
     if level is None:
         level = ladder.open_level(price)
+    tail = ticket.older = level.tail
+    if tail is None:
         level.head = ticket
-        ticket.older = None
     else:
-        tail = ticket.older = level.tail
-        assert tail is not None
         tail.newer = ticket
     level.tail = ticket
     level.size += ticket.remaining

@@ -64,12 +64,16 @@ class AgentsOut(Answer, frozen=True, kw_only=True):
 
 
 class Transferred(Answer, frozen=True, kw_only=True):
+    """`replayed`: it had been done before, at `seq`, and was not done again."""
+
     ok: Literal[True]
     seq: Sequence
+    client_transfer_id: str
     token: str
     amount: Decimal
     from_subaccount: int
     to_subaccount: int
+    replayed: bool
 
 
 class TierOut(Answer, frozen=True, kw_only=True):

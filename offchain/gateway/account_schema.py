@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import msgspec
 
 from offchain.domain.limits import (
+    CLIENT_ORDER_ID_BYTES_MAX,
     CXPT_OBSERVED_MAX,
     FEE_PPM_MAX,
     FEE_TIERS_MAX,
@@ -41,9 +42,10 @@ class ProtectionRequest(Wire, frozen=True, kw_only=True):
 
 
 class TransferRequest(Wire, frozen=True, kw_only=True):
-    """`token` is an address or a symbol, `amount` a decimal string. Sent again it moves as much again: ask for the
-    balances where the outcome is unknown."""
+    """`token` is an address or a symbol, `amount` a decimal string. `clientTransferId` is yours, unique among the
+    account's last 1,000 transfers: the same again moves nothing and is answered as the first time."""
 
+    client_transfer_id: Annotated[str, msgspec.Meta(min_length=1, max_length=CLIENT_ORDER_ID_BYTES_MAX)]
     token: str
     amount: Any
     from_subaccount: Subaccount

@@ -4,7 +4,7 @@ Invariant: only the account itself is named in what is sent, so nobody changes a
 """
 
 from offchain.domain.command import Command
-from offchain.domain.event import ProtectionSet
+from offchain.domain.event import ProtectionSet, TransferKnown
 from offchain.domain.market import format_atoms
 from offchain.domain.terms import ResetProtection, SetProtection, TransferBetween
 from offchain.domain.units import Address
@@ -18,7 +18,7 @@ from offchain.gateway.account_schema import (
 from offchain.gateway.directory import Directory
 from offchain.gateway.failures import ApiError, Code
 from offchain.gateway.ingress import Ingress
-from offchain.gateway.schema import parse_amount
+from offchain.gateway.schema import parse_amount, parse_client_order_id
 from offchain.gateway.terms import ProtectionRecord
 from offchain.gateway.trading import Answer, Trading
 from offchain.sequencer.protocol import Ack
@@ -94,11 +94,21 @@ class Accounts:
             amount=atoms,
             source=request.from_subaccount,
             target=request.to_subaccount,
+            client_id=parse_client_order_id(request.client_transfer_id, "clientTransferId"),
         )
         ack = await self._submit(account, command, {"token": token.symbol, "subaccount": request.from_subaccount})
         ends = {"fromSubaccount": request.from_subaccount, "toSubaccount": request.to_subaccount}
         amount = format_atoms(atoms, token.decimals)
-        return {"ok": True, "seq": ack.sequence, "token": token.symbol, "amount": amount, **ends}
+        known = next((event for event in ack.events if isinstance(event, TransferKnown)), None)
+        return {
+            "ok": True,
+            "seq": ack.sequence if known is None else known.sequence,
+            "clientTransferId": request.client_transfer_id,
+            "token": token.symbol,
+            "amount": amount,
+            **ends,
+            "replayed": known is not None,
+        }
 
     async def _submit(self, account: Address, command: Command, data: Answer | None = None) -> Ack:
         self._trading.require_funded(account)

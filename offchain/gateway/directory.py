@@ -26,10 +26,10 @@ from offchain.domain.event import (
     MarkPosted,
     OperatorsChanged,
     PoolChanged,
-    VenueState,
     VenueStateChanged,
 )
 from offchain.domain.market import Market, MarketState
+from offchain.domain.reasons import VenueState
 from offchain.domain.units import Address, Lots, Ticks
 from offchain.engine.description import market_event
 from offchain.engine.fills import Fill

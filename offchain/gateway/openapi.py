@@ -40,7 +40,10 @@ _QUERY_WORDS = {
     "symbol": "one market only",
     "cursor": "of the page before",
     "subaccount": "what this one has, 0 to 255",
+    "id": "the order's id",
 }
+_NEEDED = ("id",)
+"""Query parameters without which there is no answer."""
 _PROBES = (("/livez", "The process runs", answers.Live), ("/readyz", "Orders are taken", answers.Ready))
 DESCRIPTION = "Decimals are strings, times unix milliseconds unless a field says seconds. Errors have one shape."
 
@@ -91,7 +94,7 @@ def _operation(route: Route) -> dict[str, Any]:
         "x-weight": route.weight,
     }
     parameters = [_parameter(name, "path", _PATH_WORDS[name], required=True) for name in _PARAMETER.findall(route.path)]
-    parameters += [_parameter(name, "query", _QUERY_WORDS[name], required=False) for name in route.query]
+    parameters += [_parameter(name, "query", _QUERY_WORDS[name], required=name in _NEEDED) for name in route.query]
     if parameters:
         operation["parameters"] = parameters
     if route.auth is Auth.SESSION:

@@ -25,6 +25,8 @@ from offchain.gateway.terms import Rates
 
 RECONNECT_SECONDS = (0.02, 0.5)
 CONNECT_SECONDS = 5.0
+A_MOMENT_SECONDS = 0.02
+"""In which a publisher that keeps up tells of a command."""
 ASK_SECONDS = 10.0
 """Longer than any question takes."""
 
@@ -69,6 +71,8 @@ class Publications:
         self._line: _Line | None = None
         self._journal: int | None = None
         self._awaited = 0
+        self._in_vain = 0
+        """The last command that somebody waited for and did not get."""
         self._numbers = 0
         self._answers: dict[int, asyncio.Future[bytes]] = {}
         self._task: asyncio.Task[None] | None = None
@@ -76,7 +80,7 @@ class Publications:
 
     @property
     def is_live(self) -> bool:
-        return self._line is not None and self._line.is_greeted
+        return self._line is not None and self._line.is_greeted and not self._line.ended.is_set()
 
     async def start(self) -> None:
         self._task = asyncio.create_task(self._connect(), name="publisher")
@@ -97,7 +101,18 @@ class Publications:
         if sequence > self._awaited:
             self._awaited = sequence
             self._send(news.Await(sequence))
-        return await self._model.reached(sequence, seconds)
+        is_reached = await self._model.reached(sequence, seconds)
+        if not is_reached:
+            self._in_vain = max(self._in_vain, sequence)
+        return is_reached
+
+    def patience(self, seconds: float) -> float:
+        """How long it is worth waiting for the publisher, of `seconds`: not at all where others wait in vain, and a
+        moment where it has not told of all that was acknowledged here."""
+        told = self._model.sequence
+        if self._in_vain > told:
+            return 0.0
+        return min(seconds, A_MOMENT_SECONDS) if self._newest() > told else seconds
 
     async def ask(self, what: str, arguments: object) -> bytes:
         """The answer as JSON; `ApiError` if it is a refusal, or the publisher is away."""
@@ -159,14 +174,11 @@ class Publications:
             self._line.transport.write(news.encode(message))
 
     async def _connect(self) -> None:
-        loop, (shortest, longest) = asyncio.get_running_loop(), RECONNECT_SECONDS
+        shortest, longest = RECONNECT_SECONDS
         delay, attempts = shortest, 0
         while True:
             try:
-                async with asyncio.timeout(CONNECT_SECONDS):
-                    _, self._line = await loop.create_unix_connection(lambda: _Line(self._receive), str(self._socket))
-                await self._line.ended.wait()
-                if self._line.is_greeted:
+                if await self._follow():
                     delay, attempts = shortest, 0
                     _log.warning("the publisher is lost")
             except (OSError, TimeoutError) as error:
@@ -178,10 +190,19 @@ class Publications:
             await asyncio.sleep(delay)
             delay = min(delay * 2, longest)
 
+    async def _follow(self) -> bool:
+        """Over one connection, to its end. False if the publisher never greeted."""
+        # Known before it connects: the greeting may be there before `await` gives the connection back.
+        line = self._line = _Line(self._receive)
+        async with asyncio.timeout(CONNECT_SECONDS):
+            await asyncio.get_running_loop().create_unix_connection(lambda: line, str(self._socket))
+        await line.ended.wait()
+        return line.is_greeted
+
     def _lose(self) -> None:
         line, self._line = self._line, None
         if line is not None:
-            line.transport.abort()
+            line.abort()
         self._awaited = 0
         self._model.release()
         for answer in self._answers.values():
@@ -221,7 +242,7 @@ class Publications:
         is_same = self._journal in (None, told.journal)
         self._journal = told.journal
         self._model.replace(events, accounts, told.sequence, told.at)
-        assert self._line is not None
+        assert self._line is not None, "known before it connects"
         self._line.is_greeted = True
         self.readers.connected(is_same_journal=is_same)
 
@@ -231,16 +252,21 @@ class _Line(asyncio.Protocol):
         self.transport: asyncio.Transport
         self.ended = asyncio.Event()
         self.is_greeted = False
-        """The directory came."""
+        """The directory came, once."""
+        self._is_connected = False
         self._reader = news.NewsReader()
         self._receive = receive
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
+        self._is_connected = True
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.is_greeted = False
         self.ended.set()
+
+    def abort(self) -> None:
+        if self._is_connected:
+            self.transport.abort()
 
     def data_received(self, data: bytes) -> None:
         try:

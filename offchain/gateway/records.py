@@ -9,8 +9,6 @@ from enum import StrEnum
 import msgspec
 
 from offchain.domain.event import (
-    FAULTLESS,
-    REFUSAL_TAKER_BIT,
     AmmFillImproved,
     AmmFillMatched,
     AnyEvent,
@@ -23,10 +21,10 @@ from offchain.domain.event import (
     FillTakenBack,
     OrderAccepted,
     OrderAmended,
-    RefusalCause,
 )
 from offchain.domain.market import Market
 from offchain.domain.order import OrderStatus
+from offchain.domain.reasons import FAULTLESS, REFUSAL_TAKER_BIT, RefusalCause
 from offchain.domain.relayed import RelayRequest
 from offchain.domain.units import Address, Atoms, Digest, Lots, Ticks
 from offchain.engine.ledger import Balance

@@ -114,6 +114,7 @@ async def epoch(gateway: Gateway, call: Call) -> Answer:
 
 
 async def proof(gateway: Gateway, call: Call) -> Answer:
+    """Of whoever has the order's id: it is shown to nobody but its owner, so who names it was given it."""
     digest = schema.parse_digest(call.path["id"])
     known = await gateway.publications.order(digest) or await gateway.past.order(digest)
     receipt = "" if known is None else await gateway.upstream.receipt(known.sequence)
@@ -122,11 +123,16 @@ async def proof(gateway: Gateway, call: Call) -> Answer:
 
 
 async def group_receipt(gateway: Gateway, call: Call) -> Answer:
+    """Sequences can be counted through, so the id must be named: another one is answered as none."""
     sequence = schema.parse_integer(call.path["sequence"], 63, "sequence")
+    if "id" not in call.query:
+        data = {"field": "id", "remedy": "The order's id: ?id=0x..."}
+        raise ApiError(Code.MISSING_FIELD, "id is missing", data)
+    digest = schema.parse_digest(call.query["id"])
     gateway.trading.require_live()
     found = await gateway.upstream.group_receipt(sequence)
-    if found is None:
-        raise ApiError(Code.NOT_FOUND, "no order was sequenced there")
+    if found is None or found.order_hash != digest:
+        raise ApiError(Code.NOT_FOUND, "that order was not sequenced there")
     answer: Answer = msgspec.to_builtins(found)
     return answer
 
@@ -156,7 +162,7 @@ async def cancel(gateway: Gateway, call: Call) -> Answer:
 
 
 async def cancel_by_client_id(gateway: Gateway, call: Call) -> Answer:
-    return await gateway.trading.cancel(call.account, await _named(gateway, call))
+    return await gateway.trading.cancel_by_client_id(call.account, schema.parse_client_order_id(call.path["id"]))
 
 
 async def amend(gateway: Gateway, call: Call) -> Answer:

@@ -490,13 +490,13 @@ def parse_integer(value: str | int, bits: int, field: str) -> int:
     return value
 
 
-def parse_client_order_id(text: str) -> str:
+def parse_client_order_id(text: str, field: str = "clientOrderId") -> str:
     if len(text) > CLIENT_ORDER_ID_BYTES_MAX or not _CLIENT_ORDER_ID.fullmatch(text):
         remedy = f"At most {CLIENT_ORDER_ID_BYTES_MAX} letters, digits and . _ : -"
         raise ApiError(
             Code.INVALID_FIELD,
-            "clientOrderId is not usable",
-            {"field": "clientOrderId", "remedy": remedy},
+            f"{field} is not usable",
+            {"field": field, "remedy": remedy},
         )
     return text
 

@@ -309,13 +309,15 @@ class Hooats(Conditional, Watching):
     async def transfer(
         self, code: str, amount: Any, fromAccount: Any, toAccount: Any, params: Json | None = None
     ) -> Json:
-        """Between sub-accounts, named by their numbers. Not repeated where its outcome is unknown (RequestTimeout)."""
+        """Between sub-accounts, named by their numbers. `params`: clientTransferId, with which the same again, where
+        the outcome is unknown (RequestTimeout), moves nothing."""
         await self.load_markets()
         exact, ends = self._plain(amount, "amount"), (str(fromAccount), str(toAccount))
         if not all(end.isascii() and end.isdigit() for end in ends):
             raise errors.BadRequest("sub-accounts are named by their numbers")
-        await self.guard(self.client.transfer(code, exact, int(ends[0]), int(ends[1])))
-        return shapes.transfer_of(code, exact, ends, self.number)
+        name = str((params or {}).get("clientTransferId", ""))
+        moving = self.client.transfer(code, exact, int(ends[0]), int(ends[1]), client_transfer_id=name)
+        return shapes.transfer_of(await self.guard(moving), code, exact, ends, self.number)
 
     async def fetch_trading_fee(self, symbol: str, params: Json | None = None) -> Json:
         """The account's own: the same in every market."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from offchain.client.answers import Balance, Fees, Fill, MarketAnswer, Order
+from offchain.client.answers import Balance, Fees, Fill, MarketAnswer, Order, Transfer
 from offchain.domain.market import Market
 
 Json = dict[str, Any]
@@ -190,11 +190,17 @@ def balance_of(rows: Iterable[tuple[str, Balance]], info: Any, number: Number) -
     return parts
 
 
-def transfer_of(code: str, amount: str, ends: tuple[str, str], number: Number) -> Json:
-    """Between sub-accounts; the venue gives it no id."""
+def transfer_of(done: Transfer, code: str, amount: str, ends: tuple[str, str], number: Number) -> Json:
+    """Between sub-accounts."""
     names = {"fromAccount": ends[0], "toAccount": ends[1]}
-    head = {"id": None, "timestamp": None, "datetime": None, "currency": code, "amount": number(amount)}
-    return head | names | {"status": "ok", "info": {"amount": amount, **names}}
+    head = {
+        "id": done.client_transfer_id,
+        "timestamp": None,
+        "datetime": None,
+        "currency": code,
+        "amount": number(amount),
+    }
+    return head | names | {"status": "ok", "info": msgspec.to_builtins(done)}
 
 
 def trading_fee_of(symbol: str, fees: Fees, number: Number) -> Json:

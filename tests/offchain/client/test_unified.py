@@ -212,7 +212,9 @@ async def test_brackets_edits_and_mass_cancels(real) -> None:
 async def test_subaccounts_protected_orders_and_own_fees(real) -> None:
     _, venue = real
     async with exchange_of(venue, KEYS[2]) as exchange:
-        moved = await exchange.transfer("USDC", "500", "0", "9")
+        moved = await exchange.transfer("USDC", "500", "0", "9", {"clientTransferId": "once"})
+        again = await exchange.transfer("USDC", "500", "0", "9", {"clientTransferId": "once"})
+        assert (moved["id"], moved["info"]["replayed"], again["info"]["replayed"]) == ("once", False, True)
         assert (moved["amount"], moved["fromAccount"], moved["toAccount"], moved["status"]) == ("500", "0", "9", "ok")
         with pytest.raises(errors.BadRequest):
             await exchange.transfer("USDC", "500", "spot", "9")

@@ -10,7 +10,7 @@ from test_stream import open_socket
 
 from offchain.client.orders import Signer
 from offchain.domain.chainlog import BatchSettled
-from offchain.domain.command import AdvanceTime
+from offchain.domain.command import AdvanceTime, SetFees
 
 ALICE, BOB = Signer(KEYS[0]).address, Signer(KEYS[1]).address
 DAY = 24 * 60 * 60 * 1000
@@ -70,6 +70,23 @@ async def test_a_transfer_of_more_than_there_is_is_refused(engine_venue) -> None
         before = engine_venue.sequencer.sequence
         assert (await refused(stranger.transfer("USDC", "1", 0, 1))).code == "INSUFFICIENT_BALANCE"
         assert engine_venue.sequencer.sequence == before
+
+
+async def test_a_transfer_that_is_sent_again_moves_nothing(engine_venue) -> None:
+    async with engine_venue.client() as client, open_socket(engine_venue) as socket:
+        first = await client.transfer("USDC", "600", 0, 3, client_transfer_id="rent")
+        again = await client.transfer("USDC", "600", 0, 3, client_transfer_id="rent")
+        assert (again.replayed, again.seq, first.replayed) == (True, first.seq, False)
+        error = await refused(client.transfer("USDC", "601", 0, 3, client_transfer_id="rent"))
+        assert error.code == "DUPLICATE_CLIENT_TRANSFER_ID"
+        await socket.login(client)
+        moved = {"token": "USDC", "amount": "600", "fromSubaccount": 0, "toSubaccount": 3, "clientTransferId": "rent"}
+        told = await socket.ask(op="transfer", transfer=moved)
+        assert (told["replayed"], told["seq"]) == (True, first.seq)
+        del moved["clientTransferId"]
+        assert (await socket.ask(op="transfer", transfer=moved))["error"]["code"] == "MISSING_FIELD"
+        assert (await refused(client.transfer("USDC", "1", 0, 3, client_transfer_id="a b"))).code == "INVALID_FIELD"
+        assert (await client.balances(3))["USDC"].free == "600"
 
 
 async def test_the_balances_channel_tells_of_parts(engine_venue) -> None:
@@ -165,7 +182,7 @@ async def test_the_same_over_the_websocket(engine_venue) -> None:
         assert (done["ok"], done["protection"]["amountMax"], done["protection"]["state"]) == (True, "5", "ACTIVE")
         assert (await socket.ask(op="resetProtection", number=2))["number"] == 2
         assert (await socket.ask(op="removeProtection", number=2))["ok"]
-        moved = {"token": "USDC", "amount": "5", "fromSubaccount": 0, "toSubaccount": 1}
+        moved = {"clientTransferId": "1", "token": "USDC", "amount": "5", "fromSubaccount": 0, "toSubaccount": 1}
         assert (await socket.ask(op="transfer", transfer=moved))["toSubaccount"] == 1
         missing = await socket.ask(op="resetProtection")
         assert (missing["ok"], missing["error"]["code"]) == (False, "MISSING_FIELD")
@@ -208,6 +225,33 @@ async def test_a_fee_cap_below_the_own_rates_names_them(engine_venue) -> None:
         assert (error.code, error.data["makerFeePpm"], error.data["takerFeePpm"]) == ("FEE_CAP_TOO_LOW", 900, 2_250)
         other = await refused(operator.place("BTC-USDC", "buy", "1", "0.01", max_fee_ppm=100))
         assert (other.data["makerFeePpm"], other.data["takerFeePpm"]) == (1_000, 2_500)
+
+
+async def cap_of(client) -> int:
+    return (await client.sign(ticket("buy", "1"))).body["maxFeePpm"]
+
+
+async def test_an_order_without_a_cap_is_signed_for_the_own_rates(engine_venue) -> None:
+    """Not for more than this account pays; and after a rise only what is signed next is signed for it."""
+    async with engine_venue.client() as operator, engine_venue.client(KEYS[1]) as trader:
+        assert await cap_of(trader) == 2_500, "without a schedule nobody has rates of its own"
+        engine_venue.sequencer.publish(SetFees(maker_fee_ppm=3_000, taker_fee_ppm=4_000))
+        await follow(engine_venue)
+        assert (await refused(trader.place_ticket(ticket("buy", "1")))).code == "FEE_CAP_TOO_LOW"
+        assert (await trader.place_ticket(ticket("buy", "1"))).order.status == "open"
+        engine_venue.sequencer.publish(SetFees(maker_fee_ppm=5_000, taker_fee_ppm=5_000))
+        await follow(engine_venue)
+        (short,) = await trader.place_all([ticket("buy", "2")])
+        assert short.code == "FEE_CAP_TOO_LOW" and await cap_of(trader) == 5_000
+        assert (await trader.sign(ticket("buy", "1", max_fee_ppm=7_000))).body["maxFeePpm"] == 7_000
+        await operator.set_fee_schedule(TIERS, DISCOUNTS)
+        await operator.observe_cxpt({BOB: "1.5"})
+        engine_venue.sequencer.at += DAY
+        await operator.place("BTC-USDC", "sell", "60000", "0.01")
+        await follow(engine_venue)
+    async with engine_venue.client(KEYS[1]) as trader, engine_venue.client(KEYS[2]) as other:
+        assert (await cap_of(trader), await cap_of(other)) == (4_500, 5_000)
+        assert (await trader.place_ticket(ticket("buy", "3"))).order.status == "open"
 
 
 async def test_what_only_operators_may(engine_venue) -> None:

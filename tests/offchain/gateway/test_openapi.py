@@ -195,7 +195,7 @@ async def test_real_answers_fit_their_schemas(engine_venue, start_real_venue) ->
                 assert time.monotonic() < deadline
                 await asyncio.sleep(0.1)
         await client.epoch(proof["header"]["epoch"])
-        await client._get(f"/v1/receipts/{placed.order.seq}")
+        await client.group_receipt(placed.order.seq, placed.order.id)
     operations = {operation["operationId"] for path in SPEC["paths"].values() for operation in path.values()}
     assert operations - transport.seen == {"stream", "metrics"}
 
