@@ -1,9 +1,10 @@
 """Run the parts of `make test`, `make lint` or `make fuzz`, all of them also when one fails, and print what each took.
 
-The parts of `make test` run in two lanes at once, one for each core that CI has; what a part prints then comes whole,
-when it ends. forge takes all cores it finds, in either lane. So both lanes begin with it: what has timeouts runs beside
-half of it at most, and the lanes end at about the same time. While forge compiles, which it does on one core, the other
-lane runs the tests that need no contract; what is left of that time goes to those of the programs.
+The parts of `make test` run in four lanes at once, on the two cores that CI has: what forge does, the tests in Python,
+those in ape, and the journeys. What a part prints comes whole, when it ends. forge takes all cores that it finds, and
+has no timeouts: it is nice to the others, whose timeouts are of a machine that is theirs, and so takes what they leave.
+While the contracts are compiled, the tests run that need none. The report has seconds of a clock and of a
+processor: a lane that ends long after the others should be given less to do.
 
 The exit code is 0 only if every part ended well and, where a part counts tests, executed at least one: a part that
 finds nothing to run is a failure, since nothing would tell otherwise that the tests went missing.
@@ -36,15 +37,17 @@ class Part:
     command: Sequence[str]
     counts_tests: bool = True
     environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    phase: int = 1
-    """Those of one phase run when all of the phases before it have ended."""
     lane: int = 0
-    """Within a phase, parts of one lane run one after the other, beside those of the other lanes."""
+    """Parts of one lane run one after the other, beside those of the other lanes."""
+    after: Sequence[str] = ()
+    """Parts that must have ended before, those of them that are to run at all."""
 
 
 class Result(NamedTuple):
     part: Part
     seconds: float
+    cpu_seconds: float
+    """Of all its processes that were waited for."""
     ok: bool
     verdict: str
     counts: Counts
@@ -77,6 +80,10 @@ PURE = (
 )
 """Tests that need no compiled contract."""
 
+COMPILED = ("compile", "artifacts")
+"""What ape and the scripts work with is compiled once, and not by each part that finds it missing."""
+ARTIFACTS = "from pathlib import Path; from scripts._artifacts import load_artifacts; load_artifacts(Path.cwd(), ())"
+
 PROGRAMS = ("tests/bench", "tests/fuzz", "tests/offchain/cli")
 """Tests of what is run from a command line, and of any bytes."""
 
@@ -93,19 +100,19 @@ def test_parts() -> list[Part]:
     offchain = ROOT / "tests" / "offchain"
     impure = [f"--ignore={path}" for path in sorted(offchain.iterdir()) if str(path.relative_to(ROOT)) not in PURE]
     ape = (str(ROOT / ".venv" / "bin" / "ape"), "test", "tests/contracts", "--network")
-    forge = ("toolchain/forge", "test")
+    forge = ("nice", "-n", "10", "toolchain/forge", "test")
     return [
-        # Once, and not by both lanes at the same time: it takes minutes where there is nothing yet.
-        Part("compile", ("toolchain/forge", "build"), counts_tests=False, phase=0),
-        Part("programs", (*plain, *PROGRAMS), phase=0),
-        Part("pure", (*plain, "tests/model", "tests/offchain", *impure), phase=0, lane=1),
+        Part("compile", ("toolchain/forge", "build"), counts_tests=False),
         Part("invariants", (*forge, "--match-test", "^invariant")),
-        Part("journeys", (*plain, *JOURNEYS)),
-        Part("ape-embedded", (*ape, "ethereum:local:test")),
-        Part("ape-foundry", (*ape, "ethereum:local:foundry")),
-        Part("forge", (*forge, "--no-match-test", "^invariant"), lane=1),
-        Part("gas", ("toolchain/forge", "snapshot", *GAS, "--check"), counts_tests=False, lane=1),
-        Part("python", (*plain, "tests", *others), lane=1),
+        Part("forge", (*forge, "--no-match-test", "^invariant")),
+        Part("gas", ("toolchain/forge", "snapshot", *GAS, "--check"), counts_tests=False),
+        Part("pure", (*plain, "tests/model", "tests/offchain", *impure), lane=1),
+        Part("python", (*plain, "tests", *others), lane=1, after=COMPILED),
+        Part("journeys", (*plain, *JOURNEYS), lane=2, after=COMPILED),
+        Part("programs", (*plain, *PROGRAMS), lane=2, after=COMPILED),
+        Part("artifacts", (sys.executable, "-c", ARTIFACTS), counts_tests=False, lane=3),
+        Part("ape-embedded", (*ape, "ethereum:local:test"), lane=3, after=COMPILED),
+        Part("ape-foundry", (*ape, "ethereum:local:foundry"), lane=3, after=COMPILED),
     ]
 
 
@@ -121,7 +128,8 @@ def lint_parts() -> list[Part]:
         "forge-fmt": ("toolchain/forge", "fmt", "--check"),
         "tidy": tidy,
     }
-    return [Part(name, command, counts_tests=False) for name, command in checks.items()]
+    # mypy takes as long as all the others.
+    return [Part(name, command, counts_tests=False, lane=int(name != "mypy")) for name, command in checks.items()]
 
 
 def fuzz_parts() -> list[Part]:
@@ -162,7 +170,7 @@ def counts_in(line: str) -> Counts | None:
 def run(part: Part, say: Callable[[str], None] = lambda text: print(text, end="", flush=True)) -> Result:
     say(f"\n--- {part.name}: {' '.join(part.command)}\n")
     start = time.monotonic()
-    counts = Counts()
+    counts, cpu_seconds = Counts(), 0.0
     try:
         with subprocess.Popen(
             part.command,
@@ -178,14 +186,16 @@ def run(part: Part, say: Callable[[str], None] = lambda text: print(text, end=""
             for line in process.stdout:
                 say(line)
                 counts = counts_in(line.strip()) or counts
-        code = process.returncode
+            _, status, used = os.wait4(process.pid, 0)
+            code = process.returncode = os.waitstatus_to_exitcode(status)
+            cpu_seconds = used.ru_utime + used.ru_stime
     except FileNotFoundError as missing:
         say(f"{missing}\n")
         code = 127
     verdict = "ok" if code == 0 else f"FAILED (exit {code})"
     if part.counts_tests and code == 0 and counts.passed + counts.failed == 0:
         verdict = "FAILED (no test was executed)"
-    return Result(part, time.monotonic() - start, verdict == "ok", verdict, counts)
+    return Result(part, time.monotonic() - start, cpu_seconds, verdict == "ok", verdict, counts)
 
 
 def report(results: Sequence[Result]) -> str:
@@ -194,8 +204,10 @@ def report(results: Sequence[Result]) -> str:
     for result in results:
         passed, failed, skipped = result.counts
         tests = f"  {passed} passed, {failed} failed, {skipped} skipped" if result.part.counts_tests else ""
-        lines.append(f"{result.part.name:<{width}}  {result.seconds:6.1f} s  {result.verdict}{tests}")
-    lines.append(f"{'total':<{width}}  {sum(result.seconds for result in results):6.1f} s")
+        took = f"{result.seconds:6.1f} s {result.cpu_seconds:6.1f} s of cpu"
+        lines.append(f"{result.part.name:<{width}}  {took}  {result.verdict}{tests}")
+    wall, cpu = sum(result.seconds for result in results), sum(result.cpu_seconds for result in results)
+    lines.append(f"{'total':<{width}}  {wall:6.1f} s {cpu:6.1f} s of cpu")
     if any(result.part.counts_tests for result in results):
         # A part that failed without a failing test (it did not compile, say) counts as one failure.
         passed = sum(result.counts.passed for result in results)
@@ -209,11 +221,8 @@ def report(results: Sequence[Result]) -> str:
 
 def run_all(parts: Sequence[Part]) -> int:
     """Run `parts`, each lane one after the other; return the exit code."""
-    results = []
-    for phase in sorted({part.phase for part in parts}):
-        now = [part for part in parts if part.phase == phase]
-        lanes = [[part for part in now if part.lane == lane] for lane in sorted({part.lane for part in now})]
-        results += [run(part) for part in now] if len(lanes) <= 1 else _run_lanes(lanes)
+    lanes = [[part for part in parts if part.lane == lane] for lane in sorted({part.lane for part in parts})]
+    results = [run(part) for part in parts] if len(lanes) <= 1 else _run_lanes(lanes)
     print(report(results), flush=True)
     return 0 if results and all(result.ok for result in results) else 1
 
@@ -221,12 +230,19 @@ def run_all(parts: Sequence[Part]) -> int:
 def _run_lanes(lanes: Sequence[Sequence[Part]]) -> list[Result]:
     """Lanes side by side; results in the order of the parts."""
     found: dict[str, Result] = {}
+    ended = {part.name: threading.Event() for lane in lanes for part in lane}
     printing = threading.Lock()
 
     def run_lane(lane: Sequence[Part]) -> None:
         for part in lane:
+            for name in part.after:
+                if name in ended:
+                    ended[name].wait()
             lines: list[str] = []
-            result = run(part, lines.append)
+            try:
+                result = run(part, lines.append)
+            finally:
+                ended[part.name].set()
             with printing:
                 found[part.name] = result
                 print("".join(lines), end="", flush=True)

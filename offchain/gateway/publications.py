@@ -22,6 +22,7 @@ from offchain.gateway.failures import ApiError, Code
 from offchain.gateway.readmodel import Directory
 from offchain.gateway.reads import Situation, Whose
 from offchain.gateway.records import OrderRecord, RelayRecord
+from offchain.gateway.terms import Rates
 
 RECONNECT_SECONDS = (0.02, 0.5)
 CONNECT_SECONDS = 5.0
@@ -39,6 +40,7 @@ _decode_digest: Callable[[bytes], Digest | None] = msgspec.json.Decoder(Digest |
 _decode_approvals = msgspec.json.Decoder(list[ApprovalGranted]).decode
 _decode_relayed: Callable[[bytes], RelayRecord | None] = msgspec.json.Decoder(RelayRecord | None).decode
 _decode_situation = msgspec.json.Decoder(Situation).decode
+_decode_rates = msgspec.json.Decoder(Rates).decode
 _decode_events = msgspec.json.Decoder(list[AnyEvent]).decode
 
 
@@ -81,7 +83,7 @@ class Publications:
 
     @property
     def is_live(self) -> bool:
-        return self._line is not None and self._line.is_greeted
+        return self._line is not None and self._line.is_greeted and not self._line.ended.is_set()
 
     async def start(self) -> None:
         self._task = asyncio.create_task(self._connect(), name="publisher")
@@ -148,8 +150,13 @@ class Publications:
         """What was asked for within the last hour by the message of this digest."""
         return _decode_relayed(await self.ask("relayed", Whose(digest=digest)))
 
-    async def situation(self, market: int, account: Address, token: Address) -> Situation:
-        return _decode_situation(await self.ask("situation", Whose(account, market=market, token=token)))
+    async def situation(self, market: int, account: Address, token: Address, subaccount: int = 0) -> Situation:
+        whose = Whose(account, market=market, token=token, subaccount=subaccount)
+        return _decode_situation(await self.ask("situation", whose))
+
+    async def rates(self, account: Address) -> Rates:
+        """What it pays for what it places now."""
+        return _decode_rates(await self.ask("rates", Whose(account)))
 
     # --- channels ---
 
@@ -171,14 +178,11 @@ class Publications:
             self._line.transport.write(news.encode(message))
 
     async def _connect(self) -> None:
-        loop, (shortest, longest) = asyncio.get_running_loop(), RECONNECT_SECONDS
+        shortest, longest = RECONNECT_SECONDS
         delay, attempts = shortest, 0
         while True:
             try:
-                async with asyncio.timeout(CONNECT_SECONDS):
-                    _, self._line = await loop.create_unix_connection(lambda: _Line(self._receive), str(self._socket))
-                await self._line.ended.wait()
-                if self._line.is_greeted:
+                if await self._follow():
                     delay, attempts = shortest, 0
                     _log.warning("the publisher is lost")
             except (OSError, TimeoutError) as error:
@@ -190,10 +194,19 @@ class Publications:
             await asyncio.sleep(delay)
             delay = min(delay * 2, longest)
 
+    async def _follow(self) -> bool:
+        """Over one connection, to its end. False if the publisher never greeted."""
+        # Known before it connects: the greeting may be there before `await` gives the connection back.
+        line = self._line = _Line(self._receive)
+        async with asyncio.timeout(CONNECT_SECONDS):
+            await asyncio.get_running_loop().create_unix_connection(lambda: line, str(self._socket))
+        await line.ended.wait()
+        return line.is_greeted
+
     def _lose(self) -> None:
         line, self._line = self._line, None
         if line is not None:
-            line.transport.abort()
+            line.abort()
         self._awaited = 0
         self._model.release()
         for answer in self._answers.values():
@@ -233,7 +246,7 @@ class Publications:
         is_same = self._journal in (None, told.journal)
         self._journal = told.journal
         self._model.replace(events, accounts, told.sequence, told.at)
-        assert self._line is not None
+        assert self._line is not None, "known before it connects"
         self._line.is_greeted = True
         self.readers.connected(is_same_journal=is_same)
 
@@ -243,16 +256,21 @@ class _Line(asyncio.Protocol):
         self.transport: asyncio.Transport
         self.ended = asyncio.Event()
         self.is_greeted = False
-        """The directory came."""
+        """The directory came, once."""
+        self._is_connected = False
         self._reader = news.NewsReader()
         self._receive = receive
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
+        self._is_connected = True
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.is_greeted = False
         self.ended.set()
+
+    def abort(self) -> None:
+        if self._is_connected:
+            self.transport.abort()
 
     def data_received(self, data: bytes) -> None:
         try:

@@ -184,11 +184,11 @@ class Trading:
             best = () if found is None else (found.bid, found.ask)
             data["bbo"] = [check.market.format_price(Ticks(level[0])) if level else None for level in best]
         elif reason is RejectReason.INSUFFICIENT_BALANCE:
-            data |= await self._tradable(order.account, check.market, Side(order.side))
+            data |= await self._tradable(order, check.market)
         elif reason in (RejectReason.DEAD_NONCE, RejectReason.NONCE_TOO_FAR_AHEAD, RejectReason.INVALID_SLOT):
             data |= present.nonce_words(order.nonce)
         elif reason is RejectReason.FEE_CAP_TOO_LOW:
-            data |= {"makerFeePpm": self._model.maker_fee_ppm, "takerFeePpm": self._model.taker_fee_ppm}
+            data |= await self._rates(order.account)
         elif reason in (RejectReason.POST_ONLY_VENUE, RejectReason.CANCEL_ONLY_VENUE):
             data |= {"state": str(self._model.venue_state), "reason": self._model.venue_reason}
         elif reason is RejectReason.PRICE_OUT_OF_BAND:
@@ -196,10 +196,17 @@ class Trading:
             data |= {"band": present.band_json(view), "mark": present.mark_price(view)}
         return self.refusal(reason, check.command, receipt["timestamp"], data)
 
-    async def _tradable(self, account: Address, market: Market, side: Side) -> Answer:
+    async def _rates(self, account: Address) -> Answer:
+        """The account's own; nobody's tier while nobody can say."""
+        maker, taker = self._model.maker_fee_ppm, self._model.taker_fee_ppm
+        with contextlib.suppress(ApiError):
+            maker, taker, *_ = await self._publications.rates(account)
+        return {"makerFeePpm": maker, "takerFeePpm": taker}
+
+    async def _tradable(self, order: Order, market: Market) -> Answer:
         tokens = {token.address: token for token in self._tokens.all()}
-        token = self._tokens.all()[0] if side is Side.BUY else tokens[market.base_token]
-        found = await self._situation(account, market, token.address)
+        token = self._tokens.all()[0] if order.side is Side.BUY else tokens[market.base_token]
+        found = await self._situation(order.account, market, token.address, order.subaccount)
         if found is None:
             return {}
         row = found.balance
@@ -212,9 +219,11 @@ class Trading:
             return await self._publications.order(digest)
         return None
 
-    async def _situation(self, account: Address, market: Market, token: Address) -> Situation | None:
+    async def _situation(
+        self, account: Address, market: Market, token: Address, subaccount: int = 0
+    ) -> Situation | None:
         with contextlib.suppress(ApiError):
-            return await self._publications.situation(market.market, account, token)
+            return await self._publications.situation(market.market, account, token, subaccount)
         return None
 
     # --- cancel ---
@@ -404,6 +413,11 @@ class Trading:
 
     def market(self, symbol: str) -> MarketView:
         return listed(self._model, symbol)
+
+    @property
+    def quote_token(self) -> Token:
+        """The settlement token."""
+        return self._tokens.all()[0]
 
     def token(self, name: str) -> Token:
         token = self._tokens.find(name)

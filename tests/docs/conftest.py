@@ -16,6 +16,7 @@ sys.path.append(str(Path(__file__).parent))
 
 ROOT = Path(__file__).resolve().parents[2]
 READY_SECONDS = 420
+END_SECONDS = 60
 
 
 @pytest.fixture(scope="session")
@@ -29,12 +30,7 @@ def session_file() -> Iterator[Path]:
         try:
             yield wait_for(folder / "env", process, folder / "demo.log")
         finally:
-            os.killpg(process.pid, signal.SIGTERM)
-            try:
-                process.wait(60)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+            end_group(process)
 
 
 @pytest.fixture(scope="session")
@@ -45,6 +41,19 @@ def shells() -> Iterator[list[int]]:
     for group in groups:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(group, signal.SIGTERM)
+
+
+def end_group(process: subprocess.Popen[bytes]) -> None:
+    """`make` ends at once; what it started ends the venue first, which writes to the folder until then."""
+    deadline = time.monotonic() + END_SECONDS
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+        while time.monotonic() < deadline:
+            process.poll()
+            os.killpg(process.pid, 0)
+            time.sleep(0.1)
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def wait_for(file: Path, process: subprocess.Popen[bytes], log: Path) -> Path:

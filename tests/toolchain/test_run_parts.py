@@ -83,12 +83,31 @@ def test_two_lanes_run_side_by_side_and_each_is_printed_whole(
     assert between.count("1 passed") == 1, "one part's lines are between the other's"
 
 
-def test_what_the_lanes_need_runs_before_them(tmp_path: Path) -> None:
+def test_what_a_part_needs_ends_before_it(tmp_path: Path) -> None:
     mark = tmp_path / "made"
-    make = f"from pathlib import Path\ndef test_a(): Path({str(mark)!r}).touch()\n"
+    make = "import time\nfrom pathlib import Path\ndef test_a():\n    time.sleep(0.3)\n    Path({!r}).touch()\n"
     need = f"from pathlib import Path\ndef test_a(): assert Path({str(mark)!r}).exists()\n"
-    lanes = [runner.dataclasses.replace(pytest_part(tmp_path, f"lane_{lane}", need), lane=lane) for lane in (0, 1)]
-    assert runner.run_all([*lanes, runner.dataclasses.replace(pytest_part(tmp_path, "first", make), phase=0)]) == 0
+    first = pytest_part(tmp_path, "first", make.format(str(mark)))
+    second = runner.dataclasses.replace(pytest_part(tmp_path, "second", need), lane=1, after=("first",))
+    assert runner.run_all([first, second]) == 0
+    assert runner.run_all([second]) == 0, "what was not asked for is not waited for"
+
+
+def test_what_needs_contracts_waits_for_the_compiler() -> None:
+    parts = {part.name: part for part in runner.test_parts()}
+    assert next(iter(parts)) == "compile" and parts["artifacts"].lane != parts["compile"].lane
+    for name in parts.keys() - {"pure", *runner.COMPILED}:
+        assert parts[name].lane == parts["compile"].lane or parts[name].after == runner.COMPILED, name
+
+
+def test_the_report_tells_what_the_processes_of_a_part_used(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    burn = (
+        "import subprocess, sys\ndef test_a():\n    program = 'import time\\nwhile time.process_time() < 0.5: pass'\n"
+    )
+    burn += "    subprocess.run([sys.executable, '-c', program], check=True)\n"
+    assert runner.run_all([pytest_part(tmp_path, "busy", burn)]) == 0
+    (line,) = (line for line in capfd.readouterr().out.splitlines() if line.startswith("busy "))
+    assert float(line.partition(" s ")[2].split()[0]) >= 0.5
 
 
 def test_every_test_is_in_one_part_of_the_python_ones() -> None:

@@ -255,6 +255,37 @@ async def test_a_publisher_without_what_was_missed_begins_again(chance) -> None:
     await sequencer.stop()
 
 
+async def test_a_publisher_may_greet_before_the_gateway_looks(monkeypatch) -> None:
+    """On a busy machine the greeting is there before the coroutine that connects goes on."""
+    loop = asyncio.get_running_loop()
+    connect = loop.create_unix_connection
+
+    async def connect_late(*arguments, **options):
+        connected = await connect(*arguments, **options)
+        await asyncio.sleep(0.05)
+        return connected
+
+    monkeypatch.setattr(loop, "create_unix_connection", connect_late)
+    async with run_two() as both:
+        for one in both:
+            await one.wait(lambda one=one: one.gateway.publications.is_live)
+
+
+async def test_every_loss_of_the_publisher_is_told_and_mended(caplog) -> None:
+    folder = Path(tempfile.mkdtemp(prefix="hooats-"))
+    sequencer = StubSequencer(folder / "s", [ALICE.address])
+    await sequencer.start()
+    settings = settings_for(folder)
+    async with run_gateway_here(settings) as (gateway, url):
+        for _ in range(3):
+            async with run_publisher_here(settings) as publisher:
+                venue = Running(sequencer, publisher, gateway, url)
+                await venue.wait(lambda: gateway.publications.is_live)
+            await venue.wait(lambda: not gateway.publications.is_live)
+    await sequencer.stop()
+    assert [record.getMessage() for record in caplog.records].count("the publisher is lost") == 3
+
+
 async def test_a_gateway_that_does_not_read_is_dropped(monkeypatch) -> None:
     monkeypatch.setattr("offchain.gateway.publisher.UNSENT_BYTES_MAX", 20_000)
     async with run_two() as (a, _), open_socket(a) as one:
