@@ -6,6 +6,7 @@ refused at once (UNAVAILABLE), and readers continue where they were when it come
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -27,6 +28,8 @@ RECONNECT_SECONDS = (0.02, 0.5)
 CONNECT_SECONDS = 5.0
 A_MOMENT_SECONDS = 0.02
 """In which a publisher that keeps up tells of a command."""
+LATE_SECONDS = 1.0
+"""So long a publisher counts as late whom somebody waited for in vain."""
 ASK_SECONDS = 10.0
 """Longer than any question takes."""
 
@@ -71,8 +74,8 @@ class Publications:
         self._line: _Line | None = None
         self._journal: int | None = None
         self._awaited = 0
-        self._in_vain = 0
-        """The last command that somebody waited for and did not get."""
+        self._in_vain, self._late_until = 0, 0.0
+        """The last command that somebody waited for and did not get, and until when that tells of others, too."""
         self._numbers = 0
         self._answers: dict[int, asyncio.Future[bytes]] = {}
         self._task: asyncio.Task[None] | None = None
@@ -104,13 +107,14 @@ class Publications:
         is_reached = await self._model.reached(sequence, seconds)
         if not is_reached:
             self._in_vain = max(self._in_vain, sequence)
+            self._late_until = time.monotonic() + LATE_SECONDS
         return is_reached
 
     def patience(self, seconds: float) -> float:
         """How long it is worth waiting for the publisher, of `seconds`: not at all where others wait in vain, and a
         moment where it has not told of all that was acknowledged here."""
         told = self._model.sequence
-        if self._in_vain > told:
+        if self._in_vain > told or time.monotonic() < self._late_until:
             return 0.0
         return min(seconds, A_MOMENT_SECONDS) if self._newest() > told else seconds
 
