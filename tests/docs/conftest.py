@@ -29,12 +29,8 @@ def session_file() -> Iterator[Path]:
         try:
             yield wait_for(folder / "env", process, folder / "demo.log")
         finally:
-            os.killpg(process.pid, signal.SIGTERM)
-            try:
-                process.wait(60)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+            end_group(process.pid)
+            process.wait(5)
 
 
 @pytest.fixture(scope="session")
@@ -43,8 +39,27 @@ def shells() -> Iterator[list[int]]:
     groups: list[int] = []
     yield groups
     for group in groups:
+        end_group(group)
+
+
+def end_group(group: int) -> None:
+    """Returns when none of its processes runs: the venue's folder goes next, and nobody may write into it then."""
+    for number, seconds in ((signal.SIGTERM, 60), (signal.SIGKILL, 5)):
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(group, signal.SIGTERM)
+            os.killpg(group, number)
+        deadline = time.monotonic() + seconds
+        while has_running(group) and time.monotonic() < deadline:
+            time.sleep(0.05)
+
+
+def has_running(group: int) -> bool:
+    """By proc(5). Without those that have ended and that nobody has asked for their status."""
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it ended meanwhile
+            state, _, of = path.read_text().rpartition(")")[2].split()[:3]
+            if int(of) == group and state != "Z":
+                return True
+    return False
 
 
 def wait_for(file: Path, process: subprocess.Popen[bytes], log: Path) -> Path:
