@@ -44,7 +44,7 @@ RECOVERED_SHARE = 0.9
 RECOVERY_SECONDS_MAX = 5.0
 AFTER_SECONDS = 10
 FIXED_BYTES_MAX = 96 << 20
-"""What a process may gain: the gateway's queues (8,192 messages of at most 14 kB in the worst case, 2 MB of orders that
+"""What a process may gain: the gateway's queues (4,096 messages of at most 14 kB in the worst case, 2 MB of orders that
 wait, 16,384 rows under way), 1 MB of unread answers for each connection, and what the allocator keeps of all that."""
 TAKEN_BYTES_MAX = 3_000
 """For an order that was taken: its record, and the result that it is answered with again."""

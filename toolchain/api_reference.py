@@ -32,9 +32,9 @@ Made from the same tables as `GET /v1/openapi.json`, by `make docs`. What a prog
 - An error of a signature has the digest that the exchange computed (`error.data.digest`) and the address that it
   recovers to: compare them with yours.
 - Private routes carry three headers of a session: `HOOATS-KEY`, `HOOATS-TIMESTAMP` (milliseconds) and `HOOATS-SIGN`,
-  the hex HMAC-SHA256 with the session's secret over timestamp + method + path?query + body. A session reads and
-  cancels; it cannot trade or move money. `DELETE /v1/sessions/{key}` ends one, `DELETE /v1/sessions` all of the
-  account.
+  the hex HMAC-SHA256 with the session's secret over timestamp + method + path?query + body. A session reads,
+  cancels, sets protections and moves money between sub-accounts; it cannot trade, nor move money out of the account.
+  `DELETE /v1/sessions/{key}` ends one, `DELETE /v1/sessions` all of the account.
 """
 STREAM = """
 ## WebSocket
@@ -54,6 +54,9 @@ and may have an `id`; it is answered once, with both.
 | `batch` | `batch`: the body of `POST /v1/orders/batch`; logged in |
 | `cancelAllAfter` | `timeout` in milliseconds, 0 takes it back; logged in |
 | `cancelOnDisconnect` | `enabled`: all orders of the account are cancelled when this connection ends; logged in |
+| `setProtection` | `number` and `protection`: the body of `PUT /v1/protections/{{protection}}`; logged in |
+| `removeProtection`, `resetProtection` | `number`; logged in |
+| `transfer` | `transfer`: the body of `POST /v1/transfers`; logged in |
 | `ping` | |
 
 Channels: {channels}.

@@ -13,12 +13,15 @@ from offchain.client.answers import (
     Approval,
     Balance,
     Deposit,
+    Fees,
     Fill,
     Order,
     Placed,
     Pool,
+    Protection,
     Quote,
     Receipt,
+    SubaccountBalance,
 )
 from offchain.client.book import LocalBook
 from offchain.client.failures import ExchangeUnreachable, Refused
@@ -35,6 +38,7 @@ __all__ = [
     "Batch",
     "Deposit",
     "ExchangeUnreachable",
+    "Fees",
     "Fill",
     "HooatsClient",
     "LiveAccount",
@@ -43,6 +47,7 @@ __all__ = [
     "Order",
     "Placed",
     "Pool",
+    "Protection",
     "Quote",
     "Receipt",
     "Refused",
@@ -50,6 +55,7 @@ __all__ = [
     "SignedOrder",
     "Signer",
     "Stream",
+    "SubaccountBalance",
     "Ticket",
     "follow_book",
 ]

@@ -59,6 +59,8 @@ class Order(Answer, frozen=True, kw_only=True):
     reason: str | None
     fee: Fee | None
     account: str
+    subaccount: int = 0
+    protected: bool = False
     nonce: str
     slot: int
     expiry: int
@@ -155,6 +157,63 @@ class AgentRequest(Answer, frozen=True, kw_only=True):
     status: str
     transaction: str | None
     seq: int
+
+
+class SubaccountBalance(Balance, frozen=True, kw_only=True):
+    """What a sub-account has of a balance; `withdrawable` is what a transfer may take."""
+
+    subaccount: int
+
+
+class Trip(Answer, frozen=True, kw_only=True):
+    """What had filled within the window, and what was bought for less what was sold for."""
+
+    timestamp: int
+    amount: str
+    delta: str
+
+
+class Protection(Answer, frozen=True, kw_only=True):
+    """`state` is ACTIVE, FROZEN (until `frozen_until`, or if that is None until it is reset) or REMOVED."""
+
+    number: int
+    symbols: list[str]
+    window_millis: int
+    amount_max: str | None
+    delta_max: str | None
+    freeze_millis: int
+    state: str
+    frozen_until: int | None
+    tripped: Trip | None
+
+
+class Tier(Answer, frozen=True, kw_only=True):
+    volume_min: str
+    maker_fee_ppm: int
+    taker_fee_ppm: int
+
+
+class Transfer(Answer, frozen=True, kw_only=True):
+    """`replayed`: it had been done before, at `seq`, and was not done again."""
+
+    client_transfer_id: str
+    seq: int
+    replayed: bool
+
+
+class Fees(Answer, frozen=True, kw_only=True):
+    """Rates in millionths, with the discount; `volume` is that of the 30 days before this one."""
+
+    account: str
+    maker_fee_ppm: int
+    taker_fee_ppm: int
+    tier: int
+    discount_ppm: int
+    volume: str
+    volume_today: str
+    cxpt: str
+    next: Tier | None
+    schedule: dict[str, Any] | None
 
 
 class Approval(Answer, frozen=True, kw_only=True):

@@ -13,11 +13,10 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
+from offchain.client.account import AccountCalls
 from offchain.client.answers import (
-    Agent,
     AgentRequest,
     Approval,
-    Balance,
     Deposit,
     Fill,
     MarketAnswer,
@@ -31,7 +30,7 @@ from offchain.client.answers import (
 from offchain.client.failures import ExchangeUnreachable, Refused
 from offchain.client.orders import Nonces, SignedOrder, Slots, Ticket, sign_order
 from offchain.client.stream import Stream
-from offchain.client.wire import BACKOFF_SECONDS, UNKNOWN_CODES, Json, Wire, refused_of, separator_of
+from offchain.client.wire import BACKOFF_SECONDS, UNKNOWN_CODES, Json, refused_of, separator_of
 from offchain.domain import eip712
 from offchain.domain.errors import InvalidInput
 from offchain.domain.market import Market, parse_atoms
@@ -60,7 +59,7 @@ class Batch(NamedTuple):
     replayed: bool
 
 
-class HooatsClient(Wire):
+class HooatsClient(AccountCalls):
     """Every route of the gateway."""
 
     def __init__(self, url: str, key: bytes | None = None, **options: Any) -> None:
@@ -141,6 +140,10 @@ class HooatsClient(Wire):
     async def epoch(self, number: int) -> Json:
         return await self._get(f"/v1/epochs/{number}")
 
+    async def group_receipt(self, sequence: int, digest: str) -> Json:
+        """Of an order under the signature of its whole group; `Refused` NOT_FOUND if it was not sequenced there."""
+        return await self._get(f"/v1/receipts/{sequence}?{urlencode({'id': digest})}")
+
     async def proof(self, digest: str) -> Json:
         """The proof file of an order; `Refused` ORDER_NOT_FOUND until its epoch is closed."""
         return await self._get(f"/v1/proofs/{digest}")
@@ -211,11 +214,11 @@ class HooatsClient(Wire):
             await self.markets()
         if ticket.symbol not in self._markets:
             raise InvalidInput(f"no market {ticket.symbol}", field="symbol", remedy=", ".join(self._markets))
-        market, row = self._markets[ticket.symbol]
+        market, _ = self._markets[ticket.symbol]
         slot = 0 if ticket.is_immediate else ticket.slot
         if slot is None:
             slot = await self._free_slot()
-        cap = ticket.max_fee_ppm if ticket.max_fee_ppm is not None else max(row.maker_fee_ppm, row.taker_fee_ppm, 0)
+        cap = await self.fee_cap() if ticket.max_fee_ppm is None else ticket.max_fee_ppm
         separator = await self._separator("Order")
         return sign_order(ticket, market, self.nonces.next(slot), cap, separator, signer)
 
@@ -257,7 +260,7 @@ class HooatsClient(Wire):
             session = any(signed[i].needs_session for i in open_items)
             answers = await self._send("POST", "/v1/orders", bodies, lost=lost, session=session)
             for i, answer in zip(open_items, answers, strict=True):
-                results[i] = result = convert(answer, Placed) if answer["ok"] else refused_of(answer, 0)
+                results[i] = result = self._outcome(answer)
                 if isinstance(result, Refused):
                     result.is_first = not lost
             open_items = [i for i in open_items if _is_unknown(results[i])]
@@ -320,7 +323,7 @@ class HooatsClient(Wire):
         return Batch(
             [_changed(item) for item in answer["cancels"]],
             [_changed(item) for item in answer["amends"]],
-            [convert(item, Placed) if item["ok"] else refused_of(item, 0) for item in answer["orders"]],
+            [self._outcome(item) for item in answer["orders"]],
             answer["replayed"],
         )
 
@@ -348,10 +351,6 @@ class HooatsClient(Wire):
         """When all orders are cancelled, in unix milliseconds."""
         deadline: int | None = (await self._get("/v1/orders/cancel-all-after", session=True))["deadline"]
         return deadline
-
-    async def agents(self) -> list[Agent]:
-        """Keys that may sign orders of the account, or might."""
-        return convert((await self._get("/v1/agents", session=True))["agents"], list[Agent])
 
     async def cancel_all(self, symbol: str | None = None, side: str | None = None) -> list[str]:
         """Ids of the orders that it cancelled."""
@@ -384,13 +383,6 @@ class HooatsClient(Wire):
         query += f"&cursor={cursor}" if cursor else ""
         return convert((await self._get(f"/v1/fills{query}", session=True))["fills"], list[Fill])
 
-    async def balances(self) -> dict[str, Balance]:
-        """By token symbol; a later token of the same symbol by its address."""
-        found: dict[str, Balance] = {}
-        for row in convert((await self._get("/v1/balances", session=True))["balances"], list[Balance]):
-            found[row.address if row.token in found else row.token] = row
-        return found
-
     # --- operators ---
 
     async def create_market(self, symbol: str, terms: Json) -> Json:
@@ -410,10 +402,6 @@ class HooatsClient(Wire):
         body = {"symbol": symbol, "belowPpm": below_ppm, "abovePpm": above_ppm}
         market: Json = (await self._send("POST", "/v1/admin/bands", body, session=True))["market"]
         return market
-
-    async def set_group(self, accounts: Sequence[str], group: int) -> None:
-        """Of an operator: these accounts are one owner's; 0: of none."""
-        await self._send("POST", "/v1/admin/groups", {"accounts": list(accounts), "group": group}, session=True)
 
     async def withdraw_market(self, symbol: str) -> None:
         """Of an operator: a market that was asked for and is not listed yet is not wanted any more."""
@@ -559,6 +547,13 @@ class HooatsClient(Wire):
             self._slots_left = SLOTS_UNTIL_ASKED
         self._slots_left -= 1
         return self._slots.take()
+
+    def _outcome(self, item: Json) -> Placed | Refused:
+        if item["ok"]:
+            return convert(item, Placed)
+        refused = refused_of(item, 0)
+        self.note(refused)
+        return refused
 
 
 def _changed(item: Json) -> Order | Refused:

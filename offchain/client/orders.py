@@ -73,8 +73,8 @@ class Ticket(msgspec.Struct, frozen=True, kw_only=True):
     """What a trader wants. `slot` None picks one; naming a slot replaces the order that rests in it.
 
     `amm`: with the market's AMM pair only, whole or not at all; IOC, FOK or market. `stop_loss_price` or
-    `take_profit_price`: waits until the mark (or the last price) is there. The last six are not signed; `parent` and
-    `other` are nonces of orders of the account: what they mean is in docs/orders.md.
+    `take_profit_price`: waits until the mark (or the last price) is there. `visible_size` to `amend` are not signed;
+    `parent` and `other` are nonces of orders of the account: what they mean is in docs/orders.md.
     """
 
     symbol: str
@@ -100,6 +100,9 @@ class Ticket(msgspec.Struct, frozen=True, kw_only=True):
     other: int = 0
     self_trade_prevention: Literal["EXPIRE_MAKER", "EXPIRE_TAKER", "EXPIRE_BOTH", "NONE"] = "EXPIRE_MAKER"
     amend: bool = False
+    subaccount: int = 0
+    protected: bool = False
+    """Counts for the account's protection, and is cancelled when that trips."""
 
     @property
     def is_immediate(self) -> bool:
@@ -118,6 +121,7 @@ class Ticket(msgspec.Struct, frozen=True, kw_only=True):
             Flags.ON_LAST: self.trigger_price is not None and self.trigger_price_type == "last",
             Flags.TAKE_PROFIT: self.take_profit_price is not None,
             Flags.IMMEDIATE: self.immediate,
+            Flags.PROTECTED: self.protected,
         }
         return sum(flag for flag, is_wanted in wanted.items() if is_wanted)
 
@@ -150,7 +154,7 @@ def sign_order(
     """`InvalidInput` if the price is off tick or the size off lot."""
     order = Order(
         account=by.address,
-        subaccount=0,
+        subaccount=ticket.subaccount,
         market=market.market,
         side=_SIDES[ticket.side],
         kind=_KINDS[ticket.type],
@@ -180,6 +184,8 @@ def sign_order(
         "signature": by.sign(digest),
         "clientOrderId": ticket.client_order_id,
         "reduceOnly": ticket.reduce_only,
+        "protected": ticket.protected,
+        "subaccount": ticket.subaccount,
         **_condition(ticket),
         **ticket.beside,
     }

@@ -17,7 +17,7 @@ from offchain.client.failures import ExchangeUnreachable, Refused
 if TYPE_CHECKING:
     from offchain.client.http import HooatsClient
 
-PRIVATE_CHANNELS = ("orders", "fills", "balances")
+PRIVATE_CHANNELS = ("orders", "fills", "balances", "protections")
 LOGIN_REQUEST = b"GET/v1/ws"
 SILENCE_SECONDS = 45.0
 """Three missed heartbeats: the connection is dead."""

@@ -165,6 +165,9 @@ class Wire:
             await asyncio.sleep(wait)
             delay = min(delay * 2, BACKOFF_SECONDS[1])
 
+    def note(self, refused: Refused) -> None:
+        """What a refusal tells of the venue."""
+
     async def _send_once(self, method: str, target: str, content: bytes, session: bool) -> Any:
         headers = {"content-type": "application/json"} if content else {}
         request = self._http.build_request(method, target, content=content or None, headers=headers)
@@ -183,7 +186,9 @@ class Wire:
             ) from None
         if response.status_code < 400:
             return answer
-        raise refused_of(answer, response.status_code)
+        refused = refused_of(answer, response.status_code)
+        self.note(refused)
+        raise refused
 
     async def _separator(self, name: str) -> bytes:
         return separator_of((await self.eip712())[name])

@@ -136,8 +136,9 @@ def fields_struct_hash(
 ) -> bytes:
     """`order_struct_hash` of the order with these FRAME_FIELDS."""
     sign = _NEGATIVE if fee[0] & 0x80 else _POSITIVE
-    head = _HEAD_WORDS, account, _terms_words(terms)
-    return keccak(_FRAME_WORDS.pack(*head, price, size, trigger, sign, fee, nonce, expiry))
+    terms_words = _terms_words(terms)
+    words = _FRAME_WORDS.pack(_HEAD_WORDS, account, terms_words, price, size, trigger, sign, fee, nonce, expiry)
+    return keccak(words)
 
 
 def frame_struct_hash(frame: bytes) -> bytes:

@@ -3,10 +3,11 @@
 Amounts are integers; the wire's decimal strings are the gateway's work. Digests and addresses are lower-case hex.
 """
 
-from enum import IntEnum, StrEnum
+from enum import StrEnum
 
 import msgspec
 
+from offchain.domain.reasons import VenueState
 from offchain.domain.relayed import RelayRequest
 from offchain.domain.terms import CxptDiscount, FeeTier
 from offchain.domain.units import Address, Digest
@@ -64,6 +65,8 @@ class RejectReason(StrEnum):
     """The relay was asked for the very same a short while ago."""
     TOO_MANY_REQUESTS_RELAYED = "TOO_MANY_REQUESTS_RELAYED"
     """By the account, by strangers, or in all, within the hour."""
+    DUPLICATE_CLIENT_TRANSFER_ID = "DUPLICATE_CLIENT_TRANSFER_ID"
+    """Another transfer of the account has it."""
 
 
 class CloseReason(StrEnum):
@@ -90,36 +93,6 @@ class CloseReason(StrEnum):
     """Its owner had asked for it, and did not ask for more time."""
     PROTECTED = "PROTECTED"
     """Its owner's protection tripped."""
-
-
-class RefusalCause(IntEnum):
-    """Twin of Settlement's refusal reasons, low 7 bits; bit 0x80 says that the taker is at fault."""
-
-    BALANCE = 1
-    CANCELLED = 2
-    EXPIRED = 3
-    DEAD = 4
-    OPERATOR = 5
-    AMM = 6
-    """The pair would have given less; nobody is at fault."""
-    GROUP = 7
-    """Another fill of the same fill-or-kill order was refused; nobody is at fault."""
-    AGENT = 8
-    """The agent who signed the order may not, or not any more."""
-
-
-FAULTLESS = frozenset((RefusalCause.AMM, RefusalCause.GROUP))
-"""Causes of which neither side is at fault."""
-
-
-REFUSAL_TAKER_BIT = 0x80
-
-
-class VenueState(StrEnum):
-    ACTIVE = "ACTIVE"
-    POST_ONLY = "POST_ONLY"
-    CANCEL_ONLY = "CANCEL_ONLY"
-    HALTED = "HALTED"
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag=True):
@@ -502,9 +475,19 @@ class FeeScheduleChanged(Event, frozen=True, kw_only=True, tag="fee_schedule_cha
 
 
 class CxptObserved(Event, frozen=True, kw_only=True, tag="cxpt_observed"):
-    """Counts from the next day on."""
+    """Counts from the day after `day` (days since 1970, UTC) on; until then `before` does."""
 
     account: Address
+    atoms: int
+    day: int = 0
+    before: int = 0
+
+
+class VolumeChanged(Event, frozen=True, kw_only=True, tag="volume_changed"):
+    """What an account settled on a day (as above) in all, in quote atoms: told while there is a fee schedule."""
+
+    account: Address
+    day: int
     atoms: int
 
 
@@ -517,6 +500,14 @@ class TransferredBetween(Event, frozen=True, kw_only=True, tag="transferred_betw
     source: int
     target: int
     is_forced: bool = False
+
+
+class TransferKnown(Event, frozen=True, kw_only=True, tag="transfer_known"):
+    """The command at `sequence` had done this very transfer: nothing moved."""
+
+    account: Address
+    client_id: str
+    sequence: int
 
 
 class FeesChanged(Event, frozen=True, kw_only=True, tag="fees_changed"):
@@ -559,7 +550,9 @@ AnyEvent = (
     | ProtectionReset
     | FeeScheduleChanged
     | CxptObserved
+    | VolumeChanged
     | TransferredBetween
+    | TransferKnown
     | FillMatched
     | AmmFillMatched
     | AmmFillImproved

@@ -68,6 +68,8 @@ CXPT_OBSERVED_MAX: Final = 500
 # --- sub-accounts ---
 SUBACCOUNT_MAX: Final = 2**8 - 1
 """The signed field is a uint8."""
+TRANSFERS_REMEMBERED: Final = 1_000
+"""Of an account, by the id that it gave them: the same again is not done again. Part of the state."""
 
 # --- settlement ---
 FILLS_PER_BATCH_MAX: Final = 100

@@ -66,8 +66,11 @@ class ObserveCxpt(msgspec.Struct, frozen=True, kw_only=True, tag="observe_cxpt")
     by: Address = Address("")
 
 
-class TransferBetween(msgspec.Struct, frozen=True, kw_only=True, tag="transfer_between"):
-    """Moves settled money from a sub-account of `account` to another one. The chain does not hear of it."""
+class TransferBetween(msgspec.Struct, frozen=True, kw_only=True, tag="transfer_between", omit_defaults=True):
+    """Moves settled money from a sub-account of `account` to another one. The chain does not hear of it.
+
+    With a `client_id`, unique among the account's last TRANSFERS_REMEMBERED, the same again moves nothing.
+    """
 
     account: Address
     signer: Address
@@ -75,3 +78,4 @@ class TransferBetween(msgspec.Struct, frozen=True, kw_only=True, tag="transfer_b
     amount: int
     source: int
     target: int
+    client_id: str = ""

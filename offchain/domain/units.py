@@ -66,3 +66,5 @@ QUOTE_DECIMALS = 6
 """Of the settlement token, USDC."""
 SYNTH_DECIMALS = 18
 """Of every synth. Twin: SynthERC20."""
+CXPT_DECIMALS = 18
+"""Of the venue's token. Twin: CXPT."""

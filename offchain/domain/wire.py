@@ -91,6 +91,7 @@ REASONS: Final[dict[str, int]] = {
     RejectReason.PROTECTION_FROZEN: 37,
     RejectReason.ALREADY_REQUESTED: 38,
     RejectReason.TOO_MANY_REQUESTS_RELAYED: 39,
+    RejectReason.DUPLICATE_CLIENT_TRANSFER_ID: 40,
     CloseReason.FILLED: 128,
     CloseReason.CANCELED: 129,
     CloseReason.REPLACED: 130,

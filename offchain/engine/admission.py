@@ -6,7 +6,7 @@ an order finds anything unusual: whatever that lets pass has no reason here.
 """
 
 from offchain.domain.beside import NOTHING_BESIDE, Beside
-from offchain.domain.event import RejectReason, VenueState
+from offchain.domain.event import RejectReason
 from offchain.domain.limits import (
     CLIENT_ORDER_ID_BYTES_MAX,
     NOTIONAL_ATOMS_MAX,
@@ -19,6 +19,7 @@ from offchain.domain.limits import (
 )
 from offchain.domain.market import Market, MarketState
 from offchain.domain.order import Kind, Order, Side, TimeInForce, unpack_terms
+from offchain.domain.reasons import VenueState
 from offchain.domain.units import PPM, ceil_div
 from offchain.engine.agents import Agent
 from offchain.engine.book import AMM, IMMEDIATE, OF_TRIGGER, POST_ONLY, PROTECTED, REDUCE_ONLY, TAKE_PROFIT, Book

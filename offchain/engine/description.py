@@ -12,9 +12,7 @@ from offchain.domain.event import (
     AnyEvent,
     BandChanged,
     CancelAllAfterSet,
-    CxptObserved,
     FeesChanged,
-    FeeScheduleChanged,
     LevelChanged,
     MarketOpened,
     MarketStateChanged,
@@ -84,9 +82,7 @@ def describe(state: State) -> Iterator[AnyEvent]:
         yield state.pools[number].as_event(number)
     yield FeesChanged(maker_fee_ppm=state.moment.maker_ppm, taker_fee_ppm=state.moment.taker_ppm)
     if state.schedule is not None:
-        yield FeeScheduleChanged(tiers=state.schedule.tiers, discounts=state.schedule.discounts)
-        for address, (_, atoms, _) in sorted(state.schedule.observed.items()):
-            yield CxptObserved(account=address, atoms=atoms)
+        yield from state.schedule.events()
     yield VenueStateChanged(state=state.gate.state, reason=state.gate.reason)
     if state.order_rules:
         yield OrderRulesChanged(order_rules=state.order_rules)

@@ -6,9 +6,9 @@ undecided fill and the number of them, so it tightens at exact times and loosens
 
 from typing import Final
 
-from offchain.domain.event import VenueState
 from offchain.domain.limits import BACKLOG_CANCEL_ONLY_MILLIS, BACKLOG_POST_ONLY_MILLIS
 from offchain.domain.market import MarketState
+from offchain.domain.reasons import VenueState
 from offchain.engine.fills import NEVER
 
 STRICTNESS: Final = (VenueState.ACTIVE, VenueState.POST_ONLY, VenueState.CANCEL_ONLY, VenueState.HALTED)

@@ -5,7 +5,7 @@ earlier schedule that is more is capped when the two meet.
 """
 
 from offchain.domain.command import SetFees
-from offchain.domain.event import CxptObserved, FeesChanged, FeeScheduleChanged, RejectReason
+from offchain.domain.event import FeesChanged, FeeScheduleChanged, RejectReason
 from offchain.domain.limits import CXPT_OBSERVED_MAX, FEE_PPM_MAX, FEE_TIERS_MAX, NOTIONAL_ATOMS_MAX
 from offchain.domain.terms import CxptDiscount, FeeTier, ObserveCxpt, SetFeeSchedule
 from offchain.domain.units import PPM
@@ -32,7 +32,7 @@ def set_fee_schedule(state: State, command: SetFeeSchedule) -> None:
     rates = state.moment.maker_ppm, state.moment.taker_ppm
     if not is_operator(state, command.by):
         state.reject(RejectReason.NOT_AN_OPERATOR)
-    elif not _are_sound(tiers, discounts) or not _is_balanced(rates, tiers, discounts):
+    elif flaw_of_schedule(tiers, discounts) or not _is_balanced(rates, tiers, discounts):
         state.reject(RejectReason.INVALID_PARAMETER)
     else:
         earlier = state.schedule or Schedule((), ())
@@ -56,7 +56,7 @@ def observe_cxpt(state: State, command: ObserveCxpt) -> None:
     else:
         for account, atoms in command.atoms:
             state.schedule.observe(account, state.at, atoms)
-            state.effects.append(CxptObserved(account=account, atoms=atoms))
+            state.effects.append(state.schedule.cxpt_event(account))
 
 
 def are_rates(maker_fee_ppm: int, taker_fee_ppm: int) -> bool:
@@ -64,14 +64,18 @@ def are_rates(maker_fee_ppm: int, taker_fee_ppm: int) -> bool:
     return 0 <= taker_fee_ppm <= FEE_PPM_MAX and -taker_fee_ppm <= maker_fee_ppm <= FEE_PPM_MAX
 
 
-def _are_sound(tiers: tuple[FeeTier, ...], discounts: tuple[CxptDiscount, ...]) -> bool:
-    bounds = [tier.volume_min for tier in tiers], [one.cxpt_min for one in discounts]
-    return (
-        all(len(of) <= FEE_TIERS_MAX and of == sorted(dict.fromkeys(of)) for of in bounds)
-        and all(0 < bound <= NOTIONAL_ATOMS_MAX for of in bounds for bound in of)
-        and all(are_rates(tier.maker_fee_ppm, tier.taker_fee_ppm) for tier in tiers)
-        and all(0 < one.discount_ppm <= PPM for one in discounts)
-    )
+def flaw_of_schedule(tiers: tuple[FeeTier, ...], discounts: tuple[CxptDiscount, ...]) -> str:
+    """`tiers` or `discounts`, if one of them is unsound in itself."""
+    rates = [are_rates(tier.maker_fee_ppm, tier.taker_fee_ppm) for tier in tiers]
+    if not (_is_ladder([tier.volume_min for tier in tiers]) and all(rates)):
+        return "tiers"
+    is_sound = _is_ladder([one.cxpt_min for one in discounts]) and all(0 < o.discount_ppm <= PPM for o in discounts)
+    return "" if is_sound else "discounts"
+
+
+def _is_ladder(bounds: list[int]) -> bool:
+    is_rising = bounds == sorted(dict.fromkeys(bounds))
+    return is_rising and len(bounds) <= FEE_TIERS_MAX and all(0 < bound <= NOTIONAL_ATOMS_MAX for bound in bounds)
 
 
 def _is_balanced(rates: Rates, tiers: tuple[FeeTier, ...], discounts: tuple[CxptDiscount, ...]) -> bool:

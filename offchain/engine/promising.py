@@ -4,12 +4,13 @@ Invariant: only what is withdrawable is promised, to the account itself, for at 
 """
 
 from offchain.domain.command import RequestApproval
-from offchain.domain.event import ApprovalGranted, ApprovalReleased, RejectReason, VenueState
+from offchain.domain.event import ApprovalGranted, ApprovalReleased, RejectReason
 from offchain.domain.limits import (
     APPROVAL_LIFETIME_SECONDS,
     APPROVALS_PER_ACCOUNT_MAX,
     WITHDRAWAL_DEADLINE_SECONDS_MAX,
 )
+from offchain.domain.reasons import VenueState
 from offchain.domain.units import ZERO_ADDRESS
 from offchain.engine.approvals import Spent
 from offchain.engine.parts import withdrawable_of

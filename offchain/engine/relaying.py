@@ -7,7 +7,7 @@ request only ends: when a log says what was asked for, or when its deadline has 
 from offchain.domain.chainlog import AgentRegistered, Deposited
 from offchain.domain.command import OpenVenue
 from offchain.domain.eip712 import AgentTerms, agent_digest, permit_digest
-from offchain.domain.event import RejectReason, RelayRequested, VenueState
+from offchain.domain.event import RejectReason, RelayRequested
 from offchain.domain.limits import (
     AGENT_MARKETS_MAX,
     AGENT_UNLIMITED,
@@ -19,6 +19,7 @@ from offchain.domain.limits import (
     RELAYED_MAX,
     RELAYED_PER_ACCOUNT_MAX,
 )
+from offchain.domain.reasons import VenueState
 from offchain.domain.relayed import RelayRequest, RequestAgent, RequestDeposit
 from offchain.domain.units import INDEX_ONE, ZERO_ADDRESS, Digest, from_hex, units_down
 from offchain.engine.state import State

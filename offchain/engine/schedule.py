@@ -5,6 +5,9 @@ the engine's `at`), and of the CXPT that it was last seen with before this day: 
 the schedule. What is kept beside that is kept to save work, and follows from it.
 """
 
+from collections.abc import Iterator
+
+from offchain.domain.event import AnyEvent, CxptObserved, FeeScheduleChanged, VolumeChanged
 from offchain.domain.limits import VOLUME_DAYS
 from offchain.domain.terms import CxptDiscount, FeeTier
 from offchain.domain.units import PPM, Address, ceil_div
@@ -57,9 +60,18 @@ class Schedule:
         return sum(tier.volume_min <= volume for tier in self.tiers)
 
     def _discount(self, account: Address) -> int:
-        since, atoms, before = self.observed.get(account, (0, 0, 0))
-        counted = atoms if since < self._day else before
+        counted = self.cxpt(account, self._day)
         return max((one.discount_ppm for one in self.discounts if one.cxpt_min <= counted), default=0)
+
+    def cxpt(self, account: Address, day: int) -> int:
+        """What counts on this day."""
+        since, atoms, before = self.observed.get(account, (0, 0, 0))
+        return atoms if since < day else before
+
+    def level(self, account: Address, now: Moment) -> Level:
+        """Where its rates of `now` come from."""
+        self.moment(account, now)
+        return self._levels.get(account, (0, 0))
 
     def volume(self, account: Address, day: int) -> int:
         """Of the days that count on this one."""
@@ -69,15 +81,45 @@ class Schedule:
     def count(self, account: Address, at: int, amount: int) -> None:
         """A fill of this account settled."""
         days, day = self.volumes.setdefault(account, {}), at // DAY_MILLIS
+        self._forget(days, day)
+        days[day] = days.get(day, 0) + amount
+
+    def _forget(self, days: dict[int, int], day: int) -> None:
         if day not in days:
             for old in [when for when in days if when < day - VOLUME_DAYS]:
                 del days[old]
-        days[day] = days.get(day, 0) + amount
 
     def observe(self, account: Address, at: int, atoms: int) -> None:
         day = at // DAY_MILLIS
         since, latest, before = self.observed.get(account, (0, 0, 0))
         self.observed[account] = day, atoms, latest if since < day else before
+
+    # --- as events, and from them ---
+
+    def volume_event(self, account: Address, day: int) -> VolumeChanged:
+        return VolumeChanged(account=account, day=day, atoms=self.volumes[account][day])
+
+    def cxpt_event(self, account: Address) -> CxptObserved:
+        day, atoms, before = self.observed[account]
+        return CxptObserved(account=account, atoms=atoms, day=day, before=before)
+
+    def events(self) -> Iterator[AnyEvent]:
+        """All of it."""
+        yield FeeScheduleChanged(tiers=self.tiers, discounts=self.discounts)
+        for account in sorted(self.observed):
+            yield self.cxpt_event(account)
+        for account, days in sorted(self.volumes.items()):
+            for day in sorted(days):
+                yield self.volume_event(account, day)
+
+    def learn(self, event: CxptObserved | VolumeChanged) -> None:
+        """What another one told."""
+        if isinstance(event, CxptObserved):
+            self.observed[event.account] = event.day, event.atoms, event.before
+        else:
+            days = self.volumes.setdefault(event.account, {})
+            self._forget(days, event.day)
+            days[event.day] = event.atoms
 
     def replaced(self, tiers: tuple[FeeTier, ...], discounts: tuple[CxptDiscount, ...]) -> "Schedule":
         """Other tiers for the same volumes."""

@@ -19,6 +19,7 @@ from offchain.engine.closing import close
 from offchain.engine.fills import Batch, Fill, FillTrigger
 from offchain.engine.ledger import AmmLegs
 from offchain.engine.parts import settled_of
+from offchain.engine.schedule import DAY_MILLIS
 from offchain.engine.state import State
 
 
@@ -123,6 +124,7 @@ def _settle(state: State, fill: Fill, transaction: str) -> None:
     if state.schedule is not None:
         for ticket in fill.tickets:
             state.schedule.count(ticket.account.address, state.at, fill.notional)
+            state.effects.append(state.schedule.volume_event(ticket.account.address, state.at // DAY_MILLIS))
     legs = fill.legs
     if not isinstance(legs, AmmLegs):
         state.ledger.settle(legs)

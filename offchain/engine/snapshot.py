@@ -14,10 +14,11 @@ import msgspec
 
 from offchain.domain.command import OpenVenue
 from offchain.domain.eip712 import domain_separator
-from offchain.domain.event import ApprovalGranted, CloseReason, OrderRejected, RejectReason, VenueState
+from offchain.domain.event import ApprovalGranted, CloseReason, OrderRejected, RejectReason
 from offchain.domain.limits import SEQUENCE_MAX
 from offchain.domain.market import Market, MarketState
 from offchain.domain.order import Order, OrderStatus, make_nonce
+from offchain.domain.reasons import VenueState
 from offchain.domain.units import Address, Ticks, fee_up, from_hex
 from offchain.engine.accepted import REASONS, Places, Row, accepted_row, name_of, read_accepted
 from offchain.engine.approvals import Spent

@@ -1,4 +1,4 @@
-"""What a snapshot keeps of protections, fee tiers and sub-accounts.
+"""What a snapshot keeps of protections, fee tiers, sub-accounts and the transfers between them.
 
 Invariant: as `snapshot_later`, whose tables these are among: each is there only where there is something of it. What
 time alone has made meaningless is left out, so that it does not matter whether anybody looked since.
@@ -7,13 +7,14 @@ time alone has made meaningless is left out, so that it does not matter whether 
 from typing import Any
 
 from offchain.domain.limits import VOLUME_DAYS
-from offchain.domain.terms import CxptDiscount, FeeTier, SetProtection
+from offchain.domain.terms import CxptDiscount, FeeTier, SetProtection, TransferBetween
 from offchain.domain.units import Address
 from offchain.engine.accepted import Row
 from offchain.engine.parts import part_of
 from offchain.engine.protection import Protection
 from offchain.engine.schedule import DAY_MILLIS, Schedule
 from offchain.engine.state import State
+from offchain.engine.subaccounts import remember
 
 
 def rules_tables(state: State) -> dict[str, Any]:
@@ -28,6 +29,11 @@ def rules_tables(state: State) -> dict[str, Any]:
     split = [state.accounts[address] for address in sorted(state.accounts) if state.accounts[address].is_split]
     if split:
         found["subaccounts"] = [(account.address, _part_rows(state, account.address)) for account in split]
+    if state.transfers:
+        found["transfers"] = [
+            (account, [_transfer_row(*one) for one in named.values()])
+            for account, named in sorted(state.transfers.items())
+        ]
     return found
 
 
@@ -36,6 +42,9 @@ def read_rules_tables(state: State, later: dict[str, Any]) -> None:
         state.schedule = _read_schedule(later["fee_schedule"])
     for account, rows in later.get("protections", ()):
         state.protections[account] = {row[0]: _read_protection(account, row) for row in rows}
+    for account, rows in later.get("transfers", ()):
+        for row in rows:
+            _read_transfer(state, account, row)
 
 
 # --- sub-accounts ---
@@ -63,6 +72,25 @@ def read_parts(state: State, later: dict[str, Any]) -> None:
             for name, amount in zip(_PART, amounts, strict=True):
                 setattr(part, name, int(amount))
             state.ledger.touch(part)
+
+
+def _transfer_row(sequence: int, one: TransferBetween) -> Row:
+    """Its signer was its account."""
+    return one.client_id, sequence, one.token, str(one.amount), one.source, one.target
+
+
+def _read_transfer(state: State, account: Address, row: Row) -> None:
+    client_id, sequence, token, amount, source, target = row
+    command = TransferBetween(
+        account=account,
+        signer=account,
+        token=token,
+        amount=int(amount),
+        source=source,
+        target=target,
+        client_id=client_id,
+    )
+    remember(state, sequence, command)
 
 
 # --- fee tiers ---

@@ -3,6 +3,7 @@
 Invariant: nothing here decides; the modules around it do, and only while `Engine.apply` runs.
 """
 
+from collections import OrderedDict
 from typing import NamedTuple
 
 from offchain.domain.batch import BatchRules
@@ -22,11 +23,12 @@ from offchain.domain.event import (
     MarketRequested,
     OrderClosed,
     RejectReason,
-    VenueState,
     VenueStateChanged,
 )
 from offchain.domain.limits import SEQUENCE_AHEAD_MILLIS_MAX
 from offchain.domain.market import MarketState
+from offchain.domain.reasons import VenueState
+from offchain.domain.terms import TransferBetween
 from offchain.domain.units import Address
 from offchain.engine.approvals import Approvals
 from offchain.engine.book import Book, level_changes, level_sizes
@@ -122,6 +124,7 @@ class State:
         "tokens",
         "touched_balances",
         "touched_levels",
+        "transfers",
         "uncovered",
         "venue",
         "waiting",
@@ -186,6 +189,8 @@ class State:
         self.waiting = Waiting()
         self.protections: dict[Address, dict[int, Protection]] = {}
         """Of market makers, by account and number."""
+        self.transfers: dict[Address, OrderedDict[str, tuple[int, TransferBetween]]] = {}
+        """By account and the id that it gave: when they were done, as a sequence; the oldest first."""
         self.seen = 0
         """Effects of which whoever waits has heard."""
         self.is_watched = False
@@ -204,9 +209,7 @@ class State:
         self.epoch_first = 1
         self.epoch_volume = 0
         self.epoch_count = 0
-        self.event_sequence = 0
-        self.block_number = 0
-        self.block_time = 0
+        self.event_sequence = self.block_number = self.block_time = 0
 
     @property
     def quote_token(self) -> Address:

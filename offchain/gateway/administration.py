@@ -11,6 +11,7 @@ from offchain.domain.event import FillTakenBack, MarketRequested, RejectReason
 from offchain.domain.market import MarketState, parse_decimal
 from offchain.domain.units import SYNTH_DECIMALS, Address
 from offchain.gateway import present, schema
+from offchain.gateway.account_schema import CxptRequest, FeeScheduleRequest, parse_observation, parse_schedule
 from offchain.gateway.failures import ApiError, Code
 from offchain.gateway.readmodel import Directory
 from offchain.gateway.refusals import WORDS
@@ -75,6 +76,29 @@ class Administration:
             _refuse("accounts", f"has {strangers[0]}, which has no balance here", "Accounts of this venue")
         ack = await self._trading.submit_one(SetTradeGroup(accounts=accounts, group=request.group, by=account))
         return {"ok": True, "seq": ack.sequence, "group": request.group, "accounts": list(accounts)}
+
+    async def set_fee_schedule(self, account: Address, body: bytes) -> dict[str, Any]:
+        """The tiers and discounts; null if there are none any more."""
+        self._trading.require_live()
+        self.require_operator(account)
+        request = schema.decode(FeeScheduleRequest, body)
+        ack = await self._trading.submit_one(parse_schedule(request, account, self._quote_decimals))
+        schedule = present.schedule_json(self._model.fee_schedule, self._quote_decimals)
+        return {"ok": True, "seq": ack.sequence, "schedule": schedule}
+
+    async def observe_cxpt(self, account: Address, body: bytes) -> dict[str, Any]:
+        """Only of accounts that the venue knows."""
+        self._trading.require_live()
+        self.require_operator(account)
+        command = parse_observation(schema.decode(CxptRequest, body), account)
+        if self._model.fee_schedule is None:
+            data = {"remedy": "POST /v1/admin/fees first"}
+            raise ApiError(RejectReason.UNSUPPORTED, "there is no fee schedule that CXPT could count for", data)
+        strangers = [address for address, _ in command.atoms if address not in self._model.accounts]
+        if strangers:
+            _refuse("accounts", f"has {strangers[0]}, which has no balance here", "Accounts of this venue")
+        ack = await self._trading.submit_one(command)
+        return {"ok": True, "seq": ack.sequence, "accounts": [address for address, _ in command.atoms]}
 
     async def change(self, account: Address, body: bytes) -> dict[str, Any]:
         """The market after the change; a new one is REQUESTED until the list keeper has brought it on chain."""

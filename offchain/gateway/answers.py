@@ -3,27 +3,35 @@
 Nothing is built from these at run time: `present` and the handlers write plain values, which is what makes them cheap.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-import msgspec
-
-Decimal = Annotated[str, msgspec.Meta(pattern=r"^-?(0|[1-9][0-9]*)(\.[0-9]*[1-9])?$")]
-"""Exact and canonical: no exponent, no plus, no trailing zeros."""
-Digits = Annotated[str, msgspec.Meta(pattern=r"^-?[0-9]+$")]
-Hex = Annotated[str, msgspec.Meta(pattern=r"^0x[0-9a-f]*$")]
-Hash = Annotated[str, msgspec.Meta(pattern=r"^0x[0-9a-f]{64}$")]
-AccountAddress = Annotated[str, msgspec.Meta(pattern=r"^0x[0-9a-f]{40}$")]
-Millis = Annotated[int, msgspec.Meta(ge=0, description="unix milliseconds")]
-Seconds = Annotated[int, msgspec.Meta(ge=0, description="unix seconds")]
-Sequence = Annotated[int, msgspec.Meta(ge=0, description="position in the journal")]
-Level = Annotated[list[Decimal], msgspec.Meta(min_length=2, max_length=2, description="[price, size]")]
-SideName = Literal["buy", "sell"]
-MarketStateName = Literal["ACTIVE", "POST_ONLY", "CANCEL_ONLY", "PAUSED", "DELISTED"]
-OrderStatusName = Literal["open", "closed", "canceled", "expired", "rejected"]
-
-
-class Answer(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
-    """Base of all."""
+from offchain.gateway.account_answers import (
+    AgentsOut,
+    Balances,
+    CxptObservedOut,
+    FeeSchedule,
+    FeesOut,
+    ProtectionNumber,
+    Protections,
+    ProtectionSetOut,
+    ScheduleSet,
+    Transferred,
+)
+from offchain.gateway.answer_types import (
+    AccountAddress,
+    Answer,
+    Decimal,
+    Digits,
+    Hash,
+    Hex,
+    Level,
+    MarketStateName,
+    Millis,
+    OrderStatusName,
+    Seconds,
+    Sequence,
+    SideName,
+)
 
 
 class Problem(Answer, frozen=True, kw_only=True):
@@ -175,6 +183,7 @@ class Venue(Answer, frozen=True, kw_only=True):
     reason: str | None
     maker_fee_ppm: int
     taker_fee_ppm: int
+    fee_schedule: FeeSchedule | None
     markets: dict[str, MarketStateName]
     loss: Loss | None
     requested: list[str]
@@ -256,6 +265,7 @@ class OrderOut(Answer, frozen=True, kw_only=True):
     post_only: bool
     amm: bool
     reduce_only: bool
+    protected: bool
     trigger_price: Decimal | None
     take_profit_price: Decimal | None
     stop_loss_price: Decimal | None
@@ -266,6 +276,7 @@ class OrderOut(Answer, frozen=True, kw_only=True):
     reason: str | None
     fee: FeeOut | None
     account: AccountAddress
+    subaccount: int
     nonce: Digits
     slot: int
     expiry: Seconds
@@ -373,14 +384,6 @@ class Switch(Answer, frozen=True, kw_only=True):
     deadline: Millis | None
 
 
-class AgentsOut(Answer, frozen=True, kw_only=True):
-    """Who may sign orders of the account, as the chain says."""
-
-    account: AccountAddress
-    agents: "list[AgentOut]"
-    seq: Sequence
-
-
 class AllCancelled(Answer, frozen=True, kw_only=True):
     ok: Literal[True]
     seq: Sequence
@@ -392,37 +395,6 @@ class Fills(Answer, frozen=True, kw_only=True):
 
     fills: list[FillOut]
     cursor: Digits | None
-    seq: Sequence
-
-
-class BalanceOut(Answer, frozen=True, kw_only=True):
-    """`free`, `used`, `total` are ccxt's; `withdrawable` is what a countersigned withdrawal may take."""
-
-    token: str
-    address: AccountAddress
-    settled: Decimal
-    pending: Decimal
-    held: Decimal
-    leaving: Decimal
-    free: Decimal
-    used: Decimal
-    total: Decimal
-    withdrawable: Decimal
-
-
-class AgentOut(Answer, frozen=True, kw_only=True):
-    agent: AccountAddress
-    expiry: Seconds
-    notional: Digits
-    markets: list[int]
-    revoked: bool
-
-
-class Balances(Answer, frozen=True, kw_only=True):
-    account: AccountAddress
-    balances: list[BalanceOut]
-    cancel_only: bool
-    agents: list[AgentOut]
     seq: Sequence
 
 
@@ -578,6 +550,14 @@ ANSWERS: dict[str, Any] = {
     "take_back": TakenBack,
     "set_band": MarketChanged,
     "set_group": Grouped,
+    "fees": FeesOut,
+    "protections": Protections,
+    "set_protection": ProtectionSetOut,
+    "remove_protection": ProtectionNumber,
+    "reset_protection": ProtectionNumber,
+    "transfer": Transferred,
+    "set_fee_schedule": ScheduleSet,
+    "observe_cxpt": CxptObservedOut,
 }
 """By the name of the route's handler, which is its operationId."""
 BATCH_ITEMS: dict[str, Any] = {"cancels": Changed, "amends": Changed, "orders": Placed}

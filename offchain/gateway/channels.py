@@ -1,7 +1,7 @@
 """Channels of the stream: what commands meant for each channel, kept for a while so that a reader can resume.
 
     book:SYM bbo:SYM trades:SYM pool:SYM mark:SYM venue
-    for a logged-in account orders fills balances, for operators admin:SYM
+    for a logged-in account orders fills balances protections, for operators admin:SYM
 
 Changes are gathered until `flush` makes at most one message of each channel. A message carries `seq`, the journal
 sequence of the last group of commands that it includes, and `prevSeq`, the `seq` of the channel's previous message; a
@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from offchain.domain.event import PoolChanged
+from offchain.domain.event import PoolChanged, SubaccountChanged
 from offchain.domain.market import Market
 from offchain.domain.order import Side
 from offchain.domain.units import Address
@@ -26,9 +26,9 @@ from offchain.gateway.readmodel import Changes, MarketView, ReadModel, best_pric
 from offchain.gateway.records import Kept, Unfilled
 
 BOOK, BBO, TRADES, POOL, MARK, VENUE, ADMIN = "book", "bbo", "trades", "pool", "mark", "venue", "admin"
-ORDERS, FILLS, BALANCES = "orders", "fills", "balances"
+ORDERS, FILLS, BALANCES, PROTECTIONS = "orders", "fills", "balances", "protections"
 MARKET_CHANNELS = (BOOK, BBO, TRADES, POOL, MARK)
-PRIVATE_CHANNELS = (ORDERS, FILLS, BALANCES)
+PRIVATE_CHANNELS = (ORDERS, FILLS, BALANCES, PROTECTIONS)
 CONFLATED = (BOOK, BBO, POOL, MARK)
 """A slow reader gets the present state of these instead of every step."""
 SNAPSHOT_TRADES = 50
@@ -168,9 +168,13 @@ class ChannelLog:
             for account in fill.accounts:
                 self._gathered_of(FILLS, account).add(sequence, fill)
         for balance in changes.balances.values():
-            self._gathered_of(BALANCES, balance.account).add(sequence, balance)
+            self._gathered_of(BALANCES, balance.account).add(sequence, (balance, model.terms.part_of(balance, 0)))
         for kept in changes.kept:
             self._gathered_of(BALANCES, kept.balance.account).add(sequence, kept)
+        for part in changes.parts.values():
+            self._gathered_of(BALANCES, part.account).add(sequence, part)
+        for record in changes.protections.values():
+            self._gathered_of(PROTECTIONS, record.terms.account).add(sequence, record)
 
     def _gathered_of(self, kind: str, account: Address) -> Gathered:
         channel = self._private_channels[kind].get(account)
@@ -274,7 +278,12 @@ class ChannelLog:
         if kind == FILLS:
             numbers = list(model.account_fills.get(account, ()))[-SNAPSHOT_FILLS:]
             return {"fills": self._fills(account, [model.fills[number] for number in numbers])}
-        return {"balances": self._balances(list(model.balances_of(account).values()))}
+        if kind == PROTECTIONS:
+            return self._protections(model.terms.protections_of(account))
+        rows: list[Any] = []
+        for token, balance in model.balances_of(account).items():
+            rows += [(balance, model.terms.part_of(balance, 0)), *model.terms.parts_of(account, token)]
+        return self._balances(rows)
 
     def _render(self, channel: Channel, gathered: Gathered) -> Render:
         """What the message says, as of now."""
@@ -304,15 +313,27 @@ class ChannelLog:
             return {"orders": [present.order_json(order, markets[order.market].market) for order in orders]}
         if channel.kind == FILLS:
             return {"fills": self._fills(channel.account, records)}
-        return {"balances": self._balances([one.event if isinstance(one, Kept) else one for one in records])}
+        if channel.kind == PROTECTIONS:
+            return self._protections(records)
+        return self._balances([(one.event, one.event) if isinstance(one, Kept) else one for one in records])
 
     def _fills(self, account: Address, fills: list[Any]) -> list[dict[str, Any]]:
         markets = self._model.markets
         return [leg for fill in fills for leg in present.fill_json(fill, account, markets[fill.market].market)]
 
-    def _balances(self, balances: list[Any]) -> list[dict[str, Any]]:
+    def _balances(self, rows: list[Any]) -> dict[str, Any]:
+        """Of balances with what sub-account 0 has of them, and of parts."""
         tokens = {token.address: token for token in self._tokens.all()}
-        return [present.balance_json(balance, tokens[balance.token]) for balance in balances if balance.token in tokens]
+        parts = [row for row in rows if isinstance(row, SubaccountChanged) and row.token in tokens]
+        wholes = [row for row in rows if isinstance(row, tuple) and row[0].token in tokens]
+        return {
+            "balances": [present.balance_json(whole, tokens[whole.token], first) for whole, first in wholes],
+            "subaccounts": [present.part_json(part, tokens[part.token]) for part in parts],
+        }
+
+    def _protections(self, records: list[Any]) -> dict[str, Any]:
+        model, quote = self._model, self._tokens.all()[0]
+        return {"protections": [present.protection_json(record, model, quote, model.at) for record in records]}
 
 
 class _State:

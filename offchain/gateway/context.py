@@ -7,6 +7,7 @@ import sys
 import time
 
 from offchain.domain.units import Address
+from offchain.gateway.accounts import Accounts
 from offchain.gateway.administration import Administration
 from offchain.gateway.connection import Doors
 from offchain.gateway.entry import Entry
@@ -53,6 +54,7 @@ class Gateway:
         self.trading = Trading(settings, self.model, *beside)
         self.resting = Resting(self.model, self.publications, self.trading, self.ingress)
         self.batches = Batches(self.model, self.publications, self.trading, self.resting, self.ingress)
+        self.accounts = Accounts(self.model, self.trading, self.ingress, settings.quote_decimals)
         self.entry = Entry(
             settings.settlement_separator,
             self.model,

@@ -21,7 +21,7 @@ from offchain.domain.errors import HooatsError
 from offchain.domain.event import RejectReason
 from offchain.domain.keccak import keccak
 from offchain.domain.limits import BULK_DEPTH, ORDERS_PER_REQUEST_MAX
-from offchain.domain.order import ORDER_FRAME_BYTES, SIGNATURE_BYTES, SIGNED_FRAME, unpack_terms
+from offchain.domain.order import CANCEL_TERMS, ORDER_FRAME_BYTES, SIGNATURE_BYTES, SIGNED_FRAME, unpack_terms
 from offchain.domain.units import Address, from_hex, to_address
 from offchain.domain.wire import (
     CANCEL,
@@ -43,22 +43,21 @@ from offchain.gateway.readmodel import Directory
 from offchain.gateway.upstream import NotSubmitted, Upstream
 from offchain.security.limits import Gcra
 from offchain.security.signatures import Signers
-from offchain.sequencer.rows import cancel_row
+from offchain.sequencer.rows import TERMS, cancel_row
 
-ITEMS_PER_TICK: Final = 64
-"""About 2 ms of recoveries: so long the loop does nothing else, and so soon the sequencer can begin."""
-WAITING_MAX: Final = 8_192
-"""Orders and cancels that wait for their signatures to be looked at, a quarter of a second's; more are refused."""
-SUBMITTED_MAX: Final = 512
-"""Rows that the sequencer has not answered yet, beyond which orders wait here, where cancels overtake them: what is
-ahead of a cancel at the sequencer is some milliseconds of its work, however much is offered."""
+ITEMS_PER_TICK: Final = 32
+"""About 1 ms of recoveries: so long the loop does nothing else, and so soon the sequencer can begin. On a machine where
+everybody is busy it is several times that, and a cancel waits for a few ticks."""
+WAITING_MAX: Final = 4_096
+"""Orders and cancels that wait for their signatures to be looked at, half a second's; more are refused."""
+SUBMITTED_MAX: Final = 256
+"""Rows that the sequencer has not answered yet, beyond which orders wait here: enough to keep it busy while the next
+are looked at, and no more than it reads at once, so that a cancel behind them is among those that it can take first."""
 UNANSWERED_MAX: Final = 16_384
 """The same, cancels included; more are refused."""
 FIRST_RESULTS_MAX: Final = 32_768
 """Orders whose result is kept here, so that sending one again costs no recovery; the sequencer knows more."""
 
-NO_DIGEST: Final = bytes(32)
-"""Of a row that cancels."""
 TERMS_MAX: Final = 10_000
 """Kinds of orders that are known to make sense."""
 ITEM_BYTES: Final[dict[int, int]] = {
@@ -120,11 +119,6 @@ class Answered(NamedTuple):
     rows: list[bytes]
     results: bytes
 
-    @property
-    def orders(self) -> int:
-        """How many; the others are cancels."""
-        return len(self.digests) - self.digests.count(NO_DIGEST)
-
 
 class Queue:
     """Messages that wait for a tick. Cancels have one of their own, which is looked at first: whoever wants out waits
@@ -173,13 +167,13 @@ class Entry:
         self._unanswered = 0
         self._is_flush_due = False
         self._accounts: dict[bytes, Address] = {}
-        self._terms: dict[bytes, str] = {}
+        self._terms: set[bytes] = set()
         self._now = 0
         """Of the tick, monotonic nanoseconds."""
         self._rooms: dict[bytes, int] = {}
-        """How many orders accounts may place in this tick; -1 if they have no money here."""
-        self._charges: dict[bytes, int] = {}
-        """Orders that accounts have signed in this tick."""
+        """How many orders accounts may still place in this tick; -1 if they have no money here."""
+        self._opened: dict[bytes, int] = {}
+        """And how many when it began: what is gone is charged at its end."""
         self._results: dict[bytes, Answered] = {}
         """By digest."""
         self._oldest: deque[Answered] = deque()
@@ -231,27 +225,42 @@ class Entry:
     def _flush(self) -> None:
         """What came in this tick, up to ITEMS_PER_TICK; the rest after a look at the sockets."""
         self._is_flush_due = False
+        self._flush_cancels()
         now, self._now = time.time_ns() // 1_000_000, time.monotonic_ns()
         looked_at, plain, bulk = 0, Submission([], []), Submission([], [])
-        while looked_at < ITEMS_PER_TICK and (request := self._cancels.next() or self._next_orders()):
+        while looked_at < ITEMS_PER_TICK and (request := self._next_orders()):
             looked_at += request.count
             into = bulk if request.kind == MessageKind.BULK else plain
             before = len(into.rows)
             if request.kind == MessageKind.BULK:
                 self._look_at_bulk(request, now, into.rows)
-            elif request.kind == MessageKind.CANCELS:
-                self._look_at_cancels(request, into.rows)
             else:
                 self._look_at_orders(request, now, into.rows)
             request.fresh = len(into.rows) - before
             into.requests.append(request)
-        for owner, count in self._charges.items():
-            self._ingress.charge_account(self._accounts[owner], count, self._now)
-        self._charges.clear()
-        self._rooms.clear()
+        self._charge_accounts()
         self._submit(plain, is_bulk=False)
         self._submit(bulk, is_bulk=True)
         self._schedule_rest()
+
+    def _charge_accounts(self) -> None:
+        """For the orders of this tick that they, or their agents, signed."""
+        for owner, room in self._rooms.items():
+            count = self._opened[owner] - room
+            if count:
+                self._ingress.charge_account(self._accounts[owner], count, self._now)
+        self._rooms.clear()
+        self._opened.clear()
+
+    def _flush_cancels(self) -> None:
+        """Sent on their own, before any signature is looked at: at the sequencer they go first as well."""
+        sent = Submission([], [])
+        while len(sent.rows) < ITEMS_PER_TICK and (request := self._cancels.next()):
+            before = len(sent.rows)
+            self._look_at_cancels(request, sent.rows)
+            request.fresh = len(sent.rows) - before
+            sent.requests.append(request)
+        self._submit(sent, is_bulk=False)
 
     def _next_orders(self) -> Request | None:
         return self._orders.next() if self._unanswered < SUBMITTED_MAX else None
@@ -262,26 +271,30 @@ class Entry:
             self._schedule()
 
     def _look_at_orders(self, request: Request, now: int, rows: list[bytes]) -> None:
-        """Adds a row for every order that its account, or an agent of it, signed."""
+        """Adds a row for every order that its account, or an agent of it, signed. What nearly every order passes is
+        looked at here, without a call; the rest says why not."""
         content, stop, seconds = request.content, HEAD.size, (now // 1000).to_bytes(8, "big")
         prefix, results, recover = self._prefix, self._results, self._signers.recover
+        rooms, sound, refuse = self._rooms, self._terms, self._cheap_refusal
         fields = _SIGNED.iter_unpack(memoryview(content)[HEAD.size :])
         for position, (owner, terms, price, size, trigger, fee, nonce, expiry, signature) in enumerate(fields):
             start, stop = stop, stop + SIGNED_ORDER_BYTES
-            reason = self._cheap_refusal(owner, terms, price, size, expiry, seconds)
-            if reason:
-                request.local[position] = refused(reason)
-                continue
+            is_plain = expiry == _NEVER and price != _NOTHING and size != _NOTHING and terms in sound
+            if not (is_plain and rooms.get(owner, 0) > 0):
+                reason = refuse(owner, terms, price, size, expiry, seconds)
+                if reason:
+                    request.local[position] = refused(reason)
+                    continue
             hashed = keccak(prefix + fields_struct_hash(owner, terms, price, size, trigger, fee, nonce, expiry))
             if hashed in results and (result := self._first_result(hashed, signature)):
                 request.local[position] = result
                 continue
             signer = recover(hashed, signature)
-            reason = self._signer_refusal(owner, signer)
-            if signer is None or reason:
-                request.local[position] = refused(reason)
+            if signer is None or (signer != owner and (reason := self._signer_refusal(owner, signer))):
+                request.local[position] = refused(reason if signer else Code.INVALID_SIGNATURE)
                 continue
-            rows.append(b"".join((content[start:stop], signer, hashed)))
+            rooms[owner] -= 1
+            rows.append(content[start:stop] + signer + hashed)
 
     def _look_at_bulk(self, request: Request, now: int, rows: list[bytes]) -> None:
         """One signature for all; a root that was seen with it costs no recovery."""
@@ -297,6 +310,7 @@ class Entry:
             if reason or signer is None or signer == owner:
                 request.local[position] = refused(reason or RejectReason.WRONG_SIGNER)
                 continue
+            self._rooms[owner] -= 1
             at, kept = start + position * ORDER_FRAME_BYTES, join_levels(signature, levels, position)
             hashed = keccak(prefix + hashes[position])
             rows.append(b"".join((content[at : at + ORDER_FRAME_BYTES], kept, signer, hashed)))
@@ -321,13 +335,10 @@ class Entry:
         bytes; `seconds` is the time."""
         room = self._rooms.get(owner)
         if room is None:
-            room = self._rooms[owner] = self._room(owner)
+            room = self._rooms[owner] = self._opened[owner] = self._room(owner)
         if room < 0:
             return RejectReason.INSUFFICIENT_BALANCE
-        reason = self._terms.get(terms)
-        if reason is None:
-            reason = self._judge(terms)
-        if reason:
+        if terms not in self._terms and (reason := self._judge(terms)):
             return reason
         if _NEVER != expiry <= seconds:
             return RejectReason.EXPIRED
@@ -335,7 +346,7 @@ class Entry:
             return RejectReason.INVALID_PRICE
         if size == _NOTHING:
             return RejectReason.INVALID_SIZE
-        if self._charges.get(owner, 0) < room:
+        if room:
             return ""
         self._ingress.note_no_room(self._accounts[owner], self._now)
         return Code.RATE_LIMITED
@@ -345,12 +356,10 @@ class Entry:
         return self._ingress.account_room(account, self._now) if account else -1
 
     def _signer_refusal(self, owner: bytes, signer: bytes | None) -> str:
-        """Charges the account if it was its order."""
         if signer is None:
             return Code.INVALID_SIGNATURE
         if signer != owner and to_address(signer) not in self._model.agents.get(self._accounts[owner], ()):
             return RejectReason.WRONG_SIGNER
-        self._charges[owner] = self._charges.get(owner, 0) + 1
         return ""
 
     def _find_account(self, owner: bytes) -> Address | None:
@@ -370,13 +379,15 @@ class Entry:
         if market not in self._model.markets:
             return RejectReason.UNKNOWN_MARKET
         if len(self._terms) < TERMS_MAX:
-            self._terms[terms] = ""
+            self._terms.add(terms)
         return ""
 
     # --- to the sequencer, and back ---
 
     def _submit(self, submission: Submission, *, is_bulk: bool) -> None:
         requests, rows = submission
+        if not requests:
+            return
         if not rows:
             self._answer(requests, b"", b"")
             return
@@ -418,16 +429,16 @@ class Entry:
             peer.reply(messages)
 
     def _remember(self, rows: list[bytes], results: bytes) -> None:
-        """First results of orders that were signed one by one. Rows that cancel share a digest that no order has."""
-        if len(rows[0]) != SIGNED_FRAME.size:
+        """First results of orders that were signed one by one."""
+        if len(rows[0]) != SIGNED_FRAME.size or rows[0][TERMS] == CANCEL_TERMS:
             return
         answered = Answered([row[-32:] for row in rows], rows, results)
         self._results.update(dict.fromkeys(answered.digests, answered))
         self._oldest.append(answered)
-        self._remembered += answered.orders
+        self._remembered += len(rows)
         while self._remembered > FIRST_RESULTS_MAX:
             oldest = self._oldest.popleft()
-            self._remembered -= oldest.orders
+            self._remembered -= len(oldest.rows)
             for hashed in oldest.digests:
                 if self._results.get(hashed) is oldest:
                     del self._results[hashed]

@@ -63,6 +63,7 @@ _CONFLICTS = (
     RejectReason.NO_PROTECTION,
     RejectReason.PROTECTION_FROZEN,
     RejectReason.ALREADY_REQUESTED,
+    RejectReason.DUPLICATE_CLIENT_TRANSFER_ID,
 )
 
 STATUS: dict[str, int] = {
@@ -120,7 +121,7 @@ CCXT: dict[str, str] = {
     **dict.fromkeys(("CANCEL_ONLY_ACCOUNT", "TOO_MANY_APPROVALS", "TOO_MANY_OPEN_ORDERS"), "OperationRejected"),
     **dict.fromkeys(("BATCH_REFUSED", "NOTHING_TO_CLOSE", "TOO_MANY_WAITING_ORDERS"), "OperationRejected"),
     **dict.fromkeys(("NO_PROTECTION", "PROTECTION_FROZEN"), "OperationRejected"),
-    "ALREADY_REQUESTED": "OperationRejected",
+    **dict.fromkeys(("ALREADY_REQUESTED", "DUPLICATE_CLIENT_TRANSFER_ID"), "OperationRejected"),
     "TOO_MANY_REQUESTS_RELAYED": "RateLimitExceeded",
     "INSUFFICIENT_BALANCE": "InsufficientFunds",
     **dict.fromkeys(("EXPIRED", "FEE_CAP_TOO_LOW", "INVALID_PRICE", "INVALID_SIZE", "INVALID_SLOT"), "InvalidOrder"),

@@ -11,6 +11,7 @@ from offchain.domain.limits import (
     CLIENT_ORDER_ID_BYTES_MAX,
     COLLATERAL_PERCENT_MAX,
     COLLATERAL_PERCENT_MIN,
+    FEE_TIERS_MAX,
     PRICE_AGE_SECONDS_MAX,
     QUORUM_MAX,
     RELAY_SECONDS_MAX,
@@ -20,9 +21,11 @@ from offchain.domain.limits import (
     WITHDRAWAL_DEADLINE_SECONDS_MAX,
 )
 from offchain.domain.relayed import RequestAgent, RequestDeposit
+from offchain.domain.terms import SetFeeSchedule
 from offchain.domain.units import PPM, Address
 from offchain.engine.admission import flaw_beside, flaw_of_order
 from offchain.engine.markets import flaw_of_request
+from offchain.engine.pricing import flaw_of_schedule
 from offchain.engine.promising import flaw_of_approval, is_too_far
 from offchain.engine.relaying import flaw_of_relay
 
@@ -41,6 +44,7 @@ REMEDIES: Final = {
     "timeInForce": "A market order is IOC or FOK",
     "postOnly": "An order that takes at once cannot be post-only",
     "amm": "IOC, FOK or market, and not postOnly",
+    "protected": "Only an order that rests is protected",
     "reduceOnly": "Only a sale reduces",
     "stopLossPrice": "A conditional order is GTC or GTD, not post-only; bits 8, 16 and 32 of the flags need a trigger",
     "visibleSize": "Of an order that rests, and is not immediate once its trigger came",
@@ -51,6 +55,9 @@ REMEDIES: Final = {
     "expiry": "GTD needs one, in unix seconds below 2^40",
     "clientOrderId": f"At most {CLIENT_ORDER_ID_BYTES_MAX} bytes",
     "amount": "Above 0",
+    "tiers": f"At most {FEE_TIERS_MAX}, by rising volume; no maker's rebate above the least that a taker pays with the "
+    "largest discount",
+    "discounts": f"At most {FEE_TIERS_MAX}, by rising cxptMin, each of 1 to {PPM} millionths",
     "purpose": "withdraw, lock or burn",
     "asCxpt": "CXPT stands for withdrawn USDC only",
     "destination": "An address that is not zero",
@@ -93,6 +100,8 @@ def fault_of(command: Command, at: int, quote: Address, quote_decimals: int, quo
     elif isinstance(command, RequestDeposit | RequestAgent):
         name = flaw_of_relay(command, at, quote_decimals)
         return {"field": name, "remedy": RELAY_REMEDIES[name]} if name else {}
+    elif isinstance(command, SetFeeSchedule):
+        name = flaw_of_schedule(command.tiers, command.discounts) or "tiers"
     elif isinstance(command, RefuseFill):
         name = "fill"
     if not name:

@@ -27,6 +27,7 @@ _PATH_WORDS = {
     "number": "epoch",
     "id": "the order's id: 0x and 64 digits; of by-client-id the clientOrderId",
     "key": "apiKey",
+    "protection": "its number, from 0",
     "sequence": "of the order",
 }
 _QUERY_WORDS = {
@@ -38,7 +39,11 @@ _QUERY_WORDS = {
     "status": "open (default) or closed",
     "symbol": "one market only",
     "cursor": "of the page before",
+    "subaccount": "what this one has, 0 to 255",
+    "id": "the order's id",
 }
+_NEEDED = ("id",)
+"""Query parameters without which there is no answer."""
 _PROBES = (("/livez", "The process runs", answers.Live), ("/readyz", "Orders are taken", answers.Ready))
 DESCRIPTION = "Decimals are strings, times unix milliseconds unless a field says seconds. Errors have one shape."
 
@@ -89,7 +94,7 @@ def _operation(route: Route) -> dict[str, Any]:
         "x-weight": route.weight,
     }
     parameters = [_parameter(name, "path", _PATH_WORDS[name], required=True) for name in _PARAMETER.findall(route.path)]
-    parameters += [_parameter(name, "query", _QUERY_WORDS[name], required=False) for name in route.query]
+    parameters += [_parameter(name, "query", _QUERY_WORDS[name], required=name in _NEEDED) for name in route.query]
     if parameters:
         operation["parameters"] = parameters
     if route.auth is Auth.SESSION:

@@ -12,7 +12,7 @@ from offchain.domain.event import (
 from offchain.domain.market import Market
 from offchain.domain.units import Digest, Lots
 from offchain.gateway.records import FillRecord, OrderRecord
-from offchain.sequencer.protocol import Ack
+from offchain.sequencer.protocol import Ack, Cancelled
 
 
 def answered_digest(ack: Ack, submitted: Digest) -> Digest:
@@ -50,3 +50,22 @@ def fold_order(digest: Digest, ack: Ack, market: Market) -> tuple[OrderRecord | 
             case _:
                 pass
     return order, fills
+
+
+def left_by(cancelled: Cancelled) -> OrderRecord | None:
+    """The order as a cancel left it, or found it where it was not open. What was paid is known only of one that never
+    filled; None if there is no such order."""
+    if not cancelled.order:
+        return None
+    accepted, *then = cancelled.order
+    assert isinstance(accepted, OrderAccepted)
+    order, now = OrderRecord.accepted(accepted), accepted.at
+    if cancelled.ack is not None:
+        then, now = [*then, *cancelled.ack.events], cancelled.ack.at
+    for event in then:
+        if isinstance(event, OrderAmended) and event.digest == order.digest:
+            order.amend(event, now)
+        elif isinstance(event, OrderClosed) and event.digest == order.digest:
+            order.filled_lots = event.filled_lots
+            order.close(event.reason, now)
+    return order

@@ -134,6 +134,7 @@ def _order(row: OrderRow) -> OrderRecord:
         nonce=row.nonce,
         expiry=row.expiry,
         client_order_id=row.client_order_id,
+        subaccount=row.subaccount,
         trigger_ticks=row.trigger_ticks,
         filled_lots=row.filled_lots,
         cost_atoms=row.cost_atoms,

@@ -12,16 +12,19 @@ from offchain.domain.amm import FEE_PPM
 from offchain.domain.event import (
     AgentChanged,
     BalanceChanged,
+    FeeScheduleChanged,
     IndexLowered,
     MarketRequested,
     MarketStateChanged,
     PoolChanged,
+    SubaccountChanged,
 )
 from offchain.domain.market import Market, format_atoms
 from offchain.domain.order import Flags, Kind, Side, TimeInForce, make_nonce
-from offchain.domain.units import Address, Lots, Ticks
+from offchain.domain.units import CXPT_DECIMALS, QUOTE_DECIMALS, Address, Lots, Ticks
 from offchain.gateway.readmodel import Directory, LifeEvent, MarketView, Trade
 from offchain.gateway.records import FillRecord, OrderRecord
+from offchain.gateway.terms import Part, ProtectionRecord, Rates
 
 CHECKSUM_LEVELS = 10
 ROUNDED_DOWN = {"priceRounding": "down"}
@@ -156,11 +159,13 @@ def order_json(order: OrderRecord, market: Market) -> dict[str, Any]:
         "postOnly": bool(order.flags & Flags.POST_ONLY),
         "amm": bool(order.flags & Flags.AMM),
         "reduceOnly": bool(order.flags & Flags.REDUCE_ONLY),
+        "protected": bool(order.flags & Flags.PROTECTED),
         **_trigger(order, market),
         "status": str(order.status),
         "reason": order.reason or None,
         "fee": fee,
         "account": order.account,
+        "subaccount": order.subaccount,
         "nonce": str(order.nonce),
         "slot": order.nonce >> 48,
         "expiry": order.expiry,
@@ -325,10 +330,13 @@ def _surplus(fill: FillRecord, market: Market) -> dict[str, str] | None:
     return {"amount": format_atoms(fill.surplus_atoms, decimals), "currency": base if is_buy else quote}
 
 
-def balance_json(balance: BalanceChanged, token: Token) -> dict[str, Any]:
-    """`free`, `used` and `total` are ccxt's; `withdrawable` is what a countersigned withdrawal may take."""
+def balance_json(balance: Part, token: Token, first: Part | None = None) -> dict[str, Any]:
+    """`free`, `used` and `total` are ccxt's; `withdrawable` is what a countersigned withdrawal may take (of a whole
+    balance by what its sub-account 0, `first`, has), or a transfer of a sub-account's."""
     free = balance.settled + balance.pending - balance.held
-    withdrawable = balance.settled - balance.owed - balance.held - balance.leaving
+    withdrawable = _withdrawable(balance)
+    if isinstance(balance, BalanceChanged):
+        withdrawable = min(withdrawable, 0 if first is None else _withdrawable(first))
     amounts = {
         "settled": balance.settled,
         "pending": balance.pending,
@@ -344,6 +352,75 @@ def balance_json(balance: BalanceChanged, token: Token) -> dict[str, Any]:
         "token": token.symbol,
         "address": token.address,
         **{name: format_atoms(amount, decimals) for name, amount in amounts.items()},
+    }
+
+
+def _withdrawable(part: Part) -> int:
+    return part.settled - part.owed - part.held - part.leaving
+
+
+def part_json(part: SubaccountChanged, token: Token) -> dict[str, Any]:
+    return {"subaccount": part.subaccount, **balance_json(part, token)}
+
+
+def protection_json(record: ProtectionRecord, model: Directory, quote: Token, at: int) -> dict[str, Any]:
+    """Limits in the settlement token, null if there is none; no `symbols` means every market."""
+    terms, state = record.terms, "ACTIVE"
+    if not terms.window_millis:
+        state = "REMOVED"
+    elif record.is_frozen(at):
+        state = "FROZEN"
+    tripped = None
+    if record.tripped_at is not None and record.amount:
+        amounts = {"amount": record.amount, "delta": record.delta}
+        amounts_json = {name: format_atoms(atoms, quote.decimals) for name, atoms in amounts.items()}
+        tripped = {"timestamp": record.tripped_at, **amounts_json}
+    return {
+        "number": terms.protection,
+        "symbols": [model.markets[number].market.symbol for number in terms.markets],
+        "windowMillis": terms.window_millis,
+        "amountMax": format_atoms(terms.amount_max, quote.decimals) if terms.amount_max else None,
+        "deltaMax": format_atoms(terms.delta_max, quote.decimals) if terms.delta_max else None,
+        "freezeMillis": terms.freeze_millis,
+        "state": state,
+        "frozenUntil": (record.frozen_until or None) if state == "FROZEN" else None,
+        "tripped": tripped,
+    }
+
+
+def schedule_json(schedule: FeeScheduleChanged | None, quote_decimals: int) -> dict[str, Any] | None:
+    if schedule is None:
+        return None
+    discounts = schedule.discounts
+    return {
+        "tiers": [
+            {
+                "volumeMin": format_atoms(tier.volume_min, quote_decimals),
+                "makerFeePpm": tier.maker_fee_ppm,
+                "takerFeePpm": tier.taker_fee_ppm,
+            }
+            for tier in schedule.tiers
+        ],
+        "discounts": [
+            {"cxptMin": format_atoms(one.cxpt_min, CXPT_DECIMALS), "discountPpm": one.discount_ppm} for one in discounts
+        ],
+    }
+
+
+def fees_json(rates: Rates, schedule: FeeScheduleChanged | None, quote_decimals: int) -> dict[str, Any]:
+    """`tier` counts the bounds that were reached; `next` is the one above."""
+    told = schedule_json(schedule, quote_decimals)
+    higher = [] if told is None else told["tiers"][rates.tier :]
+    return {
+        "makerFeePpm": rates.maker_ppm,
+        "takerFeePpm": rates.taker_ppm,
+        "tier": rates.tier,
+        "discountPpm": rates.discount_ppm,
+        "volume": format_atoms(rates.volume, quote_decimals),
+        "volumeToday": format_atoms(rates.volume_today, quote_decimals),
+        "cxpt": format_atoms(rates.cxpt, CXPT_DECIMALS),
+        "next": higher[0] if higher else None,
+        "schedule": told,
     }
 
 
@@ -372,10 +449,16 @@ def venue_json(model: Directory) -> dict[str, Any]:
         "reason": model.venue_reason or None,
         "makerFeePpm": model.maker_fee_ppm,
         "takerFeePpm": model.taker_fee_ppm,
+        "feeSchedule": schedule_json(model.fee_schedule, _quote_decimals(model)),
         "markets": {view.market.symbol: view.state for view in model.markets.values()},
         "loss": _loss_json(model.loss),
         "requested": [row.symbol for number, row in model.requested.items() if number not in model.markets],
     }
+
+
+def _quote_decimals(model: Directory) -> int:
+    """The same in every market; without one nobody has traded."""
+    return next((view.market.quote_decimals for view in model.markets.values()), QUOTE_DECIMALS)
 
 
 def quote_symbol(market: Market) -> str:

@@ -21,9 +21,12 @@ from offchain.gateway.failures import ApiError, Code
 from offchain.gateway.readmodel import Directory
 from offchain.gateway.reads import Situation, Whose
 from offchain.gateway.records import OrderRecord, RelayRecord
+from offchain.gateway.terms import Rates
 
 RECONNECT_SECONDS = (0.02, 0.5)
 CONNECT_SECONDS = 5.0
+A_MOMENT_SECONDS = 0.02
+"""In which a publisher that keeps up tells of a command."""
 ASK_SECONDS = 10.0
 """Longer than any question takes."""
 
@@ -34,6 +37,7 @@ _decode_digest: Callable[[bytes], Digest | None] = msgspec.json.Decoder(Digest |
 _decode_approvals = msgspec.json.Decoder(list[ApprovalGranted]).decode
 _decode_relayed: Callable[[bytes], RelayRecord | None] = msgspec.json.Decoder(RelayRecord | None).decode
 _decode_situation = msgspec.json.Decoder(Situation).decode
+_decode_rates = msgspec.json.Decoder(Rates).decode
 _decode_events = msgspec.json.Decoder(list[AnyEvent]).decode
 
 
@@ -67,6 +71,8 @@ class Publications:
         self._line: _Line | None = None
         self._journal: int | None = None
         self._awaited = 0
+        self._in_vain = 0
+        """The last command that somebody waited for and did not get."""
         self._numbers = 0
         self._answers: dict[int, asyncio.Future[bytes]] = {}
         self._task: asyncio.Task[None] | None = None
@@ -95,7 +101,18 @@ class Publications:
         if sequence > self._awaited:
             self._awaited = sequence
             self._send(news.Await(sequence))
-        return await self._model.reached(sequence, seconds)
+        is_reached = await self._model.reached(sequence, seconds)
+        if not is_reached:
+            self._in_vain = max(self._in_vain, sequence)
+        return is_reached
+
+    def patience(self, seconds: float) -> float:
+        """How long it is worth waiting for the publisher, of `seconds`: not at all where others wait in vain, and a
+        moment where it has not told of all that was acknowledged here."""
+        told = self._model.sequence
+        if self._in_vain > told:
+            return 0.0
+        return min(seconds, A_MOMENT_SECONDS) if self._newest() > told else seconds
 
     async def ask(self, what: str, arguments: object) -> bytes:
         """The answer as JSON; `ApiError` if it is a refusal, or the publisher is away."""
@@ -129,8 +146,13 @@ class Publications:
         """What was asked for within the last hour by the message of this digest."""
         return _decode_relayed(await self.ask("relayed", Whose(digest=digest)))
 
-    async def situation(self, market: int, account: Address, token: Address) -> Situation:
-        return _decode_situation(await self.ask("situation", Whose(account, market=market, token=token)))
+    async def situation(self, market: int, account: Address, token: Address, subaccount: int = 0) -> Situation:
+        whose = Whose(account, market=market, token=token, subaccount=subaccount)
+        return _decode_situation(await self.ask("situation", whose))
+
+    async def rates(self, account: Address) -> Rates:
+        """What it pays for what it places now."""
+        return _decode_rates(await self.ask("rates", Whose(account)))
 
     # --- channels ---
 

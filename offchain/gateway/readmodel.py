@@ -30,6 +30,7 @@ from offchain.domain.event import (
     BatchClosed,
     CancelAllAfterSet,
     FeesChanged,
+    FeeScheduleChanged,
     FillMatched,
     FillRefused,
     FillSettled,
@@ -47,20 +48,25 @@ from offchain.domain.event import (
     OrderClosed,
     OrderTriggered,
     PoolChanged,
+    ProtectionReset,
+    ProtectionSet,
+    ProtectionTripped,
     RelayEnded,
     RelayRequested,
-    VenueState,
+    SubaccountChanged,
     VenueStateChanged,
 )
 from offchain.domain.limits import RELAYED_MAX
 from offchain.domain.market import Market, MarketState
 from offchain.domain.order import Side
+from offchain.domain.reasons import VenueState
 from offchain.domain.units import Address, Digest, Lots, Ticks
 from offchain.engine.description import market_event
 from offchain.engine.ledger import Balance
 from offchain.engine.orders import Ticket
 from offchain.engine.state import Taken, balance_event, event_of
 from offchain.gateway.records import FillRecord, Kept, OrderRecord, RelayRecord, Unfilled
+from offchain.gateway.terms import ProtectionRecord, Terms
 from offchain.storage.replica import FeedMessage
 
 CLOSED_ORDERS_MAX = 20_000
@@ -133,6 +139,8 @@ class Changes(msgspec.Struct):
     balances: dict[tuple[Address, Address], BalanceChanged] = msgspec.field(default_factory=dict)
     kept: list[Kept] = msgspec.field(default_factory=list)
     """The same of balances that no event told of."""
+    parts: dict[tuple[Address, Address, int], SubaccountChanged] = msgspec.field(default_factory=dict)
+    protections: dict[tuple[Address, int], ProtectionRecord] = msgspec.field(default_factory=dict)
     pools: dict[int, PoolChanged] = msgspec.field(default_factory=dict)
     marks: dict[int, MarkPosted] = msgspec.field(default_factory=dict)
     life: dict[int, list[LifeEvent]] = msgspec.field(default_factory=dict)
@@ -167,6 +175,7 @@ class Directory:
         self.venue_reason = ""
         self.maker_fee_ppm = 0
         self.taker_fee_ppm = 0
+        self.fee_schedule: FeeScheduleChanged | None = None
         self.agents: dict[Address, dict[Address, AgentChanged]] = {}
         """Per account, by key; revoked and expired ones among them."""
         self.loss: IndexLowered | None = None
@@ -215,6 +224,8 @@ class Directory:
             events += [market_event(view.market), MarketStateChanged(market=number, state=view.state)]
             events += [event for event in (view.pool, view.mark, view.band) if event is not None]
         events.append(FeesChanged(maker_fee_ppm=self.maker_fee_ppm, taker_fee_ppm=self.taker_fee_ppm))
+        if self.fee_schedule is not None:
+            events.append(self.fee_schedule)
         events.append(VenueStateChanged(state=self.venue_state, reason=self.venue_reason))
         events += [agent for agents in self.agents.values() for agent in agents.values()]
         return events if self.loss is None else [*events, self.loss]
@@ -240,6 +251,8 @@ class Directory:
                 self.venue_state, self.venue_reason = event.state, event.reason
             case FeesChanged():
                 self.maker_fee_ppm, self.taker_fee_ppm = event.maker_fee_ppm, event.taker_fee_ppm
+            case FeeScheduleChanged():
+                self.fee_schedule = event if event.tiers or event.discounts else None
             case OperatorsChanged(operators=operators):
                 self.operators = operators
             case AgentChanged(account=account):
@@ -284,6 +297,7 @@ class ReadModel(Directory):
         self.restricted: set[Address] = set()
         self.deadlines: dict[Address, int] = {}
         """When all orders of an account are cancelled."""
+        self.terms = Terms()
         self.fills: OrderedDict[int, FillRecord] = OrderedDict()
         self.account_fills: dict[Address, deque[int]] = {}
         self._approvals: dict[int, ApprovalGranted] = {}
@@ -426,6 +440,8 @@ class ReadModel(Directory):
             case AccountRestricted(account=account, cancel_only=cancel_only):
                 (self.restricted.add if cancel_only else self.restricted.discard)(account)
             case _:
+                if self.terms.learn(event, at):
+                    self._tell_terms(event, changes)
                 if self.learn(event):
                     changes.listed.append(event)
                     self._tell(event, changes)
@@ -439,6 +455,18 @@ class ReadModel(Directory):
             self.accounts[account] = None
             changes.opened.append(account)
 
+    def _tell_terms(self, event: AnyEvent, changes: Changes) -> None:
+        match event:
+            case SubaccountChanged():
+                changes.parts[event.account, event.token, event.subaccount] = event
+            case ProtectionSet():
+                changes.protections[event.account, event.protection] = self.terms.protection(event)
+            case ProtectionTripped() | ProtectionReset():
+                record = self.terms.protections[event.account][event.protection]
+                changes.protections[event.account, event.protection] = record
+            case _:
+                pass
+
     def _tell(self, event: AnyEvent, changes: Changes) -> None:
         """Which channels a change of the directory is for."""
         match event:
@@ -449,7 +477,7 @@ class ReadModel(Directory):
             case MarketRequested() | MarketOpened() | MarketStateChanged():
                 changes.life.setdefault(event.market, []).append(event)
                 changes.venue = True
-            case MarketWithdrawn() | IndexLowered() | VenueStateChanged() | FeesChanged():
+            case MarketWithdrawn() | IndexLowered() | VenueStateChanged() | FeesChanged() | FeeScheduleChanged():
                 changes.venue = True
             case _:
                 pass

@@ -4,7 +4,8 @@
     named      {account, client_order_id}  the digest of its order of that name
     approvals  {account}                   its outstanding countersignatures
     relayed    {digest}                    what the relay was asked for by this message
-    situation  {account, market, token}    best prices, and a balance
+    situation  {account, market, token, subaccount}    best prices, and what the sub-account has of a balance
+    rates      {account}                   what it pays for what it places now
 
 Invariant: reads only, and only what is asked for: whose session it is was checked by the gateway.
 """
@@ -14,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from offchain.domain.event import ApprovalGranted, BalanceChanged
+from offchain.domain.event import ApprovalGranted
 from offchain.domain.units import Address, Digest
 from offchain.gateway.channels import ChannelLog
 from offchain.gateway.past import Past
@@ -22,6 +23,7 @@ from offchain.gateway.present import Tokens
 from offchain.gateway.readmodel import MarketView, ReadModel, best_prices
 from offchain.gateway.records import OrderRecord, RelayRecord
 from offchain.gateway.refusals import listed
+from offchain.gateway.terms import Part, Rates
 from offchain.gateway.upstream import Upstream
 
 Best = tuple[int, int] | None
@@ -41,6 +43,10 @@ class Reads:
     def market(self, symbol: str) -> MarketView:
         return listed(self.model, symbol)
 
+    def rates_of(self, account: Address, at: int) -> Rates:
+        model = self.model
+        return model.terms.rates_of(account, model.maker_fee_ppm, model.taker_fee_ppm, at)
+
 
 class Whose(msgspec.Struct, frozen=True):
     """What a question is about."""
@@ -50,12 +56,13 @@ class Whose(msgspec.Struct, frozen=True):
     market: int = 0
     token: Address = Address("")
     client_order_id: str = ""
+    subaccount: int = 0
 
 
 class Situation(msgspec.Struct, frozen=True):
     bid: Best
     ask: Best
-    balance: BalanceChanged | None
+    balance: Part | None
 
 
 def order(reads: Reads, whose: Whose) -> OrderRecord | None:
@@ -76,7 +83,12 @@ def relayed(reads: Reads, whose: Whose) -> RelayRecord | None:
 
 def situation(reads: Reads, whose: Whose) -> Situation:
     bid, ask = best_prices(reads.model.markets[whose.market])
-    return Situation(bid, ask, reads.model.balances_of(whose.account).get(whose.token))
+    whole = reads.model.balances_of(whose.account).get(whose.token)
+    return Situation(bid, ask, reads.model.terms.part_of(whole, whose.subaccount))
+
+
+def rates(reads: Reads, whose: Whose) -> Rates:
+    return reads.rates_of(whose.account, reads.model.at)
 
 
 QUESTIONS: dict[str, Callable[[Reads, Whose], Any]] = {
@@ -85,4 +97,5 @@ QUESTIONS: dict[str, Callable[[Reads, Whose], Any]] = {
     "approvals": approvals,
     "relayed": relayed,
     "situation": situation,
+    "rates": rates,
 }

@@ -9,8 +9,6 @@ from enum import StrEnum
 import msgspec
 
 from offchain.domain.event import (
-    FAULTLESS,
-    REFUSAL_TAKER_BIT,
     AmmFillImproved,
     AmmFillMatched,
     AnyEvent,
@@ -23,10 +21,10 @@ from offchain.domain.event import (
     FillTakenBack,
     OrderAccepted,
     OrderAmended,
-    RefusalCause,
 )
 from offchain.domain.market import Market
 from offchain.domain.order import OrderStatus
+from offchain.domain.reasons import FAULTLESS, REFUSAL_TAKER_BIT, RefusalCause
 from offchain.domain.relayed import RelayRequest
 from offchain.domain.units import Address, Atoms, Digest, Lots, Ticks
 from offchain.engine.ledger import Balance
@@ -68,6 +66,7 @@ class OrderRecord(msgspec.Struct, kw_only=True):
     nonce: int
     expiry: int
     client_order_id: str
+    subaccount: int = 0
     trigger_ticks: int = 0
     is_waiting: bool = False
     """For its trigger, or for another order."""
@@ -97,6 +96,7 @@ class OrderRecord(msgspec.Struct, kw_only=True):
             nonce=event.nonce,
             expiry=event.expiry,
             client_order_id=event.client_order_id,
+            subaccount=event.subaccount,
             trigger_ticks=event.trigger_ticks,
             is_waiting=event.is_waiting,
             filled_lots=event.filled_lots,

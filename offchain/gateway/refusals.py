@@ -44,6 +44,7 @@ WORDS: dict[RejectReason, str] = {
     RejectReason.PROTECTION_FROZEN: "the account's protection tripped, and was not reset since",
     RejectReason.ALREADY_REQUESTED: "this was asked for already",
     RejectReason.TOO_MANY_REQUESTS_RELAYED: "the relay was asked too often within the hour; send it yourself, or later",
+    RejectReason.DUPLICATE_CLIENT_TRANSFER_ID: "another transfer of the account has this clientTransferId",
 }
 """A test checks that every reason has its words."""
 

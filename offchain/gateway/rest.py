@@ -12,6 +12,7 @@ import msgspec
 from offchain.domain.relayed import RequestDeposit
 from offchain.domain.units import Address, Digest
 from offchain.gateway import present, schema
+from offchain.gateway.account_schema import ProtectionRequest, TransferRequest
 from offchain.gateway.channels import BOOK, POOL, TRADES, Channel
 from offchain.gateway.context import Gateway
 from offchain.gateway.failures import ApiError, Code
@@ -115,6 +116,7 @@ async def epoch(gateway: Gateway, call: Call) -> Answer:
 
 
 async def proof(gateway: Gateway, call: Call) -> Answer:
+    """Of whoever has the order's id: it is shown to nobody but its owner, so who names it was given it."""
     digest = schema.parse_digest(call.path["id"])
     known = await gateway.publications.order(digest) or await gateway.past.order(digest)
     receipt = "" if known is None else await gateway.upstream.receipt(known.sequence)
@@ -123,11 +125,16 @@ async def proof(gateway: Gateway, call: Call) -> Answer:
 
 
 async def group_receipt(gateway: Gateway, call: Call) -> Answer:
+    """Sequences can be counted through, so the id must be named: another one is answered as none."""
     sequence = schema.parse_integer(call.path["sequence"], 63, "sequence")
+    if "id" not in call.query:
+        data = {"field": "id", "remedy": "The order's id: ?id=0x..."}
+        raise ApiError(Code.MISSING_FIELD, "id is missing", data)
+    digest = schema.parse_digest(call.query["id"])
     gateway.trading.require_live()
     found = await gateway.upstream.group_receipt(sequence)
-    if found is None:
-        raise ApiError(Code.NOT_FOUND, "no order was sequenced there")
+    if found is None or found.order_hash != digest:
+        raise ApiError(Code.NOT_FOUND, "that order was not sequenced there")
     answer: Answer = msgspec.to_builtins(found)
     return answer
 
@@ -157,7 +164,7 @@ async def cancel(gateway: Gateway, call: Call) -> Answer:
 
 
 async def cancel_by_client_id(gateway: Gateway, call: Call) -> Answer:
-    return await gateway.trading.cancel(call.account, await _named(gateway, call))
+    return await gateway.trading.cancel_by_client_id(call.account, schema.parse_client_order_id(call.path["id"]))
 
 
 async def amend(gateway: Gateway, call: Call) -> Answer:
@@ -258,13 +265,25 @@ async def fills(gateway: Reads, call: Call) -> Answer:
 
 
 async def balances(gateway: Reads, call: Call) -> Answer:
-    model = loaded(gateway).model
-    rows = model.balances_of(call.account)
+    """Of the account as a whole, or of one of its sub-accounts."""
+    model, wanted = loaded(gateway).model, call.query.get("subaccount")
+    number = None if wanted is None else schema.parse_integer(wanted, 8, "subaccount")
+    rows: list[Answer] = []
+    parts: list[Answer] = []
+    wholes = model.balances_of(call.account)
+    for token in gateway.tokens.all():
+        whole = wholes.get(token.address)
+        part = model.terms.part_of(whole, number or 0)
+        if whole is not None and number is None:
+            rows.append(present.balance_json(whole, token, part))
+            parts += [present.part_json(one, token) for one in model.terms.parts_of(call.account, token.address)]
+        elif part is not None:
+            rows.append(present.balance_json(part, token, part))
     return {
         "account": call.account,
-        "balances": [
-            present.balance_json(rows[token.address], token) for token in gateway.tokens.all() if token.address in rows
-        ],
+        "subaccount": number,
+        "balances": rows,
+        "subaccounts": parts,
         "cancelOnly": call.account in model.restricted,
         "agents": _agents(gateway, call.account),
         "seq": model.sequence,
@@ -274,6 +293,38 @@ async def balances(gateway: Reads, call: Call) -> Answer:
 async def agents(gateway: Reads, call: Call) -> Answer:
     model = loaded(gateway).model
     return {"account": call.account, "agents": _agents(gateway, call.account), "seq": model.sequence}
+
+
+async def fees(gateway: Reads, call: Call) -> Answer:
+    """What the account pays for what it places now."""
+    model, at = loaded(gateway).model, max(gateway.model.at, call.now)
+    rates, decimals = gateway.rates_of(call.account, at), gateway.tokens.all()[0].decimals
+    told = present.fees_json(rates, model.fee_schedule, decimals)
+    return {"account": call.account, **told, "seq": model.sequence, "timestamp": at}
+
+
+async def protections(gateway: Reads, call: Call) -> Answer:
+    model, quote, at = loaded(gateway).model, gateway.tokens.all()[0], max(gateway.model.at, call.now)
+    records = model.terms.protections_of(call.account)
+    rows = [present.protection_json(record, model, quote, at) for record in records]
+    return {"account": call.account, "protections": rows, "seq": model.sequence}
+
+
+async def set_protection(gateway: Gateway, call: Call) -> Answer:
+    request = schema.decode(ProtectionRequest, call.body)
+    return await gateway.accounts.set_protection(call.account, call.path["protection"], request)
+
+
+async def remove_protection(gateway: Gateway, call: Call) -> Answer:
+    return await gateway.accounts.remove_protection(call.account, call.path["protection"])
+
+
+async def reset_protection(gateway: Gateway, call: Call) -> Answer:
+    return await gateway.accounts.reset_protection(call.account, call.path["protection"])
+
+
+async def transfer(gateway: Gateway, call: Call) -> Answer:
+    return await gateway.accounts.transfer(call.account, schema.decode(TransferRequest, call.body))
 
 
 def _agents(gateway: Reads, account: Address) -> Answer:
@@ -348,6 +399,14 @@ async def set_band(gateway: Gateway, call: Call) -> Answer:
 
 async def set_group(gateway: Gateway, call: Call) -> Answer:
     return await gateway.administration.set_group(call.account, call.body)
+
+
+async def set_fee_schedule(gateway: Gateway, call: Call) -> Answer:
+    return await gateway.administration.set_fee_schedule(call.account, call.body)
+
+
+async def observe_cxpt(gateway: Gateway, call: Call) -> Answer:
+    return await gateway.administration.observe_cxpt(call.account, call.body)
 
 
 async def take_back(gateway: Gateway, call: Call) -> Answer:

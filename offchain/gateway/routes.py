@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from offchain.gateway import rest, schema, templates
+from offchain.gateway import account_schema, rest, schema, templates
 from offchain.gateway.capabilities import capabilities_json
 from offchain.gateway.context import Gateway
 from offchain.gateway.rest import Call
@@ -108,11 +108,12 @@ ROUTES: tuple[Route, ...] = (
         "GET",
         "/v1/receipts/{sequence}",
         rest.group_receipt,
-        "Receipt of an order under the one signature of all orders that became durable with it",
+        "Receipt of the order with this id under the one signature of all orders that became durable with it",
+        query=("id",),
         weight=20,
         rate=_RARE,
     ),
-    Route("GET", "/v1/proofs/{id}", rest.proof, "Proof file of a sequenced order", weight=20, rate=_RARE),
+    Route("GET", "/v1/proofs/{id}", rest.proof, "Proof file of the order with this id", weight=20, rate=_RARE),
     Route(
         "POST",
         "/v1/orders",
@@ -188,7 +189,55 @@ ROUTES: tuple[Route, ...] = (
         schema.CancelRequest,
     ),
     Route("GET", "/v1/fills", rest.fills, "Own fills, newest first", Auth.SESSION, query=_PAGE, weight=5, is_read=True),
-    Route("GET", "/v1/balances", rest.balances, "Own balances", Auth.SESSION, is_read=True),
+    Route(
+        "GET",
+        "/v1/balances",
+        rest.balances,
+        "Own balances, or those of a sub-account",
+        Auth.SESSION,
+        query=("subaccount",),
+        is_read=True,
+    ),
+    Route(
+        "POST",
+        "/v1/transfers",
+        rest.transfer,
+        "Moves what is settled and free between sub-accounts",
+        Auth.SESSION,
+        account_schema.TransferRequest,
+    ),
+    Route(
+        "GET",
+        "/v1/fees",
+        rest.fees,
+        "Own fees: rates, tier, volume, what comes next",
+        Auth.SESSION,
+        is_read=True,
+    ),
+    Route(
+        "GET",
+        "/v1/protections",
+        rest.protections,
+        "Own protections of quotes, and which of them tripped",
+        Auth.SESSION,
+        is_read=True,
+    ),
+    Route(
+        "PUT",
+        "/v1/protections/{protection}",
+        rest.set_protection,
+        "Sets a protection of quotes, in place of the one with this number",
+        Auth.SESSION,
+        account_schema.ProtectionRequest,
+    ),
+    Route("DELETE", "/v1/protections/{protection}", rest.remove_protection, "Takes a protection away", Auth.SESSION),
+    Route(
+        "POST",
+        "/v1/protections/{protection}/reset",
+        rest.reset_protection,
+        "Takes protected orders again after it tripped",
+        Auth.SESSION,
+    ),
     Route("GET", "/v1/agents", rest.agents, "Keys that may sign orders of the account", Auth.SESSION, is_read=True),
     Route("POST", "/v1/sessions", rest.login, "Login", Auth.SIGNATURE, schema.SessionRequest, weight=5, rate=_LOGINS),
     Route("DELETE", "/v1/sessions", rest.logout_all, "Ends all sessions of the account", Auth.SESSION),
@@ -264,6 +313,24 @@ ROUTES: tuple[Route, ...] = (
         "An operator says which accounts belong to one owner",
         Auth.SESSION,
         schema.GroupRequest,
+        weight=5,
+    ),
+    Route(
+        "POST",
+        "/v1/admin/fees",
+        rest.set_fee_schedule,
+        "An operator sets fee tiers and discounts, or takes them away",
+        Auth.SESSION,
+        account_schema.FeeScheduleRequest,
+        weight=5,
+    ),
+    Route(
+        "POST",
+        "/v1/admin/cxpt",
+        rest.observe_cxpt,
+        "An operator says how much CXPT accounts have",
+        Auth.SESSION,
+        account_schema.CxptRequest,
         weight=5,
     ),
     Route(

@@ -6,7 +6,7 @@ fields are refused. Invariant: a request converts exactly or is refused with an 
 
 import re
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 import msgspec
@@ -27,6 +27,7 @@ from offchain.domain.limits import (
     PAGE_LIMIT_MAX,
     PRICE_AGE_SECONDS_MAX,
     QUORUM_MAX,
+    SUBACCOUNT_MAX,
     TOGETHER_MAX,
 )
 from offchain.domain.market import Market, parse_atoms, parse_decimal
@@ -84,6 +85,9 @@ class OrderRequest(Wire, frozen=True, kw_only=True):
     immediate: bool = False
     """What does not match at once when its trigger comes is cancelled."""
     account: str
+    subaccount: Annotated[int, msgspec.Meta(ge=0, le=SUBACCOUNT_MAX)] = 0
+    protected: bool = False
+    """Counts for the account's protection, and is cancelled when that trips."""
     signature: str
     client_order_id: str = ""
     visible_size: Any = None
@@ -274,32 +278,17 @@ class Submission(NamedTuple):
 Request = TypeVar("Request", bound=Wire)
 Value = TypeVar("Value")
 _decode_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
-_DECODERS: dict[type[Wire], Callable[[bytes], Any]] = {
-    kind: msgspec.json.Decoder(kind).decode
-    for kind in (
-        OrderRequest,
-        AmendRequest,
-        BatchRequest,
-        CancelAllAfterRequest,
-        CancelRequest,
-        CancelAllRequest,
-        SessionRequest,
-        WithdrawRequest,
-        DepositRequest,
-        AgentRequest,
-        ApprovalRequest,
-        MarketRequest,
-        TakeBackRequest,
-        BandRequest,
-        GroupRequest,
-    )
-}
+
+
+@cache
+def _decoder(kind: type[Wire]) -> Callable[[bytes | msgspec.Raw], Any]:
+    return msgspec.json.Decoder(kind).decode
 
 
 def decode(kind: type[Request], body: bytes | msgspec.Raw) -> Request:
     """`ApiError` MALFORMED_JSON with the byte, or the field that is wrong."""
     try:
-        request: Request = _DECODERS[kind](body)
+        request: Request = _decoder(kind)(body)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise undecodable(error, len(body)) from None
     return request
@@ -324,7 +313,7 @@ def parse_order(request: OrderRequest, market: Market) -> Submission:
         raise _unusable("amm", "an order for the AMM pair does not rest", "IOC, FOK or market, and not postOnly")
     order = Order(
         account=parse_address(request.account, "account"),
-        subaccount=0,
+        subaccount=request.subaccount,
         market=market.market,
         side=SIDES[request.side],
         kind=KINDS[request.type],
@@ -351,6 +340,7 @@ def _flags(request: OrderRequest) -> int:
         Flags.ON_LAST: request.trigger_price_type == "last",
         Flags.TAKE_PROFIT: request.take_profit_price is not None,
         Flags.IMMEDIATE: request.immediate,
+        Flags.PROTECTED: request.protected,
     }
     return sum(flag for flag, is_wanted in wanted.items() if is_wanted)
 
@@ -500,13 +490,13 @@ def parse_integer(value: str | int, bits: int, field: str) -> int:
     return value
 
 
-def parse_client_order_id(text: str) -> str:
+def parse_client_order_id(text: str, field: str = "clientOrderId") -> str:
     if len(text) > CLIENT_ORDER_ID_BYTES_MAX or not _CLIENT_ORDER_ID.fullmatch(text):
         remedy = f"At most {CLIENT_ORDER_ID_BYTES_MAX} letters, digits and . _ : -"
         raise ApiError(
             Code.INVALID_FIELD,
-            "clientOrderId is not usable",
-            {"field": "clientOrderId", "remedy": remedy},
+            f"{field} is not usable",
+            {"field": field, "remedy": remedy},
         )
     return text
 

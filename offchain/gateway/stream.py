@@ -6,6 +6,8 @@
     {"op": "cancel", "id": 2, "orderId": "0x.."} | with "cancel": {account, nonce, signature}
     {"op": "amend", "orderId": "0x..", "size": ...} | {"order": {...}}    {"op": "batch", "batch": {...}}
     {"op": "cancelAllAfter", "timeout": ms}    {"op": "cancelOnDisconnect", "enabled": true}
+    {"op": "setProtection", "number": 1, "protection": {...}}    {"op": "removeProtection", "number": 1}
+    {"op": "resetProtection", "number": 1}    {"op": "transfer", "transfer": {...}}
 
 Every request is answered once, with its `op` and `id`, in the order of completion: wait for the answer of one request
 before sending another that depends on it. Invariant: what one connection can hold of the gateway is bounded. Private
@@ -23,6 +25,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 from offchain.domain.limits import FRAME_BYTES_MAX, ORDERS_PER_REQUEST_MAX, SUBSCRIPTIONS_PER_CONNECTION_MAX
 from offchain.domain.units import Address
 from offchain.gateway import schema
+from offchain.gateway.account_schema import ProtectionRequest, TransferRequest
 from offchain.gateway.channels import ADMIN, MARKET_CHANNELS, PRIVATE_CHANNELS, VENUE, Channel
 from offchain.gateway.context import Gateway
 from offchain.gateway.failures import ApiError, Code, undecodable
@@ -59,6 +62,10 @@ class StreamRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         "batch",
         "cancelAllAfter",
         "cancelOnDisconnect",
+        "setProtection",
+        "removeProtection",
+        "resetProtection",
+        "transfer",
     ]
     id: Annotated[str, msgspec.Meta(max_length=64)] | int | None = None
     channel: str = ""
@@ -76,6 +83,9 @@ class StreamRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     batch: msgspec.Raw = NO_BODY
     timeout: int | None = None
     enabled: bool = True
+    number: int | None = None
+    protection: msgspec.Raw = NO_BODY
+    transfer: msgspec.Raw = NO_BODY
 
 
 WAYS_OUT = ("cancel", "cancelAll", "cancelAllAfter")
@@ -264,9 +274,24 @@ class Connection:
             if request.timeout is None:
                 raise ApiError(Code.MISSING_FIELD, "timeout is missing", {"field": "timeout"})
             return await resting.cancel_all_after(account, request.timeout)
+        if request.op == "transfer":
+            return await self._gateway.accounts.transfer(account, schema.decode(TransferRequest, request.transfer))
+        if request.op.endswith("Protection"):
+            return await self._protect(account, request)
         if request.side is not None:
             return await resting.cancel_side(account, request.symbol, request.side)
         return await self._gateway.trading.cancel_all(account, request.symbol)
+
+    async def _protect(self, account: Address, request: StreamRequest) -> dict[str, Any]:
+        if request.number is None:
+            raise ApiError(Code.MISSING_FIELD, "number is missing", {"field": "number"})
+        accounts, number = self._gateway.accounts, request.number
+        if request.op == "setProtection":
+            wanted = schema.decode(ProtectionRequest, request.protection)
+            return await accounts.set_protection(account, number, wanted)
+        if request.op == "removeProtection":
+            return await accounts.remove_protection(account, number)
+        return await accounts.reset_protection(account, number)
 
     def _known_account(self) -> Address | None:
         """Who is logged in, if anybody is."""

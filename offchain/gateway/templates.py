@@ -9,13 +9,14 @@ _ACCOUNT = "the Vault account, and the signer"
 _FIELDS: dict[str, dict[str, str]] = {
     "Order": {
         "account": _ACCOUNT,
-        "subaccount": "0",
+        "subaccount": "0 to 255: which part of the account's balance it is for",
         "market": "number of the market, from /v1/markets",
         "side": "0 buy, 1 sell",
         "kind": "0 limit, 1 market (an immediate order whose price is the worst that is acceptable)",
         "timeInForce": "0 GTC, 1 IOC, 2 FOK, 3 GTD",
         "flags": "1 post-only; 2 reduce-only; 4 trades with the market's AMM pair only, whole or not at all (IOC, FOK "
-        "and market); with a trigger: 8 on the last price and not the mark, 16 takes profit, 32 immediate once it came",
+        "and market); with a trigger: 8 on the last price and not the mark, 16 takes profit, 32 immediate once it came"
+        "; 64 counts for the account's protection, and goes when that trips",
         "priceTicks": "price / tickSize",
         "sizeLots": "size / lotSize",
         "triggerTicks": "trigger price / tickSize of a conditional order, else 0",

@@ -8,14 +8,14 @@ durable commands. Outcomes that are not known say so (UNKNOWN) and name the dige
 
 import asyncio
 import contextlib
-from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Awaitable, Iterable, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
 from offchain.domain import eip712
 from offchain.domain.beside import NOTHING_BESIDE
-from offchain.domain.command import CancelAll, CancelOrder, Command, PlaceOrder, RequestApproval
+from offchain.domain.command import CancelAll, Command, PlaceOrder, RequestApproval
 from offchain.domain.errors import InvalidInput, SequencerUnavailable
 from offchain.domain.event import CloseReason, CommandRejected, OrderClosed, OrderRejected, RejectReason
 from offchain.domain.market import Market, format_atoms
@@ -28,7 +28,7 @@ from offchain.gateway.failures import ApiError, Code, invalid
 from offchain.gateway.faults import fault_of
 from offchain.gateway.ingress import Ingress
 from offchain.gateway.metrics import Metrics
-from offchain.gateway.outcome import answered_digest, fold_order
+from offchain.gateway.outcome import answered_digest, fold_order, left_by
 from offchain.gateway.present import Token, Tokens
 from offchain.gateway.publications import Publications
 from offchain.gateway.readmodel import Directory, MarketView
@@ -38,11 +38,12 @@ from offchain.gateway.refusals import WORDS, listed
 from offchain.gateway.settings import GatewaySettings
 from offchain.gateway.upstream import NotSubmitted, Upstream
 from offchain.security.signatures import Signers
-from offchain.sequencer.protocol import Ack
+from offchain.sequencer.protocol import Ack, NamedCancel
 
 READ_YOUR_WRITES_SECONDS = 1.0
 """How long an answer waits for the read model to include it."""
 
+T = TypeVar("T")
 Answer = dict[str, Any]
 Outcome = Answer | ApiError
 Body = bytes | msgspec.Raw | schema.OrderRequest
@@ -183,11 +184,11 @@ class Trading:
             best = () if found is None else (found.bid, found.ask)
             data["bbo"] = [check.market.format_price(Ticks(level[0])) if level else None for level in best]
         elif reason is RejectReason.INSUFFICIENT_BALANCE:
-            data |= await self._tradable(order.account, check.market, Side(order.side))
+            data |= await self._tradable(order, check.market)
         elif reason in (RejectReason.DEAD_NONCE, RejectReason.NONCE_TOO_FAR_AHEAD, RejectReason.INVALID_SLOT):
             data |= present.nonce_words(order.nonce)
         elif reason is RejectReason.FEE_CAP_TOO_LOW:
-            data |= {"makerFeePpm": self._model.maker_fee_ppm, "takerFeePpm": self._model.taker_fee_ppm}
+            data |= await self._rates(order.account)
         elif reason in (RejectReason.POST_ONLY_VENUE, RejectReason.CANCEL_ONLY_VENUE):
             data |= {"state": str(self._model.venue_state), "reason": self._model.venue_reason}
         elif reason is RejectReason.PRICE_OUT_OF_BAND:
@@ -195,10 +196,17 @@ class Trading:
             data |= {"band": present.band_json(view), "mark": present.mark_price(view)}
         return self.refusal(reason, check.command, receipt["timestamp"], data)
 
-    async def _tradable(self, account: Address, market: Market, side: Side) -> Answer:
+    async def _rates(self, account: Address) -> Answer:
+        """The account's own; nobody's tier while nobody can say."""
+        maker, taker = self._model.maker_fee_ppm, self._model.taker_fee_ppm
+        with contextlib.suppress(ApiError):
+            maker, taker, *_ = await self._publications.rates(account)
+        return {"makerFeePpm": maker, "takerFeePpm": taker}
+
+    async def _tradable(self, order: Order, market: Market) -> Answer:
         tokens = {token.address: token for token in self._tokens.all()}
-        token = self._tokens.all()[0] if side is Side.BUY else tokens[market.base_token]
-        found = await self._situation(account, market, token.address)
+        token = self._tokens.all()[0] if order.side is Side.BUY else tokens[market.base_token]
+        found = await self._situation(order.account, market, token.address, order.subaccount)
         if found is None:
             return {}
         row = found.balance
@@ -211,19 +219,22 @@ class Trading:
             return await self._publications.order(digest)
         return None
 
-    async def _situation(self, account: Address, market: Market, token: Address) -> Situation | None:
+    async def _situation(
+        self, account: Address, market: Market, token: Address, subaccount: int = 0
+    ) -> Situation | None:
         with contextlib.suppress(ApiError):
-            return await self._publications.situation(market.market, account, token)
+            return await self._publications.situation(market.market, account, token, subaccount)
         return None
 
     # --- cancel ---
 
     async def cancel(self, account: Address, digest: Digest) -> Answer:
         """By session: only orders of `account` exist for it."""
-        self.require_live()
-        order = await self.own_open(account, digest)
-        self._ingress.take_cancel(account)
-        return await self._cancel(order, CancelOrder(account, order.nonce, account))
+        return await self._cancel(NamedCancel(account, digest))
+
+    async def cancel_by_client_id(self, account: Address, client_order_id: str) -> Answer:
+        """The same; open or not, an order keeps its name for a while."""
+        return await self._cancel(NamedCancel(account, client_order_id=client_order_id))
 
     async def cancel_signed(self, digest: Digest, body: bytes) -> Answer:
         """By EIP-712 Cancel."""
@@ -233,13 +244,8 @@ class Trading:
         nonce = schema.parse_integer(request.nonce, 64, "nonce")
         signature = schema.parse_signature(request.signature)
         hashed = eip712.cancel_digest(self._settlement_separator, account, nonce)
-        signer = self.authenticate(account, hashed, signature)
-        order = await self.own_open(account, digest)
-        if order.nonce != nonce:
-            data = {"field": "nonce", "expected": str(order.nonce)}
-            raise ApiError(Code.INVALID_FIELD, "the order has another nonce", data)
-        self._ingress.take_cancel(account)
-        return await self._cancel(order, CancelOrder(account, nonce, signer, signature))
+        self.authenticate(account, hashed, signature)
+        return await self._cancel(NamedCancel(account, digest, nonce=nonce, signature=signature))
 
     async def cancel_all(self, account: Address, symbol: str | None) -> Answer:
         """By session, in one market or in all."""
@@ -283,17 +289,44 @@ class Trading:
         if order is None or order.account != account:
             raise ApiError(Code.ORDER_NOT_FOUND, "no such order")
         if order.reason:
-            market = self._model.markets[order.market].market
-            data = {"order": present.order_json(order, market)}
-            raise ApiError(RejectReason.ORDER_NOT_OPEN, WORDS[RejectReason.ORDER_NOT_OPEN], data)
+            raise self._not_open(order)
         return order
 
-    async def _cancel(self, order: OrderRecord, command: CancelOrder) -> Answer:
-        (ack,) = await self.submit([command], {"digest": order.digest})
-        after = await self.known(order.digest) or order
-        answer = {"order": present.order_json(after, self._model.markets[order.market].market)}
-        self.require_done(ack, command, answer)
-        return {"ok": True, "seq": ack.sequence, **answer}
+    async def _cancel(self, named: NamedCancel) -> Answer:
+        """The sequencer finds the order: a way out asks nothing of the publisher, which may be late or away, and waits
+        for it only as long as that takes nobody's time."""
+        self.require_live()
+        self._ingress.take_cancel(named.account)
+        patience = self._publications.patience(READ_YOUR_WRITES_SECONDS)
+        unknown = {"digest": named.digest} if named.digest else {"clientOrderId": named.client_order_id}
+        found = await self._sent(self._upstream.cancel(named), unknown)
+        order = left_by(found)
+        if order is None:
+            raise ApiError(Code.ORDER_NOT_FOUND, "no such order")
+        if found.ack is None and named.nonce not in (0, order.nonce):
+            data = {"field": "nonce", "expected": str(order.nonce)}
+            raise ApiError(Code.INVALID_FIELD, "the order has another nonce", data)
+        sequence = order.sequence if found.ack is None else found.ack.sequence
+        if patience:
+            order = await self._seen(order, sequence, patience)
+        if found.ack is None:
+            raise self._not_open(order)
+        return {"ok": True, "seq": sequence, "order": self._order_json(order)}
+
+    async def _seen(self, order: OrderRecord, sequence: int, seconds: float) -> OrderRecord:
+        """Once the publisher has the command, for so long; as it knows the order, where only it knows what was paid."""
+        if await self._publications.reached(sequence, seconds) and order.cost_atoms is None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    return await self.known(order.digest) or order
+        return order
+
+    def _not_open(self, order: OrderRecord) -> ApiError:
+        data = {"order": self._order_json(order)}
+        return ApiError(RejectReason.ORDER_NOT_OPEN, WORDS[RejectReason.ORDER_NOT_OPEN], data)
+
+    def _order_json(self, order: OrderRecord) -> Answer:
+        return present.order_json(order, self._model.markets[order.market].market)
 
     def require_funded(self, account: Address) -> None:
         """A stranger without any balance writes nothing into the journal."""
@@ -381,6 +414,11 @@ class Trading:
     def market(self, symbol: str) -> MarketView:
         return listed(self._model, symbol)
 
+    @property
+    def quote_token(self) -> Token:
+        """The settlement token."""
+        return self._tokens.all()[0]
+
     def token(self, name: str) -> Token:
         token = self._tokens.find(name)
         if token is None:
@@ -413,8 +451,14 @@ class Trading:
 
     async def submit(self, commands: Sequence[Command], unknown: Answer | None = None) -> list[Ack]:
         """Durable acks, also known to whoever asks any gateway (unless the feed lags a lot)."""
+        acks = await self._sent(self._upstream.submit(commands), unknown)
+        await self._publications.reached(max(ack.sequence for ack in acks), READ_YOUR_WRITES_SECONDS)
+        return acks
+
+    async def _sent(self, answer: Awaitable[T], unknown: Answer | None) -> T:
+        """What the sequencer says, or why there is no answer."""
         try:
-            acks = await self._upstream.submit(commands)
+            return await answer
         except NotSubmitted:
             raise _unavailable() from None
         except InvalidInput as error:
@@ -422,8 +466,6 @@ class Trading:
         except SequencerUnavailable:
             message = "the outcome is unknown: ask for the digest, or send the same request again"
             raise ApiError(Code.UNKNOWN, message, unknown, {"Retry-After": "1"}) from None
-        await self._publications.reached(max(ack.sequence for ack in acks), READ_YOUR_WRITES_SECONDS)
-        return acks
 
     def require_done(self, ack: Ack, command: Command, data: Answer) -> None:
         """Raises why the command was refused, with `data`."""

@@ -16,7 +16,7 @@ from offchain.domain.command import Command
 from offchain.domain.errors import HooatsError, InvalidInput, SequencerUnavailable
 from offchain.domain.wire import RESULT_BYTES
 from offchain.sequencer.link import DeliverRows, SequencerLink
-from offchain.sequencer.protocol import Ack
+from offchain.sequencer.protocol import Ack, Cancelled, NamedCancel
 from offchain.sequencer.receipts import GroupReceipt
 
 RECONNECT_SECONDS = (0.02, 1.0)
@@ -73,6 +73,16 @@ class Upstream:
         while len(self._receipts) > RECEIPTS_MAX:
             self._receipts.popitem(last=False)
         return acks
+
+    async def cancel(self, named: NamedCancel) -> Cancelled:
+        """The same of one order by its id."""
+        link = self._link
+        if link is None or not self.is_live:
+            raise NotSubmitted("the sequencer is away", remedy="Nothing was sent; try again")
+        cancelled = await self._bounded(link.cancel(named))
+        if cancelled.ack is not None:
+            self.newest = max(self.newest, cancelled.ack.sequence)
+        return cancelled
 
     def submit_rows(self, rows: bytes, deliver: DeliverRows, *, is_bulk: bool) -> None:
         """Signed frames, answered by `deliver`: see `SequencerLink.submit_rows`."""

@@ -47,13 +47,16 @@ class Gcra:
 
     def room(self, key: object, now: int) -> int:
         """How many of weight 1 would be allowed now, one after the other."""
-        arrival = max(self._arrivals.get(key, now), now)
-        return max(0, (self._tolerance + now - arrival) // self._interval)
+        ahead = self._arrivals.get(key, 0) - now
+        if ahead <= 0:
+            return self.rate.burst
+        return (self._tolerance - ahead) // self._interval if ahead < self._tolerance else 0
 
     def charge(self, key: object, weight: int, now: int) -> None:
         """Takes `weight` without asking."""
-        arrivals = self._arrivals
-        arrivals[key] = max(arrivals.get(key, now), now) + self._interval * min(weight, self.rate.burst)
+        arrivals, burst = self._arrivals, self.rate.burst
+        arrival = arrivals.get(key, 0)
+        arrivals[key] = (arrival if arrival > now else now) + self._interval * (weight if weight < burst else burst)
         arrivals.move_to_end(key)
 
     def take(self, key: object, weight: int, now: int) -> int:

@@ -15,7 +15,7 @@ import msgspec
 from offchain.domain.command import Command
 from offchain.domain.errors import HooatsError, InvalidInput, SequencerUnavailable
 from offchain.sequencer import protocol
-from offchain.sequencer.protocol import Ack, FrameReader, FrameType, Hello
+from offchain.sequencer.protocol import Ack, Cancelled, FrameReader, FrameType, Hello, NamedCancel
 from offchain.sequencer.receipts import GroupReceipt
 from offchain.storage.frames import Group
 
@@ -62,6 +62,10 @@ class SequencerLink:
         InvalidInput: nothing was sequenced. SequencerUnavailable: the outcome is unknown.
         """
         return await (await self._connected()).submit(commands)
+
+    async def cancel(self, named: NamedCancel) -> Cancelled:
+        """In the sense of `submit`."""
+        return await (await self._connected()).cancel(named)
 
     def submit_rows(self, rows: bytes, deliver: DeliverRows, *, is_bulk: bool = False) -> None:
         """Signed frames (`domain.order`), no future for each: `deliver` gets their packed results and the attestation
@@ -156,6 +160,12 @@ class _Connection(asyncio.Protocol):
         acks: list[Ack] = await self._ask(request, protocol.submit_frame(request, commands))
         return acks
 
+    async def cancel(self, named: NamedCancel) -> Cancelled:
+        self._last_request += 1
+        request = self._last_request
+        cancelled: Cancelled = await self._ask(request, protocol.cancel_frame(request, named))
+        return cancelled
+
     async def receipt(self, sequence: int) -> str:
         self._last_request += 1
         request = self._last_request
@@ -216,6 +226,9 @@ class _Connection(asyncio.Protocol):
             failure = protocol.read_error(body)
             error = InvalidInput(failure.message, field=failure.field, remedy=failure.remedy)
             self._answer(failure.request, error)
+        elif frame_type is FrameType.CANCELLED:
+            request, cancelled = protocol.read_cancelled(body)
+            self._answer(request, cancelled)
         elif frame_type is FrameType.GROUP_RECEIPT_IS:
             request, found = protocol.read_group_receipt_is(body)
             self._answer(request, found)

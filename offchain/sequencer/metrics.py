@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from offchain.domain.event import VenueState
+from offchain.domain.reasons import VenueState
 from offchain.engine.fills import NEVER
 from offchain.sequencer.inbox import Inbox
 from offchain.sequencer.sequencer import Sequencer

@@ -9,6 +9,7 @@ is journaled is what was sent, and the feed sends what was journaled; the rest i
     FEED(from_sequence)         RECORDS for ever: a durable group each, as it is in the journal | ERROR(0, message)
     FOLLOW(term, ..)            the same before it is acknowledged; the follower says DURABLE(sequence) of what it has
     ROWS(id, form, rows)        RESULTS(id, attestation, results), after the fsync | ERROR(id, message)
+    CANCEL(id, named)           CANCELLED(id, what came of it), after the fsync
     RECEIPT(id, sequence)       RECEIPT_IS(id, signature) | ERROR(id, message)
     GROUP_RECEIPT(id, sequence) GROUP_RECEIPT_IS(id, receipt) | ERROR(id, message)
 
@@ -25,10 +26,11 @@ from enum import IntEnum
 
 import msgspec
 
-from offchain.domain.command import Command, decode, encode
+from offchain.domain.command import NO_SIGNATURE, Command, decode, encode
 from offchain.domain.errors import InvalidInput
 from offchain.domain.event import AnyEvent
 from offchain.domain.limits import RECORD_BYTES_MAX
+from offchain.domain.units import Address, Digest
 from offchain.sequencer.receipts import GroupReceipt
 from offchain.storage.frames import Damaged, Group, decode_group
 
@@ -62,6 +64,8 @@ class FrameType(IntEnum):
     GROUP_RECEIPT_IS = 12
     FOLLOW = 13
     DURABLE = 14
+    CANCEL = 15
+    CANCELLED = 16
 
 
 class Hello(msgspec.Struct, frozen=True):
@@ -99,6 +103,25 @@ class Ack(msgspec.Struct, frozen=True):
     replayed: bool = False
 
 
+class NamedCancel(msgspec.Struct, frozen=True):
+    """Takes out the order of `account` that has this digest, or without one this client order id. `nonce`: which order
+    `signature` is of; 0 if a session vouches."""
+
+    account: Address
+    digest: Digest = Digest("")
+    client_order_id: str = ""
+    nonce: int = 0
+    signature: bytes = NO_SIGNATURE
+
+
+class Cancelled(msgspec.Struct, frozen=True):
+    """`order`: as it was before, in the events of `Engine.find_order`; empty if the account has none of that name.
+    `ack` is None if nothing was sequenced, because the order is not open or has another nonce."""
+
+    order: tuple[AnyEvent, ...]
+    ack: Ack | None = None
+
+
 class Failure(msgspec.Struct, frozen=True):
     request: int
     message: str
@@ -112,6 +135,8 @@ _decode_follow = msgspec.json.Decoder(Follow).decode
 _decode_failure = msgspec.json.Decoder(Failure).decode
 _decode_group_receipt = msgspec.json.Decoder(GroupReceipt).decode
 _decode_acks = msgspec.json.Decoder(list[Ack]).decode
+_decode_named = msgspec.json.Decoder(NamedCancel).decode
+_decode_cancelled = msgspec.json.Decoder(Cancelled).decode
 
 
 def frame(frame_type: FrameType, *parts: bytes) -> bytes:
@@ -202,6 +227,25 @@ def acks_frame(request: int, acks: Sequence[Ack]) -> bytes:
 
 def read_acks(body: bytes) -> tuple[int, list[Ack]]:
     return request_of(body), _decode_acks(body[_NUMBER.size :])
+
+
+def cancel_frame(request: int, named: NamedCancel) -> bytes:
+    return frame(FrameType.CANCEL, _NUMBER.pack(request), _encode_json(named))
+
+
+def read_cancel(body: bytes) -> tuple[int, NamedCancel]:
+    try:
+        return request_of(body), _decode_named(body[_NUMBER.size :])
+    except msgspec.MsgspecError as error:
+        raise InvalidInput(f"CANCEL does not decode: {error}") from None
+
+
+def cancelled_frame(request: int, cancelled: Cancelled) -> bytes:
+    return frame(FrameType.CANCELLED, _NUMBER.pack(request), _encode_json(cancelled))
+
+
+def read_cancelled(body: bytes) -> tuple[int, Cancelled]:
+    return request_of(body), _decode_cancelled(body[_NUMBER.size :])
 
 
 def error_frame(failure: Failure) -> bytes:

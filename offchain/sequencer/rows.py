@@ -50,6 +50,12 @@ def read_rows(content: bytes, is_bulk: bool, most: int) -> int:
     return count
 
 
+def only_cancel(content: bytes) -> bool:
+    """Whether all rows do, of which some `read_rows` found sound."""
+    size = SIGNED_FRAME.size
+    return all(content[at + TERMS.start : at + TERMS.stop] == CANCEL_TERMS for at in range(0, len(content), size))
+
+
 def _is_no_cancel(head: bytes) -> bool:
     return head[TERMS] == CANCEL_TERMS and any(head[PRICE])
 

@@ -2,6 +2,7 @@
 
     waiting submissions -> group: stamp, apply, encode -> append (thread: write, fdatasync, sign) -> acks, feed
 
+Submissions that only take orders out go before all others that wait: who wants out waits for nobody's orders.
 The feed is the groups as they stand in the journal: whoever wants events makes them, elsewhere (`storage.replica`).
 Two groups are under way at most: while one is in the disk's hands the next is applied. Invariant: nothing about a
 command leaves this object before the fsync of its group has returned; groups become durable in their order; a
@@ -18,18 +19,28 @@ from typing import Any, NamedTuple
 
 import structlog
 
-from offchain.domain.command import AdvanceTime, CloseEpoch, Command, PlaceOrder, Together, encode
+from offchain.domain.command import (
+    AdvanceTime,
+    CancelAll,
+    CancelMany,
+    CloseEpoch,
+    Command,
+    PlaceOrder,
+    Together,
+    encode,
+)
 from offchain.domain.errors import SequencerUnavailable
 from offchain.domain.event import AnyEvent, ApprovalGranted
 from offchain.domain.units import Digest, from_hex
 from offchain.sequencer.attestation import Attestor
 from offchain.sequencer.followers import Followers
-from offchain.sequencer.protocol import Ack, records_frame
+from offchain.sequencer.named import cancel_of, find_named
+from offchain.sequencer.protocol import Ack, Cancelled, NamedCancel, records_frame
 from offchain.sequencer.receipts import attest
 from offchain.sequencer.recovery import Memory
 from offchain.sequencer.results import Result
 from offchain.sequencer.ring import Ring, RingFrame
-from offchain.sequencer.rows import RowSubmission, apply_rows
+from offchain.sequencer.rows import RowSubmission, apply_rows, only_cancel
 from offchain.sequencer.settings import (
     GROUP_BYTES_MAX,
     GROUP_COMMANDS_MAX,
@@ -60,6 +71,20 @@ class Submission(NamedTuple):
     def size(self) -> int:
         """How many commands."""
         return len(self.commands)
+
+
+class CancelSubmission(NamedTuple):
+    """Answered when durable, too, also if nothing was sequenced."""
+
+    named: NamedCancel
+    deliver: Callable[[Cancelled], None]
+
+    @property
+    def size(self) -> int:
+        return 1
+
+
+AnySubmission = Submission | RowSubmission | CancelSubmission
 
 
 class Draft(NamedTuple):
@@ -112,7 +137,9 @@ class Sequencer:
         self._journal = journal
         self._settings = settings
         self._clock = clock
-        self._waiting: deque[Submission | RowSubmission] = deque()
+        self._waiting: deque[AnySubmission] = deque()
+        self._ways_out: deque[AnySubmission] = deque()
+        """Waiting as well, and taken first."""
         self.waiting_commands = 0
         """Commands that no group has taken yet."""
         self._promises: set[asyncio.Future[Any]] = set()
@@ -130,10 +157,10 @@ class Sequencer:
 
     # --- what others call, on the loop ---
 
-    def enqueue(self, submission: Submission | RowSubmission) -> None:
+    def enqueue(self, submission: AnySubmission) -> None:
         if self._stopping:
             return
-        self._waiting.append(submission)
+        (self._ways_out if _is_way_out(submission) else self._waiting).append(submission)
         self.waiting_commands += submission.size
         self._wake.set()
 
@@ -194,7 +221,7 @@ class Sequencer:
 
     async def _apply_groups(self, applied: "asyncio.Queue[Group | None]", slots: asyncio.Semaphore) -> None:
         while True:
-            if not self._waiting:
+            if not self._has_work:
                 if self._stopping:
                     applied.put_nowait(None)
                     return
@@ -207,18 +234,24 @@ class Sequencer:
                 slots.release()
             else:
                 applied.put_nowait(group)
-            if self._waiting:  # the sockets come first
+            if self._has_work:  # the sockets come first
                 await asyncio.sleep(0)
+
+    @property
+    def _has_work(self) -> bool:
+        return bool(self._waiting or self._ways_out)
 
     def _apply_group(self) -> Group:
         group, now, began = Group(), max(self._clock(), self.engine.at), time.perf_counter()
-        if not self._waiting and self._is_timer_due(now):
+        if not self._has_work and self._is_timer_due(now):
             self._sequence(group, AdvanceTime(), now)
-        while self._waiting and group.body.count < GROUP_COMMANDS_MAX and group.bytes < GROUP_BYTES_MAX:
-            submission = self._waiting.popleft()
+        while self._has_work and group.body.count < GROUP_COMMANDS_MAX and group.bytes < GROUP_BYTES_MAX:
+            submission = (self._ways_out or self._waiting).popleft()
             self.waiting_commands -= submission.size
             if isinstance(submission, RowSubmission):
                 self._answer_rows(group, submission, now)
+            elif isinstance(submission, CancelSubmission):
+                group.answers.append(self._answer_named(group, submission, now))
             else:
                 group.answers.append((submission.deliver, self._answer_all(group, submission.commands, now)))
             if time.perf_counter() - began > GROUP_SECONDS_MAX:
@@ -249,6 +282,12 @@ class Sequencer:
         if first is not None:
             return Draft(first.sequence, first.at, first.events, first.digest, replayed=True)
         return self._sequence(group, command, now, digest)
+
+    def _answer_named(self, group: Group, submission: CancelSubmission, now: int) -> tuple[Deliver, list[Draft]]:
+        found = find_named(self.engine, submission.named)
+        command = cancel_of(submission.named, found)
+        drafts = [] if command is None else [self._sequence(group, command, now)]
+        return lambda acks: submission.deliver(Cancelled(found, acks[0] if acks else None)), drafts
 
     def _answer_rows(self, group: Group, submission: RowSubmission, now: int) -> None:
         answers = apply_rows(self.memory, submission, now)
@@ -358,6 +397,12 @@ class Sequencer:
         if body.count:
             self.ring.append(RingFrame(body.first, body.last, group.frame))
         self._note_stall(began)
+
+
+def _is_way_out(submission: AnySubmission) -> bool:
+    if isinstance(submission, RowSubmission):
+        return not submission.is_bulk and only_cancel(submission.content)
+    return isinstance(submission, CancelSubmission) or isinstance(submission.commands[0], CancelAll | CancelMany)
 
 
 def _unobserved(_: float) -> None:

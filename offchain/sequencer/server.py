@@ -17,11 +17,20 @@ import structlog
 from offchain.domain.command import AdvanceTime, Command, ObserveBlock, ObserveLog, OpenVenue, PlaceOrder, decode
 from offchain.domain.errors import ConfigurationError, HooatsError, InvalidInput
 from offchain.sequencer import protocol
-from offchain.sequencer.protocol import Ack, Failure, Follow, FrameReader, FrameType, Hello
+from offchain.sequencer.protocol import (
+    Ack,
+    Cancelled,
+    Failure,
+    Follow,
+    FrameReader,
+    FrameType,
+    Hello,
+    NamedCancel,
+)
 from offchain.sequencer.receipts import GroupReceipt, group_receipt
 from offchain.sequencer.ring import Ring
 from offchain.sequencer.rows import RowSubmission, read_rows
-from offchain.sequencer.sequencer import Sequencer, Submission
+from offchain.sequencer.sequencer import CancelSubmission, Sequencer, Submission
 from offchain.sequencer.settings import CONNECTION_BUFFER_BYTES_MAX, SequencerSettings
 from offchain.storage.reader import JournalReader
 from offchain.telemetry.probes import OFF
@@ -201,6 +210,8 @@ class Connection(asyncio.Protocol):
             self._submit(body)
         elif frame_type is FrameType.ROWS:
             self._submit_rows(body)
+        elif frame_type is FrameType.CANCEL:
+            self._cancel(*protocol.read_cancel(body))
         elif frame_type is FrameType.FEED and self._feed is None:
             self._start_feed(self._sequencer.ring, protocol.read_feed(body))
         elif frame_type is FrameType.RECEIPT:
@@ -247,6 +258,12 @@ class Connection(asyncio.Protocol):
             self._write(protocol.results_frame(request, attestation, results))
 
         self._sequencer.enqueue(RowSubmission(content, is_bulk, count, deliver))
+
+    def _cancel(self, request: int, named: NamedCancel) -> None:
+        def deliver(cancelled: Cancelled) -> None:
+            self._write(protocol.cancelled_frame(request, cancelled))
+
+        self._sequencer.enqueue(CancelSubmission(named, deliver))
 
     def _answer_later(self, answer: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(answer)

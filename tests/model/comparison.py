@@ -37,6 +37,8 @@ def told(event: AnyEvent) -> tuple[Any, ...] | None:
         case ev.TransferredBetween():
             numbers = event.source, event.target
             return "transfer", event.account, event.token, *numbers, event.amount, event.is_forced
+        case ev.TransferKnown():
+            return "transfer known", event.account, event.client_id, event.sequence
         case ev.FeeScheduleChanged():
             tiers = [(tier.volume_min, tier.maker_fee_ppm, tier.taker_fee_ppm) for tier in event.tiers]
             return "schedule", *tiers, *[(one.cxpt_min, one.discount_ppm) for one in event.discounts]

@@ -129,3 +129,25 @@ class RuledHistory(WishfulHistory):
 
     def _speak_of_rules(self, maker: Address, signer: Address) -> Command:
         return SetOrderRules(order_rules=self.random.choice((1, 2, 3)))
+
+
+class RepeatingHistory(RuledHistory):
+    """Transfers with names, of which many come again: as they were, or with other terms."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(seed)
+        self.named: list[TransferBetween] = []
+
+    def _draw(self) -> Command:
+        if self.random.random() < 0.1:
+            return self._transfer(ALICE, ALICE)
+        return super()._draw()
+
+    def _transfer(self, maker: Address, signer: Address) -> Command:
+        if self.named and self.random.random() < 0.3:
+            again = self.random.choice(self.named)
+            return msgspec.structs.replace(again, amount=again.amount + (self.random.random() < 0.5))
+        moving, name = super()._transfer(maker, signer), f"move-{self.engine.sequence}"
+        assert isinstance(moving, TransferBetween)
+        self.named.append(msgspec.structs.replace(moving, client_id=name * self.random.choice((1,) * 20 + (5,))))
+        return self.named[-1]

@@ -33,6 +33,8 @@ class Rules:
     """What sub-accounts beside 0 have settled, which has the rest"""
     split: dict[str, set[int]] = field(default_factory=dict)
     """Which ones an account has"""
+    moved: list[tuple[int, terms.TransferBetween]] = field(default_factory=list)
+    """Transfers that were done, by their commands' numbers"""
 
     # --- sub-accounts ---
 
@@ -58,13 +60,24 @@ class Rules:
             self.no("UNSUPPORTED")
         elif what.token not in self.tokens:
             self.no("UNKNOWN_TOKEN")
-        elif what.amount <= 0 or len(numbers) == 1 or not numbers <= set(range(256)):
+        elif what.amount <= 0 or len(numbers) == 1 or not numbers <= set(range(256)) or len(what.client_id) > 36:
             self.no("INVALID_PARAMETER")
+        elif (before := self.named(what)) is not None:
+            if before[1] == what:
+                self.out.append(("transfer known", what.account, what.client_id, before[0]))
+            else:
+                self.no("DUPLICATE_CLIENT_TRANSFER_ID")
         elif what.amount > self.free(what.account, what.token, what.source):
             self.no("INSUFFICIENT_BALANCE")
         else:
+            self.moved.append((self.number, what))
             self.split.setdefault(what.account, set()).update(numbers)
             self.shift(what.account, what.token, what.source, what.target, what.amount, False)
+
+    def named(self: Any, what: terms.TransferBetween) -> tuple[int, terms.TransferBetween] | None:
+        """Of the account's last thousand with a name, the one with this name."""
+        mine = [(number, one) for number, one in self.moved if one.account == what.account and one.client_id]
+        return next((found for found in mine[-1_000:] if found[1].client_id == what.client_id), None)
 
     def shift(self: Any, account: str, token: str, source: int, target: int, amount: int, forced: bool) -> None:
         self.gain(account, token, source, -amount)

@@ -170,7 +170,7 @@ class Read:
                     if not event.tiers and not event.discounts:
                         self.words = {k: v for k, v in self.words.items() if k != "schedule" and k[:5] != "cxpt "}
                 case ev.CxptObserved():
-                    self.words[f"cxpt {event.account}"] = event.atoms
+                    self.words[f"cxpt {event.account}"] = event
                 case ev.ProtectionSet():
                     self.words[f"protection {event.account} {event.protection}"] = event
                     if not event.window_millis:

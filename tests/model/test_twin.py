@@ -6,7 +6,7 @@ import pytest
 from comparison import agree, stories, told
 from histories import History
 from naive import Naive
-from ruled import RuledHistory
+from ruled import RepeatingHistory, RuledHistory
 from scene import FEES, ITEMIZED_VENUE, PACKED_VENUE, VENUE
 from wishful import CalmHistory, WishfulHistory
 
@@ -52,6 +52,12 @@ def test_three_thousand_steps_with_rules_for_accounts() -> None:
     assert counts["rejected NO_PROTECTION"] > 30 and counts["rejected PROTECTION_FROZEN"] > 30, counts
     assert counts["of a part"] > 100 and counts["transfer"] > 40 and counts["forced transfer"] > 8, counts
     assert counts["schedule"] > 6 and counts["cxpt"] > 25 and counts["in a tier"] > 200, counts
+
+
+def test_eight_hundred_steps_with_transfers_again() -> None:
+    counts = live_side_by_side(RepeatingHistory(1), 800)
+    assert counts["transfer"] > 20 and counts["transfer known"] > 5, counts
+    assert counts["no DUPLICATE_CLIENT_TRANSFER_ID"] > 2, counts
 
 
 @pytest.mark.parametrize("number", range(FUZZED))

@@ -19,17 +19,10 @@ from offchain.chain.watcher import Watcher
 from offchain.domain.batch import PACKED_RULES
 from offchain.domain.command import AdvanceTime, Command, ObserveBlock, ObserveLog, OpenVenue, PlaceOrder
 from offchain.domain.eip712 import domain_separator, order_digest
-from offchain.domain.event import (
-    AmmFillImproved,
-    AmmFillMatched,
-    AnyEvent,
-    Diverged,
-    FillRefused,
-    FillSettled,
-    RefusalCause,
-)
+from offchain.domain.event import AmmFillImproved, AmmFillMatched, AnyEvent, Diverged, FillRefused, FillSettled
 from offchain.domain.limits import FILLS_PER_IMMEDIATE_ORDER_MAX
 from offchain.domain.order import Flags, Kind, Order, Side, TimeInForce, make_nonce
+from offchain.domain.reasons import RefusalCause
 from offchain.domain.units import Address, Lots, Ticks
 from offchain.engine.engine import Engine
 from offchain.storage.ops import Ops

@@ -7,8 +7,8 @@ import pytest
 
 from offchain.domain import limits, packed
 from offchain.domain.batch import PACKED_RULES
-from offchain.domain.event import RefusalCause
 from offchain.domain.order import Flags
+from offchain.domain.reasons import RefusalCause
 
 ROOT = Path(__file__).resolve().parents[2]
 UNITS = {"": 1, "minutes": 60, "hours": 3600, "days": 86400}

@@ -42,11 +42,11 @@ from offchain.domain.event import (
     FillRefused,
     FillSettled,
     OrderRejected,
-    RefusalCause,
     RejectReason,
 )
 from offchain.domain.limits import EXIT_DELAY_SECONDS, FILLS_PER_IMMEDIATE_ORDER_MAX, SETTLEMENT_WINDOW_SECONDS
 from offchain.domain.order import Kind, Order, Side, TimeInForce, make_nonce
+from offchain.domain.reasons import RefusalCause
 from offchain.domain.units import Address, Lots, Ticks
 from offchain.engine.engine import Engine
 from offchain.security.signatures import sign

@@ -50,6 +50,9 @@ HAS = (
     "fetchTicker",
     "fetchTime",
     "fetchTrades",
+    "fetchTradingFee",
+    "fetchTradingFees",
+    "transfer",
     "watchBalance",
     "watchMyTrades",
     "watchOrderBook",
@@ -165,8 +168,9 @@ class Hooats(Conditional, Watching):
         """`price` of a market order is the worst that is acceptable. `params`: timeInForce, postOnly, clientOrderId,
         slot (a newer order in a slot replaces the one before it), expiry (unix seconds), maxFeePpm, amm; reduceOnly,
         triggerPrice (with triggerDirection), stopLossPrice, takeProfitPrice, triggerPriceType (mark or last);
-        trailingAmount, icebergAmount, selfTradePrevention, parent, other (nonces). With takeProfit and stopLoss, each
-        {triggerPrice, price}, it is a bracket: all of it in one request, and the order of the entry is answered."""
+        trailingAmount, icebergAmount, selfTradePrevention, parent, other (nonces); subaccount, protected. With
+        takeProfit and stopLoss, each {triggerPrice, price}, it is a bracket: all of it in one request, and the order of
+        the entry is answered."""
         params = dict(params or {})
         attached = {name: params.pop(name) for name in ("takeProfit", "stopLoss") if params.get(name) is not None}
         ticket = await self._ticket(symbol, type, side, amount, price, params)
@@ -296,10 +300,34 @@ class Hooats(Conditional, Watching):
     # --- money ---
 
     async def fetch_balance(self, params: Json | None = None) -> Json:
+        """`params`: subaccount (a number), else of the account as a whole."""
         await self.load_markets()
-        rows = await self.guard(self.client.balances())
+        rows = await self.guard(self.client.balances((params or {}).get("subaccount")))
         info = {code: msgspec.to_builtins(row) for code, row in rows.items()}
         return shapes.balance_of(rows.items(), info, self.number)
+
+    async def transfer(
+        self, code: str, amount: Any, fromAccount: Any, toAccount: Any, params: Json | None = None
+    ) -> Json:
+        """Between sub-accounts, named by their numbers. `params`: clientTransferId, with which the same again, where
+        the outcome is unknown (RequestTimeout), moves nothing."""
+        await self.load_markets()
+        exact, ends = self._plain(amount, "amount"), (str(fromAccount), str(toAccount))
+        if not all(end.isascii() and end.isdigit() for end in ends):
+            raise errors.BadRequest("sub-accounts are named by their numbers")
+        name = str((params or {}).get("clientTransferId", ""))
+        moving = self.client.transfer(code, exact, int(ends[0]), int(ends[1]), client_transfer_id=name)
+        return shapes.transfer_of(await self.guard(moving), code, exact, ends, self.number)
+
+    async def fetch_trading_fee(self, symbol: str, params: Json | None = None) -> Json:
+        """The account's own: the same in every market."""
+        await self.native(symbol)
+        return shapes.trading_fee_of(symbol, await self.guard(self.client.fees()), self.number)
+
+    async def fetch_trading_fees(self, params: Json | None = None) -> dict[str, Json]:
+        await self.load_markets()
+        fees = await self.guard(self.client.fees())
+        return {symbol: shapes.trading_fee_of(symbol, fees, self.number) for symbol in self.symbols}
 
     async def withdraw(
         self, code: str, amount: Any, address: str, tag: str | None = None, params: Json | None = None
@@ -436,6 +464,8 @@ _PARAMS = {
     "selfTradePrevention": "self_trade_prevention",
     "parent": "parent",
     "other": "other",
+    "subaccount": "subaccount",
+    "protected": "protected",
 }
 
 
@@ -461,6 +491,7 @@ def _since(rows: list[Json], since: int | None, limit: int | None) -> list[Json]
 def _kept(order: Order) -> Json:
     """What an order that takes the place of this one has of it, unless it is said otherwise."""
     kept: Json = {"postOnly": order.post_only, "reduceOnly": order.reduce_only}
+    kept |= {"subaccount": order.subaccount, "protected": order.protected}
     if order.expiry:
         kept |= {"timeInForce": order.time_in_force, "expiry": order.expiry}
     for name, price in (("stopLossPrice", order.stop_loss_price), ("takeProfitPrice", order.take_profit_price)):

@@ -4,7 +4,9 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from offchain.client.answers import Balance, Fill, MarketAnswer, Order
+import msgspec
+
+from offchain.client.answers import Balance, Fees, Fill, MarketAnswer, Order, Transfer
 from offchain.domain.market import Market
 
 Json = dict[str, Any]
@@ -186,6 +188,31 @@ def balance_of(rows: Iterable[tuple[str, Balance]], info: Any, number: Number) -
         for name, amount in account.items():
             parts[name][code] = amount
     return parts
+
+
+def transfer_of(done: Transfer, code: str, amount: str, ends: tuple[str, str], number: Number) -> Json:
+    """Between sub-accounts."""
+    names = {"fromAccount": ends[0], "toAccount": ends[1]}
+    head = {
+        "id": done.client_transfer_id,
+        "timestamp": None,
+        "datetime": None,
+        "currency": code,
+        "amount": number(amount),
+    }
+    return head | names | {"status": "ok", "info": msgspec.to_builtins(done)}
+
+
+def trading_fee_of(symbol: str, fees: Fees, number: Number) -> Json:
+    """Fractions; tiers and discounts are in them."""
+    return {
+        "symbol": symbol,
+        "maker": number(_ppm(fees.maker_fee_ppm)),
+        "taker": number(_ppm(fees.taker_fee_ppm)),
+        "percentage": True,
+        "tierBased": fees.schedule is not None,
+        "info": msgspec.to_builtins(fees),
+    }
 
 
 def currency_of(code: str, address: str, decimals: int, number: Number) -> Json:

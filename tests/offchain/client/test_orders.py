@@ -113,7 +113,10 @@ class Lossy(httpx.AsyncBaseTransport):
 DEAD = {"ok": False, "error": {"code": "DEAD_NONCE", "message": "dead", "data": {}}, "requestId": ""}
 POOR = {"ok": False, "error": {"code": "INSUFFICIENT_BALANCE", "message": "poor", "data": {}}, "requestId": ""}
 KNOWN = {
-    "/v1/eip712": {"Order": {"domain": {"chainId": 998, "verifyingContract": SETTLEMENT}}},
+    "/v1/venue": {"makerFeePpm": 0, "takerFeePpm": 0, "feeSchedule": None},
+    "/v1/eip712": {
+        "Order": {"domain": {"name": "HOOATS", "version": "1", "chainId": 998, "verifyingContract": SETTLEMENT}}
+    },
     "/v1/markets": {
         "markets": [
             {"symbol": "BTC-USDC", "market": 3, "state": "ACTIVE", "makerFeePpm": 0, "takerFeePpm": 0}

@@ -209,6 +209,36 @@ async def test_brackets_edits_and_mass_cancels(real) -> None:
         assert len(await exchange.cancel_all_orders(params={"side": "sell"})) == 1
 
 
+async def test_subaccounts_protected_orders_and_own_fees(real) -> None:
+    _, venue = real
+    async with exchange_of(venue, KEYS[2]) as exchange:
+        moved = await exchange.transfer("USDC", "500", "0", "9", {"clientTransferId": "once"})
+        again = await exchange.transfer("USDC", "500", "0", "9", {"clientTransferId": "once"})
+        assert (moved["id"], moved["info"]["replayed"], again["info"]["replayed"]) == ("once", False, True)
+        assert (moved["amount"], moved["fromAccount"], moved["toAccount"], moved["status"]) == ("500", "0", "9", "ok")
+        with pytest.raises(errors.BadRequest):
+            await exchange.transfer("USDC", "500", "spot", "9")
+        with pytest.raises(errors.InsufficientFunds):
+            await exchange.transfer("USDC", "500", "8", "9")
+        part = await exchange.fetch_balance({"subaccount": 9})
+        raw = await rest(venue, exchange.client, "/v1/balances?subaccount=9")
+        assert part["USDC"]["free"] == raw["balances"][0]["free"] == "500"
+        await exchange.client.set_protection(0, 1_000, amount_max="100")
+        entry = ("BTC/USDC", "limit", "buy", "0.01", "4000")
+        made = await exchange.create_order(*entry, params={"subaccount": 9, "protected": True})
+        assert (made["info"]["subaccount"], made["info"]["protected"]) == (9, True)
+        other = await exchange.edit_order(made["id"], "BTC/USDC", "limit", "buy", "0.01", "3900")
+        assert (other["info"]["subaccount"], other["info"]["protected"]) == (9, True), "an edit keeps both"
+        fee = await exchange.fetch_trading_fee("BTC/USDC")
+        own = await rest(venue, exchange.client, "/v1/fees")
+        assert (own["makerFeePpm"], own["takerFeePpm"]) == (1_000, 2_500)
+        assert (fee["maker"], fee["taker"], fee["tierBased"]) == ("0.001", "0.0025", False)
+        assert (await exchange.fetch_trading_fees())["BTC/USDC"] == fee
+        await exchange.cancel_all_orders()
+        await exchange.client.remove_protection(0)
+        await exchange.transfer("USDC", "500", 9, 0)
+
+
 async def test_orders_trades_and_balances_are_those_of_rest(real) -> None:
     _, venue = real
     async with exchange_of(venue) as alice, exchange_of(venue, KEYS[1]) as bob:

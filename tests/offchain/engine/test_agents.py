@@ -9,9 +9,10 @@ from offchain.domain.chainlog import AgentRegistered, AgentRevoked
 from offchain.domain.command import PlaceOrder, decode, encode
 from offchain.domain.eip712 import bulk_proof, join_signature, order_digest, split_signature
 from offchain.domain.errors import InvalidInput
-from offchain.domain.event import CloseReason, OrderAccepted, OrderClosed, RefusalCause, RejectReason
+from offchain.domain.event import CloseReason, OrderAccepted, OrderClosed, RejectReason
 from offchain.domain.limits import AGENT_UNLIMITED
 from offchain.domain.order import Side, to_row
+from offchain.domain.reasons import RefusalCause
 from offchain.domain.units import Address, from_hex
 from offchain.engine.agents import Agent
 from offchain.engine.engine import Engine

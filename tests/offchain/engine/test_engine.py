@@ -20,10 +20,10 @@ from offchain.domain.event import (
     MarketStateChanged,
     OrderAccepted,
     RejectReason,
-    VenueState,
     VenueStateChanged,
 )
 from offchain.domain.market import MarketState
+from offchain.domain.reasons import VenueState
 from offchain.engine.engine import Engine, flaw_of_venue
 
 

@@ -6,9 +6,10 @@ from scene import ALICE, BOB, BUY, SELL, VENUE, Bench, open_market
 
 from offchain.domain.batch import BatchRules
 from offchain.domain.command import SetVenueState
-from offchain.domain.event import VenueState, VenueStateChanged
+from offchain.domain.event import VenueStateChanged
 from offchain.domain.limits import BACKLOG_CANCEL_ONLY_MILLIS, BACKLOG_POST_ONLY_MILLIS, SETTLEMENT_MILLIS_PER_FILL
 from offchain.domain.market import MarketState
+from offchain.domain.reasons import VenueState
 from offchain.engine.engine import Engine
 from offchain.engine.fills import NEVER
 from offchain.engine.gate import Gate

@@ -53,11 +53,11 @@ from offchain.domain.event import (
     MarketOpened,
     OrderClosed,
     RejectReason,
-    VenueState,
     VenueStateChanged,
 )
 from offchain.domain.market import MarketState
 from offchain.domain.order import make_nonce
+from offchain.domain.reasons import VenueState
 from offchain.engine.engine import Engine
 
 OUT: dict[str, Any] = {"destination": ALICE, "as_cxpt": False, "approval": 0, "request_remaining": 0}

@@ -42,12 +42,12 @@ from offchain.domain.event import (
     OrderAccepted,
     OrderClosed,
     PoolChanged,
-    RefusalCause,
     RejectReason,
 )
 from offchain.domain.limits import POOL_AGE_SECONDS_MAX, POOL_BLOCKS_AHEAD_MAX
 from offchain.domain.market import MarketState
 from offchain.domain.order import Flags
+from offchain.domain.reasons import RefusalCause
 from offchain.domain.units import fee_up
 from offchain.engine.engine import Engine
 from offchain.engine.pools import RESERVE_MAX, Pool

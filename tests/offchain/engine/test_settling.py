@@ -7,7 +7,6 @@ from scene import ALICE, BASE, BASE_ATOMS, BOB, BUY, CAROL, FEES, IOC, QUOTE, RI
 from offchain.domain.chainlog import BatchSettled, Deposited, WithdrawalRequested, Withdrawn
 from offchain.domain.command import RefuseFill, SetOperators
 from offchain.domain.event import (
-    REFUSAL_TAKER_BIT,
     AccountRestricted,
     BatchClosed,
     CloseReason,
@@ -18,10 +17,9 @@ from offchain.domain.event import (
     FillSettled,
     FillTakenBack,
     OrderClosed,
-    RefusalCause,
     RejectReason,
-    VenueState,
 )
+from offchain.domain.reasons import REFUSAL_TAKER_BIT, RefusalCause, VenueState
 from offchain.domain.units import Address
 
 BALANCE, OPERATOR = RefusalCause.BALANCE, RefusalCause.OPERATOR

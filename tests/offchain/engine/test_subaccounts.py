@@ -25,7 +25,7 @@ from scene import (
 
 from offchain.domain.beside import Beside, SelfTrade
 from offchain.domain.chainlog import Deposited, WithdrawalRequested, Withdrawn
-from offchain.domain.command import CancelMany
+from offchain.domain.command import CancelMany, decode, encode
 from offchain.domain.event import (
     AccountRestricted,
     ApprovalGranted,
@@ -36,8 +36,10 @@ from offchain.domain.event import (
     OrderClosed,
     RejectReason,
     SubaccountChanged,
+    TransferKnown,
     TransferredBetween,
 )
+from offchain.domain.limits import TRANSFERS_REMEMBERED
 from offchain.domain.terms import TransferBetween
 from offchain.domain.units import Address
 from offchain.engine.engine import Engine
@@ -233,3 +235,59 @@ def test_a_countersignature_leaves_what_others_owe(bench: Bench) -> None:
     assert bench.only(CommandRejected).reason is RejectReason.INSUFFICIENT_BALANCE
     bench.approve(ALICE, 700 * COST)
     assert bench.only(ApprovalGranted).amount == 700 * COST
+
+
+NAMED = msgspec.structs.replace(TRANSFER, client_id="rent")
+
+
+def test_a_transfer_with_a_name_is_done_once(bench: Bench) -> None:
+    """Also by an engine that was restored, or that replays; and the first sequence is named."""
+    bench.do(NAMED)
+    first = bench.engine.sequence
+    assert bench.only(TransferredBetween).amount == 10 * COST
+    bench.engine = Engine.restore(bench.engine.snapshot())
+    for _ in range(2):
+        before = bench.engine.snapshot()
+        bench.do(NAMED)
+        assert bench.only(TransferKnown) == TransferKnown(account=ALICE, client_id="rent", sequence=first)
+        assert part(bench, 3)[0] == 10 * COST and not bench.all(BalanceChanged)
+        assert Engine.restore(bench.engine.snapshot()).snapshot() == bench.engine.snapshot() != before
+    bench.do(msgspec.structs.replace(NAMED, client_id="", amount=1))
+    bench.do(msgspec.structs.replace(NAMED, client_id="", amount=1))
+    assert part(bench, 3)[0] == 10 * COST + 2, "without a name each is one"
+
+
+def test_another_transfer_under_the_name_is_refused(bench: Bench) -> None:
+    bench.do(NAMED)
+    for changes in ({"amount": 1}, {"target": 4}, {"source": 3, "target": 0}, {"token": BASE}):
+        bench.do(msgspec.structs.replace(NAMED, **changes))
+        assert bench.only(CommandRejected).reason is RejectReason.DUPLICATE_CLIENT_TRANSFER_ID
+    bench.do(msgspec.structs.replace(NAMED, account=BOB, signer=BOB))
+    assert bench.only(TransferredBetween).account == BOB, "names are the account's own"
+    bench.do(msgspec.structs.replace(NAMED, client_id="x" * 37))
+    assert bench.only(CommandRejected).reason is RejectReason.INVALID_PARAMETER
+
+
+def test_what_was_refused_may_be_asked_again(bench: Bench) -> None:
+    """A refusal means that nothing moved: its name is still free."""
+    more = msgspec.structs.replace(NAMED, amount=MONEY + 1)
+    bench.do(more)
+    assert bench.only(CommandRejected).reason is RejectReason.INSUFFICIENT_BALANCE
+    bench.see(Deposited, account=ALICE, token=QUOTE, amount=1, balance=MONEY + 1)
+    bench.do(more)
+    assert bench.only(TransferredBetween).amount == MONEY + 1
+
+
+def test_the_oldest_names_are_forgotten(bench: Bench) -> None:
+    for number in range(TRANSFERS_REMEMBERED + 1):
+        bench.do(msgspec.structs.replace(NAMED, client_id=str(number), amount=1))
+    bench.do(msgspec.structs.replace(NAMED, client_id="1", amount=1))
+    assert bench.only(TransferKnown).client_id == "1"
+    bench.do(msgspec.structs.replace(NAMED, client_id="0", amount=1))
+    assert bench.only(TransferredBetween).amount == 1
+
+
+def test_a_transfer_without_a_name_is_written_as_ever() -> None:
+    """Journals from before there were names keep their bytes and hashes."""
+    assert b"client_id" not in encode(TRANSFER)[2] and b"rent" in encode(NAMED)[2]
+    assert decode(*encode(NAMED)) == NAMED and decode(*encode(TRANSFER)) == TRANSFER

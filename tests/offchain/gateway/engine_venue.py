@@ -10,7 +10,7 @@ from real_venue import OPENED
 
 from offchain.domain.chainlog import AmmLegSettled, BatchSettled
 from offchain.domain.command import AdvanceTime, ObserveBlock, ObservePool
-from offchain.domain.event import RefusalCause
+from offchain.domain.reasons import RefusalCause
 from offchain.domain.units import Address
 
 

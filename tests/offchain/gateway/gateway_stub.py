@@ -16,6 +16,7 @@ from offchain.domain.order import Kind, Order, Side, TimeInForce, make_nonce
 from offchain.domain.units import Address, Digest, Lots, Ticks
 from offchain.engine.engine import Engine
 from offchain.sequencer import protocol
+from offchain.sequencer.named import cancel_of, find_named
 from offchain.sequencer.protocol import Ack, FrameReader, FrameType, Hello
 from offchain.sequencer.recovery import Memory
 from offchain.storage.frames import NO_HASH, Body, Group, Record, decode_group
@@ -108,6 +109,10 @@ class StubSequencer:
         self.logs += 1
         head = {"event_sequence": self.logs, "block_number": self.block, "block_time": int(time.time())}
         return self.apply([ObserveLog(log=kind(**head, transaction="0x" + "77" * 32, **fields))])[0]
+
+    def withhold(self) -> None:
+        """Whoever reads the feed falls behind from now on."""
+        self._feeds.clear()
 
     async def start(self) -> None:
         self._server = await asyncio.start_unix_server(self._serve, self.path)
@@ -204,6 +209,12 @@ class StubSequencer:
                 writer.transport.abort()
                 return
             writer.write(protocol.acks_frame(request, acks))
+        elif kind is FrameType.CANCEL:
+            request, named = protocol.read_cancel(body)
+            found = find_named(self.engine, named)
+            command = cancel_of(named, found)
+            ack = None if command is None else self.apply([command])[0]
+            writer.write(protocol.cancelled_frame(request, protocol.Cancelled(found, ack)))
 
     def _feed(self, from_sequence: int, writer: asyncio.StreamWriter) -> None:
         for group in self.groups:

@@ -159,13 +159,22 @@ async def test_complaint_09_the_state_of_the_venue_is_a_channel(venue) -> None:
         assert (await client.venue())["state"] == "POST_ONLY"
 
 
-@pytest.mark.parametrize("field", ["vaultAddress", "subaccount", "subaccountId", "account_id", "reduce_only"])
+@pytest.mark.parametrize("field", ["vaultAddress", "subAccount", "subaccountId", "account_id", "reduce_only"])
 async def test_complaint_10_a_field_that_is_not_understood_is_refused(venue, field) -> None:
     async with venue.client() as client:
         signed = await client.sign(Ticket(symbol="BTC-USDC", side="buy", price="1", size="0.01"))
         error = await refused(client._send("POST", "/v1/orders", signed.body | {field: "0x" + "11" * 20}))
         assert (error.code, error.data["field"]) == ("UNKNOWN_FIELD", field)
         assert await client.orders() == []
+
+
+async def test_complaint_10_a_subaccount_is_a_number_and_is_signed(venue) -> None:
+    """What is understood is never taken for another thing: no address for it, and no other number than was signed."""
+    async with venue.client() as client:
+        signed = await client.sign(Ticket(symbol="BTC-USDC", side="buy", price="1", size="0.01"))
+        for value, code in (("0x" + "11" * 20, "INVALID_FIELD"), (256, "INVALID_FIELD"), (1, "WRONG_SIGNER")):
+            error = await refused(client._send("POST", "/v1/orders", signed.body | {"subaccount": value}))
+            assert error.code == code, value
 
 
 async def test_complaint_11_a_silent_connection_is_noticed(venue, monkeypatch) -> None:

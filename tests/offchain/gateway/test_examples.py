@@ -33,6 +33,8 @@ async def test_examples(real, tmp_path) -> None:
     assert quotes.count("open at") == 40
     assert "cancelled 2" in quotes
     assert "49999.5" in book
+    protected = await run("protect.py", str(key), "BTC-USDC", "50000", venue.url)
+    assert "protection 0: ACTIVE, at most 5 in 1000 ms" in protected and "cancelled 2" in protected
     assert "this account has no hXYZ" in await run("withdraw.py", str(key), "hXYZ", "1", venue.url, status=1)
     assert "999950 USDC are left" in await run("withdraw.py", str(key), "USDC", "50", venue.url)
 

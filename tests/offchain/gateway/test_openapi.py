@@ -129,6 +129,16 @@ async def trade(client, other) -> None:
     await client.cancel_all_after(60_000)
     await client.cancels_all_at()
     await client.agents()
+    await client.transfer("USDC", "1", 0, 3)
+    await client.balances()
+    await client.balances(3)
+    await client.set_protection(1, 1_000, amount_max="5", symbols=["BTC-USDC"])
+    quote = await client.place("BTC-USDC", "buy", "40000", "0.001", subaccount=0, protected=True)
+    await other.place("BTC-USDC", "sell", "40000", "0.001", time_in_force="IOC")
+    assert (await client.order(quote.order.id)).protected and (await client.protections())[0].state == "FROZEN"
+    await client.reset_protection(1)
+    await client.remove_protection(1)
+    await client.fees()
     await client.cancel((await client.orders())[0].id)
     await client.orders("closed")
     await client.cancel_all()
@@ -151,6 +161,11 @@ async def test_real_answers_fit_their_schemas(engine_venue, start_real_venue) ->
         await client.set_market_state("BTC-USDC", "pause")
         assert (await client.set_band("BTC-USDC", 50_000, 60_000))["band"] == {"belowPpm": 50_000, "abovePpm": 60_000}
         await client.set_group([client.address, other.address], 7)
+        tier = {"volumeMin": "1000", "makerFeePpm": 500, "takerFeePpm": 2000}
+        await client.set_fee_schedule([tier], [{"cxptMin": "1", "discountPpm": 100_000}])
+        await client.observe_cxpt({client.address: "2.5"})
+        await client.fees()
+        await client.venue()
         await client.withdraw_market("ETH-USDC")
         number = (await client.fills())[0].id
         await client.take_back_fill(int(number), "a test of the description")
@@ -180,7 +195,7 @@ async def test_real_answers_fit_their_schemas(engine_venue, start_real_venue) ->
                 assert time.monotonic() < deadline
                 await asyncio.sleep(0.1)
         await client.epoch(proof["header"]["epoch"])
-        await client._get(f"/v1/receipts/{placed.order.seq}")
+        await client.group_receipt(placed.order.seq, placed.order.id)
     operations = {operation["operationId"] for path in SPEC["paths"].values() for operation in path.values()}
     assert operations - transport.seen == {"stream", "metrics"}
 

@@ -211,6 +211,8 @@ async def test_the_publisher_dies_while_a_client_streams(chance) -> None:
             assert await other.refused(op="subscribe", channel="bbo:BTC-USDC") == "UNAVAILABLE"
         placed = await client.place("BTC-USDC", "buy", "1", "0.01", slot=1)
         assert placed.order.status == "open", "orders go on"
+        beside = await client.place("BTC-USDC", "buy", "1", "0.01", slot=2)
+        assert (await client.cancel(beside.order.id)).status == "canceled", "so do cancels, by whichever name"
         await flow_of(sequencer, chance, 60)
         sequencer.publish(Deposit(ALICE.address))
         await lives.enter_async_context(run_publisher_here(settings, window_millis=20))

@@ -11,11 +11,29 @@ from hypothesis import strategies as st
 from real_venue import BASE, OPENED, QUOTE
 
 from offchain.client.orders import Signer
-from offchain.domain.chainlog import AgentRegistered, AgentRevoked, Deposited, LossDeclared, MarketListed
-from offchain.domain.command import CancelAll, CancelOrder, Command, ObserveLog, PlaceOrder
+from offchain.domain.chainlog import (
+    AgentRegistered,
+    AgentRevoked,
+    BatchSettled,
+    Deposited,
+    LossDeclared,
+    MarketListed,
+)
+from offchain.domain.command import AdvanceTime, CancelAll, CancelOrder, Command, ObserveLog, PlaceOrder
 from offchain.domain.eip712 import order_digest
-from offchain.domain.order import CANCEL_TERMS, Kind, Order, OrderRow, Side, TimeInForce, make_nonce, to_row
+from offchain.domain.event import SubaccountChanged
+from offchain.domain.order import CANCEL_TERMS, Flags, Kind, Order, OrderRow, Side, TimeInForce, make_nonce, to_row
+from offchain.domain.terms import (
+    CxptDiscount,
+    FeeTier,
+    ObserveCxpt,
+    ResetProtection,
+    SetFeeSchedule,
+    SetProtection,
+    TransferBetween,
+)
 from offchain.engine.engine import Engine
+from offchain.engine.schedule import DAY_MILLIS
 from offchain.gateway import readmodel
 from offchain.gateway.channels import Channel, ChannelLog
 from offchain.gateway.present import Tokens, agent_json, venue_json
@@ -26,6 +44,7 @@ from offchain.storage.replica import FeedMessage
 ACCOUNTS = [Signer(key).address for key in KEYS[:3]]
 START = 1_700_000_000_000
 BATCH = OPENED.batch_interval_millis
+BASE_RATES = OPENED.maker_fee_ppm, OPENED.taker_fee_ppm
 
 
 class Mirror:
@@ -66,6 +85,10 @@ class Mirror:
         return model
 
 
+def amounts_of(part: SubaccountChanged) -> tuple[int, ...]:
+    return part.settled, part.pending, part.held, part.leaving, part.owed
+
+
 def view_of(model: ReadModel) -> dict:
     """What a snapshot must rebuild; sums over fills that it cannot know are left out."""
     market = model.markets[1]
@@ -79,6 +102,16 @@ def view_of(model: ReadModel) -> dict:
             if orders
         },
         "balances": model.balances,
+        "parts": [
+            part for key in sorted(model.terms.parts) for part in model.terms.parts_of(*key) if any(amounts_of(part))
+        ],
+        "protections": [
+            (record.terms, record.frozen_until if record.is_frozen(model.at) else None)
+            for account in ACCOUNTS
+            for record in model.terms.protections_of(account)
+        ],
+        "schedule": model.fee_schedule,
+        "rates": [model.terms.rates_of(account, *BASE_RATES, model.at) for account in ACCOUNTS],
         "venue": (model.venue_state, market.state, model.maker_fee_ppm, model.taker_fee_ppm, model.restricted),
         "names": {
             key: digest for key, digest in model.client_orders.items() if digest in model.open_orders.get(key[0], {})
@@ -268,6 +301,54 @@ def test_a_gap_in_the_feed_is_a_bug() -> None:
     mirror = Mirror()
     with pytest.raises(AssertionError):
         mirror.model.apply(FeedMessage(mirror.sequence + 2, mirror.at, False, ()))
+
+
+def test_terms_of_accounts_are_those_of_the_engine() -> None:
+    """Sub-accounts, protections and fee tiers, day by day, followed and from a snapshot: rates are the engine's."""
+    mirror, (alice, bob, _) = Mirror(), ACCOUNTS
+
+    def agree() -> None:
+        assert view_of(mirror.model) == view_of(mirror.fresh())
+        for account in ACCOUNTS:
+            found = mirror.model.terms.rates_of(account, *BASE_RATES, mirror.at)
+            assert (found.maker_ppm, found.taker_ppm, found.volume) == mirror.engine.fees_of(account)
+
+    def order(account: str, side: Side, slot: int, subaccount: int = 0, flags: int = 0) -> None:
+        kind = TimeInForce.GTC if slot else TimeInForce.IOC
+        nonce = make_nonce(slot, mirror.at)
+        made = Order(account, subaccount, 1, side, Kind.LIMIT, kind, flags, 100, 5, 0, 10_000, nonce, 0)
+        mirror.apply(PlaceOrder(made, bytes(65), account))
+
+    agree()
+    tiers = FeeTier(1, 500, 2_000), FeeTier(7_000, 300, 1_500)
+    mirror.apply(SetFeeSchedule(tiers=tiers, discounts=(CxptDiscount(10, 100_000),)))
+    mirror.apply(TransferBetween(account=alice, signer=alice, token=QUOTE, amount=10**9, source=0, target=4))
+    terms = {"account": alice, "signer": alice, "protection": 2, "window_millis": 1_000}
+    mirror.apply(SetProtection(**terms, amount_max=1, freeze_millis=5_000))
+    mirror.apply(ObserveCxpt(atoms=((bob, 11),)))
+    agree()
+    levels = []
+    for fill in range(1, 6):
+        order(alice, Side.BUY, 3, 4, Flags.PROTECTED)
+        order(bob, Side.SELL, 0)
+        mirror.apply(AdvanceTime(), BATCH)
+        mirror.observe(BatchSettled, first=fill, last=fill, refusals=())
+        agree()
+        levels.append(mirror.model.terms.rates_of(bob, *BASE_RATES, mirror.at)[:4])
+        mirror.apply(AdvanceTime(), DAY_MILLIS)
+        agree()
+    assert levels[0] == (1_000, 2_500, 0, 0) and levels[1] == (450, 1_800, 1, 100_000)
+    assert levels[-1] == (270, 1_350, 2, 100_000)
+    mirror.apply(ResetProtection(account=alice, signer=alice, protection=2))
+    order(alice, Side.BUY, 3, 4, Flags.PROTECTED)
+    agree()
+    mirror.apply(SetProtection(**terms | {"window_millis": 0}))
+    mirror.apply(AdvanceTime(), 40 * DAY_MILLIS)
+    agree()
+    assert mirror.model.terms.rates_of(bob, *BASE_RATES, mirror.at).tier == 0
+    mirror.apply(SetFeeSchedule(tiers=()))
+    agree()
+    assert mirror.model.terms.schedule is None and not mirror.model.terms.protections
 
 
 def test_agents_and_losses_reach_a_new_gateway() -> None:

@@ -13,6 +13,7 @@ from offchain.client import ExchangeUnreachable, Refused, Ticket
 from offchain.client.orders import Signer
 from offchain.domain import eip712
 from offchain.gateway.settings import RateSettings
+from offchain.gateway.trading import READ_YOUR_WRITES_SECONDS
 from offchain.security.limits import Rate
 
 ALICE, BOB = Signer(KEYS[0]), Signer(KEYS[1])
@@ -81,6 +82,28 @@ async def test_a_stranger_s_orders_do_not_exist(venue) -> None:
         assert await bob.orders() == await bob.orders("closed") == await bob.fills() == []
         assert await bob.cancel_all() == []
         assert (await alice.order(placed.order.id)).status == "open"
+
+
+async def test_a_cancel_waits_for_no_publisher_that_is_late(engine_venue) -> None:
+    """It may be seconds behind under load; who wants out is answered from the acknowledgement."""
+    async with engine_venue.client() as alice, engine_venue.client(KEYS[1]) as bob:
+        whole, part = [await alice.place("BTC-USDC", "buy", price, "0.02", client_order_id=price) for price in "12"]
+        engine_venue.sequencer.withhold()
+        await bob.place("BTC-USDC", "sell", "2", "0.01")
+        began = time.perf_counter()
+        cancelled = await alice.cancel(whole.order.id)
+        assert (cancelled.status, cancelled.filled, cancelled.cost) == ("canceled", "0", "0")
+        assert (cancelled.id, cancelled.client_order_id, cancelled.reason) == (whole.order.id, "1", "CANCELED")
+        cancelled = await alice.cancel_by_client_id("2")
+        assert (cancelled.id, cancelled.status, cancelled.filled) == (part.order.id, "canceled", "0.01")
+        assert (cancelled.remaining, cancelled.cost) == ("0.01", None), "what was paid only the publisher knows"
+        again = await alice.cancel(part.order.id)
+        assert (again.status, again.filled, again.reason) == ("canceled", "0.01", "CANCELED"), "a repeated one too"
+        with pytest.raises(Refused, match="ORDER_NOT_FOUND"):
+            await bob.cancel(whole.order.id)
+        with pytest.raises(Refused, match="ORDER_NOT_FOUND"):
+            await bob.cancel_by_client_id("1")
+        assert time.perf_counter() - began < READ_YOUR_WRITES_SECONDS
 
 
 async def test_cancel_by_signature(venue) -> None:

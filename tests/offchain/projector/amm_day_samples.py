@@ -25,9 +25,10 @@ from offchain.domain.command import (
     SetMarketState,
     SetOperators,
 )
-from offchain.domain.event import AmmFillMatched, RefusalCause
+from offchain.domain.event import AmmFillMatched
 from offchain.domain.market import MarketState
 from offchain.domain.order import Flags, Side, TimeInForce
+from offchain.domain.reasons import RefusalCause
 from offchain.domain.relayed import RequestAgent, RequestDeposit
 from offchain.domain.units import Address, Digest
 
@@ -110,8 +111,8 @@ def write_amm_day(folder: Path) -> AmmDay:
     day.log(CollateralLocked, account=TRADERS[1], amount=50, balance=balance - 50, approval=0, request_remaining=0)
     other = day.engine.ledger.balances[TRADERS[2], QUOTE].settled
     day.log(CollateralUnlocked, account=TRADERS[2], amount=20, balance=other + 20)
-    day.do(ObserveBlock(block_number=100, block_time=day.engine.at // 1000 + 71))  # what was asked of the relay lapses
     day.do(swap(TRADERS[3], Side.SELL, 900, 3, 9_000))  # in flight at the end
+    day.do(ObserveBlock(block_number=100, block_time=day.engine.at // 1000 + 71))  # what was asked of the relay lapses
     day.do(CloseEpoch())
     day.flush()
     day.journal.close()

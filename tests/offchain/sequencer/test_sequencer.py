@@ -30,6 +30,7 @@ from venue_samples import (
 
 from offchain.domain.command import (
     AdvanceTime,
+    CancelAll,
     CancelOrder,
     CloseEpoch,
     ObservePool,
@@ -40,13 +41,22 @@ from offchain.domain.command import (
 )
 from offchain.domain.eip712 import domain_separator, receipt_digest
 from offchain.domain.errors import ConfigurationError, InvalidInput, JournalLocked, SequencerUnavailable, StorageError
-from offchain.domain.event import BatchClosed, EpochClosed, FeesChanged, OrderAccepted, OrderRejected, RejectReason
+from offchain.domain.event import (
+    BatchClosed,
+    CloseReason,
+    EpochClosed,
+    FeesChanged,
+    OrderAccepted,
+    OrderRejected,
+    RejectReason,
+)
 from offchain.domain.order import Side, TimeInForce
 from offchain.domain.units import Address, from_hex
 from offchain.engine.engine import Engine
 from offchain.security.signatures import address_of, recover
 from offchain.sequencer.link import SequencerLink
-from offchain.sequencer.protocol import Ack
+from offchain.sequencer.protocol import Ack, Cancelled, NamedCancel
+from offchain.sequencer.sequencer import CancelSubmission, Submission
 from offchain.storage.frames import Group
 from offchain.storage.ops import Ops, OutboxRow
 from offchain.storage.reader import JournalReader
@@ -55,6 +65,50 @@ from offchain.storage.replica import FeedMessage
 
 def accepted(ack: Ack) -> OrderAccepted:
     return next(event for event in ack.events if isinstance(event, OrderAccepted))
+
+
+async def test_a_cancel_by_name_takes_out_the_account_s_own_open_order(tmp_path: Path) -> None:
+    alice, bob = TRADERS[:2]
+    fund(tmp_path)
+    async with running(settings(tmp_path)) as run:
+        await run.funded()
+        link = await run.link()
+        mine = [order(alice, Side.BUY, 900, 1, number, slot=number, client_order_id=f"o{number}") for number in (1, 2)]
+        ids = [accepted(ack).digest for ack in await link.submit(mine)]
+        for foreign in (NamedCancel(bob, ids[0]), NamedCancel(bob, client_order_id="o1"), NamedCancel(alice)):
+            assert await link.cancel(foreign) == Cancelled(())
+        other = mine[0].order.nonce + 1
+        kept = await link.cancel(NamedCancel(alice, ids[0], nonce=other, signature=bytes(65)))
+        assert kept.ack is None and kept.order[0].nonce == mine[0].order.nonce, "what was signed is of another order"
+        sequence = run.sequencer.engine.sequence
+        first = await link.cancel(NamedCancel(alice, ids[0]))
+        second = await link.cancel(NamedCancel(alice, client_order_id="o2"))
+        assert [one.ack.sequence for one in (first, second)] == [sequence + 1, sequence + 2]
+        assert [one.order[0].digest for one in (first, second)] == ids
+        assert first.ack.events[0].digest == ids[0]
+        again = await link.cancel(NamedCancel(alice, ids[0]))
+        assert again.ack is None and again.order[-1].reason == CloseReason.CANCELED, "nothing is sequenced"
+        await link.close()
+    last = [decode(one.kind, one.version, one.payload) for one in JournalReader(tmp_path / "journal").read()][-2:]
+    assert last == [CancelOrder(alice, one.order.nonce, alice) for one in mine]
+
+
+async def test_who_wants_out_goes_before_all_orders_that_wait(tmp_path: Path) -> None:
+    alice = TRADERS[0]
+    fund(tmp_path)
+    async with running(settings(tmp_path)) as run:
+        await run.funded()
+        (ack,) = await run.sequencer.submit([order(alice, Side.BUY, 900, 1, 1)])
+        named: asyncio.Future[Cancelled] = asyncio.get_running_loop().create_future()
+        waiting = [asyncio.create_task(run.sequencer.submit([one])) for one in flow(20, seed=100)]
+        await asyncio.sleep(0)
+        run.sequencer.enqueue(CancelSubmission(NamedCancel(alice, accepted(ack).digest), named.set_result))
+        everything: asyncio.Future[list[Ack]] = asyncio.get_running_loop().create_future()
+        run.sequencer.enqueue(Submission([CancelAll(alice, 0, 0, alice)], everything.set_result))
+        (last,) = await everything
+        assert [(await named).ack.sequence, last.sequence] == [ack.sequence + 1, ack.sequence + 2]
+        acks = await asyncio.gather(*waiting)
+        assert all(one[0].sequence > last.sequence for one in acks)
 
 
 async def test_orders_are_sequenced_journaled_and_attested(tmp_path: Path) -> None:
