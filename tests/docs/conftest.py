@@ -16,7 +16,6 @@ sys.path.append(str(Path(__file__).parent))
 
 ROOT = Path(__file__).resolve().parents[2]
 READY_SECONDS = 420
-END_SECONDS = 60
 
 
 @pytest.fixture(scope="session")
@@ -30,7 +29,8 @@ def session_file() -> Iterator[Path]:
         try:
             yield wait_for(folder / "env", process, folder / "demo.log")
         finally:
-            end_group(process)
+            end_group(process.pid)
+            process.wait(5)
 
 
 @pytest.fixture(scope="session")
@@ -39,21 +39,27 @@ def shells() -> Iterator[list[int]]:
     groups: list[int] = []
     yield groups
     for group in groups:
+        end_group(group)
+
+
+def end_group(group: int) -> None:
+    """Returns when none of its processes runs: the venue's folder goes next, and nobody may write into it then."""
+    for number, seconds in ((signal.SIGTERM, 60), (signal.SIGKILL, 5)):
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(group, signal.SIGTERM)
+            os.killpg(group, number)
+        deadline = time.monotonic() + seconds
+        while has_running(group) and time.monotonic() < deadline:
+            time.sleep(0.05)
 
 
-def end_group(process: subprocess.Popen[bytes]) -> None:
-    """`make` ends at once; what it started ends the venue first, which writes to the folder until then."""
-    deadline = time.monotonic() + END_SECONDS
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGTERM)
-        while time.monotonic() < deadline:
-            process.poll()
-            os.killpg(process.pid, 0)
-            time.sleep(0.1)
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+def has_running(group: int) -> bool:
+    """By proc(5). Without those that have ended and that nobody has asked for their status."""
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it ended meanwhile
+            state, _, of = path.read_text().rpartition(")")[2].split()[:3]
+            if int(of) == group and state != "Z":
+                return True
+    return False
 
 
 def wait_for(file: Path, process: subprocess.Popen[bytes], log: Path) -> Path:
