@@ -1,4 +1,4 @@
-"""The naive twin's part of what the relay is asked for: deposits by permit and agents, until chain or time ends them."""
+"""The naive twin's part of what the relay is asked for: deposits by permit and agents, and how they end."""
 
 from dataclasses import dataclass, field
 from typing import Any
