@@ -4,10 +4,10 @@ import msgspec
 from chain import Reverted
 from histories import TRADERS
 from ruled import RuledHistory
-from scene import ALICE, BOB, QUOTE, STRANGER, address
+from scene import ALICE, BASE, BOB, QUOTE, STRANGER, address
 
-from offchain.domain.command import Command
-from offchain.domain.event import RelayRequested
+from offchain.domain.command import Command, ObserveBlock, SetVenueState
+from offchain.domain.market import MarketState
 from offchain.domain.relayed import RequestAgent, RequestDeposit
 from offchain.domain.units import Address, Digest, units_down
 
@@ -31,13 +31,41 @@ class RelayedHistory(RuledHistory):
             self.chain.declare_loss(1)
         if pick.random() > 0.25:
             return super()._draw()
-        if self.asked and pick.random() < 0.3:
-            return self._carry()
-        if self.asked and pick.random() < 0.1:
-            return pick.choice(self.asked[-10:])
-        ask = self._ask_deposit if pick.random() < 0.7 else self._ask_agent
+        if (act := pick.random()) < 0.02:
+            return self._meet_the_hour()
+        if act < 0.06:
+            return self._meet_a_deadline()
+        if act < 0.08:
+            self.follow = [self._ask(), SetVenueState(state=MarketState.ACTIVE, reason="")]
+            return SetVenueState(state=MarketState.PAUSED, reason="drill")
+        if self.asked and act < 0.4:
+            return self._carry(pick.choice(self._open_requests() or self.asked))
+        return pick.choice(self.asked[-10:]) if self.asked and act < 0.5 else self._ask()
+
+    def _ask(self) -> Command:
+        pick = self.random
+        ask = self._ask_deposit if pick.random() < 0.6 else self._ask_agent
         self.asked.append(ask(pick.choice((*TRADERS[2:], *NEWCOMERS) if pick.random() < 0.7 else (ALICE, BOB))))
         return self.asked[-1]
+
+    def _open_requests(self) -> list[RequestDeposit | RequestAgent]:
+        entries = self.engine._state.relayed._entries.values()
+        return [entry.told.request for entry in entries if entry.ended is None]
+
+    def _meet_the_hour(self) -> Command:
+        """A request is carried out in the millisecond in which it is forgotten, or just before."""
+        for entry in self.engine._state.relayed._entries.values():
+            if entry.ended is None and isinstance(entry.told.request, RequestDeposit):
+                self.at = max(self.at, entry.at + 3_600_000 - self.random.randrange(2))
+                return self._carry(entry.told.request)
+        return self._ask()
+
+    def _meet_a_deadline(self) -> Command:
+        """A block of just this second can still carry it out."""
+        deadlines = [request.deadline for request in self._open_requests() if request.deadline >= self.chain.time]
+        self.chain.time = min(deadlines, default=self.chain.time)
+        self.at = max(self.at, self.chain.time * 1000)
+        return ObserveBlock(block_number=self.chain.block, block_time=self.chain.time)
 
     def _deadline(self) -> int:
         """Most of them will do."""
@@ -72,27 +100,24 @@ class RelayedHistory(RuledHistory):
             signer=account if pick.random() < 0.97 else STRANGER,
         )
 
-    def _carry(self) -> Command:
-        """Somebody sends what was asked for, the relay or its owner: as it was, or nearly so."""
-        pick, open_ones = self.random, list[RequestDeposit | RequestAgent]()
-        for event in self.engine._state.relayed.describe(self.at):
-            if isinstance(event, RelayRequested):
-                open_ones.append(event.request)
-            else:
-                open_ones.pop()
-        request = pick.choice(open_ones or self.asked)
+    def _carry(self, request: RequestDeposit | RequestAgent) -> Command:
+        """Somebody sends what was asked for, the relay or its owner: as it was, or nearly so. The engine hears it."""
+        pick = self.random
         self.chain.time = max(self.chain.time, self.at // 1000)
         if isinstance(request, RequestDeposit):
             amount = units_down(request.amount, self.chain.index) + (pick.random() < 0.1)
-            self.chain.deposit(request.account, QUOTE, amount)
+            self.chain.deposit(request.account, QUOTE if pick.random() < 0.9 else BASE, amount)
         else:
-            notional = request.notional - (pick.random() < 0.1 and request.notional > 0)
-            terms = request.expiry - self.chain.time, notional, request.markets
+            notional, markets = request.notional, request.markets
+            if pick.random() < 0.3:
+                notional, markets = pick.choice(((10**11, markets), (notional, (2,))))
             try:
+                terms = request.expiry - self.chain.time, notional, markets
                 self.chain.register_agent(request.account, request.agent, *terms)
             except Reverted:
-                return self._ask_deposit(request.account)
-        return self._next_log()
+                return self._ask()
+        self.follow = [self._next_log() for _ in self.chain.logs[self.seen :]]
+        return self.follow.pop(0)
 
 
 def crowd(count: int, deadline: int) -> list[Command]:

@@ -62,13 +62,13 @@ def test_eight_hundred_steps_with_transfers_again() -> None:
     assert counts["no DUPLICATE_CLIENT_TRANSFER_ID"] > 2, counts
 
 
-def test_twelve_hundred_steps_with_a_relay() -> None:
-    counts = live_side_by_side(RelayedHistory(9), 1_200)
-    assert counts["relay"] > 80 and counts["relay lapsed"] > 8 and counts["loss"] > 3, counts
-    assert counts["relayed RequestDeposit"] > 40 and counts["relayed RequestAgent"] > 4, counts
-    assert counts["relay ALREADY_REQUESTED"] > 5 and counts["relay TOO_MANY_REQUESTS_RELAYED"] > 10, counts
-    assert counts["relay INVALID_PARAMETER"] > 20 and counts["relay WRONG_SIGNER"] > 2, counts
-    assert counts["relay INSUFFICIENT_BALANCE"] > 5, counts
+def test_eighteen_hundred_steps_with_a_relay() -> None:
+    counts = live_side_by_side(RelayedHistory(9), 1_800)
+    assert counts["relay"] > 120 and counts["relay lapsed"] > 25 and counts["loss"] > 5, counts
+    assert counts["relayed RequestDeposit"] > 50 and counts["relayed RequestAgent"] > 15, counts
+    assert counts["relay ALREADY_REQUESTED"] > 8 and counts["relay TOO_MANY_REQUESTS_RELAYED"] > 2, counts
+    assert counts["relay INVALID_PARAMETER"] > 40 and counts["relay WRONG_SIGNER"] > 5, counts
+    assert counts["relay INSUFFICIENT_BALANCE"] > 20 and counts["relay CANCEL_ONLY_VENUE"] > 8, counts
 
 
 def test_of_a_crowd_of_strangers_a_thousand_are_taken() -> None:
@@ -77,7 +77,6 @@ def test_of_a_crowd_of_strangers_a_thousand_are_taken() -> None:
     history.follow = crowd(1_005, START // 1000 + 300)
     counts = live_side_by_side(history, 1_800)
     assert counts["relay"] > 1_040 and counts["relay TOO_MANY_REQUESTS_RELAYED"] > 5, counts
-    assert counts["relay lapsed"] > 900, counts
 
 
 @pytest.mark.parametrize("number", range(FUZZED))
