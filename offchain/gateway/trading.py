@@ -304,13 +304,13 @@ class Trading:
         order = left_by(found)
         if order is None:
             raise ApiError(Code.ORDER_NOT_FOUND, "no such order")
-        if found.ack is None and named.nonce not in (0, order.nonce):
+        if found.ack is None and named.nonce not in (None, order.nonce):
             data = {"field": "nonce", "expected": str(order.nonce)}
             raise ApiError(Code.INVALID_FIELD, "the order has another nonce", data)
         sequence = order.sequence if found.ack is None else found.ack.sequence
         if patience:
             order = await self._seen(order, sequence, patience)
-        if found.ack is None:
+        if found.ack is None or _is_refused(found.ack):
             raise self._not_open(order)
         return {"ok": True, "seq": sequence, "order": self._order_json(order)}
 
@@ -487,6 +487,11 @@ class Trading:
 def _unavailable() -> ApiError:
     message = "the sequencer is away; nothing was executed"
     return ApiError(Code.UNAVAILABLE, message, {"executed": False}, {"Retry-After": "1"})
+
+
+def _is_refused(ack: Ack) -> bool:
+    """Of a cancel: its order was open when it was looked for, and expired at the very instant of the command."""
+    return any(isinstance(event, CommandRejected) for event in ack.events)
 
 
 def closed_of(ack: Ack, account: Address) -> list[Digest]:
