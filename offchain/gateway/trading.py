@@ -309,14 +309,16 @@ class Trading:
             raise ApiError(Code.INVALID_FIELD, "the order has another nonce", data)
         sequence = order.sequence if found.ack is None else found.ack.sequence
         if patience:
-            order = await self._seen(order, sequence, patience)
+            is_told = found.ack is not None and order.cost_atoms is not None
+            order = await self._seen(order, sequence, patience, is_told=is_told)
         if found.ack is None or _is_refused(found.ack):
             raise self._not_open(order)
         return {"ok": True, "seq": sequence, "order": self._order_json(order)}
 
-    async def _seen(self, order: OrderRecord, sequence: int, seconds: float) -> OrderRecord:
-        """Once the publisher has the command, for so long; as it knows the order, where only it knows what was paid."""
-        if await self._publications.reached(sequence, seconds) and order.cost_atoms is None:
+    async def _seen(self, order: OrderRecord, sequence: int, seconds: float, *, is_told: bool) -> OrderRecord:
+        """Once the publisher has the command, for so long; as it knows the order, where the acknowledgement did not
+        tell all: what was paid, or when it left."""
+        if await self._publications.reached(sequence, seconds) and not is_told:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
                     return await self.known(order.digest) or order
