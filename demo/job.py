@@ -14,6 +14,7 @@ from demo.exits import Exits
 from demo.flow import MAKERS, Action
 from demo.keys import Key, derive
 from demo.markets import PRICES, NewMarket, write_prices
+from demo.newcomer import Newcomer
 from demo.report import Report, percentiles
 from demo.session import write_session
 from demo.stage import COMPILED, KEEPERS, Stage, hooats, require
@@ -59,6 +60,7 @@ class Job:
         self._keys = {name: self._derive(name) for name in ("deployer", "settler", "committer", "cosigner", "relay")}
         self._keys |= {name: self._derive(name) for name in ("poster", "fees", "treasury", "insurance")}
         self._keys |= {name: self._derive(name) for name in ("operator", "lister", "guardian", "liquidator")}
+        self._keys |= {name: self._derive(name) for name in ("newcomer", "agent")}
         self._trader_keys = [self._derive(f"trader-{number}") for number in range(TRADERS)]
         self._operators = self._keys["settler"].address, self._keys["committer"].address
         self._clients: list[HooatsClient] = []
@@ -70,7 +72,7 @@ class Job:
         try:
             registry = await self._set_up()
             traders = Traders(self._stage, registry, self._trader_keys, MAKERS)
-            await self._fund(traders)
+            await asyncio.gather(self._fund(traders), self._welcome(registry))
             trading = await self._trade(flow, traders)
             await self._settle()
             await self._list_new_market(traders)
@@ -141,14 +143,22 @@ class Job:
 
     async def _fund(self, traders: Traders) -> None:
         say = self._report.say
-        traders.fund()
-        traders.deposit()
+        await asyncio.to_thread(traders.fund)
+        await asyncio.to_thread(traders.deposit)
         self._clients = [HooatsClient(self._stage.api_url, key.secret) for key in self._trader_keys]
         await self._wait("deposits", self._has_deposits)
         say(f"{TRADERS} traders deposited")
         positions = await traders.open_debts(self._clients)
         await self._wait("synths", self._has_synths)
         say(f"{positions} synth debts opened by {MAKERS} traders, countersigned")
+
+    async def _welcome(self, registry: Registry) -> None:
+        """Beside the others' deposits: it costs the run no time."""
+        keys = {"giver": self._keys["deployer"], "owner": self._keys["newcomer"], "agent": self._keys["agent"]}
+        await Newcomer(self._stage, self._report, registry, **keys).arrive()
+        self._report.say(
+            "a newcomer without gas deposited by permit and appointed an agent, both sent by the relay keeper"
+        )
 
     async def _trade(self, flow: list[Action], traders: Traders) -> Trading:
         report = self._report

@@ -9,6 +9,8 @@ from statistics import quantiles
 
 CLAIMS = {
     "handed_over": "vault, settlement, commitment and issuer answer to the timelock, and no longer to the deployer",
+    "relayed_deposit": "a wallet without gas deposited by a permit that the venue's relay sent",
+    "relayed_agent": "it had an agent registered the same way, whose orders were refused before and taken after",
     "market_opened": "a market opened through the factory: synth, price, terms, pool, listing, by the list keeper",
     "market_book": "the new market traded in the book",
     "market_pool": "its synth traded with the AMM pool from a wallet",
@@ -46,10 +48,23 @@ JOURNEYS = {
         ("keeper_killed", "node_killed", "acknowledged", "replayed"),
     ),
     "trader": (
-        "orders in book and pool, one cancelled on chain, three ways out",
-        ("market_book", "market_pool", "amm_leg", "on_chain_cancel", "reconciled", "instant", "as_cxpt", "forced"),
+        "a deposit without gas, orders in book and pool, one cancelled on chain, three ways out",
+        (
+            "relayed_deposit",
+            "market_book",
+            "market_pool",
+            "amm_leg",
+            "on_chain_cancel",
+            "reconciled",
+            "instant",
+            "as_cxpt",
+            "forced",
+        ),
     ),
-    "market maker": ("a minted synth sold in the book, a weak debt liquidated", ("market_book", "liquidated")),
+    "market maker": (
+        "an agent's key quoted, a minted synth sold in the book, a weak debt liquidated",
+        ("relayed_agent", "market_book", "liquidated"),
+    ),
     "verifier": (
         "an order proved three ways, tampered copies refused, the log replayed to the root",
         ("proof_cli", "proof_contract", "proof_openzeppelin", "tampered", "replayed"),

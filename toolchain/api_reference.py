@@ -67,6 +67,11 @@ what was seen is a gap, and a new subscription closes it. A channel has at most 
 after a pause at once: of book, bbo, pool, mark and venue it is the last word, of the others everything. A
 book's `checksum` is the CRC32 of `price:size,…|price:size,…`, the best ten bids, then the best ten asks, as
 they were sent; size `0` deletes a level.
+
+`from` a sequence brings all that came since, or a snapshot if the venue no longer has it. Private channels are kept of
+accounts that somebody reads, or did up to 10,000 commands ago, and of all accounts for the first 10,000 commands after
+a start of the publisher: an older `from` of an account that nobody read gets a snapshot.
+
 Every {heartbeat:g} s comes `{{"type": "heartbeat", "seq": …}}`. Who reads too slowly gets the present state of a book
 instead of every step; on other channels the connection is closed with 1013 and the sequence to resume from.
 """

@@ -76,6 +76,10 @@ def told(event: AnyEvent) -> tuple[Any, ...] | None:
             return "promised", event.nonce, event.amount, event.deadline
         case ev.ApprovalReleased():
             return "released", event.nonce, event.used
+        case ev.RelayRequested():
+            return "relay", event.number, event.digest, event.request
+        case ev.RelayEnded():
+            return "relayed", event.number, event.digest, event.account, event.transaction
         case ev.AccountRestricted():
             return "restricted", event.account, event.cancel_only
         case ev.CommandRejected():

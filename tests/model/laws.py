@@ -19,6 +19,22 @@ def check(engine: Engine) -> None:
     _check_books(engine)
     _check_fills(engine)
     _check_protections(engine)
+    _check_relayed(engine)
+
+
+def _check_relayed(engine: Engine) -> None:
+    """Each request in one place by number, digest and account; a deadline is watched as long as it is open."""
+    relayed = engine._state.relayed
+    entries = relayed._entries
+    assert list(entries) == sorted(entries) and len(entries) == len(relayed._by_digest)
+    assert all(relayed._by_digest[entry.told.digest] == number for number, entry in entries.items())
+    counted = sorted(number for numbers in relayed._by_account.values() for number in numbers)
+    assert counted == list(entries) and all(relayed._by_account.values())
+    assert relayed.strangers == sum(entry.is_stranger for entry in entries.values())
+    for account in relayed._by_account:
+        assert all(told.request.account == account for told in relayed.open_of(account))
+    watched = [(entry.told.request.deadline, number) for number, entry in entries.items() if entry.ended is None]
+    assert sorted(relayed._deadlines) == sorted(watched)
 
 
 def _check_protections(engine: Engine) -> None:

@@ -6,6 +6,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from relays import Relays
 from rules import Rules
 from wishes import Wishes
 
@@ -100,7 +101,7 @@ class Promise:
 
 
 @dataclass
-class Naive(Wishes, Rules):
+class Naive(Wishes, Rules, Relays):
     orders: list[Placed] = field(default_factory=list)
     resting: list[Placed] = field(default_factory=list)
     fills: list[Match] = field(default_factory=list)
@@ -791,6 +792,7 @@ class Naive(Wishes, Rules):
             if promise.is_open and promise.deadline < what.block_time:
                 promise.is_open = False
                 self.out.append(("released", promise.nonce, False))
+        self.relay_lapses(what.block_time)
 
     def on_ObserveLog(self, what: command.ObserveLog) -> None:
         log = what.log
@@ -835,6 +837,7 @@ class Naive(Wishes, Rules):
             self.out.append(("loss", log.index, log.new_index, log.shortfall))
         elif not isinstance(log, chainlog.SynthRegistered):
             self.move(log, token)
+        self.relay_arrived(log)
 
     def move(self, log: Any, token: str) -> None:
         """Everything that carries a balance."""

@@ -4,6 +4,7 @@ import pytest
 from chain import Chain
 from histories import History
 from laws import check, check_memory
+from relayed import RelayedHistory
 from ruled import RuledHistory
 from scene import QUOTE
 from wishful import CalmHistory, WishfulHistory
@@ -23,6 +24,7 @@ LIVED = pytest.mark.parametrize(
         (WishfulHistory, 15),
         (CalmHistory, 16),
         (RuledHistory, 17),
+        (RelayedHistory, 18),
     ],
 )
 

@@ -6,18 +6,20 @@ import pytest
 from comparison import agree, stories, told
 from histories import History
 from naive import Naive
+from relayed import RelayedHistory, crowd
 from ruled import RepeatingHistory, RuledHistory
-from scene import FEES, ITEMIZED_VENUE, PACKED_VENUE, VENUE
+from scene import FEES, ITEMIZED_VENUE, PACKED_VENUE, START, VENUE
 from wishful import CalmHistory, WishfulHistory
 
 from offchain.domain import event as ev
 from offchain.domain.command import OpenVenue
+from offchain.domain.relayed import RequestAgent, RequestDeposit
 
 STEPS = 10_000
 FUZZED = int(os.environ.get("HOOATS_FUZZ_HISTORIES", "1"))
 """`make fuzz` lives through a hundred whole histories of a seed of its own: a million steps."""
 SEED = 1_000 * int(os.environ.get("HOOATS_FUZZ_SEED", "1"))
-KINDS = (History, CalmHistory, WishfulHistory, RuledHistory)
+KINDS = (History, CalmHistory, WishfulHistory, RuledHistory, RelayedHistory)
 
 
 @pytest.mark.parametrize(
@@ -60,6 +62,24 @@ def test_eight_hundred_steps_with_transfers_again() -> None:
     assert counts["no DUPLICATE_CLIENT_TRANSFER_ID"] > 2, counts
 
 
+def test_twelve_hundred_steps_with_a_relay() -> None:
+    counts = live_side_by_side(RelayedHistory(9), 1_200)
+    assert counts["relay"] > 80 and counts["relay lapsed"] > 8 and counts["loss"] > 3, counts
+    assert counts["relayed RequestDeposit"] > 40 and counts["relayed RequestAgent"] > 4, counts
+    assert counts["relay ALREADY_REQUESTED"] > 5 and counts["relay TOO_MANY_REQUESTS_RELAYED"] > 10, counts
+    assert counts["relay INVALID_PARAMETER"] > 20 and counts["relay WRONG_SIGNER"] > 2, counts
+    assert counts["relay INSUFFICIENT_BALANCE"] > 5, counts
+
+
+def test_of_a_crowd_of_strangers_a_thousand_are_taken() -> None:
+    """And more when an hour has passed."""
+    history = RelayedHistory(10)
+    history.follow = crowd(1_005, START // 1000 + 300)
+    counts = live_side_by_side(history, 1_800)
+    assert counts["relay"] > 1_040 and counts["relay TOO_MANY_REQUESTS_RELAYED"] > 5, counts
+    assert counts["relay lapsed"] > 900, counts
+
+
 @pytest.mark.parametrize("number", range(FUZZED))
 def test_other_histories(number: int) -> None:
     steps = STEPS if FUZZED > 1 else 500
@@ -95,6 +115,11 @@ def live_side_by_side(history: History, steps: int = STEPS) -> dict[str, int]:
             if words[0] == "transfer" and words[-1]:
                 name = "forced transfer"
             name = f"no {words[1]}" if words[0] == "no" else name
+            if words[0] == "no" and isinstance(command, RequestDeposit | RequestAgent):
+                name = f"relay {words[1]}"
+            if words[0] == "relayed":
+                kind = next(type(one.what).__name__ for one in twin.asked_relay if one.number == words[1])
+                name = f"relayed {kind}" if words[-1] else "relay lapsed"
             if words[0] == "together":
                 name = "together not" if words[2] else "together done"
             counts[name] = counts.get(name, 0) + 1
