@@ -45,7 +45,7 @@ def run_all(arguments: Sequence[str]) -> int:
         "stages": rounds,
         "growth": rounds,
         "recovery": rounds,
-        "load": seed,
+        "load": [*rounds, *seed],
     }
     return max(run(part, of_part.get(part, [])) for part in options.parts)
 

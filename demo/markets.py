@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 from collections.abc import Awaitable, Callable
+from decimal import Decimal
 from pathlib import Path
 
 from demo.checks import wait
@@ -116,7 +117,7 @@ class NewMarket:
         self._report.check("market_pool", got > 6 * 10**17, f"100 USDC for {got / 10**18:.4f} {SYNTH} from the pool")
 
         self._report.say("an order is filled by the pool, in a batch of the exchange")
-        await self._wait("the exchange's view of the pool", self._knows_pool)
+        await self._wait("the exchange's view of the pool", lambda: self._knows_pool("6100"))
         before = await self._filled(BUYER)
         await self._run("order", "place", SYMBOL, "buy", "1", "170", "--type", "market", "--amm", key=buyer)
         await self._wait("the fill with the pool", lambda: self._has_settled(before, 1))
@@ -174,9 +175,10 @@ class NewMarket:
     async def _has_tokens(self, token: str, owner: Key, atoms: int) -> bool:
         return self._traders.token_balance(token, owner.address) >= atoms
 
-    async def _knows_pool(self) -> bool:
+    async def _knows_pool(self, quote: str) -> bool:
+        """With what the swap brought: an order at an older price is one that the pair refuses."""
         pool = (await self._clients[BUYER].pools()).get(SYMBOL)
-        return pool is not None and pool.price not in (None, "")
+        return pool is not None and Decimal(pool.quote) == Decimal(quote)
 
     # --- small things ---
 

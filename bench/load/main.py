@@ -13,6 +13,8 @@ import argparse
 import gc
 import json
 import os
+import random
+import statistics
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -122,9 +124,21 @@ def by_role(spent: dict[str, float]) -> dict[str, float]:
 
 
 def points(bench: Bench, options: argparse.Namespace) -> list[dict[str, Any]]:
-    """One for every way in and size of frame, closed loop first."""
+    """For every round, way in and size of frame, closed loop first; in each round in another order."""
     found: list[dict[str, Any]] = []
     bench.run("ws", 1, bench.orders(WARM_UP, "ws"))
+    draw = random.Random(options.seed)
+    for number in range(options.rounds):
+        ways = [(via, per_frame) for via in options.via for per_frame in options.per_frame]
+        draw.shuffle(ways)
+        for via, per_frame in ways:
+            found += [{"round": number, **point} for point in points_of(bench, options, via, per_frame)]
+    return found
+
+
+def points_of(bench: Bench, options: argparse.Namespace, via: str, per_frame: int) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    before = seconds_per_recovery(RECOVERIES)
 
     def note(loop: str, outcome: Outcome, rate: float = 0.0) -> float:
         summary = outcome.summary(rate or None)
@@ -140,27 +154,44 @@ def points(bench: Bench, options: argparse.Namespace) -> list[dict[str, Any]]:
         found.append({**head, **ratios, "spoilt": bench.spoilt, **summary})
         return achieved
 
-    for via in options.via:
-        for per_frame in options.per_frame:
-            before = seconds_per_recovery(RECOVERIES)
-            if per_frame == 1:
-                note("one at a time", bench.run(via, 1, bench.orders(options.alone, via), alone=True))
-            capacity = note("closed", bench.run(via, per_frame, bench.orders(options.orders, via)))
-            for share in options.shares:
-                rate = capacity * share
-                orders = bench.orders(max(per_frame * 20, int(rate * options.seconds)), via)
-                note(f"open, {share:.0%} of capacity", bench.run(via, per_frame, orders, rate), rate)
+    if per_frame == 1:
+        note("one at a time", bench.run(via, 1, bench.orders(options.alone, via), alone=True))
+    capacity = note("closed", bench.run(via, per_frame, bench.orders(options.orders, via)))
+    for share in options.shares:
+        rate = capacity * share
+        orders = bench.orders(max(per_frame * 20, int(rate * options.seconds)), via)
+        note(f"open, {share:.0%} of capacity", bench.run(via, per_frame, orders, rate), rate)
     return found
 
 
+def medians(found: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Of the rounds of each point; what is counted is summed up, and a point is valid if it was in every round."""
+    by_point: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for one in found:
+        by_point.setdefault((WAYS.index(one["via"]), one["per_frame"], one["loop"]), []).append(one)
+    return [_median(by_point[key]) for key in sorted(by_point, key=lambda key: key[:2])]
+
+
+def _median(rounds: list[dict[str, Any]]) -> dict[str, Any]:
+    first = rounds[0]
+    middle: dict[str, Any] = {}
+    for name in ("offered", "achieved", "of_ceiling", "of_cpu", "fills_per_second"):
+        middle[name] = statistics.median(one[name] or 0.0 for one in rounds)
+    for name in ("cpu_micros", "latency_ms", "lateness_ms"):
+        middle[name] = {key: statistics.median(one[name].get(key, 0) for one in rounds) for key in first[name]}
+    shares = [one["of_ceiling"] for one in rounds]
+    counts = {name: sum(one[name] for one in rounds) for name in ("unanswered", "refused", "spoilt")}
+    return first | middle | counts | {"between": (min(shares), max(shares)), "valid": all(o["valid"] for o in rounds)}
+
+
 def table(found: Sequence[dict[str, Any]]) -> str:
-    """Markdown."""
+    """Markdown, a line for each point: the medians of its rounds, and the least and the largest share."""
     lines = [
         "| way in | orders a frame | loop | orders/s | of the cores' bare recovers | CPU µs an order "
         "| a recover is of it | p50 / p99 / p99.9 / max ms | generator late p50 / p99 ms | fills/s | refused | |",
         "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
-    for one in found:
+    for one in medians(found):
         latency, lateness = one["latency_ms"], one["lateness_ms"]
         times = " / ".join(f"{latency[key]:.2f}" for key in ("p50", "p99", "p99.9", "max"))
         late = f"{lateness['p50']:.3f} / {lateness['p99']:.3f}" if lateness["count"] else ""
@@ -170,11 +201,17 @@ def table(found: Sequence[dict[str, Any]]) -> str:
         elif one["refused"] != one["spoilt"]:
             note = f"void: {one['refused']} refused, {one['spoilt']} were spoilt"
         lines.append(
-            f"| {one['via']} | {one['per_frame']} | {one['loop']} | {one['achieved']:,.0f} | {one['of_ceiling']:.3f} "
+            f"| {one['via']} | {one['per_frame']} | {one['loop']} | {one['achieved']:,.0f} | {_share(one)} "
             f"| {_cost(one['cpu_micros'])} | {one['of_cpu']:.3f} | {times} | {late} | {one['fills_per_second']:,.0f} "
             f"| {one['refused']} | {note} |"
         )
     return "\n".join(lines)
+
+
+def _share(one: dict[str, Any]) -> str:
+    least, most = one["between"]
+    between = f" ({least:.3f}–{most:.3f})" if most > least else ""
+    return f"{one['of_ceiling']:.3f}{between}"
 
 
 def _cost(micros: dict[str, float]) -> str:
@@ -203,6 +240,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--orders", type=int, default=20_000, help="of a closed loop")
     parser.add_argument("--alone", type=int, default=1_000, help="orders that are sent one at a time")
     parser.add_argument("--seconds", type=float, default=20.0, help="of an open loop")
+    parser.add_argument("--rounds", type=int, default=1, help="of all points, each in another order; medians are told")
     parser.add_argument("--shares", type=float, nargs="*", default=[0.1, 0.5], help="of capacity, open loop")
     parser.add_argument("--crossing", type=float, default=0.1, help="share of orders that trade")
     parser.add_argument("--spoil-every", type=int, default=1_000, help="every so many-th signature is none; 0: all are")

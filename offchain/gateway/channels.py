@@ -161,9 +161,10 @@ class ChannelLog:
         self._model.watched = self._watched
         self._wanted = readers
         self._review_at = self._model.sequence + self._ring_commands
-        for channels in self._private_channels.values():
-            for account in channels.keys() - kept.keys():
-                self._last.pop(channels.pop(account), None)
+        for kind, channels in self._private_channels.items():
+            for account in (channels.keys() | (known or {}).keys()) - kept.keys():
+                channels.pop(account, None)
+                self._last.pop(Channel(kind, account), None)
 
     def last(self, channel: Channel) -> int:
         """`seq` of the channel's last change, told or not; where the feed's snapshot stood if there was none since."""

@@ -133,6 +133,11 @@ class Queue:
         self._requests.append(request)
         self.items += request.count
 
+    def drop(self, peer: Peer) -> None:
+        """All that came from it."""
+        self._requests = deque(request for request in self._requests if request.peer is not peer)
+        self.items = sum(request.count for request in self._requests)
+
     def next(self) -> Request | None:
         if not self._requests:
             return None
@@ -210,6 +215,10 @@ class Entry:
             self._schedule()
         except ApiError as error:
             peer.reply((fault(number, error),))
+
+    def forget(self, peer: Peer) -> None:
+        """Its connection ended, and its account's orders with it: what still waits here goes no further."""
+        self._orders.drop(peer)
 
     def _require_live(self) -> None:
         if not (self._upstream.is_live and self._model.is_loaded):

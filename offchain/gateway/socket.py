@@ -45,6 +45,11 @@ class EntryProtocol(WebSocketsSansIOProtocol):
         self.limit, self.address = limit, address
         self._entry, self._session = entry, session
 
+    def dismiss(self, entry: Entry) -> None:
+        """`entry` takes nothing more from here, and does nothing more of what it has."""
+        self._entry = None
+        entry.forget(self)
+
     # --- Peer ---
 
     def reply(self, messages: Sequence[bytes]) -> None:

@@ -105,8 +105,8 @@ class Connection:
         self._socket = socket
         peer = socket.scope["extensions"].get(EXTENSION)
         queued = gateway.settings.send_queue_max
-        below = peer if isinstance(peer, EntryProtocol) else None
-        self._outbox = Outbox(gateway.hub, gateway.metrics, queued, below)
+        self._below = peer if isinstance(peer, EntryProtocol) else None
+        self._outbox = Outbox(gateway.hub, gateway.metrics, queued, self._below)
         self.limit = gateway.ingress.connection()
         self._channels: set[Channel] = set()
         self._session: Session | None = None
@@ -136,6 +136,8 @@ class Connection:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             if self._cancels_at_end is not None:
+                if self._below is not None:
+                    self._below.dismiss(self._gateway.entry)
                 self._gateway.cancel_of_gone(self._cancels_at_end)
         if code and self._socket.application_state is WebSocketState.CONNECTED:
             with contextlib.suppress(TimeoutError, RuntimeError, WebSocketDisconnect):

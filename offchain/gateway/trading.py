@@ -304,19 +304,21 @@ class Trading:
         order = left_by(found)
         if order is None:
             raise ApiError(Code.ORDER_NOT_FOUND, "no such order")
-        if found.ack is None and named.nonce not in (0, order.nonce):
+        if found.ack is None and named.nonce not in (None, order.nonce):
             data = {"field": "nonce", "expected": str(order.nonce)}
             raise ApiError(Code.INVALID_FIELD, "the order has another nonce", data)
         sequence = order.sequence if found.ack is None else found.ack.sequence
         if patience:
-            order = await self._seen(order, sequence, patience)
-        if found.ack is None:
+            is_told = found.ack is not None and order.cost_atoms is not None
+            order = await self._seen(order, sequence, patience, is_told=is_told)
+        if found.ack is None or _is_refused(found.ack):
             raise self._not_open(order)
         return {"ok": True, "seq": sequence, "order": self._order_json(order)}
 
-    async def _seen(self, order: OrderRecord, sequence: int, seconds: float) -> OrderRecord:
-        """Once the publisher has the command, for so long; as it knows the order, where only it knows what was paid."""
-        if await self._publications.reached(sequence, seconds) and order.cost_atoms is None:
+    async def _seen(self, order: OrderRecord, sequence: int, seconds: float, *, is_told: bool) -> OrderRecord:
+        """Once the publisher has the command, for so long; as it knows the order, where the acknowledgement did not
+        tell all: what was paid, or when it left."""
+        if await self._publications.reached(sequence, seconds) and not is_told:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
                     return await self.known(order.digest) or order
@@ -487,6 +489,11 @@ class Trading:
 def _unavailable() -> ApiError:
     message = "the sequencer is away; nothing was executed"
     return ApiError(Code.UNAVAILABLE, message, {"executed": False}, {"Retry-After": "1"})
+
+
+def _is_refused(ack: Ack) -> bool:
+    """Of a cancel: its order was open when it was looked for, and expired at the very instant of the command."""
+    return any(isinstance(event, CommandRejected) for event in ack.events)
 
 
 def closed_of(ack: Ack, account: Address) -> list[Digest]:

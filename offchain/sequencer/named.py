@@ -25,6 +25,6 @@ def cancel_of(named: NamedCancel, found: tuple[AnyEvent, ...]) -> CancelOrder | 
         return None
     accepted = found[0]
     assert isinstance(accepted, OrderAccepted)
-    if named.nonce not in (0, accepted.nonce):
+    if named.nonce not in (None, accepted.nonce):
         return None
     return CancelOrder(named.account, accepted.nonce, named.account, named.signature)

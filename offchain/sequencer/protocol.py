@@ -105,12 +105,12 @@ class Ack(msgspec.Struct, frozen=True):
 
 class NamedCancel(msgspec.Struct, frozen=True):
     """Takes out the order of `account` that has this digest, or without one this client order id. `nonce`: which order
-    `signature` is of; 0 if a session vouches."""
+    `signature` is of; None if a session vouches. (0 is a nonce that can be signed, though no order has it.)"""
 
     account: Address
     digest: Digest = Digest("")
     client_order_id: str = ""
-    nonce: int = 0
+    nonce: int | None = None
     signature: bytes = NO_SIGNATURE
 
 

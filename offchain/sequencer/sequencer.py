@@ -2,7 +2,8 @@
 
     waiting submissions -> group: stamp, apply, encode -> append (thread: write, fdatasync, sign) -> acks, feed
 
-Submissions that only take orders out go before all others that wait: who wants out waits for nobody's orders.
+Submissions that only take orders out go before the others that wait: who wants out waits for nobody's orders. After
+WAYS_OUT_IN_A_ROW_MAX of them an order has its turn, so that no number of cancels keeps orders waiting for ever.
 The feed is the groups as they stand in the journal: whoever wants events makes them, elsewhere (`storage.replica`).
 Two groups are under way at most: while one is in the disk's hands the next is applied. Invariant: nothing about a
 command leaves this object before the fsync of its group has returned; groups become durable in their order; a
@@ -48,6 +49,7 @@ from offchain.sequencer.settings import (
     GROUP_SECONDS_MAX,
     ROWS_TOGETHER_MAX,
     WAITING_COMMANDS_MAX,
+    WAYS_OUT_IN_A_ROW_MAX,
     Clock,
     SequencerSettings,
 )
@@ -142,6 +144,8 @@ class Sequencer:
         self._waiting: deque[AnySubmission] = deque()
         self._ways_out: deque[AnySubmission] = deque()
         """Waiting as well, and taken first."""
+        self._passed_over = 0
+        """Commands that went before an order that waits."""
         self.waiting_commands = 0
         """Commands that no group has taken yet."""
         self._promises: set[asyncio.Future[Any]] = set()
@@ -248,7 +252,7 @@ class Sequencer:
         if not self._has_work and self._is_timer_due(now):
             self._sequence(group, AdvanceTime(), now)
         while self._has_work and group.body.count < GROUP_COMMANDS_MAX and group.bytes < GROUP_BYTES_MAX:
-            queue = self._ways_out or self._waiting
+            queue = self._next_queue()
             submission = queue.popleft()
             self.waiting_commands -= submission.size
             if isinstance(submission, RowSubmission):
@@ -266,6 +270,15 @@ class Sequencer:
                 listener()
         self._note_stall(began)
         return group
+
+    def _next_queue(self) -> deque[AnySubmission]:
+        """Of what has to be taken now."""
+        if not self._ways_out or (self._waiting and self._passed_over >= WAYS_OUT_IN_A_ROW_MAX):
+            self._passed_over = 0
+            return self._waiting
+        if self._waiting:
+            self._passed_over += self._ways_out[0].size
+        return self._ways_out
 
     def _note_stall(self, began: float) -> None:
         self.longest_stall = max(self.longest_stall, time.perf_counter() - began)
@@ -422,7 +435,11 @@ class Sequencer:
 def _is_way_out(submission: AnySubmission) -> bool:
     if isinstance(submission, RowSubmission):
         return not submission.is_bulk and only_cancel(submission.content)
-    return isinstance(submission, CancelSubmission) or isinstance(submission.commands[0], CancelAll | CancelMany)
+    if isinstance(submission, CancelSubmission):
+        return True
+    first = submission.commands[0]
+    # The cancel of a lost connection comes after the orders that it sent: nobody is left to cancel them.
+    return isinstance(first, CancelAll) or (isinstance(first, CancelMany) and not first.is_disconnect)
 
 
 def _unobserved(_: float) -> None:

@@ -15,6 +15,8 @@ GROUP_COMMANDS_MAX = 1_024
 """Of one group, so that nobody waits for more than that many others to be applied."""
 GROUP_SECONDS_MAX = 0.001
 """Of applying one group, and the submission in which it is over: then the sockets are looked at."""
+WAYS_OUT_IN_A_ROW_MAX = 512
+"""Commands that only take orders out, after which one submission of orders that waits has its turn."""
 ROWS_TOGETHER_MAX = 128
 """Rows of several submissions that are applied in one go: by then it saves no more, and a group has to end in time."""
 GROUP_BYTES_MAX = 8 * 1024 * 1024

@@ -255,11 +255,12 @@ def test_an_order_that_is_lost_or_twice_there_is_told() -> None:
     assert durable(orders, [*orders, orders[0]]).startswith("NOT DURABLE: 1 of 2")
 
 
-def test_a_point_that_misses_a_spoilt_order_is_void() -> None:
-    point = {
+def point_of(**changes: Any) -> dict[str, Any]:
+    point: dict[str, Any] = {
         "via": "ws",
         "per_frame": 1,
         "loop": "closed",
+        "offered": None,
         "achieved": 10.0,
         "of_ceiling": 0.5,
         "latency_ms": {"p50": 1.0, "p99": 2.0, "p99.9": 3.0, "max": 4.0, "count": 9},
@@ -270,11 +271,26 @@ def test_a_point_that_misses_a_spoilt_order_is_void() -> None:
         "valid": True,
         "unanswered": 0,
         "refused": 1,
-        "spoilt": 2,
+        "spoilt": 1,
     }
+    return point | changes
+
+
+def test_a_point_that_misses_a_spoilt_order_is_void() -> None:
+    point = point_of(spoilt=2)
     assert "void: 1 refused, 2 were spoilt" in table([point])
     assert "void" not in table([point | {"refused": 2}])
     assert "40.0: gateway 30.0, load 10.0" in table([point])
+
+
+def test_of_several_rounds_the_medians_are_told() -> None:
+    shares = (0.4, 0.6, 0.5)
+    rounds = [point_of(of_ceiling=share, achieved=share * 100, unanswered=0) for share in shares]
+    (line,) = table([*rounds, point_of(via="rest")]).splitlines()[2:3]
+    assert "| 50 | 0.500 (0.400–0.600) |" in line and "| 3 |" in line
+    assert len(table([*rounds, point_of(via="rest")]).splitlines()) == 4
+    assert "void: 4 unanswered" in table([*rounds, point_of(unanswered=4)])
+    assert "not valid" in table([*rounds, point_of(valid=False)])
 
 
 # --- fixed frames ---

@@ -467,6 +467,23 @@ async def test_cancels_wait_for_nobodys_signatures(real) -> None:
         assert {number: results[0].status for number, results, _ in answers}[99] == "canceled"
 
 
+async def test_orders_that_a_lost_connection_had_sent_do_not_outlive_it(real) -> None:
+    """Whose orders are to end with it: those that were sent just before as well, wherever they wait."""
+    _, venue = real
+    async with venue.client(KEYS[1]) as client:
+        async with open_entry(venue) as entry:
+            await entry.json.login(client)
+            await entry.json.ask(op="cancelOnDisconnect", enabled=True)
+            many = [orders(*(order(BOB) for _ in range(100)), number=number) for number in range(16)]
+            frames = [b"\x82\xfe" + struct.pack(">H", len(one)) + bytes(4) + one for one in many]
+            entry.json.socket.transport.write(b"".join(frames))
+            entry.json.socket.transport.close()
+        gateway = venue.gateway
+        await venue.wait(lambda: not len(gateway.sockets))
+        await venue.wait(lambda: not (gateway._cancelling or gateway.entry._orders.items or gateway.entry._unanswered))
+        assert await client.orders() == []
+
+
 async def test_a_cancel_does_not_queue_at_the_sequencer_behind_all_that_was_offered(start_real_venue) -> None:
     """While the sequencer stands still, orders pile up; a cancel that comes after all of them goes before most."""
     async with start_real_venue() as (processes, venue), open_entry(venue) as entry, venue.client() as client:

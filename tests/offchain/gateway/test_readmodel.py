@@ -252,6 +252,7 @@ def test_an_account_that_nobody_reads_is_read_from_where_it_is(before, during, a
     mirror.log._review_at = 0
     mirror.log.review(lambda: ())
     assert account not in mirror.model.watched
+    assert not {channel for channel in mirror.log._last if channel.account == account}, "it leaves nothing behind"
     for step in after:
         mirror.apply(command_of(step, mirror))
     mirror.log.watch(account)

@@ -120,8 +120,21 @@ async def test_cancel_by_signature(venue) -> None:
 
         assert await attempt(BOB, int(order.nonce)) == (401, "WRONG_SIGNER")
         assert await attempt(ALICE, int(order.nonce) + 1) == (400, "INVALID_FIELD")
+        assert await attempt(ALICE, 0) == (400, "INVALID_FIELD"), "it would cancel any order, for whoever has seen it"
         assert await attempt(ALICE, int(order.nonce)) == (200, "")
         assert await attempt(ALICE, int(order.nonce)) == (409, "ORDER_NOT_OPEN")
+
+
+async def test_a_cancel_at_the_very_instant_of_the_expiry_is_no_cancel(engine_venue) -> None:
+    """Found open, and gone by its timer before the command: not answered as if the cancel had been what ended it."""
+    async with engine_venue.client() as client:
+        expiry = int(time.time()) + 60
+        order = (await client.place("BTC-USDC", "buy", "1", "0.01", time_in_force="GTD", expiry=expiry)).order
+        engine_venue.sequencer.at = expiry * 1000
+        with pytest.raises(Refused) as refused:
+            await client.cancel(order.id)
+        assert refused.value.code == "ORDER_NOT_OPEN"
+        assert (refused.value.data["order"]["status"], refused.value.data["order"]["reason"]) == ("expired", "EXPIRED")
 
 
 def compact(signature: str) -> str:

@@ -31,6 +31,7 @@ from venue_samples import (
 from offchain.domain.command import (
     AdvanceTime,
     CancelAll,
+    CancelMany,
     CancelOrder,
     CloseEpoch,
     ObservePool,
@@ -41,7 +42,7 @@ from offchain.domain.command import (
 )
 from offchain.domain.eip712 import domain_separator, receipt_digest
 from offchain.domain.errors import ConfigurationError, InvalidInput, JournalLocked, SequencerUnavailable, StorageError
-from offchain.domain.event import BatchClosed, EpochClosed, FeesChanged, OrderAccepted, OrderRejected
+from offchain.domain.event import BatchClosed, EpochClosed, FeesChanged, OrderAccepted, OrderClosed, OrderRejected
 from offchain.domain.order import Side, TimeInForce
 from offchain.domain.reasons import CloseReason, RejectReason
 from offchain.domain.units import Address, from_hex
@@ -50,6 +51,7 @@ from offchain.security.signatures import address_of, recover
 from offchain.sequencer.link import SequencerLink
 from offchain.sequencer.protocol import Ack, Cancelled, NamedCancel
 from offchain.sequencer.sequencer import CancelSubmission, Submission
+from offchain.sequencer.settings import WAYS_OUT_IN_A_ROW_MAX
 from offchain.storage.frames import Group
 from offchain.storage.ops import Ops, OutboxRow
 from offchain.storage.reader import JournalReader
@@ -70,9 +72,11 @@ async def test_a_cancel_by_name_takes_out_the_account_s_own_open_order(tmp_path:
         ids = [accepted(ack).digest for ack in await link.submit(mine)]
         for foreign in (NamedCancel(bob, ids[0]), NamedCancel(bob, client_order_id="o1"), NamedCancel(alice)):
             assert await link.cancel(foreign) == Cancelled(())
-        other = mine[0].order.nonce + 1
-        kept = await link.cancel(NamedCancel(alice, ids[0], nonce=other, signature=bytes(65)))
-        assert kept.ack is None and kept.order[0].nonce == mine[0].order.nonce, "what was signed is of another order"
+        for other in (mine[0].order.nonce + 1, 0):
+            kept = await link.cancel(NamedCancel(alice, ids[0], nonce=other, signature=bytes(65)))
+            assert kept.ack is None and kept.order[0].nonce == mine[0].order.nonce, (
+                "what was signed is of another order"
+            )
         sequence = run.sequencer.engine.sequence
         first = await link.cancel(NamedCancel(alice, ids[0]))
         second = await link.cancel(NamedCancel(alice, client_order_id="o2"))
@@ -102,6 +106,34 @@ async def test_who_wants_out_goes_before_all_orders_that_wait(tmp_path: Path) ->
         assert [(await named).ack.sequence, last.sequence] == [ack.sequence + 1, ack.sequence + 2]
         acks = await asyncio.gather(*waiting)
         assert all(one[0].sequence > last.sequence for one in acks)
+
+
+async def test_orders_of_a_lost_connection_do_not_come_after_their_cancel(tmp_path: Path) -> None:
+    """Nobody is there any more who could cancel what the connection had sent before it ended."""
+    alice = TRADERS[0]
+    fund(tmp_path)
+    async with running(settings(tmp_path)) as run:
+        await run.funded()
+        waiting = asyncio.create_task(run.sequencer.submit([order(alice, Side.BUY, 900, 1, 1)]))
+        await asyncio.sleep(0)
+        (gone,) = await run.sequencer.submit([CancelMany(account=alice, signer=alice, is_disconnect=True)])
+        (ack,) = await waiting
+        assert ack.sequence < gone.sequence
+        assert [event.digest for event in gone.events if isinstance(event, OrderClosed)] == [accepted(ack).digest]
+
+
+async def test_orders_are_taken_however_many_want_out(tmp_path: Path) -> None:
+    alice, bob = TRADERS[:2]
+    fund(tmp_path)
+    async with running(settings(tmp_path)) as run:
+        await run.funded()
+        placed_one, last_out = [asyncio.get_running_loop().create_future() for _ in range(2)]
+        run.sequencer.enqueue(Submission([order(alice, Side.BUY, 900, 1, 1)], placed_one.set_result))
+        for _ in range(2 * WAYS_OUT_IN_A_ROW_MAX):
+            run.sequencer.enqueue(Submission([CancelAll(bob, 0, 0, bob)], lambda _: None))
+        run.sequencer.enqueue(Submission([CancelAll(bob, 0, 0, bob)], last_out.set_result))
+        (ack,), (last,) = await placed_one, await last_out
+        assert last.sequence - ack.sequence == WAYS_OUT_IN_A_ROW_MAX + 1
 
 
 async def test_orders_are_sequenced_journaled_and_attested(tmp_path: Path) -> None:
