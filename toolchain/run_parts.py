@@ -10,10 +10,12 @@ The exit code is 0 only if every part ended well and, where a part counts tests,
 finds nothing to run is a failure, since nothing would tell otherwise that the tests went missing.
 """
 
+import contextlib
 import dataclasses
 import os
 import random
 import re
+import socket
 import subprocess
 import sys
 import threading
@@ -92,6 +94,16 @@ def python(*arguments: str) -> tuple[str, ...]:
     return (sys.executable, "-m", *arguments)
 
 
+def free_port() -> int:
+    """Below those that the system gives to whoever connects, so that it is free later as well: ape draws one of those,
+    and waits for a chain that could not begin."""
+    for port in random.SystemRandom().sample(range(20_000, 32_000), 100):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise OSError("no port is free between 20000 and 32000")
+
+
 def test_parts() -> list[Part]:
     # ape's pytest plugin takes seconds to load, and nothing outside tests/contracts needs it.
     plain = python("pytest", "-p", "no:ape_test", "--durations=8", "--durations-min=5")
@@ -100,6 +112,7 @@ def test_parts() -> list[Part]:
     offchain = ROOT / "tests" / "offchain"
     impure = [f"--ignore={path}" for path in sorted(offchain.iterdir()) if str(path.relative_to(ROOT)) not in PURE]
     ape = (str(ROOT / ".venv" / "bin" / "ape"), "test", "tests/contracts", "--network")
+    anvil = {"APE_FOUNDRY_HOST": f"http://127.0.0.1:{free_port()}"}
     forge = ("nice", "-n", "10", "toolchain/forge", "test")
     return [
         Part("compile", ("toolchain/forge", "build"), counts_tests=False),
@@ -112,7 +125,7 @@ def test_parts() -> list[Part]:
         Part("programs", (*plain, *PROGRAMS), lane=2, after=COMPILED),
         Part("artifacts", (sys.executable, "-c", ARTIFACTS), counts_tests=False, lane=3),
         Part("ape-embedded", (*ape, "ethereum:local:test"), lane=3, after=COMPILED),
-        Part("ape-foundry", (*ape, "ethereum:local:foundry"), lane=3, after=COMPILED),
+        Part("ape-foundry", (*ape, "ethereum:local:foundry"), environment=anvil, lane=3, after=COMPILED),
     ]
 
 
