@@ -77,7 +77,8 @@ class Hall:
             (folder / "again").touch()
             time.sleep(AGAIN_SECONDS if stalled else 0.5)
             (folder / "end").touch()
-            process.wait(START_SECONDS)
+            if process.wait(START_SECONDS):
+                raise RuntimeError(f"the listeners ended: {(folder / 'log').read_text()[-1500:]}")
         finally:
             process.kill()
             process.wait()
