@@ -73,6 +73,8 @@ class Audience:
                     self.delays.add(now - at * 1_000)
 
     def stall(self) -> None:
+        """Those that were not cut off before: with so small a buffer, a burst may do it."""
+        self.stalling = [listener for listener in self.stalling if listener.socket.fileno() in self.open]
         for listener in self.stalling:
             self.poll.unregister(listener.socket)
 
