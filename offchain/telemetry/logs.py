@@ -33,7 +33,7 @@ def configure_logs(process: str, secrets: Sequence[bytes] = (), level: int = log
     structlog.configure(
         processors=[*before, *last],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),  # a line in one write: processes share the file
         cache_logger_on_first_use=False,
     )
     plain = logging.StreamHandler(sys.stderr)

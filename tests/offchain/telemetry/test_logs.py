@@ -2,6 +2,10 @@
 
 import json
 import logging
+import os
+import socket
+import subprocess
+import sys
 
 import pytest
 import structlog
@@ -24,6 +28,27 @@ def test_both_libraries_write_the_same_shape(capfd: pytest.CaptureFixture[str]) 
     assert (first["event"], first["epoch"], first["sequence"], first["level"]) == ("epoch closed", 3, 17, "info")
     assert (second["event"], second["request_id"]) == ("internal error in orders", "ab-1")
     assert "timestamp" in first and "timestamp" in second
+
+
+SAYS = """
+import logging, structlog
+from offchain.telemetry.logs import configure_logs
+configure_logs("x")
+structlog.get_logger().info("of one")
+logging.getLogger("x").warning("of the other")
+"""
+
+
+def test_a_line_is_one_write() -> None:
+    """Children of a node write to one pipe: a line whose end comes later is cut in two by another's."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)  # keeps the writes apart
+    with ours, theirs:
+        unbuffered = {**os.environ, "PYTHONUNBUFFERED": "1"}
+        subprocess.run([sys.executable, "-c", SAYS], stderr=theirs.fileno(), env=unbuffered, check=True, timeout=60)
+        ours.settimeout(10)
+        written = [ours.recv(65_536).decode() for _ in range(2)]
+    assert [json.loads(line)["event"] for line in written] == ["of one", "of the other"]
+    assert all(line.endswith("\n") for line in written)
 
 
 def test_an_exception_is_one_line(capfd: pytest.CaptureFixture[str]) -> None:
