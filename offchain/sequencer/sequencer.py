@@ -388,7 +388,7 @@ class Sequencer:
         """Followers get it; and have it on disk, where that is asked for. False: it stops, and nobody knows."""
         body = group.body
         if body.count:
-            group.frame = records_frame(group.content)
+            group.frame = records_frame(group.content, b"".join([digest for _, digest in group.leaves]))
             self.followers.ring.append(RingFrame(body.first, body.last, group.frame))
             return await self.followers.have(body.last, lambda: self._stopping)
         return True
