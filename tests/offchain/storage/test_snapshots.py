@@ -8,10 +8,11 @@ import pytest
 from histories import History
 from scene import ITEMIZED_VENUE, PACKED_VENUE, VENUE
 
-from offchain.domain.command import Command, OpenVenue, PlaceOrder, encode
+from offchain.domain.command import PLACE_KINDS, Command, OpenVenue, PlaceOrder, encode
 from offchain.domain.eip712 import frame_digest, order_digest
 from offchain.domain.order import ORDER_FRAME_BYTES
 from offchain.engine.engine import Engine
+from offchain.storage.frames import Body, decode_group
 from offchain.storage.journal import Journal, Record
 from offchain.storage.reader import Group, JournalReader
 from offchain.storage.replica import Replica
@@ -140,6 +141,24 @@ def test_the_snapshot_of_another_journal_is_passed_over(tmp_path: Path) -> None:
 def _found(folder: Path, reader: JournalReader, sequence_max: int = 10**9) -> int:
     snapshot = read_snapshot(folder, reader, sequence_max)
     return 0 if snapshot is None else snapshot.engine.sequence
+
+
+def test_a_group_that_says_its_digests_is_not_hashed_again() -> None:
+    """Each goes to its own order, also where a reader begins in the middle of the group."""
+    commands = [command for _, _, command, _ in History(71).steps(300)]
+    records = [record_of(sequence, 7, command) for sequence, command in enumerate(commands, 1)]
+    content, _ = Body.of(records).seal(bytes(32))
+    orders = {record.sequence for record in records if record.kind in PLACE_KINDS}
+    said = content + b"".join(sequence.to_bytes(32) for sequence in sorted(orders))
+    engine, seen = Engine(), set[int]()
+    for record, command in zip(records, commands, strict=True):
+        for part in parts(decode_group(said), engine):
+            for number, row in enumerate(part.rows if isinstance(part, Run) else ()):
+                if part.first + number in orders:
+                    assert row[-1] == (part.first + number).to_bytes(32)
+                    seen.add(part.first + number)
+        engine.apply(record.sequence, 7, command)
+    assert len(seen) > 50
 
 
 def test_a_frame_hashes_as_its_order() -> None:
