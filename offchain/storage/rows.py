@@ -64,8 +64,8 @@ def parts(group: Group, engine: Engine) -> Iterator[Run | Record]:
 
 
 def _plain(group: Group) -> Run | None:
-    """Nearly all groups are orders of one instant that were signed alone, and their digests are there: cut in one go, at
-    a third of the cost. None for any other group."""
+    """Nearly all groups are orders of one instant that were signed alone, and their digests are there: these are cut in
+    one go, at half of the cost. None for any other group."""
     head, digests = group.head, _digests(group)
     if digests is None or head.body_bytes != head.size * _PLAIN.size or len(group.digests) != head.size * DIGEST_BYTES:
         return None
