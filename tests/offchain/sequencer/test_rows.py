@@ -1,6 +1,7 @@
 """Rows are commands in another form: the same journal, state and first results; one signature attests a whole group."""
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,7 +28,7 @@ from venue_samples import (
     settings,
 )
 
-from offchain.domain.command import CancelOrder, PlaceOrder
+from offchain.domain.command import CancelOrder, PlaceOrder, decode
 from offchain.domain.eip712 import (
     RECEIPTS_TYPE,
     BulkProof,
@@ -46,6 +47,8 @@ from offchain.engine.merkle import verify_indexed
 from offchain.security.signatures import address_of, recover
 from offchain.sequencer.link import SequencerLink
 from offchain.sequencer.rows import cancel_row, read_rows
+from offchain.storage.reader import JournalReader
+from offchain.storage.replica import Replica
 
 SEPARATOR = domain_separator(CHAIN, VENUE.settlement)
 
@@ -298,8 +301,24 @@ async def test_rows_and_commands_share_groups(tmp_path: Path) -> None:
         found = [sequence for part in await asyncio.gather(*map(work, range(4))) for sequence in part]
         assert len(set(found)) == 800
         await check_same(run, tmp_path)
+        await check_digests(run, links[0], tmp_path / "journal")
         for link in links:
             await link.close()
+
+
+async def check_digests(run: Running, link: SequencerLink, journal: Path) -> None:
+    """Readers of the feed are told the digest of every order that was sequenced since the start."""
+    replica = Replica()
+    replica.advance(next(JournalReader(journal).groups()))
+    async with asyncio.timeout(20), contextlib.aclosing(link.feed(2)) as groups:
+        async for group in groups:
+            commands = [decode(record.kind, record.version, record.payload) for record in group.records()]
+            orders = [command.order for command in commands if isinstance(command, PlaceOrder)]
+            assert group.digests == b"".join(order_digest(SEPARATOR, order) for order in orders)
+            replica.advance(group)
+            if group.last == run.sequencer.durable_sequence:
+                break
+    assert replica.engine.state_hash() == run.sequencer.engine.state_hash()
 
 
 async def check_same(run: Running, folder: Path) -> None:
