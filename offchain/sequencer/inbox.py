@@ -1,5 +1,7 @@
 """The sequencer's errands to the ops database: final logs, pools and marks in, countersignatures out.
 
+It looks often and finds nothing nearly always, so that it asks only whether anything was written at all.
+
 Invariant: a log is submitted only after the ones before it are in the engine, and a block only after all its logs; a
 countersignature is written only when its approval is durable. A database that does not answer delays both, and nothing
 else.
@@ -25,6 +27,9 @@ PAUSE_AFTER_FAILURE_SECONDS = 2.0
 PAUSE_AFTER_REFUSAL_SECONDS = 10.0
 """The engine did not take a log: an operator has to look, and the journal must not fill with repetitions."""
 
+LOOK_SECONDS = 1.0
+"""Whether or not anything was written: what was there may have to wait for its market, or for its time."""
+
 MARK_SECONDS = MARK_AGE_MILLIS_MAX / 1000 - 5
 """Of an older reading the engine would make no mark by the time that it comes."""
 
@@ -40,6 +45,9 @@ class Inbox:
         self._pause = poll_millis / 1000
         self._marked: dict[int, tuple[Reading, ...]] = {}
         """What the last mark of a market was made of."""
+        self._changes: int | None = None
+        """What the database said before the last look; None if there may be more."""
+        self._looked = 0.0
         self.failure = ""
         """Why the last errand failed; "" if it did not."""
 
@@ -49,10 +57,9 @@ class Inbox:
             pause, failure = self._pause, ""
             try:
                 countersigned = await self._countersign(countersigned)
-                commands = await asyncio.to_thread(self._poll)
+                commands, marks = await asyncio.to_thread(self._look)
                 if commands:
                     pause = await self._submit(commands)
-                marks = await asyncio.to_thread(self._poll_marks)
                 if marks:
                     await self._sequencer.submit(marks)
             except SequencerUnavailable:
@@ -63,6 +70,16 @@ class Inbox:
             self.failure = failure
             if pause:
                 await asyncio.sleep(pause)
+
+    def _look(self) -> tuple[list[Command], list[PostMark]]:
+        now, changes = time.monotonic(), self._ops.changes()
+        if changes is not None and changes == self._changes and now < self._looked + LOOK_SECONDS:
+            return [], []
+        self._changes = None
+        commands, marks = self._poll(), self._poll_marks()
+        if not commands:
+            self._changes, self._looked = changes, now
+        return commands, marks
 
     def _poll(self) -> list[Command]:
         engine = self._sequencer.engine

@@ -75,3 +75,42 @@ async def test_many_long_logs_come_in_parts(tmp_path: Path, monkeypatch: pytest.
         assert not run.task.done(), run.task.exception()
         assert run.sequencer.engine.last_event_sequence == FIRST + 19
     assert replay(tmp_path).chain_block[0] == 11
+
+
+@pytest.mark.parametrize("says", [True, False])
+async def test_it_asks_only_when_something_was_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says: bool
+) -> None:
+    """Of a database that says so; another one is asked every time."""
+    looks, poll = list[int](), Ops.poll_inbox
+
+    def counted(ops: Ops, *arguments: int) -> object:
+        looks.append(1)
+        return poll(ops, *arguments)
+
+    monkeypatch.setattr(Ops, "poll_inbox", counted)
+    monkeypatch.setattr("offchain.sequencer.inbox.LOOK_SECONDS", 60.0)
+    if not says:
+        monkeypatch.setattr(Ops, "changes", lambda _: None)
+    fund(tmp_path)
+    async with running(settings(tmp_path, inbox_poll_millis=5)) as run:
+        await run.funded()
+        await asyncio.sleep(0.1)
+        before = len(looks)
+        await asyncio.sleep(0.4)
+        assert len(looks) > before if not says else len(looks) == before
+        see(tmp_path, agent(markets=3))
+        await asyncio.wait_for(until(lambda: run.sequencer.engine.last_event_sequence == FIRST), 10)
+
+
+async def test_it_asks_now_and_then_although_nothing_was_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("offchain.sequencer.inbox.LOOK_SECONDS", 0.05)
+    looks, poll = list[int](), Ops.poll_inbox
+    monkeypatch.setattr(Ops, "poll_inbox", lambda *arguments: looks.append(1) or poll(*arguments))
+    fund(tmp_path)
+    async with running(settings(tmp_path, inbox_poll_millis=5)) as run:
+        await run.funded()
+        goal = len(looks) + 3
+        await asyncio.wait_for(until(lambda: len(looks) > goal), 10)
