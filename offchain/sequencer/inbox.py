@@ -22,7 +22,9 @@ from offchain.security.signatures import recover
 from offchain.sequencer.sequencer import Sequencer
 from offchain.storage.ops import Ops
 
-LOGS_PER_SUBMISSION = 500
+LOGS_PER_LOOK = 500
+LOGS_PER_SUBMISSION = 50
+"""A submission is applied in one go: a millisecond's worth of what logs cost, so that orders do not wait for more."""
 PAUSE_AFTER_FAILURE_SECONDS = 2.0
 PAUSE_AFTER_REFUSAL_SECONDS = 10.0
 """The engine did not take a log: an operator has to look, and the journal must not fill with repetitions."""
@@ -83,7 +85,7 @@ class Inbox:
 
     def _poll(self) -> list[Command]:
         engine = self._sequencer.engine
-        logs, (number, time) = self._ops.poll_inbox(engine.last_event_sequence, LOGS_PER_SUBMISSION)
+        logs, (number, time) = self._ops.poll_inbox(engine.last_event_sequence, LOGS_PER_LOOK)
         commands: list[Command] = [ObserveLog(log=found) for found in logs]
         if number > engine.chain_block[0]:
             commands.append(ObserveBlock(block_number=number, block_time=time))
@@ -127,11 +129,12 @@ class Inbox:
     async def _submit(self, commands: Sequence[Command]) -> float:
         """Seconds to wait before the next poll."""
         before = self._place()
-        await self._sequencer.submit(commands)
+        for start in range(0, len(commands), LOGS_PER_SUBMISSION):
+            await self._sequencer.submit(commands[start : start + LOGS_PER_SUBMISSION])
         if self._place() == before:
             log.error("the engine takes nothing from the chain", event_sequence=before[0])
             return PAUSE_AFTER_REFUSAL_SECONDS
-        return self._pause if len(commands) < LOGS_PER_SUBMISSION else 0.0
+        return self._pause if len(commands) < LOGS_PER_LOOK else 0.0
 
     async def _countersign(self, last: int) -> int:
         """Hands over what became durable since; returns the highest nonce that was handed over."""

@@ -57,9 +57,12 @@ class Database:
             if self._watching is None:
                 self._watching = self.engine.raw_connection()
             try:
-                return int(self._watching.cursor().execute("PRAGMA data_version").fetchone()[0])
+                cursor = self._watching.cursor()
+                found = cursor.execute("PRAGMA data_version").fetchone()
+                cursor.close()
             except sqlite3.Error as error:
                 raise StorageError(f"the {self.name} database: {error}") from error
+        return int(found[0])
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
@@ -91,8 +94,10 @@ class Database:
         connection.execute(insert.on_conflict_do_update(index_elements=keys, set_=changed), list(rows))
 
     def close(self) -> None:
-        if self._watching is not None:
-            self._watching.close()
+        with self._watch:  # another thread may be asking
+            if self._watching is not None:
+                self._watching.close()
+                self._watching = None
         self.engine.dispose()
 
 

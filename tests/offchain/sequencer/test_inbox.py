@@ -4,12 +4,13 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from venue_samples import START, TRADERS, address, fund, funding, order, replay, running, settings, until
+from venue_samples import QUOTE, START, TRADERS, address, fund, funding, order, replay, running, settings, until
 
-from offchain.domain.chainlog import AgentRegistered, AnyChainLog, MarketListed
+from offchain.domain.chainlog import AgentRegistered, AnyChainLog, Deposited, MarketListed
 from offchain.domain.order import Side
 from offchain.storage import ops as ops_module
 from offchain.storage.ops import Ops
+from offchain.storage.reader import JournalReader
 
 FIRST = len(funding()) + 1
 
@@ -75,6 +76,18 @@ async def test_many_long_logs_come_in_parts(tmp_path: Path, monkeypatch: pytest.
         assert not run.task.done(), run.task.exception()
         assert run.sequencer.engine.last_event_sequence == FIRST + 19
     assert replay(tmp_path).chain_block[0] == 11
+
+
+async def test_orders_do_not_wait_for_a_crowd_of_logs(tmp_path: Path) -> None:
+    """Found by a load run: hundreds of logs were one submission, and all of it kept the loop."""
+    fund(tmp_path)
+    async with running(settings(tmp_path)) as run:
+        await run.funded()
+        place_of = [place(FIRST + number) for number in range(400)]
+        see(tmp_path, *(Deposited(**each, account=TRADERS[0], token=QUOTE, amount=1, balance=0) for each in place_of))
+        await until(lambda: run.sequencer.engine.last_event_sequence == FIRST + 399)
+    sizes = [group.head.size for group in JournalReader(tmp_path / "journal").groups()]
+    assert sum(sizes) > 400 and max(sizes) <= 50
 
 
 @pytest.mark.parametrize("says", [True, False])
