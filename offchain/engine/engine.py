@@ -60,6 +60,7 @@ from offchain.domain.relayed import RequestAgent, RequestDeposit
 from offchain.domain.terms import ObserveCxpt, ResetProtection, SetFeeSchedule, SetProtection, TransferBetween
 from offchain.domain.units import Address, Digest, from_hex
 from offchain.engine import description, snapshot
+from offchain.engine.accepted import read_closed
 from offchain.engine.amending import amend, cancel_many, fire_switch, set_switch
 from offchain.engine.book import Book
 from offchain.engine.closing import close
@@ -442,6 +443,8 @@ class Engine:
     def find_order(self, digest: Digest) -> tuple[AnyEvent, ...] | None:
         """First result of a known order: OrderAccepted with what has filled, then OrderClosed; or OrderRejected."""
         known = self._state.memory.known.get(from_hex(digest))
+        if isinstance(known, bytes):
+            known = read_closed(self._state, known)
         return None if known is None else description.order_events(known)
 
     def find_client_order(self, account: Address, client_order_id: str) -> Digest | None:

@@ -10,14 +10,22 @@ from offchain.domain.limits import RECENT_ORDERS_PER_ACCOUNT
 from offchain.domain.units import from_hex
 from offchain.engine.orders import Account, Ticket
 
+_KEY = slice(6, 38)
+"""In a row: three elements, of which the first has at least sixteen, and begins with the digest."""
+
+
+def key_of(row: bytes) -> bytes:
+    """The digest in the row of a closed order; see `accepted`."""
+    return row[_KEY]
+
 
 class Memory:
-    """Which orders are known: open and closed ones by their tickets. By digest."""
+    """Which orders are known: open and closed ones by their tickets, closed ones also by their rows. By digest."""
 
     __slots__ = ("known", "limit")
 
     def __init__(self, limit: int = RECENT_ORDERS_PER_ACCOUNT) -> None:
-        self.known: dict[bytes, Ticket | OrderRejected] = {}
+        self.known: dict[bytes, Ticket | bytes | OrderRejected] = {}
         self.limit = limit
 
     def remember(self, ticket: Ticket, client_order_id: str) -> None:
@@ -31,7 +39,8 @@ class Memory:
 
     def forget_oldest(self, account: Account) -> None:
         """Of its closed orders."""
-        key = account.closed.popleft().key
+        oldest = account.closed.popleft()
+        key = oldest.key if isinstance(oldest, Ticket) else key_of(oldest)
         del self.known[key]
         name = account.names.pop(key, "")
         if name:

@@ -3,12 +3,14 @@
 import random
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from histories import History
+from journal_samples import ACCOUNT
 from scene import ITEMIZED_VENUE, PACKED_VENUE, VENUE
 
-from offchain.domain.command import PLACE_KINDS, Command, OpenVenue, PlaceOrder, encode
+from offchain.domain.command import PLACE_KINDS, CancelOrder, Codec, Command, OpenVenue, PlaceOrder, encode
 from offchain.domain.eip712 import frame_digest, order_digest
 from offchain.domain.order import ORDER_FRAME_BYTES
 from offchain.engine.engine import Engine
@@ -159,6 +161,34 @@ def test_a_group_that_says_its_digests_is_not_hashed_again() -> None:
                     seen.add(part.first + number)
         engine.apply(record.sequence, 7, command)
     assert len(seen) > 50
+
+
+def plain_orders(count: int) -> list[bytes]:
+    """Payloads of orders that were signed alone, and have no name."""
+    found = list[bytes]()
+    for seed in range(71, 99):
+        for _, _, command, _ in History(seed).steps(100):
+            kind, _, payload = encode(command)
+            if kind == Codec.KIND_PLACE and not command.client_order_id:
+                found.append(payload)
+    return found[:count]
+
+
+def test_a_group_of_plain_orders_is_cut_as_any_other() -> None:
+    """From wherever a reader begins; also where one record is a cancel or of another version, or time passes."""
+    payloads = plain_orders(10)
+    plain = [Record(Codec.KIND_PLACE, 1, number, 7, payload) for number, payload in enumerate(payloads, 1)]
+    cancel = record_of(5, 7, CancelOrder(account=ACCOUNT, nonce=1, signer=ACCOUNT))
+    later = [*plain[:3], *(record._replace(at=8) for record in plain[3:])]
+    of_another_version = [plain[0]._replace(version=2), *plain[1:]]
+    for records in (plain, [*plain[:4], cancel, *plain[5:]], later, of_another_version):
+        content, _ = Body.of(records).seal(bytes(32))
+        digests = b"".join(frame_digest(bytes(32), r.payload) for r in records if r.kind in PLACE_KINDS)
+        for first in range(1, 12):
+            engine = SimpleNamespace(sequence=first - 1, separator=bytes(32))
+            found = [list(parts(decode_group(said), engine)) for said in (content, content + digests)]
+            assert found[0] == found[1]
+            assert sum(len(part.rows) if isinstance(part, Run) else 1 for part in found[0]) == 11 - first
 
 
 def test_a_frame_hashes_as_its_order() -> None:
