@@ -59,8 +59,8 @@ class Taken(NamedTuple):
     levels: list[tuple[int, int, int, int]]
     """(market, side, price, size)"""
     balances: list[Balance]
-    known: Mapping[bytes, Ticket | OrderRejected]
-    """The machine's own, as they are now: orders by the bytes of their digests, every open one among them."""
+    known: Mapping[bytes, Ticket | bytes | OrderRejected]
+    """The machine's own, as they are now: orders by the bytes of their digests, every open one by its ticket."""
     accounts: Mapping[Address, Account]
 
 

@@ -126,7 +126,7 @@ class ReadModel(Directory):
         """Of those."""
         self.closed_orders: dict[Address, deque[bytes]] = {}
         """The newest last."""
-        self._known: Mapping[bytes, Ticket | OrderRejected] = {}
+        self._known: Mapping[bytes, Ticket | bytes | OrderRejected] = {}
         self._owners: Mapping[Address, Account] = {}
         """The engine's own: where open orders without a record are."""
         self._leaving: frozenset[bytes] | None = frozenset()
