@@ -203,7 +203,7 @@ class Projector:
 
     def _note_epoch(self, sequence: int, at: int, event: EpochClosed, is_new: bool) -> None:
         header, content = build_epoch(
-            self._reader, event, self._parent(event.epoch), self.engine.state_hash(), self._digest
+            self._reader, event, self._parent(event.epoch), self.engine.state_hash(), self.engine.separator
         )
         write_epoch(self._settings.epochs_folder, event.epoch, content)
         self._last_epoch = event.epoch, "0x" + header.hash().hex()
