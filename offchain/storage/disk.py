@@ -6,6 +6,11 @@ Invariant: nothing is retried. A short write is continued, any error is the call
 import os
 from pathlib import Path
 
+UNFINISHED = ".new"
+"""What follows the name of a file that is being created."""
+SLICE_BYTES = 4 * 1024 * 1024
+"""Of a new file, after which the disk has to have it: the journal's fsync, beside it, waits for what is unwritten."""
+
 
 class Disk:
     """Files and folders. Every method may raise OSError."""
@@ -16,11 +21,12 @@ class Disk:
 
     def create(self, path: Path, content: bytes) -> None:
         """A new file under its name only when it is whole and on disk: temporary file, fsync, rename, folder fsync."""
-        temporary = path.with_name(path.name + ".new")
+        temporary = path.with_name(path.name + UNFINISHED)
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
-            self.write(descriptor, content, 0)
-            os.fsync(descriptor)
+            for start in range(0, max(1, len(content)), SLICE_BYTES):
+                self.write(descriptor, content[start : start + SLICE_BYTES], start)
+                os.fsync(descriptor)
         finally:
             os.close(descriptor)
         os.replace(temporary, path)

@@ -299,8 +299,8 @@ async def test_cancels_by_session(start_real_venue) -> None:
         (rest,) = await entry.ask(all_of_them)
         assert (rest.status, rest.fills) == ("canceled", 2)
         await venue.wait(lambda: venue.publisher.model.sequence >= rest.sequence)
-        assert set(venue.publisher.model.open_orders) - {ALICE.address} == {BOB.address}, "nobody else's"
-        assert not venue.publisher.model.open_orders[ALICE.address]
+        assert venue.publisher.model.open_of(BOB.address), "nobody else's"
+        assert not venue.publisher.model.open_of(ALICE.address)
 
 
 async def test_two_connections_and_json_share_one_order_of_things(real) -> None:

@@ -21,6 +21,7 @@ from offchain.client.orders import Signer
 from offchain.domain.order import Side
 from offchain.gateway import news
 from offchain.gateway.channels import Channel
+from offchain.gateway.feed import WINDOW_COMMANDS
 
 ALICE = Signer(KEYS[0])
 BOOK = Channel("book:BTC-USDC")
@@ -307,3 +308,22 @@ async def test_a_gateway_that_does_not_read_is_dropped(monkeypatch) -> None:
         last = a.sequencer.publish(Level(1, 1))
         for message in await read_until(one, last):
             assert book.apply(message), "its reader misses nothing"
+
+
+async def test_who_waits_for_a_command_is_not_kept_until_the_window_ends(start_venue) -> None:
+    """A burst is applied together when its window ends; a few are applied as they come, and what somebody waits for."""
+    async with start_venue(window_millis=3_000) as venue:
+        sequencer, model = venue.sequencer, venue.publisher.model
+        sequencer.publish(Level(600_000, 1))
+        await venue.wait(lambda: model.sequence == sequencer.sequence, 1)
+        for n in range(WINDOW_COMMANDS):
+            sequencer.publish(Level(600_000 + n, 2))
+        await venue.wait(lambda: model.sequence == sequencer.sequence, 1)
+        sequencer.publish(Level(600_001, 3))
+        await asyncio.sleep(0.3)
+        assert model.sequence == sequencer.sequence - 1
+        assert await venue.gateway.publications.reached(sequencer.sequence, 1)
+        sequencer.publish(Level(600_001, 4))
+        await asyncio.sleep(0.3)
+        assert model.sequence == sequencer.sequence - 1
+        await venue.wait(lambda: model.sequence == sequencer.sequence)
