@@ -8,7 +8,7 @@ time that never runs back) and refuses, as values, what users send.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import assert_never
 
 from offchain.domain.batch import BatchRules, SettlementBatch
@@ -68,6 +68,7 @@ from offchain.engine.fills import NEVER, Backlog
 from offchain.engine.gate import Gate
 from offchain.engine.ledger import Ledger
 from offchain.engine.markets import are_operators, request_market, set_market_state, set_operators, withdraw_market
+from offchain.engine.memory import Known
 from offchain.engine.observing import observe_block, observe_log, observe_pool
 from offchain.engine.orders import Account
 from offchain.engine.pools import Pool
@@ -414,7 +415,7 @@ class Engine:
         return self._state.agents
 
     @property
-    def known(self) -> Container[bytes]:
+    def known(self) -> Known:
         """Digests of orders that are open, or were closed or rejected not long ago."""
         return self._state.memory.known
 
