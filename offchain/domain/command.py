@@ -370,6 +370,8 @@ _PLACE_TAILS = {
     Codec.KIND_PLACE_BESIDE: _PLACE_TAIL,
     Codec.KIND_PLACE_BULK_BESIDE: _BULK_TAIL,
 }
+PLACE_KINDS = frozenset(_PLACE_TAILS)
+"""Of a PlaceOrder."""
 _WITH_BESIDE = (Codec.KIND_PLACE_BESIDE, Codec.KIND_PLACE_BULK_BESIDE)
 _JSON_DECODER: msgspec.json.Decoder[JsonCommand] = msgspec.json.Decoder(JsonCommand)
 _JSON_ENCODER = msgspec.json.Encoder()

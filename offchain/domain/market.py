@@ -4,6 +4,7 @@ Invariant: a decimal string converts exactly or is refused with the nearest vali
 """
 
 import re
+from collections.abc import Iterable
 from enum import StrEnum
 from functools import lru_cache
 
@@ -79,6 +80,11 @@ class Market(msgspec.Struct, frozen=True, kw_only=True):
         numerator, denominator = self.lot_fraction
         return _format_step(size * numerator, denominator)
 
+    def format_levels(self, levels: Iterable[tuple[int, int]]) -> list[list[str]]:
+        """[price, size] of each (ticks, lots): `format_price` and `format_size` of many, at a third of the cost."""
+        (ticks, per_tick), (lots, per_lot) = self.tick_fraction, self.lot_fraction
+        return [[_format_step(price * ticks, per_tick), _format_step(size * lots, per_lot)] for price, size in levels]
+
 
 def parse_decimal(text: object, field: str) -> tuple[int, int]:
     """Decimal string to (numerator, power of ten). No sign, exponent, float or leading zero is accepted."""
@@ -115,7 +121,9 @@ def parse_atoms(text: object, decimals: int, field: str) -> Atoms:
 
 def format_atoms(atoms: int, decimals: int) -> str:
     """Atoms as a canonical decimal string: no exponent, no plus, no trailing zeros."""
-    return format_fraction(atoms, 10**decimals)
+    digits = str(abs(atoms)).zfill(decimals + 1)
+    whole, part = digits[: len(digits) - decimals], digits[len(digits) - decimals :].rstrip("0")
+    return f"{'-' if atoms < 0 else ''}{whole}{'.' if part else ''}{part}"
 
 
 def format_fraction(numerator: int, denominator: int) -> str:

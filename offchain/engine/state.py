@@ -4,6 +4,7 @@ Invariant: nothing here decides; the modules around it do, and only while `Engin
 """
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from offchain.domain.batch import BatchRules
@@ -21,6 +22,7 @@ from offchain.domain.event import (
     IndexLowered,
     MarketRequested,
     OrderClosed,
+    OrderRejected,
     VenueStateChanged,
 )
 from offchain.domain.limits import SEQUENCE_AHEAD_MILLIS_MAX
@@ -57,6 +59,9 @@ class Taken(NamedTuple):
     levels: list[tuple[int, int, int, int]]
     """(market, side, price, size)"""
     balances: list[Balance]
+    known: Mapping[bytes, Ticket | bytes | OrderRejected]
+    """The machine's own, as they are now: orders by the bytes of their digests, every open one by its ticket."""
+    accounts: Mapping[Address, Account]
 
 
 class Guard:
@@ -363,7 +368,8 @@ class State:
         their sum."""
         assert not self.ledger.parts
         self.restrict_accounts()
-        taken = Taken(self.effects.copy(), level_sizes(self.touched_levels), self.touched_balances.copy())
+        levels, balances = level_sizes(self.touched_levels), self.touched_balances.copy()
+        taken = Taken(self.effects.copy(), levels, balances, self.memory.known, self.accounts)
         self.skip_events()
         return taken
 

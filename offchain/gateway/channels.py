@@ -22,6 +22,7 @@ import msgspec
 from offchain.domain.event import PoolChanged, SubaccountChanged
 from offchain.domain.market import Market
 from offchain.domain.units import Address
+from offchain.engine.fills import Fill
 from offchain.gateway import present
 from offchain.gateway.directory import MarketView, Sizes, best_prices, trade_of
 from offchain.gateway.present import CHECKSUM_LEVELS, Levels, Tokens
@@ -408,11 +409,11 @@ def _life(state: dict[str, Any], events: list[Any]) -> dict[str, Any]:
 def _book_delta(view: MarketView, changed: tuple[Sizes, Sizes], top: tuple[Levels, Levels]) -> dict[str, Any]:
     """Changed levels, the last word of each; size "0" removes."""
     market, (bids, asks) = view.market, changed
-    checksum = present.book_checksum(present.level_strings(market, top[0]), present.level_strings(market, top[1]))
+    checksum = present.book_checksum(market.format_levels(top[0]), market.format_levels(top[1]))
     return {
         "symbol": market.symbol,
-        "bids": present.level_strings(market, bids.items()),
-        "asks": present.level_strings(market, asks.items()),
+        "bids": market.format_levels(bids.items()),
+        "asks": market.format_levels(asks.items()),
         "checksum": checksum,
     }
 
@@ -422,10 +423,14 @@ def _pool(market: Market, pool: PoolChanged | None) -> dict[str, Any]:
 
 
 def _bbo(view: MarketView, best: tuple[tuple[int, int] | None, tuple[int, int] | None]) -> dict[str, Any]:
-    bid, ask = (present.level_strings(view.market, [level])[0] if level else None for level in best)
+    bid, ask = (view.market.format_levels([level])[0] if level else None for level in best)
     return {"symbol": view.market.symbol, "bid": bid, "ask": ask}
 
 
 def _trades(view: MarketView, trades: list[Any]) -> dict[str, Any]:
-    shown = [present.trade_json(trade_of(trade), view.market) for trade in trades]
-    return {"symbol": view.market.symbol, "trades": shown}
+    market = view.market
+    if all(type(trade) is Fill for trade in trades):
+        shown = present.matches_json(trades, market)
+    else:
+        shown = [present.trade_json(trade_of(trade), market) for trade in trades]
+    return {"symbol": market.symbol, "trades": shown}

@@ -5,7 +5,7 @@ rounded down at 18 decimals (`priceRounding` says so beside the price, and the e
 """
 
 import zlib
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from offchain.domain.amm import FEE_PPM
@@ -22,6 +22,7 @@ from offchain.domain.event import (
 from offchain.domain.market import Market, format_atoms
 from offchain.domain.order import Flags, Kind, Side, TimeInForce, make_nonce
 from offchain.domain.units import CXPT_DECIMALS, QUOTE_DECIMALS, Address, Lots, Ticks
+from offchain.engine.fills import Fill
 from offchain.gateway.directory import Directory, LifeEvent, MarketView, Trade
 from offchain.gateway.records import FillRecord, OrderRecord
 from offchain.gateway.terms import Part, ProtectionRecord, Rates
@@ -69,10 +70,6 @@ class Tokens:
         return next((token for token in self.all() if name == token.symbol or lower == token.address), None)
 
 
-def level_strings(market: Market, levels: Iterable[tuple[int, int]]) -> list[list[str]]:
-    return [[market.format_price(Ticks(price)), market.format_size(Lots(size))] for price, size in levels]
-
-
 def book_checksum(bids: list[list[str]], asks: list[list[str]]) -> int:
     """CRC32 of `price:size,price:size|price:size`: top 10 bids, `|`, top 10 asks, best first, as sent in the book."""
     sides = (",".join(":".join(level) for level in side[:CHECKSUM_LEVELS]) for side in (bids, asks))
@@ -80,13 +77,13 @@ def book_checksum(bids: list[list[str]], asks: list[list[str]]) -> int:
 
 
 def book_json(view: MarketView, depth: int) -> dict[str, Any]:
-    bids = level_strings(view.market, view.bids.top(depth))
-    asks = level_strings(view.market, view.asks.top(depth))
+    bids = view.market.format_levels(view.bids.top(depth))
+    asks = view.market.format_levels(view.asks.top(depth))
     top = bids, asks
     if depth < CHECKSUM_LEVELS:
         top = (
-            level_strings(view.market, view.bids.top(CHECKSUM_LEVELS)),
-            level_strings(view.market, view.asks.top(CHECKSUM_LEVELS)),
+            view.market.format_levels(view.bids.top(CHECKSUM_LEVELS)),
+            view.market.format_levels(view.asks.top(CHECKSUM_LEVELS)),
         )
     return {"symbol": view.market.symbol, "bids": bids, "asks": asks, "checksum": book_checksum(*top)}
 
@@ -311,6 +308,23 @@ def trade_json(trade: Trade, market: Market) -> dict[str, Any]:
         "amount": market.format_size(Lots(trade.size_lots)),
         "cost": format_atoms(notional, market.quote_decimals),
     }
+
+
+def matches_json(fills: Sequence[Fill], market: Market) -> list[dict[str, Any]]:
+    """The same of the engine's own fills of two orders: there are many, and no event is made of them."""
+    makers = [(fill.maker.price if fill.maker else 0, fill.size_lots) for fill in fills]
+    return [
+        {
+            "id": str(fill.number),
+            "timestamp": fill.at,
+            "side": "buy" if fill.taker.lane.is_buy else "sell",
+            "price": price,
+            "liquidity": "book",
+            "amount": size,
+            "cost": format_atoms(fill.notional, market.quote_decimals),
+        }
+        for fill, (price, size) in zip(fills, market.format_levels(makers), strict=True)
+    ]
 
 
 def _price(trade: Trade, market: Market) -> dict[str, Any]:

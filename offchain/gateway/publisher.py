@@ -61,7 +61,7 @@ class Publisher:
         self.upstream = Upstream(settings.sequencer_socket, settings.chain_id)
         self.past = Past(settings.history_url, settings.journal_folder)
         self.reads = Reads(self.model, self.log, self.tokens, self.past, self.upstream)
-        self.feed = Feed(settings, self.model, self._changed, self._current, self._void)
+        self.feed = Feed(settings, self.model, self._changed, self._taken, self._current, self._void)
         self.progress = Progress(STANDSTILL_SECONDS)
         self.journal = 0
         """Counts up when the journal turned out to be another one."""
@@ -72,6 +72,8 @@ class Publisher:
         self._window = settings.window_millis / 1000
         self._flushed = 0.0
         self._is_flush_due = False
+        """Something changed since."""
+        self._flush_at: asyncio.TimerHandle | None = None
         self._server: asyncio.Server | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -113,14 +115,21 @@ class Publisher:
             standing = self._standing(changes)
             for gateway in list(self.gateways):
                 gateway.send(standing)
+        self._is_flush_due = True
         if not self._window:
             self._flush()
-        elif not self._is_flush_due:
-            self._is_flush_due = True
-            loop = asyncio.get_running_loop()
-            loop.call_at(max(loop.time(), self._flushed + self._window), self._flush)
         for gateway in list(self.gateways):
             gateway.tell_progress()
+
+    def _taken(self) -> None:
+        """What goes together is together."""
+        if not self._is_flush_due or self._flush_at is not None:
+            return
+        loop = asyncio.get_running_loop()
+        if loop.time() >= self._flushed + self._window:
+            self._flush()
+        else:
+            self._flush_at = loop.call_at(self._flushed + self._window, self._flush)
 
     def _current(self) -> None:
         """Gateways may come."""
@@ -154,7 +163,7 @@ class Publisher:
             await asyncio.sleep(PULSE_SECONDS)
 
     def _flush(self) -> None:
-        self._is_flush_due = False
+        self._is_flush_due, self._flush_at = False, None
         self._flushed = asyncio.get_running_loop().time()
         updates = self.log.flush()
         self.log.review(self._readers)
@@ -195,6 +204,7 @@ class Publisher:
 
     async def _find(self, question: news.Ask) -> Any:
         if self.model.sequence < question.after:
+            self.feed.hurry(question.after)
             await self.model.reached(question.after, REACHED_SECONDS)
         route = _READING.get(question.what)
         if route is not None:
@@ -283,6 +293,7 @@ class Subscriber(asyncio.Protocol):
                 self._channels.pop(_channel(name, account), None)
             case news.Await(sequence=sequence):
                 self._awaited = max(self._awaited, sequence)
+                self._publisher.feed.hurry(sequence)
                 self.tell_progress()
             case news.Ask():
                 task = asyncio.create_task(self._answer(message))

@@ -5,11 +5,15 @@
 Invariant: after `apply` of command n the model is the state after command n; a snapshot replaces all of it. Closed
 orders and fills are kept for a while only, so that they can be asked for before the history has them. Nothing here
 knows the wire.
+
+Of nearly all orders nobody ever asks, and nobody listens: of these nothing is kept here while they are open, because
+the engine that made `Taken` has them, and of those that closed what finds them again. They get their records when
+somebody asks, or something happens that only a record knows of.
 """
 
 from bisect import bisect_left
 from collections import OrderedDict, deque
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Mapping
 from copy import copy
 
 import msgspec
@@ -40,6 +44,7 @@ from offchain.domain.event import (
     OrderAccepted,
     OrderAmended,
     OrderClosed,
+    OrderRejected,
     OrderTriggered,
     PoolChanged,
     ProtectionReset,
@@ -54,7 +59,7 @@ from offchain.domain.limits import RELAYED_MAX
 from offchain.domain.units import Address, Digest, Lots, from_hex
 from offchain.engine.fills import Fill
 from offchain.engine.ledger import Balance
-from offchain.engine.orders import Ticket
+from offchain.engine.orders import Account, Ticket
 from offchain.engine.state import Taken, balance_event, event_of
 from offchain.gateway.directory import Directory, LifeEvent, Trade, trade_of
 from offchain.gateway.records import FillRecord, Kept, OrderRecord, RelayRecord
@@ -66,8 +71,6 @@ FILLS_MAX = 20_000
 """Recent closed orders and fills of all accounts; the history has the others."""
 
 
-AnyOrder = OrderRecord | Ticket
-"""A ticket is the engine's, of an order that nobody asked for."""
 AnyFill = FillRecord | Fill
 
 
@@ -112,14 +115,22 @@ class ReadModel(Directory):
         """Of the snapshot that it began with: of orders before it not everything is known."""
         self.watched: Container[Address] = Everybody()
         """Accounts of which `Changes` are made."""
+        self._message: FeedMessage | None = None
+        """That is being applied."""
 
     def _clear(self) -> None:
         super()._clear()
-        self.orders: dict[bytes, AnyOrder] = {}
-        """By the bytes of their digest, as all orders here."""
-        self.open_orders: dict[Address, dict[bytes, AnyOrder]] = {}
+        self.orders: dict[bytes, OrderRecord] = {}
+        """Those that have a record, by the bytes of their digest, as all orders here."""
+        self.open_orders: dict[Address, dict[bytes, OrderRecord]] = {}
+        """Of those."""
         self.closed_orders: dict[Address, deque[bytes]] = {}
         """The newest last."""
+        self._known: Mapping[bytes, Ticket | bytes | OrderRejected] = {}
+        self._owners: Mapping[Address, Account] = {}
+        """The engine's own: where open orders without a record are."""
+        self._leaving: frozenset[bytes] | None = frozenset()
+        """Orders that the message which is being applied says to have closed; None: nobody asked yet."""
         self._sums: dict[bytes, list[int]] = {}
         """Of tickets that filled: lots, cost, fee, and when the last fill was."""
         self.client_orders: dict[tuple[Address, str], Digest] = {}
@@ -136,9 +147,8 @@ class ReadModel(Directory):
         self.account_fills: dict[Address, deque[int]] = {}
         self._approvals: dict[int, ApprovalGranted] = {}
         self._account_approvals: dict[Address, set[int]] = {}
-        self._closing: deque[tuple[bytes, Address]] = deque()
-        """The oldest first."""
-        self._closed_at: dict[bytes, int] = {}
+        self._closed: OrderedDict[bytes, tuple[int, Ticket | None]] = OrderedDict()
+        """When, and the ticket of one that had no record then. The oldest first."""
         self.relayed: OrderedDict[Digest, RelayRecord] = OrderedDict()
         """What the relay was asked for, by what was signed."""
 
@@ -149,11 +159,12 @@ class ReadModel(Directory):
         else:
             followed = self.sequence + message.commands
             assert self.is_loaded and message.sequence == followed, (message.sequence, self.sequence)
-        changes = Changes()
+        changes, self._message, self._leaving = Changes(), message, None
         for event in message.events:
             self._apply_event(event, message.at, changes)
         if message.taken is not None:
             self._take(message.taken, message.at, changes)
+        self._message, self._leaving = None, frozenset()
         self._forget()
         for key, order in changes.orders.items():
             changes.orders[key] = copy(order)
@@ -172,11 +183,16 @@ class ReadModel(Directory):
         return self._order(from_hex(digest))
 
     def open_of(self, account: Address) -> list[OrderRecord]:
-        return [self._known(key) for key in list(self.open_orders.get(account, ()))]
+        """The oldest first."""
+        owner = self._owners.get(account)
+        for ticket in () if owner is None else owner.open.values():
+            if ticket.key not in self.orders:
+                self._unfold(ticket)
+        return sorted(self.open_orders.get(account, {}).values(), key=lambda order: order.sequence)
 
     def recent_closed(self, account: Address) -> Iterable[OrderRecord]:
         """Newest first."""
-        return (self._known(key) for key in reversed(self.closed_orders.get(account, deque())))
+        return (self._known_order(key) for key in reversed(self.closed_orders.get(account, deque())))
 
     def balances_of(self, account: Address) -> dict[Address, BalanceChanged]:
         """By token."""
@@ -209,55 +225,61 @@ class ReadModel(Directory):
 
     def _order(self, key: bytes) -> OrderRecord | None:
         order = self.orders.get(key)
-        return self._unfold(order) if isinstance(order, Ticket) else order
+        if order is not None:
+            return order
+        closed, known = self._closed.get(key), self._known.get(key)
+        ticket = known if closed is None else closed[1]
+        if isinstance(ticket, Ticket) and (closed or ticket.reason is None or key in self._leaving_now()):
+            return self._unfold(ticket)
+        return None
 
-    def _known(self, key: bytes) -> OrderRecord:
+    def _known_order(self, key: bytes) -> OrderRecord:
         order = self._order(key)
         assert order is not None
         return order
 
+    def _leaving_now(self) -> frozenset[bytes]:
+        """Of these the engine says that they are closed, and here they are open until their turn comes."""
+        if self._leaving is None:
+            assert self._message is not None
+            events, taken = self._message.events, self._message.taken
+            told = [from_hex(event.digest) for event in events if isinstance(event, OrderClosed)]
+            effects = [] if taken is None else taken.effects
+            self._leaving = frozenset([*told, *(effect[1].key for effect in effects if isinstance(effect, tuple))])
+        return self._leaving
+
     def _unfold(self, ticket: Ticket) -> OrderRecord:
-        """An order gets its record when somebody asks for it, or something happens that only a record knows of. What
-        the engine did since is left out: it is yet to come."""
+        """Its record. What the engine did since is left out: it is yet to come."""
         key, order = ticket.key, OrderRecord.accepted(ticket.accepted)
-        sums, closed_at = self._sums.pop(key, None), self._closed_at.get(key)
+        sums, closed = self._sums.pop(key, None), self._closed.get(key)
         if sums is not None:
             lots, cost, fee, at = sums
             order.move(Lots(lots), cost, fee, at)
-        if closed_at is None:
-            self.open_orders[order.account][key] = order
+        if closed is None:
+            self.open_orders.setdefault(order.account, {})[key] = order
         else:
             assert ticket.reason is not None
-            order.close(ticket.reason, closed_at)
+            order.close(ticket.reason, closed[0])
         self.orders[key] = order
         return order
 
     # --- the engine's own objects ---
 
     def _take(self, taken: Taken, at: int, changes: Changes) -> None:
-        """What the events of the same would do. For nearly all orders nobody ever asks, or listens: these cost no more
-        than what finds them again."""
-        orders, opened, watched = self.orders, self.open_orders, self.watched
+        """What the events of the same would do."""
+        self._known, self._owners = taken.known, taken.accounts
+        orders, watched = self.orders, self.watched
         for effect in taken.effects:
             if isinstance(effect, Ticket):
-                account, key = effect.trader.account, effect.key
-                address = account.address
-                if account.specials or key in account.names or effect.trigger or address in watched:
+                if watched and effect.trader.account.address in watched:
                     self._accept(effect.accepted, changes)
-                    continue
-                orders[key] = effect
-                theirs = opened.get(address)
-                if theirs is None:
-                    theirs = opened[address] = {}
-                theirs[key] = effect
             elif isinstance(effect, tuple):
                 ticket = effect[1]
                 key, address = ticket.key, ticket.trader.account.address
-                if orders.get(key) is not ticket or address in watched:
+                if key in orders or address in watched:
                     self._apply_event(event_of(effect), at, changes)
-                    continue
-                del opened[address][key]
-                self._keep_closed(address, key, at)
+                else:
+                    self._keep_closed(address, key, at, ticket)
             elif isinstance(effect, Fill) and effect.maker is not None:
                 self._match_tickets(effect, effect.maker, at, changes)
             else:
@@ -299,7 +321,7 @@ class ReadModel(Directory):
             key, address = ticket.key, ticket.trader.account.address
             is_watched = address in self.watched
             is_told = is_told or is_watched
-            if is_watched or orders.get(key) is not ticket:
+            if is_watched or key in orders:
                 self._move_one(key, fill.size_lots, fill.notional, fee, at, changes)
                 continue
             known = sums.get(key)
@@ -324,6 +346,8 @@ class ReadModel(Directory):
                 self.balances.setdefault(account, {})[event.token] = event
                 if account in self.watched:
                     changes.balances[account, event.token] = event
+            case FillSettled() | BatchClosed() | FillRefused() | FillTakenBack() | AmmFillImproved():
+                self._settle(event, at, changes)
             case OrderAccepted():
                 self._accept(event, changes)
             case FillMatched() | AmmFillMatched():
@@ -336,8 +360,6 @@ class ReadModel(Directory):
                 self.deadlines[account] = deadline
                 if not deadline:
                     del self.deadlines[account]
-            case BatchClosed() | FillSettled() | FillRefused() | FillTakenBack() | AmmFillImproved():
-                self._settle(event, at, changes)
             case ApprovalGranted():
                 self._approvals[event.nonce] = event
                 self._account_approvals.setdefault(event.account, set()).add(event.nonce)
@@ -467,19 +489,18 @@ class ReadModel(Directory):
     def _close(self, event: OrderClosed, at: int, changes: Changes) -> None:
         key = from_hex(event.digest)
         order = self._order(key)
-        if self.open_orders.get(event.account, {}).pop(key, None) is None or order is None:
+        if order is None or self.open_orders.get(event.account, {}).pop(key, None) is None:
             return
         order.close(event.reason, at)
         self._tell_order(key, order, changes)
         self._keep_closed(event.account, key, at)
 
-    def _keep_closed(self, account: Address, key: bytes, at: int) -> None:
+    def _keep_closed(self, account: Address, key: bytes, at: int, ticket: Ticket | None = None) -> None:
         closed = self.closed_orders.get(account)
         if closed is None:
             closed = self.closed_orders[account] = deque()
         closed.append(key)
-        self._closing.append((key, account))
-        self._closed_at[key] = at
+        self._closed[key] = at, ticket
 
     def _settle(
         self,
@@ -521,17 +542,20 @@ class ReadModel(Directory):
     def _forget(self) -> None:
         while len(self._fills) > FILLS_MAX:
             self._forget_fill(*self._fills.popitem(last=False))
-        while len(self._closing) > CLOSED_ORDERS_MAX:
-            key, account = self._closing.popleft()
-            order = self.orders.pop(key)
-            del self._closed_at[key]
+        while len(self._closed) > CLOSED_ORDERS_MAX:
+            key, (_, ticket) = self._closed.popitem(last=False)
+            order = self.orders.pop(key, None)
+            if order is not None:
+                account = order.account
+            else:
+                assert ticket is not None
+                account = ticket.trader.account.address
+                self._sums.pop(key, None)
             closed = self.closed_orders[account]
             closed.popleft()
             if not closed:
                 del self.closed_orders[account]
-            if isinstance(order, Ticket):
-                self._sums.pop(key, None)
-            elif self.client_orders.get((account, order.client_order_id)) == order.digest:
+            if order is not None and self.client_orders.get((account, order.client_order_id)) == order.digest:
                 del self.client_orders[account, order.client_order_id]
 
     def _forget_fill(self, number: int, fill: AnyFill) -> None:

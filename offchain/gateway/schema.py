@@ -151,7 +151,7 @@ class CancelAllRequest(Wire, frozen=True, kw_only=True):
 
 
 class SessionRequest(Wire, frozen=True, kw_only=True):
-    """Login: times in unix seconds, as signed (EIP-712 Session)."""
+    """Login: times in unix seconds, as signed (EIP-712 Session) by the account or an agent of it."""
 
     account: str
     issued_at: Uint40

@@ -5,6 +5,7 @@ application's queue: that takes a tenth of the time. Handshake, text, control fr
 are the library's. Invariant: whole frames only are given to either, so neither loses its place in the stream.
 """
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,6 +25,8 @@ LONGEST = FRAME_BYTES_MAX + 14
 """Of a frame with its head."""
 UNSENT_BYTES_MAX = 1024 * 1024
 """Of answers that the client does not read; then the connection ends."""
+UNREAD_SECONDS = 60.0
+"""For which a client may leave unread that it is to go, and what it was sent before: as much as a socket holds."""
 _WHOLE_BINARY = 0x82
 _WHOLE_TEXT = 0x81
 _MASKED = 0x80
@@ -39,6 +42,7 @@ class EntryProtocol(WebSocketsSansIOProtocol):
         self._entry: Entry | None = None
         self._session: Any = None
         self._rest = b""
+        self._last_call: asyncio.TimerHandle | None = None
 
     def admit(self, entry: Entry, limit: Gcra, address: str, session: Any) -> None:
         """`session` has the account that is logged in on this connection."""
@@ -73,6 +77,16 @@ class EntryProtocol(WebSocketsSansIOProtocol):
         account: Address = self._session.require_account()
         return account
 
+    # --- ASGI ---
+
+    async def send(self, message: Any) -> None:
+        """A close frame goes behind what the client has not read yet, and waits for it there: who reads again learns
+        from it where to resume. Who does not, loses the connection."""
+        if message["type"] == "websocket.close" and not self.disconnected:
+            self.writable.set()
+            self._last_call = self.loop.call_later(UNREAD_SECONDS, self.transport.abort)
+        await super().send(message)
+
     # --- asyncio.Protocol ---
 
     def handle_connect(self, event: Request) -> None:
@@ -104,6 +118,8 @@ class EntryProtocol(WebSocketsSansIOProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._entry = self._session = None
+        if self._last_call is not None:
+            self._last_call.cancel()
         super().connection_lost(exc)
 
 

@@ -6,7 +6,7 @@ knows whether a repetition is harmless; a later call connects anew.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -23,6 +23,8 @@ __all__ = ["Ack", "SequencerLink"]
 
 DeliverRows = Callable[[bytes, bytes, HooatsError | None], None]
 """Packed results, the attestation of their group; the failure, if it is one, and then neither."""
+Pace = Callable[[int], Awaitable[None] | None]
+"""Is told how many bytes were read."""
 CONNECT_SECONDS = 5.0
 READ_BYTES = 1 << 18
 
@@ -83,8 +85,9 @@ class SequencerLink:
         """The attestation key's receipt of the order at `sequence`, again. InvalidInput if no order is there."""
         return await (await self._connected()).receipt(sequence)
 
-    async def feed(self, from_sequence: int) -> AsyncGenerator[Group, None]:
-        """The durable groups from the one that holds `from_sequence` on, without gap.
+    async def feed(self, from_sequence: int, pace: Pace | None = None) -> AsyncGenerator[Group, None]:
+        """The durable groups from the one that holds `from_sequence` on, without gap. `pace` says, whenever all that
+        was read was taken, what to wait for before more is: until then it stays in the socket, and wakes nobody.
 
         Ends with SequencerUnavailable when the connection is lost, or if the journal does not reach so far; resume with
         the last sequence + 1.
@@ -96,7 +99,7 @@ class SequencerLink:
             raise SequencerUnavailable(f"no sequencer at {self.path}: {error!r}") from error
         try:
             writer.write(protocol.feed_frame(from_sequence))
-            async for group in _groups(reader):
+            async for group in _groups(reader, writer.transport, pace):
                 yield group
         except (OSError, msgspec.MsgspecError, InvalidInput) as error:
             raise SequencerUnavailable(f"the feed broke: {error}") from error
@@ -126,8 +129,10 @@ class SequencerLink:
             return connection
 
 
-async def _groups(reader: asyncio.StreamReader) -> AsyncIterator[Group]:
-    frames = _frames(reader)
+async def _groups(
+    reader: asyncio.StreamReader, transport: asyncio.WriteTransport, pace: Pace | None
+) -> AsyncIterator[Group]:
+    frames = _frames(reader, cast(asyncio.Transport, transport), pace)
     _check_hello(await anext(frames))
     async for frame_type, body in frames:
         if frame_type is FrameType.ERROR:
@@ -281,9 +286,16 @@ def _check_hello(message: tuple[FrameType, bytes]) -> Hello:
     return hello
 
 
-async def _frames(reader: asyncio.StreamReader) -> AsyncIterator[tuple[FrameType, bytes]]:
+async def _frames(
+    reader: asyncio.StreamReader, transport: asyncio.Transport, pace: Pace | None
+) -> AsyncIterator[tuple[FrameType, bytes]]:
     cutter = FrameReader()
     while received := await reader.read(READ_BYTES):
         for found in cutter.feed(received):
             yield found
+        waiting = None if pace is None else pace(len(received))
+        if waiting is not None:
+            transport.pause_reading()
+            await waiting
+            transport.resume_reading()
     raise SequencerUnavailable("the connection to the sequencer is lost", remedy="Resume with the last sequence + 1")

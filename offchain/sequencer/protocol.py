@@ -6,7 +6,8 @@ is journaled is what was sent, and the feed sends what was journaled; the rest i
     client                      server
                                 HELLO      on connection: protocol version, chain id, last durable sequence
     SUBMIT(id, commands)        ACKS(id, acks), after the fsync | ERROR(id, message): nothing was sequenced
-    FEED(from_sequence)         RECORDS for ever: a durable group each, as it is in the journal | ERROR(0, message)
+    FEED(from_sequence)         RECORDS for ever: a durable group each, as it is in the journal, and mostly the digests
+                                of its orders | ERROR(0, message)
     FOLLOW(term, ..)            the same before it is acknowledged; the follower says DURABLE(sequence) of what it has
     ROWS(id, form, rows)        RESULTS(id, attestation, results), after the fsync | ERROR(id, message)
     CANCEL(id, named)           CANCELLED(id, what came of it), after the fsync
@@ -34,7 +35,7 @@ from offchain.domain.units import Address, Digest
 from offchain.sequencer.receipts import GroupReceipt
 from offchain.storage.frames import Damaged, Group, decode_group
 
-PROTOCOL_VERSION = 3
+PROTOCOL_VERSION = 4
 SUBMISSION_COMMANDS_MAX = 1_024
 """A submission never spans groups, so it is well below RECORDS_PER_GROUP_MAX."""
 FRAME_BYTES_MAX = 512 * 1024 * 1024
@@ -266,13 +267,14 @@ def read_feed(body: bytes) -> int:
     return request_of(body)
 
 
-def records_frame(group: bytes) -> bytes:
-    """A group as `Journal.append` wrote it."""
-    return frame(FrameType.RECORDS, group)
+def records_frame(group: bytes, digests: bytes = b"") -> bytes:
+    """A group as `Journal.append` wrote it, and the digests of its orders behind it, if they are known: readers need
+    them, and would hash every order again."""
+    return frame(FrameType.RECORDS, group, digests)
 
 
 def read_records(body: bytes) -> Group:
-    """InvalidInput if it is not what its hash says."""
+    """InvalidInput if it is not what its hash says. The digests are believed, if there are any."""
     try:
         return decode_group(body)
     except Damaged as damage:

@@ -15,8 +15,8 @@ from offchain.domain.errors import InvalidInput
 from offchain.domain.order import BULK_FRAME, CANCEL_TERMS, SIGNED_FRAME, OrderRow, unpack_terms
 from offchain.sequencer.recovery import Memory
 from offchain.sequencer.results import again, packed_all
+from offchain.storage.frames import DIGEST_BYTES
 
-DIGEST_BYTES = 32
 TERMS = slice(20, 30)
 """Of an order's frame: see `domain.order`."""
 PRICE = slice(30, 38)

@@ -6,6 +6,8 @@ because another process wrote; amounts are TEXT, as no column of a database hold
 
 import contextlib
 import os
+import sqlite3
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -68,8 +70,25 @@ class Database:
         self.is_sqlite = self.engine.dialect.name == "sqlite"
         self._inserts: dict[tuple[str, tuple[str, ...], bool], _Insert] = {}
         """By table, columns, and whether they overwrite."""
+        self._watching: sa.PoolProxiedConnection | None = None
+        self._watch = threading.Lock()
         with self.writing() as connection:
             _create(connection, schema, name, version)
+
+    def changes(self) -> int | None:
+        """Another number after any commit, at a hundredth of what a query costs; None if the database does not say."""
+        if not self.is_sqlite:
+            return None
+        with self._watch, _translated(self.name):
+            if self._watching is None:
+                self._watching = self.engine.raw_connection()
+            try:
+                cursor = self._watching.cursor()
+                found = cursor.execute("PRAGMA data_version").fetchone()
+                cursor.close()
+            except sqlite3.Error as error:
+                raise StorageError(f"the {self.name} database: {error}") from error
+        return int(found[0])
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
@@ -121,6 +140,10 @@ class Database:
         return prepared
 
     def close(self) -> None:
+        with self._watch:  # another thread may be asking
+            if self._watching is not None:
+                self._watching.close()
+                self._watching = None
         self.engine.dispose()
 
 

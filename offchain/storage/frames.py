@@ -27,6 +27,7 @@ from offchain.domain.limits import RECORD_BYTES_MAX
 SEGMENT_MAGIC = b"HOOATSJ1"
 GROUP_MAGIC = b"HGRP"
 FORMAT_VERSION = 1
+DIGEST_BYTES = 32
 NO_HASH = bytes(32)
 """Stands for the group before the first."""
 
@@ -66,10 +67,15 @@ class GroupHead(NamedTuple):
 
 
 class Group(NamedTuple):
-    """A durable group as it stands in the journal: `content` is head and records."""
+    """A durable group as it stands in the journal: `content` is head and records.
+
+    `digests` are not in the journal: those of its orders, 32 bytes each, in their order. Empty if whoever handed the
+    group on did not say them; who needs one then computes it.
+    """
 
     head: GroupHead
     content: bytes
+    digests: bytes = b""
 
     @property
     def first(self) -> int:
@@ -210,12 +216,15 @@ def check_group_body(segment: bytes | memoryview, offset: int, head: GroupHead) 
 
 
 def decode_group(content: bytes) -> Group:
-    """One whole group that came from somewhere else; Damaged if it is not what its hash says."""
+    """One whole group that came from somewhere else, and the digests behind it; Damaged if it is not what its hash
+    says. Digests are believed."""
     head = decode_group_head(content, 0)
-    if len(content) != GROUP_HEAD_BYTES + head.body_bytes:
+    stop = GROUP_HEAD_BYTES + head.body_bytes
+    digests = content[stop:]
+    if len(digests) % DIGEST_BYTES or len(digests) > head.size * DIGEST_BYTES:
         raise Damaged("group has another length", 0)
     check_group_body(content, 0, head)
-    return Group(head, content)
+    return Group(head, content[:stop], digests)
 
 
 def decode_records(body: memoryview, head: GroupHead) -> Iterator[Record]:

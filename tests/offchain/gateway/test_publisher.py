@@ -21,6 +21,7 @@ from offchain.client.orders import Signer
 from offchain.domain.order import Side
 from offchain.gateway import news
 from offchain.gateway.channels import Channel
+from offchain.gateway.feed import WINDOW_COMMANDS
 
 ALICE = Signer(KEYS[0])
 BOOK = Channel("book:BTC-USDC")
@@ -211,8 +212,12 @@ async def test_the_publisher_dies_while_a_client_streams(chance) -> None:
             assert await other.refused(op="subscribe", channel="bbo:BTC-USDC") == "UNAVAILABLE"
         placed = await client.place("BTC-USDC", "buy", "1", "0.01", slot=1)
         assert placed.order.status == "open", "orders go on"
-        beside = await client.place("BTC-USDC", "buy", "1", "0.01", slot=2)
+        beside, *many = [await client.place("BTC-USDC", "buy", "1", "0.01", slot=slot) for slot in (2, 3, 4)]
+        many_ids = [one.order.id for one in many]
         assert (await client.cancel(beside.order.id)).status == "canceled", "so do cancels, by whichever name"
+        results = await client.batch(cancels=[*many_ids, beside.order.id], mode="each")
+        assert [(one.id, one.status) for one in results.cancels[:2]] == [(name, "canceled") for name in many_ids]
+        assert results.cancels[2].code == "ORDER_NOT_OPEN"
         await flow_of(sequencer, chance, 60)
         sequencer.publish(Deposit(ALICE.address))
         await lives.enter_async_context(run_publisher_here(settings, window_millis=20))
@@ -303,3 +308,22 @@ async def test_a_gateway_that_does_not_read_is_dropped(monkeypatch) -> None:
         last = a.sequencer.publish(Level(1, 1))
         for message in await read_until(one, last):
             assert book.apply(message), "its reader misses nothing"
+
+
+async def test_who_waits_for_a_command_is_not_kept_until_the_window_ends(start_venue) -> None:
+    """A burst is applied together when its window ends; a few are applied as they come, and what somebody waits for."""
+    async with start_venue(window_millis=3_000) as venue:
+        sequencer, model = venue.sequencer, venue.publisher.model
+        sequencer.publish(Level(600_000, 1))
+        await venue.wait(lambda: model.sequence == sequencer.sequence, 1)
+        for n in range(WINDOW_COMMANDS):
+            sequencer.publish(Level(600_000 + n, 2))
+        await venue.wait(lambda: model.sequence == sequencer.sequence, 1)
+        sequencer.publish(Level(600_001, 3))
+        await asyncio.sleep(0.3)
+        assert model.sequence == sequencer.sequence - 1
+        assert await venue.gateway.publications.reached(sequencer.sequence, 1)
+        sequencer.publish(Level(600_001, 4))
+        await asyncio.sleep(0.3)
+        assert model.sequence == sequencer.sequence - 1
+        await venue.wait(lambda: model.sequence == sequencer.sequence)

@@ -285,8 +285,9 @@ def row_of(step: tuple, mirror: Mirror, number: int) -> OrderRow:
     st.lists(st.lists(st.one_of(orders, orders, orders, cancels), min_size=1, max_size=9), max_size=8),
     st.lists(st.integers(0, 2), max_size=3),
     st.integers(0, 8),
+    st.integers(0, 8),
 )
-def test_the_engines_own_objects_say_what_events_say(runs, asked, settled_after) -> None:
+def test_the_engines_own_objects_say_what_events_say(runs, asked, settled_after, cancelled_after) -> None:
     """Also of accounts that nobody reads, of which some are asked for between."""
     told, taken, unread = Mirror(), Mirror(), Mirror()
     unread.model.watched = ()
@@ -306,6 +307,8 @@ def test_the_engines_own_objects_say_what_events_say(runs, asked, settled_after)
             if number_of_run == settled_after and fills:
                 mirror.apply(AdvanceTime(), BATCH)
                 mirror.observe(BatchSettled, first=1, last=fills, refusals=((fills - 1, 1),))
+            if number_of_run == cancelled_after:
+                mirror.apply(CancelAll(ACCOUNTS[1], 1, 0, ACCOUNTS[1]))
         for account in map(ACCOUNTS.__getitem__, asked):
             assert unread.model.open_of(account) == told.model.open_of(account)
             assert list(unread.model.recent_fills(account)) == list(told.model.recent_fills(account))
@@ -321,9 +324,9 @@ def test_the_engines_own_objects_say_what_events_say(runs, asked, settled_after)
         told_texts, unread_texts = ([u.text(channel) for u in m.log.since(channel, 0)] for m in (told, unread))
         assert told_texts == unread_texts
     for model in (taken.model, unread.model):
-        assert told.model.orders.keys() == model.orders.keys()
         for order in told.model.orders.values():
             assert order == model.order(order.digest)
+        assert told.model.orders.keys() == model.orders.keys(), "and no other"
         for account in ACCOUNTS:
             assert list(told.model.recent_closed(account)) == list(model.recent_closed(account))
             assert list(told.model.recent_fills(account)) == list(model.recent_fills(account))
@@ -349,7 +352,7 @@ def test_what_is_kept_of_the_past_is_bounded(monkeypatch) -> None:
         mirror.apply(command_of(("place", 0, Side.BUY, 100, 1, n % 3, "GTC"), mirror))
         mirror.apply(command_of(("place", 1, Side.SELL, 100, 1, 0, "IOC"), mirror))
     model = mirror.model
-    assert (len(model._fills), len(model._closing), len(model._closed_at)) == (5, 5, 5)
+    assert (len(model._fills), len(model._closed)) == (5, 5)
     assert sum(map(len, model.account_fills.values())) == 10
     assert sum(map(len, model.closed_orders.values())) == 5
     assert set(map(from_hex, model.client_orders.values())) <= set(model.orders)

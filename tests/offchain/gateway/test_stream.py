@@ -13,6 +13,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from offchain.client import LocalBook, Ticket
 from offchain.client.orders import Signer
 from offchain.domain.limits import FRAME_BYTES_MAX, SUBSCRIPTIONS_PER_CONNECTION_MAX
+from offchain.gateway import stream
 from offchain.gateway.settings import RateSettings
 from offchain.security.limits import Rate
 
@@ -339,24 +340,31 @@ async def test_a_slow_reader_of_books_gets_the_present_state(start_venue) -> Non
         assert book.apply(await socket.next())
 
 
-async def test_a_slow_reader_of_private_messages_is_closed_with_a_resume_token(start_venue) -> None:
-    async with start_venue(send_queue_max=128) as venue, venue.client() as client:
+@pytest.mark.parametrize("patience", [stream.CLOSE_SECONDS, 0.05])
+async def test_a_slow_reader_of_private_messages_is_closed_with_a_resume_token(
+    start_venue, monkeypatch, patience
+) -> None:
+    """Also one who reads again only when the gateway has long been done with it."""
+    monkeypatch.setattr(stream, "CLOSE_SECONDS", patience)
+    async with start_venue(send_queue_max=128, window_millis=0) as venue, venue.client() as client:
         async with open_socket(venue, max_queue=1) as socket:
             await socket.login(client)
             await socket.subscribe("balances")
             start = await socket.next()
             await flood(venue, 8_000, lambda n: Deposit(ALICE.address))
+            await venue.wait(lambda: not venue.gateway.sockets)
             seen = start["seq"]
-            closed = None
-            while closed is None:
+            ended = None
+            while ended is None:
                 try:
                     message = await socket.next(10)
                 except ConnectionClosed as error:
-                    closed = error.rcvd
+                    ended = error
                 else:
                     assert message["prevSeq"] == seen
                     seen = message["seq"]
-        assert closed.code == 1013
+        closed = ended.rcvd
+        assert closed is not None and closed.code == 1013
         token = int(closed.reason.rpartition(" ")[2])
         assert start["seq"] < token <= seen + 1
         async with open_socket(venue) as socket:

@@ -157,10 +157,10 @@ def test_a_large_file_is_on_disk_slice_by_slice(tmp_path: Path, monkeypatch: pyt
     synced, unwritten = [], 0
     fsync, write = os.fsync, Disk.write
 
-    def noted_write(disk: Disk, descriptor: int, content: bytes) -> None:
+    def noted_write(disk: Disk, descriptor: int, content: bytes, offset: int) -> None:
         nonlocal unwritten
         unwritten += len(content)
-        write(disk, descriptor, content)
+        write(disk, descriptor, content, offset)
 
     def noted_fsync(descriptor: int) -> None:
         nonlocal unwritten

@@ -42,7 +42,8 @@ async def test_resume_from_any_sequence(tmp_path: Path) -> None:
         whole = await follow(link, 1, last)
         assert whole == list(JournalReader(tmp_path / "journal").groups()), "to the byte"
         for start in range(1, last + 1, 3):
-            assert await follow(link, start, last) == [group for group in whole if group.last >= start]
+            found = [group._replace(digests=b"") for group in await follow(link, start, last)]
+            assert found == [group for group in whole if group.last >= start]
         with pytest.raises(SequencerUnavailable, match=f"no sequence {last + 1_000}"):
             await follow(link, last + 1_000, last)
         await link.close()
@@ -157,7 +158,7 @@ async def test_nobody_waits_for_a_slow_feed_and_it_misses_nothing(
             while not groups or groups[-1].last < last:
                 for frame_type, body in cutter.feed(await asyncio.to_thread(slow.recv, 1 << 16)):
                     if frame_type is protocol.FrameType.RECORDS:
-                        groups.append(protocol.read_records(body))
+                        groups.append(protocol.read_records(body)._replace(digests=b""))
         assert groups == list(JournalReader(tmp_path / "journal").groups())
 
 

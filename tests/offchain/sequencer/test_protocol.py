@@ -140,7 +140,10 @@ def test_attestations_are_the_same_bytes_as_everywhere() -> None:
 def test_a_group_travels_as_it_stands_in_the_journal() -> None:
     content, group_hash = Body.of([Record(16, 1, 5, 6, b"{}"), Record(16, 1, 6, 6, b"[]")]).seal(bytes(32))
     group = protocol.read_records(protocol.records_frame(content)[5:])
-    assert (group.first, group.last, group.head.hash, group.content) == (5, 6, group_hash, content)
-    for damaged in (content[:-1], content + b"x", content[:-1] + b"x", b""):
+    assert group == (group.head, content, b"")
+    assert (group.first, group.last, group.head.hash) == (5, 6, group_hash)
+    digests = bytes(range(64))
+    assert protocol.read_records(protocol.records_frame(content, digests)[5:]) == group._replace(digests=digests)
+    for damaged in (content[:-1], content + b"x", content[:-1] + b"x", b"", content + digests[1:], content + bytes(96)):
         with pytest.raises(InvalidInput, match="group"):
             protocol.read_records(damaged)

@@ -1,6 +1,7 @@
 """Rows are commands in another form: the same journal, state and first results; one signature attests a whole group."""
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,7 +28,7 @@ from venue_samples import (
     settings,
 )
 
-from offchain.domain.command import CancelOrder, PlaceOrder
+from offchain.domain.command import CancelOrder, PlaceOrder, decode
 from offchain.domain.eip712 import (
     RECEIPTS_TYPE,
     BulkProof,
@@ -46,6 +47,8 @@ from offchain.engine.merkle import verify_indexed
 from offchain.security.signatures import address_of, recover
 from offchain.sequencer.link import SequencerLink
 from offchain.sequencer.rows import cancel_row, read_rows
+from offchain.storage.reader import JournalReader
+from offchain.storage.replica import Replica
 
 SEPARATOR = domain_separator(CHAIN, VENUE.settlement)
 
@@ -162,6 +165,30 @@ async def test_a_row_again_gets_its_first_result(tmp_path: Path) -> None:
         assert all(answer.replayed for answer in answers)
         assert (answers[1].filled_lots, answers[1].fills) == (5, 1)
         assert answers[3].reason == RejectReason.INVALID_PRICE
+        await link.close()
+
+
+@pytest.mark.parametrize("others", [31, 63, 64, 200])
+async def test_the_last_orders_first_results_are_kept_to_the_letter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, others: int
+) -> None:
+    """At least so many as are said, and not for ever; of older ones the present state is told."""
+    monkeypatch.setattr("offchain.sequencer.recovery.FIRST_RESULTS_MAX", 64)
+    fund(tmp_path)
+    async with running(settings(tmp_path)) as run:
+        await run.funded()
+        link = await run.link()
+        maker, taker = order(TRADERS[0], Side.BUY, 2_000, 5, 1), order(TRADERS[1], Side.SELL, 2_000, 5, 2)
+        (first,), _ = await send(link, [row(maker)])
+        await send(link, [row(taker)])
+        for chunk in chunks(flow(others - 1, seed=50), 9):
+            await send(link, [row(one) for one in chunk])
+        (again,), _ = await send(link, [row(maker)])
+        assert first.status == "open" and again.replayed and again.sequence == first.sequence
+        if others <= 64:
+            assert again == first._replace(replayed=True)
+        if others == 200:
+            assert (again.status, again.filled_lots) == ("closed", 5)
         await link.close()
 
 
@@ -298,8 +325,24 @@ async def test_rows_and_commands_share_groups(tmp_path: Path) -> None:
         found = [sequence for part in await asyncio.gather(*map(work, range(4))) for sequence in part]
         assert len(set(found)) == 800
         await check_same(run, tmp_path)
+        await check_digests(run, links[0], tmp_path / "journal")
         for link in links:
             await link.close()
+
+
+async def check_digests(run: Running, link: SequencerLink, journal: Path) -> None:
+    """Readers of the feed are told the digest of every order that was sequenced since the start."""
+    replica = Replica()
+    replica.advance(next(JournalReader(journal).groups()))
+    async with asyncio.timeout(20), contextlib.aclosing(link.feed(2)) as groups:
+        async for group in groups:
+            commands = [decode(record.kind, record.version, record.payload) for record in group.records()]
+            orders = [command.order for command in commands if isinstance(command, PlaceOrder)]
+            assert group.digests == b"".join(order_digest(SEPARATOR, order) for order in orders)
+            replica.advance(group)
+            if group.last == run.sequencer.durable_sequence:
+                break
+    assert replica.engine.state_hash() == run.sequencer.engine.state_hash()
 
 
 async def check_same(run: Running, folder: Path) -> None:

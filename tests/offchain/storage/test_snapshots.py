@@ -3,15 +3,18 @@
 import random
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from histories import History
+from journal_samples import ACCOUNT
 from scene import ITEMIZED_VENUE, PACKED_VENUE, VENUE
 
-from offchain.domain.command import Command, OpenVenue, PlaceOrder, encode
+from offchain.domain.command import PLACE_KINDS, CancelOrder, Codec, Command, OpenVenue, PlaceOrder, encode
 from offchain.domain.eip712 import frame_digest, order_digest
 from offchain.domain.order import ORDER_FRAME_BYTES
 from offchain.engine.engine import Engine
+from offchain.storage.frames import Body, decode_group
 from offchain.storage.journal import Journal, Record
 from offchain.storage.reader import Group, JournalReader
 from offchain.storage.replica import Replica
@@ -140,6 +143,52 @@ def test_the_snapshot_of_another_journal_is_passed_over(tmp_path: Path) -> None:
 def _found(folder: Path, reader: JournalReader, sequence_max: int = 10**9) -> int:
     snapshot = read_snapshot(folder, reader, sequence_max)
     return 0 if snapshot is None else snapshot.engine.sequence
+
+
+def test_a_group_that_says_its_digests_is_not_hashed_again() -> None:
+    """Each goes to its own order, also where a reader begins in the middle of the group."""
+    commands = [command for _, _, command, _ in History(71).steps(300)]
+    records = [record_of(sequence, 7, command) for sequence, command in enumerate(commands, 1)]
+    content, _ = Body.of(records).seal(bytes(32))
+    orders = {record.sequence for record in records if record.kind in PLACE_KINDS}
+    said = content + b"".join(sequence.to_bytes(32) for sequence in sorted(orders))
+    engine, seen = Engine(), set[int]()
+    for record, command in zip(records, commands, strict=True):
+        for part in parts(decode_group(said), engine):
+            for number, row in enumerate(part.rows if isinstance(part, Run) else ()):
+                if part.first + number in orders:
+                    assert row[-1] == (part.first + number).to_bytes(32)
+                    seen.add(part.first + number)
+        engine.apply(record.sequence, 7, command)
+    assert len(seen) > 50
+
+
+def plain_orders(count: int) -> list[bytes]:
+    """Payloads of orders that were signed alone, and have no name."""
+    found = list[bytes]()
+    for seed in range(71, 99):
+        for _, _, command, _ in History(seed).steps(100):
+            kind, _, payload = encode(command)
+            if kind == Codec.KIND_PLACE and not command.client_order_id:
+                found.append(payload)
+    return found[:count]
+
+
+def test_a_group_of_plain_orders_is_cut_as_any_other() -> None:
+    """From wherever a reader begins; also where one record is a cancel or of another version, or time passes."""
+    payloads = plain_orders(10)
+    plain = [Record(Codec.KIND_PLACE, 1, number, 7, payload) for number, payload in enumerate(payloads, 1)]
+    cancel = record_of(5, 7, CancelOrder(account=ACCOUNT, nonce=1, signer=ACCOUNT))
+    later = [*plain[:3], *(record._replace(at=8) for record in plain[3:])]
+    of_another_version = [plain[0]._replace(version=2), *plain[1:]]
+    for records in (plain, [*plain[:4], cancel, *plain[5:]], later, of_another_version):
+        content, _ = Body.of(records).seal(bytes(32))
+        digests = b"".join(frame_digest(bytes(32), r.payload) for r in records if r.kind in PLACE_KINDS)
+        for first in range(1, 12):
+            engine = SimpleNamespace(sequence=first - 1, separator=bytes(32))
+            found = [list(parts(decode_group(said), engine)) for said in (content, content + digests)]
+            assert found[0] == found[1]
+            assert sum(len(part.rows) if isinstance(part, Run) else 1 for part in found[0]) == 11 - first
 
 
 def test_a_frame_hashes_as_its_order() -> None:
