@@ -6,5 +6,5 @@ retrying   a client that sends again whatever it has no result of, and notices a
 wire       blocking sockets that speak `/v1/ws` and REST
 drive      sends what is due and reads what comes, in one thread; latency counts from the scheduled time
 histogram  latencies in logarithmic buckets
-venue      a sequencer, a gateway and a projector on a temporary folder, with funded accounts
+venue      sequencer, publisher, gateways, projector and snapshotter on a temporary folder, with funded accounts
 """

@@ -117,22 +117,23 @@ class _Closed(msgspec.Struct, array_like=True):
     accepted: _Named
 
 
-_decode_name = msgspec.msgpack.Decoder(_Closed).decode
+_decode_rows = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
+_decode_names = msgspec.msgpack.Decoder(list[_Closed]).decode
 
 
-def remember_closed(memory: Memory, account: Account, rows: list[msgspec.Raw]) -> None:
-    """The closed orders of an account, the oldest first. ValueError for what is no such row."""
-    known, closed = memory.known, account.closed
-    for raw in rows:
-        row = bytes(raw)
-        named = _decode_name(row).accepted
-        if key_of(row) != named.key:
+def remember_closed(memory: Memory, account: Account, table: msgspec.Raw) -> None:
+    """The closed orders of an account, the oldest first. ValueError for what is no list of their rows."""
+    rows = list(map(bytes, _decode_rows(table)))
+    keys = list(map(key_of, rows))
+    memory.known.update(zip(keys, rows, strict=True))
+    account.closed.extend(rows)
+    for key, closed in zip(keys, _decode_names(table), strict=True):
+        accepted = closed.accepted
+        if key != accepted.key:
             raise ValueError("a closed order is not in its canonical form")
-        known[named.key] = row
-        closed.append(row)
-        if named.name:
-            account.client_ids[named.name] = named.key
-            account.names[named.key] = named.name
+        if accepted.name:
+            account.client_ids[accepted.name] = key
+            account.names[key] = accepted.name
 
 
 def read_closed(state: State, row: bytes) -> Ticket:

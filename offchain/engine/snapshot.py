@@ -36,7 +36,7 @@ _MAX_FEE = 10
 """Its place in an order's frame."""
 _ACCOUNTS = 5
 """Its place among the tables behind the version."""
-_AccountRow = tuple[Address, int, list[tuple[int, int]], str, list[msgspec.Raw], list[Any]]
+_AccountRow = tuple[Address, int, list[tuple[int, int]], str, msgspec.Raw, list[Any]]
 _decode_tables = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
 _decode_accounts = msgspec.msgpack.Decoder(list[_AccountRow]).decode
 
