@@ -33,7 +33,10 @@ class WatchedDisk(Disk):
         time.sleep(self.delay)
 
 
-async def test_nothing_leaves_before_the_fsync_that_the_loop_waits_for_returns(tmp_path: Path) -> None:
+async def test_nothing_leaves_before_the_fsync_that_the_loop_waits_for_returns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("offchain.sequencer.sequencer.QUICK_SECONDS", 60.0)
     fund(tmp_path)
     disk, seen = WatchedDisk(), list[tuple[bool, int]]()
     async with running(settings(tmp_path), disk=disk) as run:
@@ -61,7 +64,7 @@ async def test_nothing_leaves_before_the_fsync_that_the_loop_waits_for_returns(t
 async def test_the_loop_waits_for_no_slow_disk_and_for_no_crowd_of_receipts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("offchain.sequencer.sequencer.QUICK_SECONDS", 0.2)
+    monkeypatch.setattr("offchain.sequencer.sequencer.QUICK_SECONDS", 0.4)
     fund(tmp_path)
     disk, here = WatchedDisk(), threading.get_ident()
     async with running(settings(tmp_path, inbox_poll_millis=10_000), disk=disk) as run:
@@ -78,7 +81,7 @@ async def test_the_loop_waits_for_no_slow_disk_and_for_no_crowd_of_receipts(
         assert [await synced(count) for count in (1, SIGNATURES_IN_TURN_MAX)] == [True, True]
         assert not await synced(SIGNATURES_IN_TURN_MAX + 1)
         assert await synced(1)
-        disk.delay = 0.3
+        disk.delay = 0.45
         assert await synced(1), "nobody knew"
         assert [await synced(1), await synced(1)] == [False, False]
         disk.delay = 0.0
