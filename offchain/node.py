@@ -1,5 +1,5 @@
-"""One node: the sequencer in this process, gateways, their publisher and projector as children that are restarted when
-they die.
+"""One node: the sequencer in this process, gateways, their publisher, projector and snapshotter as children that are
+restarted when they die.
 
 Invariant: children never outlive the node (the kernel ends them with it), and no order is lost by the death of any of
 them: what was acknowledged is in the journal, and starting up is recovery. Wiring only; no logic of the exchange.
@@ -37,6 +37,7 @@ from offchain.engine.engine import flaw_of_venue
 from offchain.gateway.serve import bind
 from offchain.gateway.settings import GatewaySettings, PublisherSettings
 from offchain.projector.projector import ProjectorSettings
+from offchain.projector.snapshotter import SnapshotterSettings
 from offchain.sequencer.follower import FollowerSettings, run_follower
 from offchain.sequencer.serve import run_sequencer
 from offchain.sequencer.settings import SequencerSettings
@@ -248,6 +249,7 @@ def run_node(settings: NodeSettings) -> int:
         term = lead(settings.data, settings.promote).term
     children = Children(settings.data)
     children.add("projector", "offchain.projector", settings.projector())
+    children.add("snapshotter", "offchain.projector.snapshotter", SnapshotterSettings(data=settings.data))
     children.add("publisher", "offchain.gateway.publish", settings.publisher())
     gateway, reserved = settings.gateway(), None
     if gateway.shares_port and not gateway.port:

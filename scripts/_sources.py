@@ -79,14 +79,15 @@ def compile_input(asked: dict[str, Any], root: Path) -> dict[str, Any]:
 
 
 def compile_all(root: Path) -> dict[str, Compiled]:
-    """Every contract with code, by name."""
+    """Every contract with code, by name; of what they import nothing is made that they do not hold themselves."""
     whole = standard_input(root)
-    whole["settings"] = whole["settings"] | {"outputSelection": {"*": {"*": list(OUTPUTS)}}}
+    ours = {file: {"*": list(OUTPUTS)} for file in whole["sources"] if file.startswith("contracts/")}
+    whole["settings"] = whole["settings"] | {"outputSelection": ours}
     answer = compile_input(whole, root)
     found = {}
     for file, contracts in answer["contracts"].items():
         for name, made in contracts.items():
-            if file.startswith("contracts/") and made["evm"]["bytecode"]["object"]:
+            if made["evm"]["bytecode"]["object"]:
                 found[name] = _compiled(file, name, made, whole)
     return found
 

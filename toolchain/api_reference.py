@@ -102,7 +102,8 @@ def routes() -> Iterator[str]:
         if route.rate is not None:
             weight += f"; {route.rate.per_second}/s, burst {route.rate.burst}"
         query = ", ".join(f"`{name}`" for name in route.query)
-        row = (f"`{route.method} {route.path}`", route.summary, route.auth, weight, query, body, _answer(operation))
+        who = f"{route.auth}; no agent" if route.is_owners else route.auth
+        row = (f"`{route.method} {route.path}`", route.summary, who, weight, query, body, _answer(operation))
         yield "| " + " | ".join(row) + " |"
     yield ""
     yield "Weights are what a request takes of the budgets below; every order of an array weighs 1."

@@ -69,7 +69,7 @@ def reference() -> str:
     parts = [
         INTRODUCTION,
         _section("Keepers", asyncio.run(_keeper_metrics())),
-        _section("Sequencer", SequencerMetrics(anything, anything).registry.collect()),
+        _section("Sequencer", SequencerMetrics(anything, anything, Path()).registry.collect()),
         _section("Standby", FollowerMetrics(anything).registry.collect()),
         _section("Publisher", PublisherMetrics().registry.collect()),
         _section("Projector", ProjectorMetrics(anything).collect()),

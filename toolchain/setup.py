@@ -9,6 +9,7 @@ one line with its remedy. Each half leaves a stamp inside the folder that it mad
 depends on. A folder without the right stamp is made anew, so that an interrupted set-up heals itself.
 """
 
+import concurrent.futures
 import fcntl
 import hashlib
 import json
@@ -45,8 +46,7 @@ def main(wanted=()) -> int:
         fcntl.flock(lock, fcntl.LOCK_EX)  # two makes at once: the second one waits, then finds it done
         try:
             check_node()
-            once(VENV, python_key(), make_venv, "Python packages, 550 MB on disk, one to three minutes")
-            once(NODE_MODULES, node_key(), make_node_modules, "compilers and libraries, 300 MB on disk, under a minute")
+            make_halves()
             if "audit" in wanted:
                 once(AUDIT, audit_key(), make_audit, "slither and halmos, 400 MB on disk, under a minute")
             if "bench" in wanted:
@@ -59,6 +59,17 @@ def main(wanted=()) -> int:
             print(f"hooats: set-up failed in: {command}", file=sys.stderr)
             return 1
     return 0
+
+
+def make_halves() -> None:
+    """Side by side: each waits for its registry and the disk at other times."""
+    halves = (
+        (VENV, python_key(), make_venv, "Python packages, 550 MB on disk, one to three minutes"),
+        (NODE_MODULES, node_key(), make_node_modules, "compilers and libraries, 300 MB on disk, under a minute"),
+    )
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        for made in [pool.submit(once, *half) for half in halves]:
+            made.result()
 
 
 def once(folder, key, make, expected="") -> None:
@@ -111,7 +122,8 @@ def make_environment(folder):
     if made.returncode != 0:
         raise Missing("Python's venv module is missing: install it (on Debian and Ubuntu: apt install python3-venv)")
     pip = [folder / "bin" / "python", "-m", "pip", "--disable-pip-version-check", "--no-input"]
-    install = [*pip, "install", "-qq", "--no-deps", "--no-build-isolation"]
+    # Bytecode is made when a module is first imported: most never are.
+    install = [*pip, "install", "-qq", "--no-compile", "--no-deps", "--no-build-isolation"]
     # Source-only packages are built by the locked setuptools, not by whichever one is newest today.
     run([*install, "--require-hashes", "--only-binary", ":all:", "-r", ROOT / BUILD_LOCK])
     return install

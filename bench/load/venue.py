@@ -1,5 +1,5 @@
-"""A venue of its own to load: sequencer, publisher, gateways and, if wanted, projector as processes on a temporary
-folder, and listeners to its market data.
+"""A venue of its own to load: sequencer, publisher, gateways and, if wanted, projector and snapshotter as processes on
+a temporary folder, and listeners to its market data.
 
 No chain is behind it: deposits and the market come through the inbox, as the syncer would write them, and what is
 matched settles in full a moment after its batch closed (`bench.load.settling`). Rate limits are opened wide, since all
@@ -41,6 +41,7 @@ from offchain.domain.units import Address
 from offchain.gateway.serve import bind
 from offchain.gateway.settings import LIMITS, GatewaySettings, PublisherSettings, RateSettings
 from offchain.projector.projector import ProjectorSettings
+from offchain.projector.snapshotter import SnapshotterSettings
 from offchain.security.limits import Rate
 from offchain.security.signatures import address_of
 from offchain.sequencer.serve import run_sequencer
@@ -124,6 +125,9 @@ class LoadedVenue:
                 projector = self.folder / "projector.json"
                 projector.write_bytes(msgspec.json.encode(settings, enc_hook=str))
                 self._start("projector", [sys.executable, "-m", "offchain.projector", str(projector)])
+                snapshotter = self.folder / "snapshotter.json"
+                snapshotter.write_bytes(msgspec.json.encode(SnapshotterSettings(data=self.folder), enc_hook=str))
+                self._start("snapshotter", [sys.executable, "-m", "offchain.projector.snapshotter", str(snapshotter)])
             self._await()
             if self._listeners:
                 self._listen()
@@ -134,7 +138,7 @@ class LoadedVenue:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._reserved.close()
-        for name in ("listeners", *self._names(), "publisher", "projector", "sequencer"):
+        for name in ("listeners", *self._names(), "publisher", "projector", "snapshotter", "sequencer"):
             process = self.processes.pop(name, None)
             if process is not None:
                 process.send_signal(signal.SIGTERM)

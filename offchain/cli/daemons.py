@@ -125,9 +125,8 @@ def node(
 ) -> None:
     """Run a node; with --follow, a standby that copies another one's journal.
 
-    A node is sequencer, gateways, publisher and projector. Stop it with SIGTERM; starting it again is recovery.
-
-    A node is sequencer, gateways and projector. Stop it with SIGTERM; starting it again is recovery.
+    A node is sequencer, gateways, publisher, projector and snapshotter. Stop it with SIGTERM; starting it again is
+    recovery.
     """
     from offchain.node import run_node
 

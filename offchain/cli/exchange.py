@@ -8,14 +8,15 @@ from typing import TypeVar
 from offchain.cli.failures import Negative
 from offchain.cli.secrets import open_key
 from offchain.client import ExchangeUnreachable, HooatsClient, Refused
+from offchain.domain.units import Address
 
 CONNECT_SECONDS = 1.0
 """A person waits for it."""
 T = TypeVar("T")
 
 
-def connect(api: str, secret: bytes | None) -> HooatsClient:
-    return HooatsClient(api, secret, connect_seconds=CONNECT_SECONDS)
+def connect(api: str, secret: bytes | None, account: Address | None = None) -> HooatsClient:
+    return HooatsClient(api, secret, account=account, connect_seconds=CONNECT_SECONDS)
 
 
 def ask(
@@ -25,6 +26,7 @@ def ask(
     question: Callable[[HooatsClient], Awaitable[T]],
     *,
     sends: bool = False,
+    account: Address | None = None,
 ) -> T:
     """What the exchange answers; `Negative` with its reason if it refuses.
 
@@ -33,7 +35,7 @@ def ask(
     secret = None if key is None else open_key(key, password_file).secret
 
     async def connected() -> T:
-        async with connect(api, secret) as client:
+        async with connect(api, secret, account) as client:
             try:
                 return await question(client)
             except Refused as refused:

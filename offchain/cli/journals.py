@@ -139,15 +139,16 @@ def _last_epoch(url: str) -> EpochHeader | None:
 def archive_journal(data: Path, ops_url: str, to: Path) -> None:
     """Move closed segments to an archive, compressed, with a manifest of their hashes.
 
-    Only what neither a start (both snapshots are beyond it) nor the open epoch needs; the first segment stays. The node
+    Only what neither a start (all snapshots are beyond it) nor the open epoch needs; the first segment stays. The node
     may run. Replays, proofs of archived orders, backups and new standbys need the segments back first.
     """
     folder = _existing(data)
-    snapshots, epoch = snapshot_files(data / "snapshots"), _last_epoch(options.ops_url(data, ops_url))
-    if epoch is None or len(snapshots) < KEPT:
-        click.echo("nothing to archive: that takes a closed epoch and two snapshots")
+    epoch = _last_epoch(options.ops_url(data, ops_url))
+    kept = [snapshot_files(data / "snapshots"), snapshot_files(data / "snapshots" / "history")]
+    if epoch is None or any(len(snapshots) < KEPT for snapshots in kept):
+        click.echo("nothing to archive: that takes a closed epoch and two snapshots, of the history, too")
         return
-    moved = archive(folder, to, min(epoch.last, int(snapshots[-1].stem)))
+    moved = archive(folder, to, min(epoch.last, *(int(snapshots[-1].stem) for snapshots in kept)))
     click.echo(f"{moved.segments} segments archived" + (f", up to sequence {moved.last}" if moved.last else ""))
 
 

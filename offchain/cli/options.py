@@ -40,7 +40,18 @@ def is_key(text: object) -> bool:
     return RAW_KEY.fullmatch(str(text).strip()) is not None
 
 
+class AddressType(click.ParamType):
+    name = "address"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not ADDRESS.fullmatch(str(value)):
+            shown = "what looks like a key" if is_key(value) else repr(str(value)[:60])
+            self.fail(f"{shown} is not an address: 0x and 40 hex digits.", param, ctx)
+        return Address(str(value).lower())
+
+
 KEY_FILE = KeyFile(dir_okay=False, path_type=Path)
+ADDRESS_OF = AddressType()
 
 DEPLOYMENTS = Path("deployments")
 """Where `ape run deploy` writes."""
@@ -63,6 +74,7 @@ rpc = flag(
 )
 api = flag("--api", "URL of the exchange's gateway.", type=GATEWAY, default="http://127.0.0.1:8080")
 key = flag("--key", "File with the account's private key: 0x-hex, or a keystore.", type=KEY_FILE, required=True)
+account = flag("--account", "Whose orders, if the key is that of an agent.", type=ADDRESS_OF)
 optional_key = flag("--key", "File with the private key: 0x-hex, or a keystore.", type=KEY_FILE)
 password_file = flag("--password-file", "File with the password of a keystore.", type=FILE)
 metrics_host = flag("--metrics-host", "Address of /livez, /readyz and /metrics.", default="127.0.0.1")

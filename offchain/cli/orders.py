@@ -13,6 +13,7 @@ from offchain.cli.exchange import ask
 from offchain.cli.failures import Negative
 from offchain.client import HooatsClient, Order, Placed, Refused, Routed
 from offchain.domain.limits import SLOT_MAX
+from offchain.domain.units import Address
 
 Decorator = Callable[[Callable[..., None]], Callable[..., None]]
 WISHES: tuple[Decorator, ...] = (
@@ -91,6 +92,7 @@ def order() -> None:
 @with_wishes
 @options.key
 @options.password_file
+@options.account
 @options.api
 @options.as_json
 def place(
@@ -108,6 +110,7 @@ def place(
     client_order_id: str,
     key: Path,
     password_file: Path | None,
+    account: Address | None,
     api: str,
     as_json: bool,
     **wishes: Any,
@@ -126,7 +129,9 @@ def place(
         if amm or post_only or slot or expiry or client_order_id or tif == "FOK" or not is_plain:
             words = "--route best takes no --amm, --post-only, --slot, --expiry, --client-order-id, FOK or condition"
             raise click.UsageError(words)
-        routed = ask(api, key, password_file, lambda client: client.place_routed(symbol, side, size, price))
+        routed = ask(
+            api, key, password_file, lambda client: client.place_routed(symbol, side, size, price), account=account
+        )
         _print_routed(routed, as_json)
         return
     details = {
@@ -143,7 +148,7 @@ def place(
     async def send(client: HooatsClient) -> Placed:
         return await client.place(symbol, side, price, size, **details)
 
-    placed = ask(api, key, password_file, send, sends=True)
+    placed = ask(api, key, password_file, send, sends=True, account=account)
     _print(placed, [describe(placed.order)], as_json)
 
 
@@ -152,14 +157,17 @@ def place(
 @click.argument("size")
 @options.key
 @options.password_file
+@options.account
 @options.api
 @options.as_json
-def amend(order_id: str, size: str, key: Path, password_file: Path | None, api: str, as_json: bool) -> None:
+def amend(
+    order_id: str, size: str, key: Path, password_file: Path | None, account: Address | None, api: str, as_json: bool
+) -> None:
     """Make an order smaller, in its place in the queue.
 
     SIZE is with what has filled.
     """
-    found = ask(api, key, password_file, lambda client: client.amend(order_id, size), sends=True)
+    found = ask(api, key, password_file, lambda client: client.amend(order_id, size), sends=True, account=account)
     _print(found, [describe(found)], as_json)
 
 
@@ -167,15 +175,18 @@ def amend(order_id: str, size: str, key: Path, password_file: Path | None, api: 
 @click.argument("seconds", type=float)
 @options.key
 @options.password_file
+@options.account
 @options.api
 @options.as_json
-def cancel_all_after(seconds: float, key: Path, password_file: Path | None, api: str, as_json: bool) -> None:
+def cancel_all_after(
+    seconds: float, key: Path, password_file: Path | None, account: Address | None, api: str, as_json: bool
+) -> None:
     """Cancel all orders SECONDS from now, unless said again before.
 
     0 takes it back.
     """
     millis = round(seconds * 1000)
-    deadline = ask(api, key, password_file, lambda client: client.cancel_all_after(millis), sends=True)
+    deadline = ask(api, key, password_file, lambda client: client.cancel_all_after(millis), sends=True, account=account)
     words = "nothing is cancelled" if deadline is None else f"everything is cancelled in {seconds:g} s"
     _print({"deadline": deadline}, [words], as_json)
 
@@ -187,6 +198,7 @@ def cancel_all_after(seconds: float, key: Path, password_file: Path | None, api:
 @click.option("--side", type=click.Choice(["buy", "sell"]), help="With --all: of this side only.")
 @options.key
 @options.password_file
+@options.account
 @options.api
 @options.as_json
 def cancel(
@@ -196,6 +208,7 @@ def cancel(
     side: str | None,
     key: Path,
     password_file: Path | None,
+    account: Address | None,
     api: str,
     as_json: bool,
 ) -> None:
@@ -203,10 +216,12 @@ def cancel(
     if bool(order_id) == everything or (order_id and (symbol or side)):
         raise click.UsageError("give an ORDER_ID, or --all with or without --symbol and --side")
     if everything:
-        cancelled = ask(api, key, password_file, lambda client: client.cancel_all(symbol, side), sends=True)
+        cancelled = ask(
+            api, key, password_file, lambda client: client.cancel_all(symbol, side), sends=True, account=account
+        )
         _print(cancelled, [f"cancelled {len(cancelled)} orders", *cancelled], as_json)
         return
-    found = ask(api, key, password_file, lambda client: client.cancel(order_id), sends=True)
+    found = ask(api, key, password_file, lambda client: client.cancel(order_id), sends=True, account=account)
     _print(found, [describe(found)], as_json)
 
 
@@ -216,11 +231,14 @@ def cancel(
 )
 @options.key
 @options.password_file
+@options.account
 @options.api
 @options.as_json
-def list_orders(status: str, key: Path, password_file: Path | None, api: str, as_json: bool) -> None:
+def list_orders(
+    status: str, key: Path, password_file: Path | None, account: Address | None, api: str, as_json: bool
+) -> None:
     """List your orders, the newest first."""
-    found = ask(api, key, password_file, lambda client: client.orders(status=status))
+    found = ask(api, key, password_file, lambda client: client.orders(status=status), account=account)
     _print(found, [describe(row) for row in found] or [f"no {status} orders"], as_json)
 
 

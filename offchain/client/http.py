@@ -425,7 +425,7 @@ class HooatsClient(AccountCalls):
         seconds: int = 3600,
     ) -> Approval:
         """Signs a withdrawal (to the own address by default) and has it countersigned; the venue's relay sends it."""
-        signer = self._require_signer()
+        signer = self._require_owner()
         template = (await self.eip712())["Withdraw"]
         address, decimals = await self._token(token)
         withdrawal = eip712.Withdrawal(
@@ -457,7 +457,7 @@ class HooatsClient(AccountCalls):
         `nonce`: the token's `nonces(account)`, which only the chain knows. The same again is the same deposit, if it is
         signed with the same deadline; `Refused` (UNSUPPORTED) where the token has no permits.
         """
-        signer = self._require_signer()
+        signer = self._require_owner()
         template, spender = await self._template("Permit"), (await self._template("Withdraw"))["domain"]
         vault, token = Address(spender["verifyingContract"]), template["domain"]["verifyingContract"]
         _, decimals = await self._token(token)
@@ -484,7 +484,7 @@ class HooatsClient(AccountCalls):
     ) -> AgentRequest:
         """Lets `agent` sign orders of this account, registered by the venue's relay. `nonce`: how often this key was
         registered before; `notional` in atoms of the settlement token, over all fills."""
-        signer = self._require_signer()
+        signer = self._require_owner()
         terms = eip712.AgentTerms(Address(agent.lower()), expiry, notional, tuple(markets))
         deadline = int(time.time()) + seconds
         separator = separator_of(await self._template("Agent"))

@@ -1,5 +1,6 @@
 """Building and signing: exact ticks and lots, nonces that never repeat, signatures that the contracts take."""
 
+import re
 import time
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
@@ -8,24 +9,27 @@ import msgspec
 from coincurve import PrivateKey
 
 from offchain.domain import eip712
+from offchain.domain.errors import InvalidInput
 from offchain.domain.keccak import keccak
 from offchain.domain.limits import SLOT_MAX
 from offchain.domain.market import Market
 from offchain.domain.order import Flags, Kind, Order, Side, TimeInForce, make_nonce
 from offchain.domain.units import Address, Digest, Ticks, to_address
 
+_ADDRESS = re.compile("0x[0-9a-fA-F]{40}")
 _SIDES = {"buy": Side.BUY, "sell": Side.SELL}
 _KINDS = {"limit": Kind.LIMIT, "market": Kind.MARKET}
 
 
 class Signer:
-    """A private key of 32 bytes, not printed."""
+    """A private key of 32 bytes, not printed. `account` (0x-hex): whose orders it signs, if it is an agent's."""
 
-    __slots__ = ("_key", "address")
+    __slots__ = ("_key", "account", "address")
 
-    def __init__(self, key: bytes) -> None:
+    def __init__(self, key: bytes, account: str | None = None) -> None:
         self._key = PrivateKey(key)
         self.address: Address = to_address(keccak(self._key.public_key.format(compressed=False)[1:])[12:])
+        self.account = self.address if account is None else _account(account)
 
     def __repr__(self) -> str:
         return f"Signer({self.address})"
@@ -34,6 +38,12 @@ class Signer:
         """r, s and v (27 or 28) over a digest of 32 bytes, as 0x-hex."""
         raw = self._key.sign_recoverable(digest, hasher=None)
         return "0x" + raw[:64].hex() + f"{raw[64] + 27:02x}"
+
+
+def _account(text: str) -> Address:
+    if not _ADDRESS.fullmatch(text):
+        raise InvalidInput(f"account is not an address: {text[:50]}", field="account", remedy="0x and 40 hex digits")
+    return Address(text.lower())
 
 
 class Nonces:
@@ -153,7 +163,7 @@ def sign_order(
 ) -> SignedOrder:
     """`InvalidInput` if the price is off tick or the size off lot."""
     order = Order(
-        account=by.address,
+        account=by.account,
         subaccount=ticket.subaccount,
         market=market.market,
         side=_SIDES[ticket.side],
@@ -180,7 +190,7 @@ def sign_order(
         "expiry": ticket.expiry,
         "postOnly": ticket.post_only,
         "amm": ticket.amm,
-        "account": by.address,
+        "account": by.account,
         "signature": by.sign(digest),
         "clientOrderId": ticket.client_order_id,
         "reduceOnly": ticket.reduce_only,

@@ -29,7 +29,8 @@ Json = dict[str, Any]
 
 
 class Wire:
-    """`key` (32 bytes) signs and logs in; without one only public routes work.
+    """`key` (32 bytes) signs and logs in; without one only public routes work. `account`: for whom, if the key is that
+    of an agent.
 
     `connect_seconds`: how long it tries to get a connection at all, if not as long as other retries.
     """
@@ -39,13 +40,14 @@ class Wire:
         url: str,
         key: bytes | None = None,
         *,
+        account: str | None = None,
         timeout_seconds: float = 10.0,
         retry_seconds: float = 15.0,
         connect_seconds: float | None = None,
         session_seconds: int = 3600,
     ) -> None:
         self.url = url.rstrip("/")
-        self.signer = Signer(key) if key is not None else None
+        self.signer = Signer(key, account) if key is not None else None
         self._retry_seconds = retry_seconds
         self._connect_seconds = retry_seconds if connect_seconds is None else connect_seconds
         self._session_seconds = session_seconds
@@ -69,6 +71,11 @@ class Wire:
     def address(self) -> Address:
         """Of the key."""
         return self._require_signer().address
+
+    @property
+    def account(self) -> Address:
+        """Whose orders it places: of the key, or that for which it is an agent."""
+        return self._require_signer().account
 
     async def eip712(self) -> Json:
         """The templates, asked once."""
@@ -99,8 +106,8 @@ class Wire:
     async def _new_session(self, now: int, *, is_first: bool = True) -> Json:
         signer = self._require_signer()
         expiry = now + self._session_seconds
-        digest = eip712.session_digest(await self._separator("Session"), signer.address, now, expiry)
-        body = {"account": signer.address, "issuedAt": now, "expiry": expiry, "signature": signer.sign(digest)}
+        digest = eip712.session_digest(await self._separator("Session"), signer.account, now, expiry)
+        body = {"account": signer.account, "issuedAt": now, "expiry": expiry, "signature": signer.sign(digest)}
         try:
             session: Json = await self._send("POST", "/v1/sessions", body)
             return session
@@ -200,6 +207,13 @@ class Wire:
         if self.signer is None:
             raise ConfigurationError("this needs a private key", remedy="Name its file with --key")
         return self.signer
+
+    def _require_owner(self) -> Signer:
+        signer = self._require_signer()
+        if signer.account != signer.address:
+            message = "an agent only trades: this is signed by the account itself"
+            raise ConfigurationError(message, remedy=f"Use the key of {signer.account}")
+        return signer
 
 
 def separator_of(template: Json) -> bytes:

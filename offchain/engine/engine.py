@@ -8,7 +8,7 @@ time that never runs back) and refuses, as values, what users send.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import assert_never
 
 from offchain.domain.batch import BatchRules, SettlementBatch
@@ -60,6 +60,7 @@ from offchain.domain.relayed import RequestAgent, RequestDeposit
 from offchain.domain.terms import ObserveCxpt, ResetProtection, SetFeeSchedule, SetProtection, TransferBetween
 from offchain.domain.units import Address, Digest, from_hex
 from offchain.engine import description, snapshot
+from offchain.engine.accepted import read_closed
 from offchain.engine.amending import amend, cancel_many, fire_switch, set_switch
 from offchain.engine.book import Book
 from offchain.engine.closing import close
@@ -67,6 +68,7 @@ from offchain.engine.fills import NEVER, Backlog
 from offchain.engine.gate import Gate
 from offchain.engine.ledger import Ledger
 from offchain.engine.markets import are_operators, request_market, set_market_state, set_operators, withdraw_market
+from offchain.engine.memory import Known
 from offchain.engine.observing import observe_block, observe_log, observe_pool
 from offchain.engine.orders import Account
 from offchain.engine.pools import Pool
@@ -413,7 +415,7 @@ class Engine:
         return self._state.agents
 
     @property
-    def known(self) -> Container[bytes]:
+    def known(self) -> Known:
         """Digests of orders that are open, or were closed or rejected not long ago."""
         return self._state.memory.known
 
@@ -442,6 +444,8 @@ class Engine:
     def find_order(self, digest: Digest) -> tuple[AnyEvent, ...] | None:
         """First result of a known order: OrderAccepted with what has filled, then OrderClosed; or OrderRejected."""
         known = self._state.memory.known.get(from_hex(digest))
+        if isinstance(known, bytes):
+            known = read_closed(self._state, known)
         return None if known is None else description.order_events(known)
 
     def find_client_order(self, account: Address, client_order_id: str) -> Digest | None:

@@ -411,8 +411,8 @@ class Account:
         """The sequence of the command that set its dead-man switch: the id of that timer; 0 if none is set."""
         self.settled_slots: dict[int, None] = {}
         """Slots in which a fill settled: known only where the venue's rules make a difference of that."""
-        self.closed: deque[Ticket] = deque()
-        """The oldest first."""
+        self.closed: deque[Ticket | bytes] = deque()
+        """The oldest first: first rows (see `accepted`), then tickets."""
         self.rejected: OrderedDict[bytes, OrderRejected] = OrderedDict()
         """By digest, the oldest first."""
         self.client_ids: dict[str, bytes] = {}

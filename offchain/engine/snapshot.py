@@ -17,13 +17,14 @@ from offchain.domain.eip712 import domain_separator
 from offchain.domain.event import ApprovalGranted, OrderRejected
 from offchain.domain.limits import SEQUENCE_MAX
 from offchain.domain.market import Market, MarketState
-from offchain.domain.order import Order, OrderStatus, make_nonce
+from offchain.domain.order import ORDER_FRAME, OrderStatus
 from offchain.domain.reasons import CloseReason, RejectReason, VenueState
 from offchain.domain.units import Address, Ticks, fee_up, from_hex
-from offchain.engine.accepted import REASONS, Places, Row, accepted_row, name_of, read_accepted
+from offchain.engine.accepted import Places, Row, accepted_row, closed_rows, name_of, remember_closed
 from offchain.engine.approvals import Spent
 from offchain.engine.book import Book
 from offchain.engine.fills import Backlog, Batch, Fill, FillState
+from offchain.engine.memory import Memory
 from offchain.engine.orders import Account, Ticket
 from offchain.engine.snapshot_later import later_tables, read_agents, read_later, read_rules, texts, waiting_sequences
 from offchain.engine.snapshot_rules import read_parts
@@ -31,6 +32,13 @@ from offchain.engine.state import State
 from offchain.engine.trading import rest
 
 VERSION = 1
+_MAX_FEE = 10
+"""Its place in an order's frame."""
+_ACCOUNTS = 5
+"""Its place among the tables behind the version."""
+_AccountRow = tuple[Address, int, list[tuple[int, int]], str, list[msgspec.Raw], list[Any]]
+_decode_tables = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
+_decode_accounts = msgspec.msgpack.Decoder(list[_AccountRow]).decode
 
 _VENUE = [
     "chain_id",
@@ -63,7 +71,7 @@ def encode(state: State) -> bytes:
         sorted(state.tokens),
         [(token, *texts(flow, _FLOW)) for token, flow in sorted(state.ledger.flows.items())],
         [_book_row(state.books[number]) for number in sorted(state.books)],
-        [_account_row(state.accounts[address]) for address in sorted(state.accounts)],
+        [_account_row(state.memory, state.accounts[address]) for address in sorted(state.accounts)],
         [
             (*key, *texts(balance, _BALANCE))
             for key, balance in sorted(state.ledger.balances.items())
@@ -88,12 +96,15 @@ def encode(state: State) -> bytes:
 def decode(raw: bytes) -> State:
     """ValueError for bytes that are not a snapshot of this version."""
     try:
-        version, *tables = msgspec.msgpack.decode(raw)
-    except (TypeError, ValueError, msgspec.DecodeError) as error:
+        version, *tables = _decode_tables(raw) or [msgspec.Raw()]
+        if bytes(version) != msgspec.msgpack.encode(VERSION):
+            raise ValueError(f"snapshot of unknown version {msgspec.msgpack.decode(version)}")
+        accounts = _decode_accounts(tables.pop(_ACCOUNTS))
+        read: list[Any] = [msgspec.msgpack.decode(table) for table in tables]
+    except (IndexError, msgspec.MsgspecError) as error:
         raise ValueError(f"not a snapshot: {error}") from error
-    if version != VERSION:
-        raise ValueError(f"snapshot of unknown version {version}")
-    return _read(*tables)
+    read.insert(_ACCOUNTS, accounts)
+    return _read(*read)
 
 
 def _read(
@@ -133,9 +144,9 @@ def _read(
         _read_balance(state, row)
     read_agents(state, later)
     read_parts(state, later)
-    waiting = waiting_sequences(later)
+    waiting, places = waiting_sequences(later), Places(state)
     for row in tickets:
-        ticket = _read_ticket(state, row, waiting)
+        ticket = _read_ticket(state, places, row, waiting)
         by_sequence[ticket.sequence] = ticket
     state.take_events()  # Reading touched levels, of which nobody is told.
     _read_fills(state, fills, batches, by_sequence)
@@ -215,13 +226,13 @@ def _read_book(state: State, row: Row) -> None:
     state.books[number] = book
 
 
-def _account_row(account: Account) -> Row:
+def _account_row(memory: Memory, account: Account) -> Row:
     return (
         account.address,
         account.nonces.floor,
         sorted((slot, nonce & SEQUENCE_MAX) for slot, nonce in account.nonces.slots.items()),
         str(account.locked),
-        [(accepted_row(ticket), ticket.filled, ticket.reason) for ticket in account.closed],
+        closed_rows(memory, account),
         [(from_hex(r.digest), r.market, r.client_order_id, r.reason) for r in account.rejected.values()],
     )
 
@@ -230,20 +241,9 @@ def _read_account(state: State, row: Row) -> None:
     address, floor, slots, locked, closed, rejected = row
     account = state.account(address)
     account.nonces.raise_floor(floor)
-    account.nonces.slots |= {slot: make_nonce(slot, sequence) for slot, sequence in slots}
+    account.nonces.slots |= {slot: slot << 48 | sequence for slot, sequence in slots}
     account.locked = int(locked)
-    places = Places(state, account)
-    known, names = state.memory.known, state.memory.remember
-    for fields, filled, reason in closed:
-        ticket = places.read(fields)
-        ticket.remaining -= filled
-        ticket.reason = REASONS[reason]
-        name = name_of(fields)
-        if name:
-            names(ticket, name)
-        else:
-            known[ticket.key] = ticket
-        account.closed.append(ticket)
+    remember_closed(state.memory, account, closed)
     for digest, market, client_order_id, why in rejected:
         event = OrderRejected(
             digest=_hex(digest),
@@ -302,10 +302,10 @@ def _ticket_row(ticket: Ticket) -> Row:
     return (*row, True) if ticket.is_fresh else row
 
 
-def _read_ticket(state: State, row: Row, waiting: Container[int]) -> Ticket:
+def _read_ticket(state: State, places: Places, row: Row, waiting: Container[int]) -> Ticket:
     frame, signature, accepted, per_lot, remaining, status, *more = row
-    ticket = read_accepted(state, accepted)
-    ticket.signature, ticket.max_fee_ppm = signature, Order.from_frame(frame).max_fee_ppm
+    ticket = places.read(accepted)
+    ticket.signature, ticket.max_fee_ppm = signature, ORDER_FRAME.unpack(frame)[_MAX_FEE]
     ticket.hold_per_lot, ticket.remaining, ticket.is_fresh = int(per_lot), remaining, bool(more and more[0])
     ticket.agent = ticket.account.agents[more[1]] if len(more) > 1 else None
     ticket.reason = _CLOSED_AS[OrderStatus(status)]

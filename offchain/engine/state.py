@@ -22,7 +22,6 @@ from offchain.domain.event import (
     IndexLowered,
     MarketRequested,
     OrderClosed,
-    OrderRejected,
     VenueStateChanged,
 )
 from offchain.domain.limits import SEQUENCE_AHEAD_MILLIS_MAX
@@ -35,7 +34,7 @@ from offchain.engine.book import Book, level_changes, level_sizes
 from offchain.engine.fills import NEVER, Backlog, Fill
 from offchain.engine.gate import Gate
 from offchain.engine.ledger import Balance, Ledger
-from offchain.engine.memory import Memory
+from offchain.engine.memory import Known, Memory
 from offchain.engine.orders import Account, Lane, Moment, PriceLevel, Ticket, Trader
 from offchain.engine.parts import balance_events, part_of
 from offchain.engine.pools import Pool
@@ -59,8 +58,8 @@ class Taken(NamedTuple):
     levels: list[tuple[int, int, int, int]]
     """(market, side, price, size)"""
     balances: list[Balance]
-    known: Mapping[bytes, Ticket | OrderRejected]
-    """The machine's own, as they are now: orders by the bytes of their digests, every open one among them."""
+    known: Known
+    """The machine's own, as they are now: orders by the bytes of their digests, every open one by its ticket."""
     accounts: Mapping[Address, Account]
 
 

@@ -57,7 +57,7 @@ def trade(state: State, rows: Iterable[OrderRow], first: int, outcomes: list[Out
     do; else `admission.refusal` says why not, or that it may. One loop: a call costs as much as ten of its lines.
     """
     lanes, now, schedule, newest, sequence = state.lanes, state.moment, state.schedule, state.newest_sequence, first - 1
-    known, effects, touched, cancels = state.memory.known, state.effects, state.touched_balances, 0
+    known, effects, touched, cancels = state.memory.known.parts, state.effects, state.touched_balances, 0
     for row in rows:
         sequence += 1
         owner, terms, price, size, trigger, max_fee, nonce, expiry, signature, signer, key = row
@@ -107,7 +107,7 @@ def trade(state: State, rows: Iterable[OrderRow], first: int, outcomes: list[Out
         if replaced is not None:
             close(state, replaced, REPLACED)
         trader.slots[slot] = nonce
-        known[key] = ticket = Ticket()
+        known[key[0]][key] = ticket = Ticket()
         ticket.lane = lane
         ticket.trader = trader
         ticket.moment = moment

@@ -130,6 +130,8 @@ def _session(gateway: Gateway, route: Route, request: Request, body: bytes, now:
     query: bytes = scope["query_string"]
     target: bytes = scope["raw_path"] + (b"?" + query if query else b"")
     session = gateway.sessions.check(key, timestamp, sign, route.method.encode() + target + body, now)
+    if route.is_owners:
+        session.require_owner()
     if route.method != "GET":
         gateway.sessions.spend(sign, int(timestamp), now)
     return session

@@ -48,7 +48,8 @@ class Gateway:
         revocations = Revocations(settings.session_key_file.with_suffix(".revoked"), int(time.time()))
         spent = SpentMarks(settings.session_key_file.with_suffix(".spent"))
         secret = load_secret(settings.session_key_file)
-        self.sessions = Sessions(secret, settings.settlement_separator, spent, revocations)
+        separator = settings.settlement_separator
+        self.sessions = Sessions(secret, separator, spent, revocations, self.model.is_agent)
         self.signers = Signers()
         beside = self.publications, self.upstream, self.signers, self.ingress, self.metrics
         self.trading = Trading(settings, self.model, *beside)
@@ -133,6 +134,6 @@ class Gateway:
         while True:
             await asyncio.sleep(POLL_SECONDS)
             try:
-                self.sessions.refresh()
+                self.sessions.refresh(time.time_ns() // 1_000_000)
             except (OSError, ValueError) as error:
                 _log.error("ended sessions cannot be read: %s", error)

@@ -179,6 +179,11 @@ class Directory:
         await asyncio.wait((waiter,), timeout=seconds)
         return waiter.done() and not waiter.cancelled()
 
+    def is_agent(self, account: Address, agent: Address, now: int) -> bool:
+        """Whether `agent` may sign for `account` at `now` (unix ms)."""
+        terms = self.agents.get(account, {}).get(agent)
+        return terms is not None and not terms.is_revoked and now < terms.expiry * 1000
+
     def describe(self) -> list[AnyEvent]:
         """Everything but the accounts, as events."""
         events: list[AnyEvent] = [OperatorsChanged(operators=self.operators), *self.requested.values()]

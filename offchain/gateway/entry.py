@@ -1,6 +1,6 @@
 """Orders and cancels in fixed frames (`domain.wire`): from a connection's bytes to rows for the sequencer, and back.
 
-    message -> waits for the end of the loop's tick -> cheap looks -> who signed -> one submission -> packed results
+    message -> waits for a slice of the loop's time -> cheap looks -> who signed -> one submission -> packed results
 
 No future, task or object is made for an order. Invariant: every message that is understood is answered once, with as
 many results as it has items, in their order; what is refused here was not sequenced; nobody but the account, or a key
@@ -45,9 +45,11 @@ from offchain.security.limits import Gcra
 from offchain.security.signatures import Signers
 from offchain.sequencer.rows import TERMS, cancel_row
 
-ITEMS_PER_TICK: Final = 32
-"""About 1 ms of recoveries: so long the loop does nothing else, and so soon the sequencer can begin. On a machine where
-everybody is busy it is several times that, and a cancel waits for a few ticks."""
+ITEMS_PER_SLICE: Final = 16
+"""Less than 1 ms of recoveries: so long the loop does nothing else. A cancel waits for a few slices, and on a machine
+where everybody is busy each is several times that."""
+ITEMS_PER_SUBMISSION: Final = 32
+"""Of a few slices: so soon the sequencer can begin, and a submission costs as much as a few orders."""
 WAITING_MAX: Final = 4_096
 """Orders and cancels that wait for their signatures to be looked at, half a second's; more are refused."""
 SUBMITTED_MAX: Final = 256
@@ -106,7 +108,7 @@ class Request:
 
 
 class Submission(NamedTuple):
-    """What one tick sends to the sequencer at once: messages, and the rows that they gave, in the same order."""
+    """What is sent to the sequencer at once: messages, and the rows that they gave, in the same order."""
 
     requests: list[Request]
     rows: list[bytes]
@@ -121,7 +123,7 @@ class Answered(NamedTuple):
 
 
 class Queue:
-    """Messages that wait for a tick. Cancels have one of their own, which is looked at first: whoever wants out waits
+    """Messages that wait for a slice. Cancels have one of their own, which is looked at first: whoever wants out waits
     for nobody's signatures, and not for room either."""
 
     def __init__(self, unanswered_max: int) -> None:
@@ -138,9 +140,8 @@ class Queue:
         self._requests = deque(request for request in self._requests if request.peer is not peer)
         self.items = sum(request.count for request in self._requests)
 
-    def next(self) -> Request | None:
-        if not self._requests:
-            return None
+    def next(self) -> Request:
+        """The oldest of those that wait; there must be one."""
         request = self._requests.popleft()
         self.items -= request.count
         return request
@@ -169,14 +170,18 @@ class Entry:
         self._signers = signers
         self._cancel_all = cancel_all
         self._orders, self._cancels = Queue(UNANSWERED_MAX), Queue(2 * UNANSWERED_MAX)
+        self._plain, self._bulk = Submission([], []), Submission([], [])
+        """What slices gave that was not sent yet."""
+        self._gathered = 0
+        """Items of both, with those that gave no row."""
         self._unanswered = 0
         self._is_flush_due = False
         self._accounts: dict[bytes, Address] = {}
         self._terms: set[bytes] = set()
         self._now = 0
-        """Of the tick, monotonic nanoseconds."""
+        """Of the slice, monotonic nanoseconds."""
         self._rooms: dict[bytes, int] = {}
-        """How many orders accounts may still place in this tick; -1 if they have no money here."""
+        """How many orders accounts may still place in this slice; -1 if they have no money here."""
         self._opened: dict[bytes, int] = {}
         """And how many when it began: what is gone is charged at its end."""
         self._results: dict[bytes, Answered] = {}
@@ -217,8 +222,10 @@ class Entry:
             peer.reply((fault(number, error),))
 
     def forget(self, peer: Peer) -> None:
-        """Its connection ended, and its account's orders with it: what still waits here goes no further."""
+        """Its connection ended, and its account's orders with it: what still waits here goes no further, and what was
+        looked at goes before the cancel that follows."""
         self._orders.drop(peer)
+        self._submit_gathered()
 
     def _require_live(self) -> None:
         if not (self._upstream.is_live and self._model.is_loaded):
@@ -229,31 +236,43 @@ class Entry:
             self._is_flush_due = True
             asyncio.get_running_loop().call_soon(self._flush)
 
-    # --- one tick ---
+    # --- a slice of the loop's time ---
 
     def _flush(self) -> None:
-        """What came in this tick, up to ITEMS_PER_TICK; the rest after a look at the sockets."""
+        """A slice of what came in; the rest after a look at the sockets."""
         self._is_flush_due = False
         self._flush_cancels()
         now, self._now = time.time_ns() // 1_000_000, time.monotonic_ns()
-        looked_at, plain, bulk = 0, Submission([], []), Submission([], [])
-        while looked_at < ITEMS_PER_TICK and (request := self._next_orders()):
+        looked_at = 0
+        while looked_at < ITEMS_PER_SLICE and self._may_look:
+            request = self._orders.next()
             looked_at += request.count
-            into = bulk if request.kind == MessageKind.BULK else plain
+            is_bulk = request.kind == MessageKind.BULK
+            into = self._bulk if is_bulk else self._plain
             before = len(into.rows)
-            if request.kind == MessageKind.BULK:
-                self._look_at_bulk(request, now, into.rows)
-            else:
-                self._look_at_orders(request, now, into.rows)
+            look = self._look_at_bulk if is_bulk else self._look_at_orders
+            look(request, now, into.rows)
             request.fresh = len(into.rows) - before
             into.requests.append(request)
         self._charge_accounts()
-        self._submit(plain, is_bulk=False)
-        self._submit(bulk, is_bulk=True)
+        self._gathered += looked_at
+        if self._gathered >= ITEMS_PER_SUBMISSION or not self._may_look:
+            self._submit_gathered()
         self._schedule_rest()
 
+    @property
+    def _may_look(self) -> bool:
+        """Whether orders wait, and the sequencer has room for them."""
+        return self._orders.items > 0 and self._unanswered < SUBMITTED_MAX
+
+    def _submit_gathered(self) -> None:
+        plain, bulk = self._plain, self._bulk
+        self._plain, self._bulk, self._gathered = Submission([], []), Submission([], []), 0
+        self._submit(plain, is_bulk=False)
+        self._submit(bulk, is_bulk=True)
+
     def _charge_accounts(self) -> None:
-        """For the orders of this tick that they, or their agents, signed."""
+        """For the orders of this slice that they, or their agents, signed."""
         for owner, room in self._rooms.items():
             count = self._opened[owner] - room
             if count:
@@ -264,19 +283,17 @@ class Entry:
     def _flush_cancels(self) -> None:
         """Sent on their own, before any signature is looked at: at the sequencer they go first as well."""
         sent = Submission([], [])
-        while len(sent.rows) < ITEMS_PER_TICK and (request := self._cancels.next()):
+        while len(sent.rows) < ITEMS_PER_SUBMISSION and self._cancels.items:
+            request = self._cancels.next()
             before = len(sent.rows)
             self._look_at_cancels(request, sent.rows)
             request.fresh = len(sent.rows) - before
             sent.requests.append(request)
         self._submit(sent, is_bulk=False)
 
-    def _next_orders(self) -> Request | None:
-        return self._orders.next() if self._unanswered < SUBMITTED_MAX else None
-
     def _schedule_rest(self) -> None:
         """What waits and may go on."""
-        if self._cancels.items or (self._orders.items and self._unanswered < SUBMITTED_MAX):
+        if self._cancels.items or self._may_look:
             self._schedule()
 
     def _look_at_orders(self, request: Request, now: int, rows: list[bytes]) -> None:

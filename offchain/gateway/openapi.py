@@ -99,6 +99,7 @@ def _operation(route: Route) -> dict[str, Any]:
         operation["parameters"] = parameters
     if route.auth is Auth.SESSION:
         operation["security"] = [{name: [] for name in _SESSION_HEADERS}]
+        operation["x-agents"] = not route.is_owners
     elif route.auth in (Auth.SESSION_OR_SIGNATURE, Auth.SIGNATURE_BESIDE_SESSION):
         operation["security"] = [{name: [] for name in _SESSION_HEADERS}, {}]
     if route.request is not None:

@@ -27,9 +27,9 @@ from offchain.gateway.terms import Rates
 RECONNECT_SECONDS = (0.02, 0.5)
 CONNECT_SECONDS = 5.0
 A_MOMENT_SECONDS = 0.02
-"""In which a publisher that keeps up tells of a command."""
-LATE_SECONDS = 1.0
-"""So long a publisher counts as late whom somebody waited for in vain."""
+"""In which a publisher that keeps up tells of a command; who takes longer is late, until he is seen to keep up."""
+LOOKS = 5
+"""With a moment between them. Who has told of all that was acknowledged here at each of them keeps up again."""
 ASK_SECONDS = 10.0
 """Longer than any question takes."""
 
@@ -74,8 +74,9 @@ class Publications:
         self._line: _Line | None = None
         self._journal: int | None = None
         self._awaited = 0
-        self._in_vain, self._late_until = 0, 0.0
-        """The last command that somebody waited for and did not get, and until when that tells of others, too."""
+        self._is_late = False
+        self._probing: asyncio.Task[None] | None = None
+        """Looks whether it still is."""
         self._numbers = 0
         self._answers: dict[int, asyncio.Future[bytes]] = {}
         self._task: asyncio.Task[None] | None = None
@@ -89,9 +90,10 @@ class Publications:
         self._task = asyncio.create_task(self._connect(), name="publisher")
 
     async def close(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        for task in (self._task, self._probing):
+            if task is not None:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
 
     # --- asking ---
 
@@ -104,19 +106,31 @@ class Publications:
         if sequence > self._awaited:
             self._awaited = sequence
             self._send(news.Await(sequence))
+        began = time.monotonic()
         is_reached = await self._model.reached(sequence, seconds)
-        if not is_reached:
-            self._in_vain = max(self._in_vain, sequence)
-            self._late_until = time.monotonic() + LATE_SECONDS
+        self._is_late = not is_reached or time.monotonic() - began > A_MOMENT_SECONDS
         return is_reached
 
     def patience(self, seconds: float) -> float:
-        """How long it is worth waiting for the publisher, of `seconds`: not at all where others wait in vain, and a
-        moment where it has not told of all that was acknowledged here."""
-        told = self._model.sequence
-        if self._in_vain > told or time.monotonic() < self._late_until:
+        """How long it is worth waiting for the publisher, of `seconds`: not at all where it is late, and a moment where
+        it has not told of all that was acknowledged here. Nobody waits in order to find that out."""
+        if self._is_late:
+            if self._probing is None:
+                self._probing = asyncio.create_task(self._probe(), name="probe")
             return 0.0
-        return min(seconds, A_MOMENT_SECONDS) if self._newest() > told else seconds
+        return min(seconds, A_MOMENT_SECONDS) if self._newest() > self._model.sequence else seconds
+
+    async def _probe(self) -> None:
+        try:
+            for _ in range(LOOKS):
+                newest = self._newest()
+                if newest > self._model.sequence:
+                    await self.reached(newest, ASK_SECONDS)
+                    return
+                await asyncio.sleep(A_MOMENT_SECONDS)
+            self._is_late = False
+        finally:
+            self._probing = None
 
     async def ask(self, what: str, arguments: object) -> bytes:
         """The answer as JSON; `ApiError` if it is a refusal, or the publisher is away."""

@@ -44,7 +44,6 @@ from offchain.domain.event import (
     OrderAccepted,
     OrderAmended,
     OrderClosed,
-    OrderRejected,
     OrderTriggered,
     PoolChanged,
     ProtectionReset,
@@ -59,6 +58,7 @@ from offchain.domain.limits import RELAYED_MAX
 from offchain.domain.units import Address, Digest, Lots, from_hex
 from offchain.engine.fills import Fill
 from offchain.engine.ledger import Balance
+from offchain.engine.memory import Known
 from offchain.engine.orders import Account, Ticket
 from offchain.engine.state import Taken, balance_event, event_of
 from offchain.gateway.directory import Directory, LifeEvent, Trade, trade_of
@@ -126,7 +126,7 @@ class ReadModel(Directory):
         """Of those."""
         self.closed_orders: dict[Address, deque[bytes]] = {}
         """The newest last."""
-        self._known: Mapping[bytes, Ticket | OrderRejected] = {}
+        self._known = Known()
         self._owners: Mapping[Address, Account] = {}
         """The engine's own: where open orders without a record are."""
         self._leaving: frozenset[bytes] | None = frozenset()

@@ -337,8 +337,10 @@ async def login(gateway: Gateway, call: Call) -> Answer:
     account = schema.parse_address(request.account, "account")
     signature = schema.parse_signature(request.signature)
     digest = gateway.sessions.login_digest(account, request.issued_at, request.expiry, call.now)
-    gateway.trading.authenticate(account, digest, signature)
-    credentials = gateway.sessions.issue(account, request.issued_at, request.expiry)
+    agents = gateway.model.agents.get(account, ())
+    signer = gateway.trading.authenticate(account, digest, signature, agents)
+    agent = None if signer == account else signer
+    credentials = gateway.sessions.issue(account, request.issued_at, request.expiry, call.now, agent)
     body = {
         "account": account,
         "apiKey": credentials.api_key,
@@ -350,7 +352,8 @@ async def login(gateway: Gateway, call: Call) -> Answer:
 
 async def logout(gateway: Gateway, call: Call) -> Answer:
     key = call.path["key"]
-    gateway.sessions.end(key, call.account, call.now)
+    assert call.session is not None
+    gateway.sessions.end(key, call.session, call.now)
     return {"ok": True, "ended": key}
 
 

@@ -31,7 +31,7 @@ Handler = Callable[[Any, Call], Awaitable[Any]]
 
 class Route(NamedTuple):
     """`query` names the query parameters that it takes; others are refused. `rate`: a budget per address. `is_read`:
-    the publisher answers, from the read model."""
+    the publisher answers, from the read model. `is_owners`: not for a session of an agent."""
 
     method: str
     path: str
@@ -44,6 +44,7 @@ class Route(NamedTuple):
     rate: Rate | None = None
     is_way_out: bool = False
     is_read: bool = False
+    is_owners: bool = False
 
     @property
     def name(self) -> str:
@@ -205,6 +206,7 @@ ROUTES: tuple[Route, ...] = (
         "Moves what is settled and free between sub-accounts",
         Auth.SESSION,
         account_schema.TransferRequest,
+        is_owners=True,
     ),
     Route(
         "GET",
@@ -240,7 +242,7 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route("GET", "/v1/agents", rest.agents, "Keys that may sign orders of the account", Auth.SESSION, is_read=True),
     Route("POST", "/v1/sessions", rest.login, "Login", Auth.SIGNATURE, schema.SessionRequest, weight=5, rate=_LOGINS),
-    Route("DELETE", "/v1/sessions", rest.logout_all, "Ends all sessions of the account", Auth.SESSION),
+    Route("DELETE", "/v1/sessions", rest.logout_all, "Ends all sessions of the account", Auth.SESSION, is_owners=True),
     Route("DELETE", "/v1/sessions/{key}", rest.logout, "Ends one session of the account", Auth.SESSION),
     Route(
         "POST",
@@ -287,6 +289,7 @@ ROUTES: tuple[Route, ...] = (
         Auth.SESSION,
         schema.ApprovalRequest,
         weight=5,
+        is_owners=True,
     ),
     Route(
         "POST",
@@ -296,6 +299,7 @@ ROUTES: tuple[Route, ...] = (
         Auth.SESSION,
         schema.MarketRequest,
         weight=5,
+        is_owners=True,
     ),
     Route(
         "POST",
@@ -305,6 +309,7 @@ ROUTES: tuple[Route, ...] = (
         Auth.SESSION,
         schema.BandRequest,
         weight=5,
+        is_owners=True,
     ),
     Route(
         "POST",
@@ -314,6 +319,7 @@ ROUTES: tuple[Route, ...] = (
         Auth.SESSION,
         schema.GroupRequest,
         weight=5,
+        is_owners=True,
     ),
     Route(
         "POST",
@@ -323,6 +329,7 @@ ROUTES: tuple[Route, ...] = (
         Auth.SESSION,
         account_schema.FeeScheduleRequest,
         weight=5,
+        is_owners=True,
     ),
     Route(
         "POST",
@@ -332,6 +339,7 @@ ROUTES: tuple[Route, ...] = (
         Auth.SESSION,
         account_schema.CxptRequest,
         weight=5,
+        is_owners=True,
     ),
     Route(
         "POST",
@@ -341,5 +349,6 @@ ROUTES: tuple[Route, ...] = (
         Auth.SESSION,
         schema.TakeBackRequest,
         weight=5,
+        is_owners=True,
     ),
 )

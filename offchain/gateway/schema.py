@@ -46,6 +46,10 @@ _CLIENT_ORDER_ID = re.compile(r"[0-9A-Za-z._:-]*")
 SIDES = {"buy": Side.BUY, "sell": Side.SELL}
 KINDS = {"limit": Kind.LIMIT, "market": Kind.MARKET}
 TIMES_IN_FORCE = {tif.name: tif for tif in TimeInForce}
+_USUAL = NOTHING_BESIDE.self_trade.name
+_POST_ONLY, _AMM, _REDUCE_ONLY, _PROTECTED = map(int, (Flags.POST_ONLY, Flags.AMM, Flags.REDUCE_ONLY, Flags.PROTECTED))
+_ON_LAST, _TAKE_PROFIT, _IMMEDIATE = map(int, (Flags.ON_LAST, Flags.TAKE_PROFIT, Flags.IMMEDIATE))
+"""As plain numbers: a flag that is looked at costs a tenth so."""
 
 Int32 = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
 Uint32 = Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)]
@@ -151,7 +155,7 @@ class CancelAllRequest(Wire, frozen=True, kw_only=True):
 
 
 class SessionRequest(Wire, frozen=True, kw_only=True):
-    """Login: times in unix seconds, as signed (EIP-712 Session)."""
+    """Login: times in unix seconds, as signed (EIP-712 Session) by the account or an agent of it."""
 
     account: str
     issued_at: Uint40
@@ -333,16 +337,15 @@ def parse_order(request: OrderRequest, market: Market) -> Submission:
 
 
 def _flags(request: OrderRequest) -> int:
-    wanted = {
-        Flags.POST_ONLY: request.post_only,
-        Flags.AMM: request.amm,
-        Flags.REDUCE_ONLY: request.reduce_only,
-        Flags.ON_LAST: request.trigger_price_type == "last",
-        Flags.TAKE_PROFIT: request.take_profit_price is not None,
-        Flags.IMMEDIATE: request.immediate,
-        Flags.PROTECTED: request.protected,
-    }
-    return sum(flag for flag, is_wanted in wanted.items() if is_wanted)
+    return (
+        _POST_ONLY * request.post_only
+        | _AMM * request.amm
+        | _REDUCE_ONLY * request.reduce_only
+        | _ON_LAST * (request.trigger_price_type == "last")
+        | _TAKE_PROFIT * (request.take_profit_price is not None)
+        | _IMMEDIATE * request.immediate
+        | _PROTECTED * request.protected
+    )
 
 
 def _trigger(request: OrderRequest, market: Market, *, is_brief: bool) -> Ticks:
@@ -370,6 +373,9 @@ def _trigger(request: OrderRequest, market: Market, *, is_brief: bool) -> Ticks:
 
 def _beside(request: OrderRequest, market: Market) -> Beside | None:
     """What travels beside the order; None if nothing does."""
+    is_plain = request.parent == request.other == 0 and request.self_trade_prevention == _USUAL and not request.amend
+    if is_plain and request.visible_size is None and request.trailing_amount is None:
+        return None
     visible, trail = request.visible_size, request.trailing_amount
     off_tick, off_lot = RejectReason.INVALID_PRICE, RejectReason.INVALID_SIZE
     beside = Beside(
@@ -514,10 +520,14 @@ def parse_limit(text: str | None, default: int = 100) -> int:
 def parse_grid(parse: Callable[[object, str], Value], value: object, field: str, off_grid: RejectReason) -> Value:
     """Tells a wrong type or form (INVALID_FIELD) from a value off tick, off lot or out of range."""
     try:
-        parse_decimal(value, field)
-    except InvalidInput as error:
-        raise invalid(error) from None
-    try:
         return parse(value, field)
     except InvalidInput as error:
-        raise invalid(error, off_grid) from None
+        raise invalid(error, off_grid if _is_decimal(value) else Code.INVALID_FIELD) from None
+
+
+def _is_decimal(value: object) -> bool:
+    try:
+        parse_decimal(value, "")
+    except InvalidInput:
+        return False
+    return True

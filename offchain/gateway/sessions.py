@@ -4,6 +4,9 @@
 nobody knows. A private request is signed over `timestamp + method + path?query + body` and its timestamp (ms) is at
 most 30 s off; a request that changes something is taken once. A session reads and cancels; it can neither trade nor
 move money, both of which need the owner's signature. Nothing is kept of a session but that it was ended early.
+
+An agent of the account logs in with its own signature, so that a trading program needs no other key. Its session is
+over with the agent, and opens none of the routes that are for the owner alone.
 """
 
 import base64
@@ -18,13 +21,18 @@ from typing import NamedTuple
 
 from offchain.domain import eip712
 from offchain.domain.limits import SESSION_LIFETIME_SECONDS
+from offchain.domain.reasons import RejectReason
 from offchain.domain.units import Address, from_hex, to_address
 from offchain.gateway.bounds import SEEN_MAX, WINDOW_MILLIS
 from offchain.gateway.failures import ApiError, Code
 from offchain.gateway.revocations import Revocations
 
-_PAYLOAD = struct.Struct(">B20sQQ")
-_VERSION = 1
+_PAYLOAD, _PAYLOAD_OF_AGENT = struct.Struct(">B20sQQ"), struct.Struct(">B20sQQ20s")
+_VERSION, _VERSION_OF_AGENT = 1, 2
+_ISSUE_ANEW = {"remedy": "POST /v1/sessions"}
+
+IsAgent = Callable[[Address, Address, int], bool]
+"""Whether the first may be signed for by the second at a time (unix ms)."""
 
 
 class Session(NamedTuple):
@@ -34,6 +42,13 @@ class Session(NamedTuple):
     expires_at: int
     issued_at: int
     name: str
+    agent: Address | None = None
+    """Who logged in, if not the account itself."""
+
+    def require_owner(self) -> None:
+        if self.agent is not None:
+            data = {"agent": self.agent, "remedy": "POST /v1/sessions with the account's own signature"}
+            raise ApiError(RejectReason.AGENT_NOT_ENTITLED, "this is for the account itself, not for its agents", data)
 
 
 class Credentials(NamedTuple):
@@ -85,11 +100,14 @@ class SpentMarks:
 class Sessions:
     """Issues, checks and ends; `now` (unix ms) is always passed in."""
 
-    def __init__(self, server_key: bytes, separator: bytes, spent: "SpentMarks", revocations: Revocations) -> None:
+    def __init__(
+        self, server_key: bytes, separator: bytes, spent: SpentMarks, revocations: Revocations, is_agent: IsAgent
+    ) -> None:
         self._server_key = server_key
         self._separator = separator
         self._spent = spent
         self._revocations = revocations
+        self._is_agent = is_agent
         self._watchers: dict[Callable[[], None], Session] = {}
 
     def login_digest(self, account: Address, issued_at: int, expiry: int, now: int) -> bytes:
@@ -104,12 +122,18 @@ class Sessions:
             raise ApiError(Code.INVALID_FIELD, message, data)
         return eip712.session_digest(self._separator, account, issued_at, expiry)
 
-    def issue(self, account: Address, issued_at: int, expiry: int) -> Credentials:
-        """For a login whose signature was checked. The same login gives the same key."""
-        payload = _PAYLOAD.pack(_VERSION, from_hex(account), issued_at, expiry)
+    def issue(
+        self, account: Address, issued_at: int, expiry: int, now: int, agent: Address | None = None
+    ) -> Credentials:
+        """For a login of the account, or of its agent, whose signature was checked. The same login gives the same
+        key."""
+        if agent is None:
+            payload = _PAYLOAD.pack(_VERSION, from_hex(account), issued_at, expiry)
+        else:
+            payload = _PAYLOAD_OF_AGENT.pack(_VERSION_OF_AGENT, from_hex(account), issued_at, expiry, from_hex(agent))
         api_key = base64.urlsafe_b64encode(payload).decode().rstrip("=")
-        session = Session(account, expiry, issued_at, _name_of(api_key))
-        self._require_living(session)
+        session = Session(account, expiry, issued_at, _name_of(api_key), agent)
+        self._require_living(session, now)
         return Credentials(api_key, self._secret(api_key), session)
 
     def check(self, key: str, timestamp: str, signature: str, request: bytes, now: int) -> Session:
@@ -130,29 +154,32 @@ class Sessions:
             )
         if now >= session.expires_at * 1000:
             raise ApiError(Code.SESSION_EXPIRED, "the session has expired", {"expiresAt": session.expires_at})
-        self._require_living(session)
+        self._require_living(session, now)
         return session
 
-    def end(self, key: str, account: Address, now: int) -> None:
-        """One session of `account`, whoever of its sessions says so; NOT_FOUND for a key that is none of its."""
+    def end(self, key: str, by: Session, now: int) -> None:
+        """One session of the same account, whichever of its sessions says so, but an agent's only of that agent;
+        NOT_FOUND for any other key."""
         try:
             session = self._session_of(key)
         except ApiError:
             session = None
-        if session is None or session.account != account:
+        if session is None or session.account != by.account or by.agent not in (None, session.agent):
             raise ApiError(Code.NOT_FOUND, "the account has no such session")
-        self._revocations.end(session.name, account, session.expires_at, now // 1000)
-        self._tell_watchers()
+        self._revocations.end(session.name, session.account, session.expires_at, now // 1000)
+        self._tell_watchers(now)
 
     def end_all(self, account: Address, now: int) -> None:
         """All sessions of `account` that were issued up to now."""
         self._revocations.end_all(account, now // 1000)
-        self._tell_watchers()
+        self._tell_watchers(now)
 
-    def refresh(self) -> None:
-        """Takes over what other gateways ended."""
-        if self._revocations.refresh():
-            self._tell_watchers()
+    def refresh(self, now: int) -> None:
+        """Takes over what other gateways ended, and what ended with its agent."""
+        try:
+            self._revocations.refresh()
+        finally:
+            self._tell_watchers(now)
 
     def watch(self, session: Session, over: Callable[[], None]) -> None:
         """`over` is called once the session is ended early."""
@@ -161,19 +188,25 @@ class Sessions:
     def unwatch(self, over: Callable[[], None]) -> None:
         self._watchers.pop(over, None)
 
-    def _tell_watchers(self) -> None:
+    def _tell_watchers(self, now: int) -> None:
         for over, session in list(self._watchers.items()):
-            if self._is_revoked(session):
+            if self._is_revoked(session) or not self._is_entitled(session, now):
                 del self._watchers[over]
                 over()
 
     def _is_revoked(self, session: Session) -> bool:
         return self._revocations.is_revoked(session.name, session.account, session.issued_at)
 
-    def _require_living(self, session: Session) -> None:
+    def _is_entitled(self, session: Session, now: int) -> bool:
+        return session.agent is None or self._is_agent(session.account, session.agent, now)
+
+    def _require_living(self, session: Session, now: int) -> None:
         if self._is_revoked(session):
             remedy = "POST /v1/sessions with a later issuedAt"
             raise ApiError(Code.SESSION_REVOKED, "the session was ended by its account", {"remedy": remedy})
+        if not self._is_entitled(session, now):
+            message, data = "the session ended with its agent", {"agent": session.agent, "remedy": "Register it again"}
+            raise ApiError(Code.SESSION_REVOKED, message, data)
 
     def spend(self, signature: str, timestamp: int, now: int) -> None:
         """Takes the signature of a mutation, which `check` found good for this timestamp, once; REPLAYED the second
@@ -184,12 +217,16 @@ class Sessions:
     def _session_of(self, key: str) -> Session:
         try:
             payload = base64.urlsafe_b64decode(key.encode("ascii") + b"=" * (-len(key) % 4))
-            version, account, issued_at, expiry = _PAYLOAD.unpack(payload)
+            if len(payload) == _PAYLOAD.size:
+                agent, (version, account, issued_at, expiry) = None, _PAYLOAD.unpack(payload)
+            else:
+                version, account, issued_at, expiry, signer = _PAYLOAD_OF_AGENT.unpack(payload)
+                agent = to_address(signer)
         except (ValueError, struct.error):
-            raise ApiError(Code.UNAUTHENTICATED, "HOOATS-KEY is not a key", {"remedy": "POST /v1/sessions"}) from None
-        if version != _VERSION:
-            raise ApiError(Code.UNAUTHENTICATED, "HOOATS-KEY is of another version", {"remedy": "POST /v1/sessions"})
-        return Session(to_address(account), expiry, issued_at, _name_of(key))
+            raise ApiError(Code.UNAUTHENTICATED, "HOOATS-KEY is not a key", _ISSUE_ANEW) from None
+        if version != (_VERSION if agent is None else _VERSION_OF_AGENT):
+            raise ApiError(Code.UNAUTHENTICATED, "HOOATS-KEY is of another version", _ISSUE_ANEW)
+        return Session(to_address(account), expiry, issued_at, _name_of(key), agent)
 
     def _secret(self, api_key: str) -> str:
         return hmac.digest(self._server_key, b"session " + api_key.encode(), hashlib.sha256).hex()

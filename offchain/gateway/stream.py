@@ -277,6 +277,7 @@ class Connection:
                 raise ApiError(Code.MISSING_FIELD, "timeout is missing", {"field": "timeout"})
             return await resting.cancel_all_after(account, request.timeout)
         if request.op == "transfer":
+            self._account().require_owner()
             return await self._gateway.accounts.transfer(account, schema.decode(TransferRequest, request.transfer))
         if request.op.endswith("Protection"):
             return await self._protect(account, request)
@@ -319,6 +320,7 @@ class Connection:
         if name == VENUE or (kind in MARKET_CHANNELS and symbol in self._gateway.model.symbols):
             return Channel(name)
         if kind == ADMIN:
+            self._account().require_owner()
             self._gateway.administration.require_operator(self._account().account)
             if self._gateway.administration.knows(symbol):
                 return Channel(name)

@@ -4,6 +4,7 @@ Invariant: of a batch that is refused nothing was executed; a batch that is sent
 the first time. All or first is decided by the engine (`Together`), behind which the orders follow in one submission.
 """
 
+import asyncio
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -57,6 +58,8 @@ class Batches:
         """An answer per item, in three lists; of `all` and `first` an ApiError if nothing of it happens."""
         self._trading.require_live()
         is_each = request.mode == "each"
+        if is_each and not (request.amends or request.orders):
+            return await self._cancel_each(account, request.cancels)
         checks = _Checks(
             [await self._cancel(account, text, index, is_each) for index, text in enumerate(request.cancels)],
             [await self._amend(account, item, index, is_each) for index, item in enumerate(request.amends)],
@@ -106,6 +109,21 @@ class Batches:
         return check
 
     # --- each for itself ---
+
+    async def _cancel_each(self, account: Address, texts: Sequence[str]) -> Answer:
+        """Nothing but cancels: a way out, which asks nothing of the publisher."""
+        found = await asyncio.gather(*(self._cancel_one(account, text) for text in texts))
+        sequences = [outcome.pop("seq") for outcome in found if isinstance(outcome, dict)]
+        return _answer(max(sequences, default=self._model.sequence), found, (), (), replayed=False)
+
+    async def _cancel_one(self, account: Address, text: str) -> Outcome:
+        """Raises where the outcome is not known: so it then is of the request, which may be sent again."""
+        try:
+            return await self._trading.cancel(account, schema.parse_digest(text))
+        except ApiError as error:
+            if error.code == Code.UNKNOWN:
+                raise
+            return error
 
     async def _each(self, account: Address, checks: _Checks) -> Answer:
         changes = [change for change in (*checks.cancels, *checks.amends) if isinstance(change, _Change)]

@@ -51,7 +51,7 @@ _encode = msgspec.json.Encoder().encode
 
 @dataclass(frozen=True, kw_only=True)
 class ProjectorSettings:
-    """`data` is the node's folder: `data/journal` is read, `data/epochs` and `data/snapshots` are written."""
+    """`data` is the node's folder: `data/journal` is read, `data/epochs` and `data/snapshots/history` are written."""
 
     data: Path
     ops_url: str
@@ -74,7 +74,8 @@ class ProjectorSettings:
 
     @property
     def snapshots_folder(self) -> Path:
-        return self.data / "snapshots"
+        """Of its own: those that starts begin with are ahead of the history, and these are not."""
+        return self.data / "snapshots" / "history"
 
 
 class Projector:
@@ -89,7 +90,7 @@ class Projector:
         self._check_cursor()
         self._outbox_sequence = ops.outbox_sequence()
         done = min(self._cursor.sequence, self._outbox_sequence)
-        snapshot = read_snapshot(settings.snapshots_folder, reader, done)
+        snapshot = read_snapshot(settings.snapshots_folder, reader, done, settings.snapshots_folder.parent)
         self.engine = Engine() if snapshot is None else snapshot.engine
         self._snapshot_sequence, self._snapshot_at = self.engine.sequence, time.monotonic()
         self._recorder = Recorder(history)
@@ -202,7 +203,7 @@ class Projector:
 
     def _note_epoch(self, sequence: int, at: int, event: EpochClosed, is_new: bool) -> None:
         header, content = build_epoch(
-            self._reader, event, self._parent(event.epoch), self.engine.state_hash(), self._digest
+            self._reader, event, self._parent(event.epoch), self.engine.state_hash(), self.engine.separator
         )
         write_epoch(self._settings.epochs_folder, event.epoch, content)
         self._last_epoch = event.epoch, "0x" + header.hash().hex()

@@ -71,7 +71,7 @@ def replay_journal(folder: Path) -> Replay:
         for event in events:
             if isinstance(event, EpochClosed):
                 parent = "0x" + headers[-1].hash().hex() if headers else NO_PARENT
-                header, _ = build_epoch(reader, event, parent, engine.state_hash(), digest_of)
+                header, _ = build_epoch(reader, event, parent, engine.state_hash(), engine.separator)
                 headers.append(header)
     return Replay(engine, headers, orders, happened)
 

@@ -117,8 +117,8 @@ class Bans:
 
     def left(self, key: object, now: int) -> int:
         """Nanoseconds until the ban of `key` ends, 0 if there is none."""
-        until, _ = self._bans.get(key, (now, 0))
-        return max(0, until - now)
+        ban = self._bans.get(key)
+        return 0 if ban is None else max(0, ban[0] - now)
 
     def refused(self, key: object, delay: int, now: int) -> int:
         """Notes that `key` was told to wait for `delay`. Nanoseconds of the ban that this brings, else 0."""

@@ -1,5 +1,7 @@
 """The sequencer's errands to the ops database: final logs, pools and marks in, countersignatures out.
 
+It looks often and finds nothing nearly always, so that it asks only whether anything was written at all.
+
 Invariant: a log is submitted only after the ones before it are in the engine, and a block only after all its logs; a
 countersignature is written only when its approval is durable. A database that does not answer delays both, and nothing
 else.
@@ -20,10 +22,15 @@ from offchain.security.signatures import recover
 from offchain.sequencer.sequencer import Sequencer
 from offchain.storage.ops import Ops
 
-LOGS_PER_SUBMISSION = 500
+LOGS_PER_LOOK = 500
+LOGS_PER_SUBMISSION = 50
+"""A submission is applied in one go: a millisecond's worth of what logs cost, so that orders do not wait for more."""
 PAUSE_AFTER_FAILURE_SECONDS = 2.0
 PAUSE_AFTER_REFUSAL_SECONDS = 10.0
 """The engine did not take a log: an operator has to look, and the journal must not fill with repetitions."""
+
+LOOK_SECONDS = 1.0
+"""Whether or not anything was written: what was there may have to wait for its market, or for its time."""
 
 MARK_SECONDS = MARK_AGE_MILLIS_MAX / 1000 - 5
 """Of an older reading the engine would make no mark by the time that it comes."""
@@ -40,6 +47,9 @@ class Inbox:
         self._pause = poll_millis / 1000
         self._marked: dict[int, tuple[Reading, ...]] = {}
         """What the last mark of a market was made of."""
+        self._changes: int | None = None
+        """What the database said before the last look; None if there may be more."""
+        self._looked = 0.0
         self.failure = ""
         """Why the last errand failed; "" if it did not."""
 
@@ -49,10 +59,9 @@ class Inbox:
             pause, failure = self._pause, ""
             try:
                 countersigned = await self._countersign(countersigned)
-                commands = await asyncio.to_thread(self._poll)
+                commands, marks = await asyncio.to_thread(self._look)
                 if commands:
                     pause = await self._submit(commands)
-                marks = await asyncio.to_thread(self._poll_marks)
                 if marks:
                     await self._sequencer.submit(marks)
             except SequencerUnavailable:
@@ -64,9 +73,19 @@ class Inbox:
             if pause:
                 await asyncio.sleep(pause)
 
+    def _look(self) -> tuple[list[Command], list[PostMark]]:
+        now, changes = time.monotonic(), self._ops.changes()
+        if changes is not None and changes == self._changes and now < self._looked + LOOK_SECONDS:
+            return [], []
+        self._changes = None
+        commands, marks = self._poll(), self._poll_marks()
+        if not commands:
+            self._changes, self._looked = changes, now
+        return commands, marks
+
     def _poll(self) -> list[Command]:
         engine = self._sequencer.engine
-        logs, (number, time) = self._ops.poll_inbox(engine.last_event_sequence, LOGS_PER_SUBMISSION)
+        logs, (number, time) = self._ops.poll_inbox(engine.last_event_sequence, LOGS_PER_LOOK)
         commands: list[Command] = [ObserveLog(log=found) for found in logs]
         if number > engine.chain_block[0]:
             commands.append(ObserveBlock(block_number=number, block_time=time))
@@ -110,11 +129,12 @@ class Inbox:
     async def _submit(self, commands: Sequence[Command]) -> float:
         """Seconds to wait before the next poll."""
         before = self._place()
-        await self._sequencer.submit(commands)
+        for start in range(0, len(commands), LOGS_PER_SUBMISSION):
+            await self._sequencer.submit(commands[start : start + LOGS_PER_SUBMISSION])
         if self._place() == before:
             log.error("the engine takes nothing from the chain", event_sequence=before[0])
             return PAUSE_AFTER_REFUSAL_SECONDS
-        return self._pause if len(commands) < LOGS_PER_SUBMISSION else 0.0
+        return self._pause if len(commands) < LOGS_PER_LOOK else 0.0
 
     async def _countersign(self, last: int) -> int:
         """Hands over what became durable since; returns the highest nonce that was handed over."""

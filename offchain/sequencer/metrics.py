@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable
+from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -11,6 +12,7 @@ from offchain.domain.reasons import VenueState
 from offchain.engine.fills import NEVER
 from offchain.sequencer.inbox import Inbox
 from offchain.sequencer.sequencer import Sequencer
+from offchain.storage.snapshots import snapshot_files
 from offchain.telemetry.probes import Check, Checks, Probes, Progress
 
 LIVE_SECONDS = 20.0
@@ -19,12 +21,12 @@ _FSYNC_SECONDS = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.
 
 
 class SequencerMetrics(Collector):
-    """Of one sequencer and its inbox."""
+    """Of one sequencer, its inbox and the folder of the snapshots that its next start begins with."""
 
-    def __init__(self, sequencer: Sequencer, inbox: Inbox) -> None:
+    def __init__(self, sequencer: Sequencer, inbox: Inbox, snapshots: Path) -> None:
         self.progress = Progress(LIVE_SECONDS)
         self.registry = CollectorRegistry()
-        self._sequencer, self._inbox = sequencer, inbox
+        self._sequencer, self._inbox, self._snapshots = sequencer, inbox, snapshots
         self._fsync = Histogram(
             f"{PREFIX}fsync_seconds", "Write and fsync of one group", buckets=_FSYNC_SECONDS, registry=self.registry
         )
@@ -50,6 +52,9 @@ class SequencerMetrics(Collector):
     def collect(self) -> Iterable[Metric]:
         sequencer, engine = self._sequencer, self._sequencer.engine
         yield _gauge("sequence", "Last durable command of the journal", sequencer.durable_sequence)
+        newest = next((int(path.stem) for path in snapshot_files(self._snapshots)), 0)
+        lag = max(0, sequencer.durable_sequence - newest)
+        yield _gauge("snapshot_lag", "Commands since the newest snapshot, which a start has to replay", lag)
         yield _gauge("waiting_commands", "Commands that no group has taken yet", sequencer.waiting_commands)
         yield _gauge("longest_stall_seconds", "Longest that one group kept the loop", sequencer.longest_stall)
         backlog = engine.batches

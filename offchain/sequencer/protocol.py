@@ -46,6 +46,7 @@ _REQUEST_HEAD = struct.Struct(">QI")
 _COMMAND_HEAD = struct.Struct(">IBB")
 _ROWS_HEAD = struct.Struct(">Q?")
 _RESULTS_HEAD = struct.Struct(">QB")
+_RESULTS_FRAME = struct.Struct(">IBQB")
 _NUMBER = struct.Struct(">Q")
 _PAIR = struct.Struct(">QQ")
 
@@ -67,6 +68,9 @@ class FrameType(IntEnum):
     DURABLE = 14
     CANCEL = 15
     CANCELLED = 16
+
+
+_FRAME_TYPES = {int(number): number for number in FrameType}
 
 
 class Hello(msgspec.Struct, frozen=True):
@@ -142,8 +146,8 @@ _decode_cancelled = msgspec.json.Decoder(Cancelled).decode
 
 def frame(frame_type: FrameType, *parts: bytes) -> bytes:
     """A whole frame of the concatenated parts."""
-    length = 1 + sum(map(len, parts))
-    return b"".join((_FRAME_HEAD.pack(length, frame_type), *parts))
+    body = b"".join(parts)
+    return _FRAME_HEAD.pack(1 + len(body), frame_type) + body
 
 
 class FrameReader:
@@ -154,8 +158,10 @@ class FrameReader:
         self._bytes_max = bytes_max
 
     def feed(self, received: bytes) -> Iterator[tuple[FrameType, bytes]]:
-        buffer = self._buffer
-        buffer += received
+        kept = self._buffer
+        if kept:
+            kept += received
+        buffer = kept or received  # mostly whole frames come, and there is nothing to join
         start, end = 0, len(buffer)
         while end - start >= _FRAME_HEAD.size:
             length, number = _FRAME_HEAD.unpack_from(buffer, start)
@@ -164,13 +170,15 @@ class FrameReader:
             stop = start + 4 + length
             if stop > end:
                 break
-            try:
-                frame_type = FrameType(number)
-            except ValueError:
-                raise InvalidInput(f"unknown frame type {number}", remedy="Run one version everywhere") from None
+            frame_type = _FRAME_TYPES.get(number)
+            if frame_type is None:
+                raise InvalidInput(f"unknown frame type {number}", remedy="Run one version everywhere")
             yield frame_type, bytes(buffer[start + _FRAME_HEAD.size : stop])
             start = stop
-        del buffer[:start]
+        if kept:
+            del kept[:start]
+        elif start < end:
+            kept += received[start:]
 
 
 def hello_frame(hello: Hello) -> bytes:
@@ -295,7 +303,8 @@ def split_rows(body: bytes) -> tuple[int, bool, bytes]:
 
 
 def results_frame(request: int, attestation: bytes, results: bytes) -> bytes:
-    return frame(FrameType.RESULTS, _RESULTS_HEAD.pack(request, len(attestation)), attestation, results)
+    length = _RESULTS_FRAME.size - 4 + len(attestation) + len(results)
+    return _RESULTS_FRAME.pack(length, FrameType.RESULTS, request, len(attestation)) + attestation + results
 
 
 def read_results(body: bytes) -> tuple[int, bytes, bytes]:

@@ -20,6 +20,8 @@ from offchain.engine.engine import Engine
 from offchain.engine.orders import ORDER_TRANSITIONS
 from offchain.engine.trading import RESTS, STRANGERS, Outcome
 
+GENERATIONS = 16
+
 
 class Result(NamedTuple):
     """What one order led to. `sequence` 0: a rejection too old for its place to be named."""
@@ -39,15 +41,17 @@ class Recorded(NamedTuple):
 
 
 class FirstResults:
-    """The results of at least the last `capacity` orders."""
+    """The results of at least the last `capacity` orders.
+
+    They are forgotten many at a time: one table of all, out of which the old ones were taken one by one, would now and
+    then be built anew, and everybody would wait for it.
+    """
 
     def __init__(self, engine: Engine, capacity: int) -> None:
         self._engine = engine
-        self._capacity = capacity
-        self._recorded: dict[bytes, Recorded] = {}
-        """By digest."""
-        self._oldest: deque[Recorded] = deque()
-        self._count = 0
+        self._each = -(-capacity // GENERATIONS)
+        self._generations: deque[dict[bytes, Recorded]] = deque([{}], maxlen=GENERATIONS + 1)
+        """By digest; the newest last."""
 
     def record(self, command: PlaceOrder, result: Result) -> None:
         """What sequencing this order led to; a stranger's attempt at it is no result of the order."""
@@ -74,23 +78,19 @@ class FirstResults:
             self._keep(Recorded(keys, [row[-2] for row in rows], results))
 
     def _keep(self, recorded: Recorded) -> None:
-        self._recorded.update(dict.fromkeys(recorded.keys, recorded))
-        self._oldest.append(recorded)
-        self._count += len(recorded.keys)
-        while self._count - len(self._oldest[0].keys) >= self._capacity:
-            oldest = self._oldest.popleft()
-            self._count -= len(oldest.keys)
-            for key in oldest.keys:
-                if self._recorded.get(key) is oldest:
-                    del self._recorded[key]
+        newest = self._generations[-1]
+        if len(newest) >= self._each:
+            self._generations.append(newest := {})
+        newest.update(dict.fromkeys(recorded.keys, recorded))
 
     def _of(self, key: bytes) -> tuple[bytes, Result | bytes] | None:
         """Who signed it first, and the result."""
-        recorded = self._recorded.get(key)
-        if recorded is None:
-            return None
-        at = recorded.keys.index(key)
-        return recorded.signers[at], recorded.results[at]
+        for generation in reversed(self._generations):
+            recorded = generation.get(key)
+            if recorded is not None:
+                at = recorded.keys.index(key)
+                return recorded.signers[at], recorded.results[at]
+        return None
 
     def find(self, command: PlaceOrder, digest: Digest) -> Result | None:
         """The first result of this order, or of the same order under another nonce with the same client order id.

@@ -27,8 +27,8 @@ class Ring:
         self._bytes_max = bytes_max
         self._bytes = 0
         self.last_sequence = last_sequence
-        self.listeners: list[Callable[[], None]] = []
-        """Called after every `append`."""
+        self.listeners: list[Callable[[RingFrame], None]] = []
+        """Called after every `append`, with what was appended."""
 
     def append(self, frame: RingFrame) -> None:
         assert frame.first == self.last_sequence + 1 <= frame.last, frame
@@ -40,7 +40,7 @@ class Ring:
         ):
             self._bytes -= len(self._frames.popleft().content)
         for listener in self.listeners:
-            listener()
+            listener(frame)
 
     def reaches(self, sequence: int) -> bool:
         """Whether `read` can go on there: it is here, or will be the next one."""

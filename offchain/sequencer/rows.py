@@ -111,7 +111,7 @@ def apply_rows(memory: Memory, content: bytes, at: int, *, is_bulk: bool) -> Row
     if CANCEL_TERMS not in content:
         rows: list[OrderRow] = list(form.frame.iter_unpack(content))
         keys = [row[-1] for row in rows]
-        if len(set(keys)) == len(keys) and not any(map(memory.engine.known.__contains__, keys)):
+        if len(set(keys)) == len(keys) and not memory.engine.known.has_any(keys):
             return _apply_new(memory, content, form, at, rows, keys)
     return _apply_others(memory, content, form, at)
 

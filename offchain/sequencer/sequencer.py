@@ -1,14 +1,17 @@
 """The single writer: commands in, one order for all of them, durable results out.
 
-    waiting submissions -> group: stamp, apply, encode -> append (thread: write, fdatasync, sign) -> acks, feed
+    waiting submissions -> group: stamp, apply, encode -> append: write, fdatasync -> acks, feed
 
+One turn of the loop takes all of this way, if the disk was quick the last time: handing a group to a thread and back
+costs more than the fsync does. A group that the loop must not wait for goes to the journal's thread: after a slow
+fsync, with many receipts to sign, or if followers have to have it. Then two groups are under way at most, and while one
+is in the disk's hands the next is applied.
 Submissions that only take orders out go before the others that wait: who wants out waits for nobody's orders. After
 WAYS_OUT_IN_A_ROW_MAX of them an order has its turn, so that no number of cancels keeps orders waiting for ever.
 The feed is the groups as they stand in the journal: whoever wants events makes them, elsewhere (`storage.replica`).
-Two groups are under way at most: while one is in the disk's hands the next is applied. Invariant: nothing about a
-command leaves this object before the fsync of its group has returned; groups become durable in their order; a
-DiskFailure ends `run`, and no later answer is given. The clock never runs back. What may not be known here: sockets,
-SQL, the chain.
+Invariant: nothing about a command leaves this object before the fsync of its group has returned; groups become durable
+in their order; a DiskFailure ends `run`, and no later answer is given. The clock never runs back. What may not be known
+here: sockets, SQL, the chain.
 """
 
 import asyncio
@@ -57,6 +60,11 @@ from offchain.storage.frames import Body
 from offchain.storage.journal import Journal, Record
 
 GROUPS_UNDER_WAY = 2
+"""Of those in the journal's thread."""
+QUICK_SECONDS = 0.01
+"""Of the last fsync: the loop waits for the next one. All that it could do meanwhile is to apply one more group."""
+SIGNATURES_IN_TURN_MAX = 16
+"""Answers that may each need a receipt: half a millisecond of the loop."""
 TIMER_RETRY_MILLIS = 1_000
 """A timer that is still due after AdvanceTime is asked for again only after this."""
 
@@ -120,6 +128,11 @@ class Group:
     def is_empty(self) -> bool:
         return not (self.body.count or self.answers or self.row_answers)
 
+    @property
+    def signatures(self) -> int:
+        """At most."""
+        return sum(len(drafts) for _, drafts in self.answers)
+
 
 class Sequencer:
     """Made by `serve`, or in tests from a recovered memory; `run` does the work until `stop`."""
@@ -149,17 +162,26 @@ class Sequencer:
         self.waiting_commands = 0
         """Commands that no group has taken yet."""
         self._promises: set[asyncio.Future[Any]] = set()
-        self._wake = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        """While `run` does."""
+        self._ended: asyncio.Future[None]
+        self._is_turn_due = False
         self._stopping = False
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_due = 0
         self._timer_tried = (0, 0)
+        self._handed: asyncio.Queue[Group] = asyncio.Queue()
+        """To the journal's thread."""
+        self._under_way = 0
+        self._synced_seconds = 0.0
+        """Of the last fsync."""
         self._disk = ThreadPoolExecutor(max_workers=1, thread_name_prefix="journal")
         self.on_space: list[Callable[[], None]] = []
         """Called when the queue of waiting commands has been emptied into a group."""
         self.on_synced: Callable[[float], None] = _unobserved
-        """Called in the journal's thread with the seconds that a group took to become durable."""
+        """Called in either thread with the seconds that a group took to become durable."""
         self.longest_stall = 0.0
-        """The most seconds that one group kept the loop, by being applied or by being answered."""
+        """The most seconds that one group kept the loop, by being applied or by being answered; without its fsync."""
 
     # --- what others call, on the loop ---
 
@@ -168,7 +190,7 @@ class Sequencer:
             return
         (self._ways_out if _is_way_out(submission) else self._waiting).append(submission)
         self.waiting_commands += submission.size
-        self._wake.set()
+        self._wake()
 
     @property
     def is_stopping(self) -> bool:
@@ -192,23 +214,19 @@ class Sequencer:
         """Takes no more commands; `run` returns when the waiting ones are durable and answered."""
         self._stopping = True
         self.followers.wake()
-        self._wake.set()
+        self._wake()
 
     async def run(self) -> None:
         """Raises DiskFailure when the journal fails; nothing was answered then that is not durable."""
-        slots = asyncio.Semaphore(GROUPS_UNDER_WAY)
-        applied: asyncio.Queue[Group | None] = asyncio.Queue()
-        committer = asyncio.create_task(self._commit_groups(applied, slots))
-        applier = asyncio.create_task(self._apply_groups(applied, slots))
+        self._loop = asyncio.get_running_loop()
+        self._ended = self._loop.create_future()
+        committer = asyncio.create_task(self._commit_groups())
+        self._wake()
         try:
-            await asyncio.wait((applier, committer), return_when=asyncio.FIRST_COMPLETED)
-            if applier.done() and applier.exception() is None:
-                await committer
-            for task in (committer, applier):
-                if task.done():
-                    task.result()
+            await asyncio.wait((self._ended, committer), return_when=asyncio.FIRST_COMPLETED)
+            (self._ended if self._ended.done() else committer).result()
         finally:
-            applier.cancel()
+            self._loop = None
             committer.cancel()
             self._disk.shutdown(wait=True)
             self._stopping = True
@@ -223,25 +241,50 @@ class Sequencer:
         promise.add_done_callback(self._promises.discard)
         return promise
 
-    # --- applying ---
+    # --- turns ---
 
-    async def _apply_groups(self, applied: "asyncio.Queue[Group | None]", slots: asyncio.Semaphore) -> None:
-        while True:
-            if not self._has_work:
-                if self._stopping:
-                    applied.put_nowait(None)
-                    return
-                self._arm_timer()
-                await self._wake.wait()
-            await slots.acquire()
-            self._wake.clear()
-            group = self._apply_group()
-            if group.is_empty:
-                slots.release()
+    def _wake(self) -> None:
+        """Takes a turn once the loop has read what there is."""
+        if self._loop is not None and not self._is_turn_due:
+            self._is_turn_due = True
+            self._loop.call_soon(self._take_turn)
+
+    def _take_turn(self) -> None:
+        self._is_turn_due = False
+        if self._loop is None or self._under_way >= GROUPS_UNDER_WAY:
+            return
+        try:
+            self._make_group()
+        except Exception as error:  # a failing disk, or a bug: either ends everything
+            if not self._ended.done():
+                self._ended.set_exception(error)
+            self._loop = None
+
+    def _make_group(self) -> None:
+        group = self._apply_group()
+        if not group.is_empty:
+            if self._may_wait_for(group):
+                self._commit(group)
+                self._share(group)
+                self._release(group)
             else:
-                applied.put_nowait(group)
-            if self._has_work:  # the sockets come first
-                await asyncio.sleep(0)
+                self._under_way += 1
+                self._handed.put_nowait(group)
+        if self._has_work:  # the sockets come first
+            self._wake()
+        elif not self._stopping:
+            self._arm_timer()
+        elif not self._under_way and not self._ended.done():
+            self._ended.set_result(None)
+
+    def _may_wait_for(self, group: Group) -> bool:
+        """Whether the loop may, until it is durable."""
+        followers = self.followers
+        if self._under_way or followers.is_sync or followers.deposed_by:
+            return False
+        return self._synced_seconds < QUICK_SECONDS and group.signatures <= SIGNATURES_IN_TURN_MAX
+
+    # --- applying ---
 
     @property
     def _has_work(self) -> bool:
@@ -357,49 +400,58 @@ class Sequencer:
         return due is not None and due <= now
 
     def _arm_timer(self) -> None:
-        """Wakes the applier when the next deadline of the engine, or of the epoch, is due."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        """Takes a turn when the next deadline of the engine, or of the epoch, is due; one that comes too early is
+        harmless."""
+        assert self._loop is not None
         now = self._clock()
         deadline = self.engine.next_deadline()
         if deadline is not None and deadline <= now and deadline == self._timer_tried[0]:
             deadline = now + TIMER_RETRY_MILLIS
         epoch = self.memory.epoch.due_at(self._settings.epoch_millis, self._settings.epoch_orders)
-        dues = [due for due in (deadline, epoch) if due is not None]
-        if dues:
-            delay = max(min(dues) - now, 0) / 1000
-            self._timer = asyncio.get_running_loop().call_later(delay, self._wake.set)
+        due = min((due for due in (deadline, epoch) if due is not None), default=None)
+        if due is None or (self._timer is not None and self._timer_due <= due):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_due = due
+        self._timer = self._loop.call_later(max(due - now, 0) / 1000, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self._wake()
 
     # --- making durable ---
 
-    async def _commit_groups(self, applied: "asyncio.Queue[Group | None]", slots: asyncio.Semaphore) -> None:
-        loop = asyncio.get_running_loop()
-        if self.followers.is_sync and await self.followers.have(self.durable_sequence, lambda: self._stopping):
+    async def _commit_groups(self) -> None:
+        """Of the groups that the loop does not wait for."""
+        loop, followers = asyncio.get_running_loop(), self.followers
+        if followers.is_sync and await followers.have(self.durable_sequence, lambda: self._stopping):
             self._journal.publish(self.durable_sequence)
-        while (group := await applied.get()) is not None:
+        while True:
+            group = await self._handed.get()
             if group.body.count or group.answers:
                 await loop.run_in_executor(self._disk, self._commit, group)
-            if await self._is_safe(group):
+            self._share(group)
+            if not group.body.count or await followers.have(group.body.last, lambda: self._stopping):
                 self._release(group)
-            slots.release()
+            self._under_way -= 1
+            self._wake()
 
-    async def _is_safe(self, group: Group) -> bool:
-        """Followers get it; and have it on disk, where that is asked for. False: it stops, and nobody knows."""
+    def _share(self, group: Group) -> None:
+        """With followers, before it is acknowledged."""
         body = group.body
         if body.count:
             group.frame = records_frame(group.content, b"".join([digest for _, digest in group.leaves]))
             self.followers.ring.append(RingFrame(body.first, body.last, group.frame))
-            return await self.followers.have(body.last, lambda: self._stopping)
-        return True
 
     def _commit(self, group: Group) -> None:
-        """In the journal's thread: fsync, and then the receipts that are signed one by one, for which the loop need not
-        wait. What rows get is little, and made where it goes out: while this thread computes, the loop cannot."""
+        """The fsync, and the receipts that are signed one by one. What rows get is little, and made where it goes out:
+        while another thread computes, the loop cannot."""
         if group.body.count:
             began = time.perf_counter()
             group.content = self._journal.append_body(group.body)
-            self.on_synced(time.perf_counter() - began)
+            self._synced_seconds = time.perf_counter() - began
+            self.on_synced(self._synced_seconds)
         group.acks = [[self._ack(draft) for draft in drafts] for _, drafts in group.answers]
 
     def _ack(self, draft: Draft) -> Ack:
@@ -414,7 +466,7 @@ class Sequencer:
         return Ack(draft.sequence, draft.at, draft.events, receipt, approval, draft.replayed)
 
     def _release(self, group: Group) -> None:
-        """It is durable: signatures, answers, the feed."""
+        """It is durable: answers, the feed."""
         body, began = group.body, time.perf_counter()
         if body.count:
             self.durable_sequence = body.last

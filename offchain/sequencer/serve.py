@@ -83,6 +83,8 @@ async def serve(
     """
     folder = settings.journal_folder
     _check_chain(JournalReader(folder).chain_id(), settings)
+    if freeze:
+        gc.disable()  # looking for cycles among what is recovered takes longer than recovering it
     try:
         publishes = not settings.sync_follower
         with Journal.open(folder, chain_id=settings.venue.chain_id, disk=disk, publishes=publishes) as journal:
@@ -118,7 +120,7 @@ async def _work(
     drain: Drain | None,
 ) -> None:
     errands = Inbox(sequencer, ops, settings.inbox_poll_millis)
-    metrics = SequencerMetrics(sequencer, errands)
+    metrics = SequencerMetrics(sequencer, errands, settings.snapshots_folder)
     port_file = settings.data / "sequencer.port"
     listener = listen(metrics.probes(), settings.metrics_host, settings.metrics_port, port_file)
     writer = asyncio.create_task(sequencer.run())
@@ -219,6 +221,4 @@ def _report_tail(journal: Journal) -> None:
 def _freeze() -> None:
     """No collection while serving: recovered state is kept for ever, and nothing here makes cycles."""
     sys.setswitchinterval(SWITCH_SECONDS)
-    gc.collect()
     gc.freeze()
-    gc.disable()

@@ -28,7 +28,7 @@ from offchain.sequencer.protocol import (
     NamedCancel,
 )
 from offchain.sequencer.receipts import GroupReceipt, group_receipt
-from offchain.sequencer.ring import Ring
+from offchain.sequencer.ring import Ring, RingFrame
 from offchain.sequencer.rows import RowSubmission, read_rows
 from offchain.sequencer.sequencer import CancelSubmission, Sequencer, Submission
 from offchain.sequencer.settings import CONNECTION_BUFFER_BYTES_MAX, SequencerSettings
@@ -60,8 +60,6 @@ class Server:
         self.on_deposed: Callable[[], None] = lambda: None
         self._listening: list[asyncio.AbstractServer] = []
         sequencer.on_space.append(self._resume_reading)
-        for ring in (sequencer.ring, sequencer.followers.ring):
-            ring.listeners.append(self._feeds_have_news)
 
     async def start(self) -> None:
         """The journal's lock is held, so a socket file that is there was left behind."""
@@ -109,10 +107,6 @@ class Server:
         for connection in self.connections:
             connection.resume_reading()
 
-    def _feeds_have_news(self) -> None:
-        for connection in list(self.connections):
-            connection.feed_has_news()
-
 
 class Connection(asyncio.Protocol):
     """One peer: a submitter, a feed, or both; or a follower. `secret`: it is from elsewhere, and can only be one."""
@@ -129,6 +123,8 @@ class Connection(asyncio.Protocol):
         self._writable.set()
         self._news = asyncio.Event()
         self._feed: asyncio.Task[None] | None = None
+        self._fed = 0
+        """The sequence that the feed goes on from."""
         self._answers: set[asyncio.Task[None]] = set()
         self._paused = False
         self._closing = False
@@ -187,9 +183,6 @@ class Connection(asyncio.Protocol):
             self._paused = False
             self._transport.resume_reading()
 
-    def feed_has_news(self) -> None:
-        self._news.set()
-
     def abort(self) -> None:
         self._closing = True
         if self._transport is not None:
@@ -200,7 +193,9 @@ class Connection(asyncio.Protocol):
     def _receive(self, frame_type: FrameType, body: bytes) -> None:
         if self._closing:
             return
-        if frame_type is FrameType.FOLLOW and self._feed is None:
+        if frame_type is FrameType.ROWS and not self._secret:
+            self._submit_rows(body)
+        elif frame_type is FrameType.FOLLOW and self._feed is None:
             self._follow(protocol.read_follow(body))
         elif frame_type is FrameType.DURABLE and self._is_follower:
             self._sequencer.followers.note_durable(protocol.read_durable(body))
@@ -208,8 +203,6 @@ class Connection(asyncio.Protocol):
             raise InvalidInput(f"unexpected {frame_type.name} from elsewhere")
         elif frame_type is FrameType.SUBMIT:
             self._submit(body)
-        elif frame_type is FrameType.ROWS:
-            self._submit_rows(body)
         elif frame_type is FrameType.CANCEL:
             self._cancel(*protocol.read_cancel(body))
         elif frame_type is FrameType.FEED and self._feed is None:
@@ -235,7 +228,8 @@ class Connection(asyncio.Protocol):
         self._start_feed(followers.ring, follow.from_sequence)
 
     def _start_feed(self, ring: Ring, from_sequence: int) -> None:
-        self._feed = asyncio.get_running_loop().create_task(self._run_feed(ring, from_sequence))
+        self._fed = from_sequence
+        self._feed = asyncio.get_running_loop().create_task(self._run_feed(ring))
 
     def _submit(self, body: bytes) -> None:
         try:
@@ -323,16 +317,26 @@ class Connection(asyncio.Protocol):
             log.warning("peer does not read its answers: cut off")
             self.abort()
 
-    async def _run_feed(self, ring: Ring, sequence: int) -> None:
+    def _on_frame(self, frame: RingFrame) -> None:
+        """It goes out at once to who has all that was before it and reads; else the feed's task is told."""
+        if frame.first == self._fed and self._writable.is_set():
+            self._fed = frame.last + 1
+            self._write(frame.content)
+        else:
+            self._news.set()
+
+    async def _run_feed(self, ring: Ring) -> None:
+        sequence = self._fed
+        ring.listeners.append(self._on_frame)
         try:
             if not 0 < sequence <= ring.last_sequence + 1:
                 self._refuse(0, InvalidInput(f"there is no sequence {sequence}", remedy="Another journal is read here"))
                 return
             while not self._closing:
-                if not ring.reaches(sequence):
-                    sequence = await self._send_past(ring, sequence)
+                if not ring.reaches(self._fed):
+                    await self._send_past(ring)
                 self._news.clear()
-                content, sequence = ring.read(sequence, FEED_WRITE_BYTES)
+                content, self._fed = ring.read(self._fed, FEED_WRITE_BYTES)
                 if content:
                     self._write(content)
                     await self._writable.wait()
@@ -341,20 +345,20 @@ class Connection(asyncio.Protocol):
         except HooatsError as error:
             log.error("feed", error=str(error))
         finally:
+            ring.listeners.remove(self._on_frame)
             self._end_feed()
 
-    async def _send_past(self, ring: Ring, sequence: int) -> int:
-        """What the ring does not reach, from the journal; the sequence after it."""
-        found = self._server.reader.follow_groups(sequence, lambda: ring.last_sequence)
-        while not self._closing and not ring.reaches(sequence):
+    async def _send_past(self, ring: Ring) -> None:
+        """What the ring does not reach, from the journal."""
+        found = self._server.reader.follow_groups(self._fed, lambda: ring.last_sequence)
+        while not self._closing and not ring.reaches(self._fed):
             groups = await asyncio.to_thread(next, found)
             for group in groups:
                 self._write(protocol.records_frame(group.content))
-                sequence = group.last + 1
+                self._fed = group.last + 1
                 await self._writable.wait()
             if not groups:
                 await asyncio.sleep(JOURNAL_PAUSE_SECONDS)
-        return sequence
 
     def _end_feed(self) -> None:
         """Lets out what was written."""

@@ -86,5 +86,5 @@ class SequencerSettings:
 
     @property
     def snapshots_folder(self) -> Path:
-        """Written by the projector."""
+        """Written by the snapshotter."""
         return self.data / "snapshots"

@@ -4,6 +4,10 @@ Invariant: `append` returns only after fdatasync; after any error the object ref
 holds is then unknown until the next start has read it (a failed fsync is never retried: the kernel may have dropped the
 pages). Opening makes the recovered tail durable before anything can be derived from it.
 
+Behind the last group of the last segment there may be zeros. They are written with some group, many groups ahead: an
+fdatasync that need not also make a new length of the file durable writes less, and waits for nobody else's files. A
+closed journal and a segment that another follows have none.
+
 The file `durable` beside the segments says up to which sequence followers may read: a group is on their disk before its
 fsync returns, but must not leave the venue by way of SQL either. It is a hint in shared memory, never synced, and never
 ahead of the truth.
@@ -29,6 +33,8 @@ LOCK_NAME = "lock"
 DURABLE_NAME = "durable"
 _DURABLE = struct.Struct(">QQ")
 _ALL_BITS = 2**64 - 1
+ZEROS_BYTES = 256 * 1024
+"""Of zeros at most: more than a thousand orders, and half a millisecond of the group that brings them."""
 
 
 class Journal:
@@ -49,7 +55,11 @@ class Journal:
         self._lock: int | None = lock
         self._dead: str | None = None
         self._segment: int | None = None
+        self._path: Path | None = None
+        """Of the segment."""
         self._written = 0
+        self._length = 0
+        """Of the segment's file, with the zeros behind what was written."""
         self._durable: int | None = None
         self._publishes = True
 
@@ -92,11 +102,12 @@ class Journal:
         assert body.first == self.last_sequence + 1, body.first
         assert body.first_at >= self.last_at, body.first_at
         group, group_hash = body.seal(self.last_hash)
-        self._write(group, body.last, body.at, group_hash)
+        self._write(group, body.last, body.at, group_hash, has_zeros=True)
         return group
 
     def copy(self, groups: Sequence[Group]) -> None:
-        """Groups of another journal as they stand there: one write, one fdatasync.
+        """Groups of another journal as they stand there: one write, one fdatasync. No zeros follow them: the disk must
+        not lose the first of them and keep another.
 
         JournalCorrupt if they do not continue this one; DiskFailure as `append`.
         """
@@ -111,25 +122,38 @@ class Journal:
         *_, last = groups[-1].records()
         self._write(b"".join(group.content for group in groups), last.sequence, last.at, group_hash)
 
-    def _write(self, content: bytes, last: int, at: int, group_hash: bytes) -> None:
+    def _write(self, content: bytes, last: int, at: int, group_hash: bytes, *, has_zeros: bool = False) -> None:
         if self._dead is not None:
             raise DiskFailure(f"the journal is closed: {self._dead}")
         try:
             if self._segment is None or self._written >= self._segment_bytes:
                 self._next_segment()
             assert self._segment is not None
-            self._disk.write(self._segment, content)
+            self._disk.write(self._segment, content, self._written)
+            end = self._written + len(content)
+            if has_zeros and end > self._length:
+                self._write_zeros(self._segment, end)
             self._disk.sync(self._segment)
         except OSError as error:
             self._dead = str(error)
             raise DiskFailure(f"{self.folder}: {error}", remedy="Free or replace the disk, then start again") from error
-        self._written += len(content)
+        self._written, self._length = end, max(self._length, end)
         self.last_sequence, self.last_at, self.last_hash = last, at, group_hash
         if self._publishes:
             self.publish(self.last_sequence)
 
+    def _write_zeros(self, segment: int, end: int) -> None:
+        """A disk that has no room for them may still have some for orders."""
+        zeros = bytes(ZEROS_BYTES - end % ZEROS_BYTES)
+        self._length = end + len(zeros)
+        with contextlib.suppress(OSError):
+            self._disk.write(segment, zeros, end)
+
     def close(self) -> None:
         """Releases the folder; idempotent."""
+        if self._dead is None and self._segment is not None and self._length > self._written:
+            with contextlib.suppress(OSError):  # zeros do no harm
+                os.ftruncate(self._segment, self._written)
         self._dead = self._dead or "closed"
         for descriptor in (self._segment, self._durable, self._lock):
             if descriptor is not None:
@@ -147,14 +171,14 @@ class Journal:
             self._disk.remove(leftover)
         tail = scan.scan(self.folder, self.chain_id)
         self.last_sequence, self.last_at, self.last_hash = tail.last_sequence, tail.last_at, tail.last_hash
-        self.torn_bytes, self._written = tail.torn_bytes, tail.good_bytes
-        if tail.torn_segment is not None:
-            if tail.torn_segment == tail.path:
-                self._disk.truncate(tail.torn_segment, tail.good_bytes)
+        self.torn_bytes, self._written, self._length = tail.torn_bytes, tail.good_bytes, tail.good_bytes
+        if tail.cut_segment is not None:
+            if tail.cut_segment == tail.path:
+                self._disk.truncate(tail.cut_segment, tail.good_bytes)
             else:
-                self._disk.remove(tail.torn_segment)
+                self._disk.remove(tail.cut_segment)
         if tail.path is not None:
-            self._segment = self._disk.open_append(tail.path)
+            self._segment, self._path = self._disk.open(tail.path), tail.path
             self._disk.sync(self._segment)
         self._disk.sync_folder(self.folder)
         was_durable = durable_sequence(self.folder)
@@ -165,6 +189,8 @@ class Journal:
             self.publish(self.last_sequence)
 
     def _next_segment(self) -> None:
+        if self._path is not None and self._length > self._written:
+            self._disk.truncate(self._path, self._written)
         first = self.last_sequence + 1
         path = scan.segment_path(self.folder, first)
         header = frames.encode_segment_header(self.chain_id, first, self.last_hash)
@@ -172,8 +198,8 @@ class Journal:
         old, self._segment = self._segment, None
         if old is not None:
             os.close(old)
-        self._segment = self._disk.open_append(path)
-        self._written = len(header)
+        self._segment, self._path = self._disk.open(path), path
+        self._written = self._length = len(header)
 
     def publish(self, sequence: int) -> None:
         """Readers may go up to there. Deliberately without error: they wait longer, nothing else."""

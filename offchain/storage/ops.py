@@ -77,6 +77,10 @@ class Ops(Transactions):
     def close(self) -> None:
         self.database.close()
 
+    def changes(self) -> int | None:
+        """Another number if anything was written since, whatever it was; None if the database does not say."""
+        return self.database.changes()
+
     def bind_journal(self, identity: str) -> None:
         """This database belongs to one journal for ever, that whose first record has this hash.
 

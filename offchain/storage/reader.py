@@ -16,6 +16,8 @@ from offchain.storage.journal import durable_sequence
 __all__ = ["Group", "JournalReader", "Record"]
 
 READ_BYTES = 1 << 22
+FIRST_READ_BYTES = 1 << 16
+"""Who is close behind the writer finds little, and then zeros; who finds a chunk full of groups reads twice as much."""
 
 
 class JournalReader:
@@ -88,6 +90,7 @@ class _Position:
         self.offset = 0
         self.expected = 0
         self.previous = frames.NO_HASH
+        self._chunk_bytes = FIRST_READ_BYTES
 
     def next_groups(self, durable: int | None) -> list[Group]:
         """Some groups (a few megabytes at most), [] at the end; `durable` None: up to the last complete one."""
@@ -145,17 +148,20 @@ class _Position:
         """The groups at the present offset; moves it. [] while skipping, and at the end."""
         assert self.path is not None
         with self.path.open("rb", buffering=0) as segment:
-            size = os.fstat(segment.fileno()).st_size - self.offset
-            chunk = os.pread(segment.fileno(), min(size, READ_BYTES), self.offset) if size > 0 else b""
-            try:
-                return self._take_groups(chunk, durable)
-            except Damaged:
-                chunk = os.pread(segment.fileno(), size, self.offset)
-        try:
-            return self._take_groups(chunk, durable)  # a group larger than READ_BYTES, or
-        except Damaged as damage:
-            self._check_damage(chunk, damage, durable)
-            return []
+            size, damage = max(os.fstat(segment.fileno()).st_size - self.offset, 0), None
+            for bytes_max in (self._chunk_bytes, READ_BYTES, size):  # a group may be larger than the first, and both
+                chunk, offset = os.pread(segment.fileno(), min(size, bytes_max), self.offset), self.offset
+                try:
+                    groups = self._take_groups(chunk, durable)
+                except Damaged as found:
+                    damage = found
+                    continue
+                was_full = 2 * (self.offset - offset) > len(chunk)
+                self._chunk_bytes = min(2 * bytes_max, READ_BYTES) if was_full else FIRST_READ_BYTES
+                return groups
+        assert damage is not None
+        self._check_damage(chunk, damage, durable)
+        return []
 
     def _take_groups(self, chunk: bytes, durable: int | None) -> list[Group]:
         """Damaged if not even the first group of the chunk is whole."""
@@ -193,10 +199,12 @@ class _Position:
             raise scan.corrupt(self.path, self.offset, f"sequence {self.expected} was durable and is missing")
 
     def _check_damage(self, rest: bytes, damage: Damaged, durable: int | None) -> None:
-        """Returns if this is a tail that is still being written, or torn."""
+        """Returns if this is the end, or a tail that is still being written, or torn."""
         assert self.path is not None
         if durable is not None and durable >= self.expected:
             raise scan.corrupt(self.path, self.offset, f"{damage.what}, though it was durable")
+        if scan.is_end(rest, 0):
+            return
         if scan.find_group(rest, 1) is not None:
             raise scan.corrupt(self.path, self.offset, f"{damage.what}, and an intact group follows")
         if scan.segments(self.folder)[-1][1] != self.path:

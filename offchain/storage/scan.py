@@ -1,8 +1,8 @@
 """A journal folder: its segments, where their good part ends, and whether what follows is a torn tail or a loss.
 
-Invariant: nothing here writes. A torn tail is bytes at the end of the last segment that no complete group follows; a
-crash leaves it, because a group is only written after the fsync of the one before. Everything else that does not read
-is JournalCorrupt.
+Invariant: nothing here writes. Zeros up to a segment's end are its end. A torn tail is other bytes at the end of the
+last segment that no complete group follows; a crash leaves it, because a group is only written after the fsync of the
+one before. Everything else that does not read is JournalCorrupt.
 """
 
 from collections.abc import Iterator
@@ -21,12 +21,15 @@ RESTORE = "Restore the folder from a backup; do not delete or cut anything by ha
 
 
 class Tail(NamedTuple):
-    """The good end of a journal. `path` is None while there is no segment to append to."""
+    """The good end of a journal. `path` is None while there is no segment to append to.
+
+    `cut_segment` has more than its good bytes, or none: a torn tail, of `torn_bytes`, or zeros.
+    """
 
     path: Path | None
     good_bytes: int
     torn_bytes: int
-    torn_segment: Path | None
+    cut_segment: Path | None
     last_sequence: int
     last_at: int
     last_hash: bytes
@@ -105,10 +108,21 @@ def find_group(segment: bytes, start: int) -> int | None:
     return None
 
 
+def is_end(segment: bytes, offset: int) -> bool:
+    """Whether only zeros follow, or nothing."""
+    return segment[offset:] == bytes(len(segment) - offset)
+
+
 def groups(segment: bytes, path: Path, offset: int, expected: int, previous: bytes) -> Iterator[tuple[int, GroupHead]]:
-    """(offset, head) of every intact group of the chain. Damaged at the first place that is not one."""
+    """(offset, head) of every intact group of the chain. Damaged at the first place that is not one, unless it is the
+    end."""
     while offset < len(segment):
-        head = frames.decode_group_head(segment, offset)
+        try:
+            head = frames.decode_group_head(segment, offset)
+        except Damaged:
+            if is_end(segment, offset):
+                return
+            raise
         check_link(head, path, offset, expected, previous)
         frames.check_group_body(segment, offset, head)
         yield offset, head
@@ -135,7 +149,7 @@ def scan(folder: Path, chain_id: int = 0) -> Tail:
             header, start = frames.decode_segment_header(segment)
         except Damaged as damage:
             if last and find_group(segment, 0) is None:
-                return tail._replace(torn_bytes=len(segment), torn_segment=path)
+                return tail._replace(torn_bytes=len(segment), cut_segment=path)
             raise corrupt(path, damage.offset, damage.what) from None
         check_header(header, path, first, tail.last_hash, chain)
         chain = header.chain_id
@@ -163,13 +177,13 @@ def _scan_segment(segment: bytes, path: Path, start: int, before: Tail, last: bo
             raise corrupt(path, good, f"{damage.what}, and an intact group follows at byte {after}") from None
         if not last:
             raise corrupt(path, good, f"{damage.what}, and this is not the last segment") from None
-    torn = len(segment) - good
+    torn = 0 if is_end(segment, good) else len(segment) - good
     if newest is None:
         last_known = before.last_sequence, before.last_at, before.last_hash
     else:
         record = last_record(segment, *newest)
         last_known = record.sequence, record.at, newest[1].hash
-    return Tail(path, good, torn, path if torn else None, *last_known)
+    return Tail(path, good, torn, path if len(segment) > good else None, *last_known)
 
 
 def last_record(segment: bytes | memoryview, offset: int, head: GroupHead) -> Record:

@@ -18,7 +18,7 @@ import structlog
 from offchain import domain
 from offchain import engine as engine_package
 from offchain.engine.engine import Engine
-from offchain.storage.disk import Disk
+from offchain.storage.disk import UNFINISHED, Disk
 from offchain.storage.reader import JournalReader
 
 KEPT = 2
@@ -47,26 +47,33 @@ _decode_header = msgspec.json.Decoder(SnapshotHeader).decode
 
 
 def write_snapshot(folder: Path, engine: Engine, group_hash: bytes) -> None:
-    """After the group that hashes to `group_hash`, whose last command is the engine's. The older ones but one go."""
+    """After the group that hashes to `group_hash`, whose last command is the engine's. The older ones but one go, and
+    any later one: it is of another journal. Nobody else writes into this folder."""
     folder.mkdir(parents=True, exist_ok=True)
+    disk = Disk()
+    for torn in folder.glob(f"*{SUFFIX}{UNFINISHED}"):
+        disk.remove(torn)
     payload = engine.snapshot()
     digest = hashlib.sha256(payload).hexdigest()
     state_hash = Engine.hash_of(payload).hex()
     header = msgspec.json.encode(SnapshotHeader(engine.sequence, group_hash.hex(), state_hash, digest, _code()))
-    disk = Disk()
     disk.create(folder / f"{engine.sequence:020d}{SUFFIX}", _MAGIC + header + b"\n" + payload)
-    for path in snapshot_files(folder)[KEPT:]:
-        disk.remove(path)
+    files = snapshot_files(folder)
+    kept = [path for path in files if int(path.stem) <= engine.sequence][:KEPT]
+    for path in files:
+        if path not in kept:
+            disk.remove(path)
 
 
-def snapshot_files(folder: Path) -> list[Path]:
+def snapshot_files(*folders: Path) -> list[Path]:
     """The newest first."""
-    return sorted((path for path in folder.glob(f"*{SUFFIX}") if path.stem.isdigit()), reverse=True)
+    found = (path for folder in folders for path in folder.glob(f"*{SUFFIX}") if path.stem.isdigit())
+    return sorted(found, key=lambda path: path.name, reverse=True)
 
 
-def read_snapshot(folder: Path, reader: JournalReader, sequence_max: int) -> Snapshot | None:
-    """The newest usable one that is not beyond `sequence_max`."""
-    for path in snapshot_files(folder):
+def read_snapshot(folder: Path, reader: JournalReader, sequence_max: int, *others: Path) -> Snapshot | None:
+    """The newest usable one of these folders that is not beyond `sequence_max`."""
+    for path in snapshot_files(folder, *others):
         if int(path.stem) <= sequence_max:
             try:
                 return _restore(path.read_bytes(), reader)

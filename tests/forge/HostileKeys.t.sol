@@ -25,6 +25,10 @@ contract HostileKeysTest is HostileVenue {
 
     /* THE TESTS */
 
+    function sign(uint256 key, bytes32 digest) internal pure override returns (bytes memory) {
+        return walletSign(key, digest);
+    }
+
     function test_a_malicious_cosigner_moves_nothing_and_stops_no_exit() public {
         vm.pauseGasMetering();
         for (uint256 i; i < 1_500; ++i) {

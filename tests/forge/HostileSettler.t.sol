@@ -33,6 +33,10 @@ contract HostileSettlerTest is SettlerFixture {
 
     /* THE TESTS: 2,600 ATTEMPTS EACH */
 
+    function sign(uint256 key, bytes32 digest) internal pure override returns (bytes memory) {
+        return walletSign(key, digest);
+    }
+
     function test_a_malicious_settler_forging_signatures() public {
         run(2_600, 0);
         vm.assertGe(reverted, 2_000);

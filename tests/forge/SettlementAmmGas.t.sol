@@ -25,6 +25,10 @@ contract SettlementAmmGasTest is Pool {
     SynthERC20[] internal synths;
     uint48 internal sequence;
 
+    function sign(uint256 key, bytes32 digest) internal pure override returns (bytes memory) {
+        return walletSign(key, digest);
+    }
+
     function setUp() public override {
         super.setUp();
         giveUnits(alice, 10 ** 9);

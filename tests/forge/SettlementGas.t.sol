@@ -27,6 +27,10 @@ contract SettlementGasTest is Fixture {
 
     uint48 internal sequence = 1_000_000;
 
+    function sign(uint256 key, bytes32 digest) internal pure override returns (bytes memory) {
+        return walletSign(key, digest);
+    }
+
     function setUp() public override {
         super.setUp();
         giveUnits(fees, 1);

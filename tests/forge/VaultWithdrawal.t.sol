@@ -306,12 +306,17 @@ contract VaultWithdrawalTest is Fixture {
     function testFuzz_malformed_signatures_are_refused(uint256 kind, uint256 seed) public {
         Withdrawal memory withdrawal = withdrawalOf(alice, address(usdc), 1, 77);
         Authorization memory approval = approveWithdrawal(withdrawal);
-        bytes memory signature = malformed(signWithdrawal(withdrawal), kind % 6, seed);
+        bytes32 separator = vault.domainSeparator();
+        bytes memory signature = walletSign(aliceKey, digestOf(separator, purposeOf(withdrawal)));
+        signature = malformed(signature, kind % 6, seed);
         vm.expectPartialRevert(IVault.InvalidSigner.selector);
         vault.withdrawApproved(withdrawal, signature, approval);
 
         signature = signWithdrawal(withdrawal);
-        approval.cosignature = malformed(approval.cosignature, kind % 6, seed);
+        bytes32 hash = VaultMessages.approvalHash(
+            alice, address(usdc), 1, purposeOf(withdrawal), approval.nonce, approval.deadline
+        );
+        approval.cosignature = malformed(walletSign(COSIGNER_KEY, digestOf(separator, hash)), kind % 6, seed);
         vm.expectPartialRevert(IVault.InvalidSigner.selector);
         vault.withdrawApproved(withdrawal, signature, approval);
     }

@@ -4,10 +4,13 @@ from itertools import pairwise
 
 from scene import QUOTE
 
+from offchain.domain.event import OrderClosed
 from offchain.domain.order import OrderStatus
+from offchain.domain.units import Digest
 from offchain.engine.engine import Engine
 from offchain.engine.fills import FillState
 from offchain.engine.ledger import AmmLegs, Balance, Legs
+from offchain.engine.memory import key_of
 from offchain.engine.orders import Ticket
 from offchain.engine.parts import parts_of, settled_of
 from offchain.engine.protecting import protection_refusal
@@ -217,7 +220,9 @@ def check_memory(engine: Engine, limit: int) -> None:
     for account in engine.accounts.values():
         assert len(account.closed) <= limit and len(account.rejected) <= limit
         for closed in account.closed:
-            assert closed.reason is not None and engine.find_order(closed.digest) is not None
+            digest = Digest("0x" + (key_of(closed) if isinstance(closed, bytes) else closed.key).hex())
+            found = engine.find_order(digest)
+            assert found is not None and isinstance(found[-1], OrderClosed) and found[-1].digest == digest
         for name in account.client_ids:
             digest = engine.find_client_order(account.address, name)
             found = None if digest is None else engine.find_order(digest)

@@ -164,7 +164,7 @@ def test_children_die_with_a_killed_node(node: Node, running: "subprocess.Popen[
     wait_until(lambda: not any(map(is_alive, pids.values())))
 
 
-@pytest.mark.parametrize("child", ["gateway", "publisher", "projector"])
+@pytest.mark.parametrize("child", ["gateway", "publisher", "projector", "snapshotter"])
 def test_a_killed_child_comes_back(node: Node, running: "subprocess.Popen[str]", child: str) -> None:
     before = node.pids()[child]
     os.kill(before, signal.SIGKILL)

@@ -40,6 +40,7 @@ class KillingJob(Job):
             30: lambda: self._kill_child("projector"),
             65: lambda: self._kill_child("publisher"),
             80: lambda: self._kill_child("gateway"),
+            85: lambda: self._kill_child("snapshotter"),
         }
         shares = {20: "sync", 40: "commit", 55: "relay", 60: "price", 70: "list", 75: "liquidate", 90: "sync"}
         for share, keeper in shares.items():
@@ -72,4 +73,4 @@ def test_kill_9_of_every_process(tmp_path: Path) -> None:
     flow = generate(SEED, ORDERS, 16_000, TRADERS)
     job = KillingJob(Options(folder=tmp_path, seed=SEED, stay=False), Report())
     assert asyncio.run(job.run(flow)) == 0
-    assert {"settle", "node", *job.killed} == {"gateway", "publisher", "projector", "node", *KEEPERS}
+    assert {"settle", "node", *job.killed} == {"gateway", "publisher", "projector", "snapshotter", "node", *KEEPERS}

@@ -65,7 +65,8 @@ _PAGE = 1_000
 
 
 class Hooats(Conditional, Watching):
-    """`config`: apiUrl, privateKey (0x-hex; not for public data), timeout (milliseconds, of retries too)."""
+    """`config`: apiUrl, privateKey (0x-hex; not for public data), walletAddress (whose orders, if the key is that of an
+    agent), timeout (milliseconds, of retries too)."""
 
     id = "hooats"
     name = "HOOATS"
@@ -79,9 +80,8 @@ class Hooats(Conditional, Watching):
         raw = bytes.fromhex(key.removeprefix("0x")) if key else None
         self.timeout: int = config.get("timeout", 15_000)
         self.number: shapes.Number = config.get("number", float)
-        self.client = HooatsClient(
-            config.get("apiUrl", "http://127.0.0.1:8080"), raw, retry_seconds=self.timeout / 1000
-        )
+        url, account = config.get("apiUrl", "http://127.0.0.1:8080"), config.get("walletAddress") or None
+        self.client = HooatsClient(url, raw, account=account, retry_seconds=self.timeout / 1000)
         self.markets: dict[str, Json] = {}
         self.symbols: list[str] = []
         self.currencies: dict[str, Json] = {}

@@ -186,6 +186,7 @@ def test_missing_argument_says_what_would_be_right(key: Path) -> None:
         ("deposit -5 --key k", "a number here has no minus: amounts, sizes and prices are above 0. Usage"),
         ("order place A buy -0.1 1 --key k", "a number here has no minus: amounts, sizes and prices are above 0. Us"),
         ("order place A buy 1 1 --key k --slot 70000", "70000 is not in the range 0<=x<=65535. Usage"),
+        ("order list --key k --account alice", "'alice' is not an address: 0x and 40 hex digits. Usage"),
         ("order place A buy 1 1 --key k --tif GTD", "--tif GTD needs --expiry, in unix seconds. Usage"),
         ("order place A buy 1 1 --key k --type market --tif GTC", "cannot be GTC; IOC or FOK can. Usage"),
     ],

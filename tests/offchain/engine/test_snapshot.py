@@ -23,6 +23,7 @@ from scene import (
 from offchain.domain.chainlog import SynthRegistered, WithdrawalRequested
 from offchain.domain.command import AdvanceTime, ObserveLog, RefuseFill
 from offchain.domain.keccak import keccak
+from offchain.domain.units import Digest
 from offchain.engine.engine import Engine
 from offchain.engine.snapshot import VERSION
 
@@ -123,3 +124,46 @@ def test_packed_rules_and_used_slots_are_in_a_snapshot() -> None:
     }
     assert list(restored.accounts[BOB].settled_slots) == [0]
     assert restored.snapshot() == bench.engine.snapshot()
+
+
+def test_what_stands_for_closed_orders_changes_nothing() -> None:
+    """A snapshot puts their rows in their place: they are found, forgotten and hashed as before."""
+    plain, often = open_market(), open_market()
+    digests = list[Digest]()
+    for step in range(30):
+        for bench in (plain, often):
+            bench.engine._state.memory.limit = 6
+            bench.place(ALICE, SELL, 100, 3, client_order_id=f"m{step}")
+            digests.append(bench.accepted.digest)
+            maker = bench.accepted.nonce
+            bench.place(BOB, BUY, 100, 2, tif=IOC)
+            digests.append(bench.accepted.digest)
+            bench.cancel(ALICE, maker)
+            bench.wait(1_000)
+            bench.settle((0, 5)) if step % 4 == 0 else bench.settle()
+        if step % 3 == 0:
+            often.engine.snapshot()
+        if step % 5 == 4:
+            often.engine = Engine.restore(often.engine.snapshot())
+        for digest in digests:
+            assert plain.engine.find_order(digest) == often.engine.find_order(digest)
+        names = [plain.engine.find_client_order(ALICE, f"m{other}") for other in range(step + 1)]
+        assert names == [often.engine.find_client_order(ALICE, f"m{other}") for other in range(step + 1)]
+        assert list(map(bool, names)) == [other > step - 6 for other in range(step + 1)]
+        assert [len(often.engine.accounts[account].closed) for account in (ALICE, BOB)] == [min(step + 1, 6)] * 2
+        if step % 2:
+            assert plain.engine.state_hash() == often.engine.state_hash()
+    assert list(plain.engine.describe()) == list(often.engine.describe())
+
+
+def test_a_closed_order_in_another_form_is_no_snapshot() -> None:
+    """Its digest is read from where it stands in the bytes."""
+    bench = open_market()
+    bench.place(ALICE, SELL, 100, 3)
+    bench.cancel(ALICE, bench.accepted.nonce)
+    version, *tables = msgspec.msgpack.decode(bench.engine.snapshot())
+    assert Engine.restore(msgspec.msgpack.encode((version, *tables))).state_hash() == bench.engine.state_hash()
+    closed = next(account for account in tables[5] if account[4])[4]
+    closed[0][0][0] += b"x"
+    with pytest.raises(ValueError, match="canonical"):
+        Engine.restore(msgspec.msgpack.encode((version, *tables)))

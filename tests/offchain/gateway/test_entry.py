@@ -3,6 +3,7 @@ no bytes can do."""
 
 import asyncio
 import contextlib
+import itertools
 import random
 import signal
 import struct
@@ -33,11 +34,11 @@ from offchain.domain.eip712 import (
     receipts_digest,
 )
 from offchain.domain.limits import AGENT_UNLIMITED, FRAME_BYTES_MAX, ORDERS_PER_REQUEST_MAX
-from offchain.domain.order import Kind, Order, Side, TimeInForce, make_nonce
+from offchain.domain.order import SIGNED_FRAME, Kind, Order, Side, TimeInForce, make_nonce
 from offchain.domain.units import Lots, Ticks
 from offchain.domain.wire import MessageKind, unpack_result
 from offchain.gateway.context import Gateway
-from offchain.gateway.entry import SUBMITTED_MAX
+from offchain.gateway.entry import ITEMS_PER_SLICE, ITEMS_PER_SUBMISSION, SUBMITTED_MAX
 from offchain.gateway.settings import RateSettings
 from offchain.security.limits import Rate
 from offchain.security.signatures import recover
@@ -465,6 +466,39 @@ async def test_cancels_wait_for_nobodys_signatures(real) -> None:
         places = {number: results[0].sequence for number, results, _ in answers}
         assert places[99] < min(places[number] for number in (2, 3)), places
         assert {number: results[0].status for number, results, _ in answers}[99] == "canceled"
+
+
+async def test_others_have_their_turn_while_signatures_are_looked_at(real) -> None:
+    """However much waits, the loop goes round after every slice; and what a few slices gave leaves at once."""
+    _, venue = real
+    count, submitted, looked_at = 20, [], []
+    upstream = venue.gateway.upstream
+    submit_rows = upstream.submit_rows
+
+    def submit(rows: bytes, deliver, *, is_bulk: bool) -> None:
+        submitted.append(len(rows) // SIGNED_FRAME.size)
+        submit_rows(rows, deliver, is_bulk=is_bulk)
+
+    async def watch() -> None:
+        while True:
+            looked_at.append(counted(venue.gateway))
+            await asyncio.sleep(0)
+
+    async with open_entry(venue) as entry:
+        many = [orders(*(order(BOB) for _ in range(ITEMS_PER_SLICE)), number=number) for number in range(count)]
+        watching = asyncio.create_task(watch())
+        upstream.submit_rows = submit
+        try:
+            frames = [b"\x82\xfe" + struct.pack(">H", len(one)) + bytes(4) + one for one in many]
+            entry.json.socket.transport.write(b"".join(frames))
+            answers = [await entry.next() for _ in many]
+        finally:
+            del upstream.submit_rows
+            watching.cancel()
+    assert all(one.status == "open" for _, results, _ in answers for one in results)
+    assert sum(submitted) == count * ITEMS_PER_SLICE
+    assert max(after - before for before, after in itertools.pairwise(looked_at)) == ITEMS_PER_SLICE
+    assert max(submitted) == ITEMS_PER_SUBMISSION
 
 
 async def test_orders_that_a_lost_connection_had_sent_do_not_outlive_it(real) -> None:

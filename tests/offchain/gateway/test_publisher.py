@@ -212,8 +212,12 @@ async def test_the_publisher_dies_while_a_client_streams(chance) -> None:
             assert await other.refused(op="subscribe", channel="bbo:BTC-USDC") == "UNAVAILABLE"
         placed = await client.place("BTC-USDC", "buy", "1", "0.01", slot=1)
         assert placed.order.status == "open", "orders go on"
-        beside = await client.place("BTC-USDC", "buy", "1", "0.01", slot=2)
+        beside, *many = [await client.place("BTC-USDC", "buy", "1", "0.01", slot=slot) for slot in (2, 3, 4)]
+        many_ids = [one.order.id for one in many]
         assert (await client.cancel(beside.order.id)).status == "canceled", "so do cancels, by whichever name"
+        results = await client.batch(cancels=[*many_ids, beside.order.id], mode="each")
+        assert [(one.id, one.status) for one in results.cancels[:2]] == [(name, "canceled") for name in many_ids]
+        assert results.cancels[2].code == "ORDER_NOT_OPEN"
         await flow_of(sequencer, chance, 60)
         sequencer.publish(Deposit(ALICE.address))
         await lives.enter_async_context(run_publisher_here(settings, window_millis=20))

@@ -1,6 +1,7 @@
 """Logins and request signatures: what opens a private route, and what does not."""
 
 import asyncio
+import base64
 import hashlib
 import hmac
 import time
@@ -15,9 +16,12 @@ from offchain.client import Refused
 from offchain.client.orders import Signer
 from offchain.domain import eip712
 from offchain.domain.errors import ConfigurationError
+from offchain.domain.event import AgentChanged
 from offchain.domain.limits import SESSION_LIFETIME_SECONDS
+from offchain.gateway.directory import Directory
 from offchain.gateway.failures import ApiError
 from offchain.gateway.revocations import Revocations
+from offchain.gateway.routes import ROUTES
 from offchain.gateway.sessions import SEEN_MAX, WINDOW_MILLIS, Sessions, SpentMarks
 
 ALICE, BOB = Signer(KEYS[0]), Signer(KEYS[1])
@@ -38,8 +42,19 @@ def spent(tmp_path) -> SpentMarks:
 
 
 @pytest.fixture
-def sessions(spent, revocations) -> Sessions:
-    return Sessions(SERVER_KEY, SEPARATOR, spent, revocations)
+def directory() -> Directory:
+    return Directory()
+
+
+@pytest.fixture
+def sessions(spent, revocations, directory) -> Sessions:
+    return made(spent, revocations, directory=directory)
+
+
+def made(
+    spent: SpentMarks, revocations: Revocations, key: bytes = SERVER_KEY, directory: Directory | None = None
+) -> Sessions:
+    return Sessions(key, SEPARATOR, spent, revocations, (directory or Directory()).is_agent)
 
 
 def sign(secret: str, timestamp: int | str, request: bytes) -> str:
@@ -58,35 +73,35 @@ def code_of(call) -> str:
 
 
 def test_a_session_opens_for_its_account(sessions) -> None:
-    issued = sessions.issue(ALICE.address, SECONDS, SECONDS + 60)
+    issued = sessions.issue(ALICE.address, SECONDS, SECONDS + 60, NOW)
     assert check(sessions, issued).account == ALICE.address
 
 
 def test_a_session_survives_a_restart(sessions, revocations) -> None:
-    issued = sessions.issue(ALICE.address, SECONDS, SECONDS + 60)
-    assert check(Sessions(SERVER_KEY, SEPARATOR, sessions._spent, revocations), issued).account == ALICE.address
-    stranger = Sessions(b"\x01" * 32, SEPARATOR, sessions._spent, revocations)
+    issued = sessions.issue(ALICE.address, SECONDS, SECONDS + 60, NOW)
+    assert check(made(sessions._spent, revocations), issued).account == ALICE.address
+    stranger = made(sessions._spent, revocations, b"\x01" * 32)
     assert code_of(lambda: check(stranger, issued)) == "UNAUTHENTICATED"
 
 
 @pytest.mark.parametrize("request_", [b"GET/v1/orders?limit=1", b"DELETE/v1/orders", b"GET/v1/orders{}", b""])
 def test_the_signature_covers_method_path_query_and_body(sessions, request_) -> None:
-    issued = sessions.issue(ALICE.address, SECONDS, SECONDS + 60)
+    issued = sessions.issue(ALICE.address, SECONDS, SECONDS + 60, NOW)
     assert code_of(lambda: check(sessions, issued, request=request_)) == "UNAUTHENTICATED"
 
 
 @pytest.mark.parametrize("signature", ["00" * 32, "", "xyz", "é"])
 def test_wrong_hmac(sessions, signature) -> None:
-    issued = sessions.issue(ALICE.address, SECONDS, SECONDS + 60)
+    issued = sessions.issue(ALICE.address, SECONDS, SECONDS + 60, NOW)
     check_it = lambda: sessions.check(issued.api_key, str(NOW), signature, b"GET/v1/orders", NOW)  # noqa: E731
     assert code_of(check_it) == "UNAUTHENTICATED"
 
 
 def test_an_invented_key_has_no_known_secret(sessions) -> None:
     """Anybody can write down a key for any account; its secret needs the server's key."""
-    mine, victim = (sessions.issue(who.address, SECONDS, SECONDS + 60) for who in (BOB, ALICE))
+    mine, victim = (sessions.issue(who.address, SECONDS, SECONDS + 60, NOW) for who in (BOB, ALICE))
     assert code_of(lambda: check(sessions, mine, key=victim.api_key)) == "UNAUTHENTICATED"
-    longer = sessions.issue(BOB.address, SECONDS, SECONDS + 61)
+    longer = sessions.issue(BOB.address, SECONDS, SECONDS + 61, NOW)
     assert code_of(lambda: check(sessions, mine, key=longer.api_key)) == "UNAUTHENTICATED"
 
 
@@ -97,7 +112,7 @@ def test_malformed_key(sessions, key) -> None:
 
 @pytest.mark.parametrize("timestamp", ["", "-1", "1.5", "NaN", "9" * 30, "١٢"])
 def test_malformed_timestamp(sessions, timestamp) -> None:
-    issued = sessions.issue(ALICE.address, SECONDS, SECONDS + 60)
+    issued = sessions.issue(ALICE.address, SECONDS, SECONDS + 60, NOW)
     signature = sign(issued.secret, timestamp, b"")
     assert code_of(lambda: sessions.check(issued.api_key, timestamp, signature, b"", NOW)) == "UNAUTHENTICATED"
 
@@ -107,7 +122,7 @@ def test_malformed_timestamp(sessions, timestamp) -> None:
     [(WINDOW_MILLIS, True), (-WINDOW_MILLIS, True), (WINDOW_MILLIS + 1, False), (-WINDOW_MILLIS - 1, False)],
 )
 def test_the_window_of_a_timestamp(sessions, off, is_open) -> None:
-    issued = sessions.issue(ALICE.address, SECONDS, SECONDS + 600)
+    issued = sessions.issue(ALICE.address, SECONDS, SECONDS + 600, NOW)
     if is_open:
         check(sessions, issued, at=NOW + off)
     else:
@@ -115,7 +130,7 @@ def test_the_window_of_a_timestamp(sessions, off, is_open) -> None:
 
 
 def test_an_expired_session(sessions) -> None:
-    issued = sessions.issue(ALICE.address, SECONDS, SECONDS + 60)
+    issued = sessions.issue(ALICE.address, SECONDS, SECONDS + 60, NOW)
     later = NOW + 60_000
     check(sessions, issued, at=later, now=later - 1)
     assert code_of(lambda: check(sessions, issued, at=later, now=later)) == "SESSION_EXPIRED"
@@ -129,7 +144,7 @@ def test_a_mutation_is_taken_once(sessions) -> None:
 
 def test_a_mutation_is_taken_once_by_all_gateways_that_share_a_folder(tmp_path, revocations) -> None:
     """Also by one that starts again."""
-    gateways = [Sessions(SERVER_KEY, SEPARATOR, SpentMarks(tmp_path / "spent"), revocations) for _ in range(3)]
+    gateways = [made(SpentMarks(tmp_path / "spent"), revocations) for _ in range(3)]
     for number in range(30):
         gateways[number % 3].spend(f"{number:064x}", NOW, NOW)
         for other in gateways:
@@ -177,49 +192,50 @@ def test_login_times(sessions, issued_at, expiry, code) -> None:
 
 
 def test_a_session_is_ended_alone(sessions) -> None:
-    first, second = (sessions.issue(ALICE.address, SECONDS, SECONDS + n) for n in (60, 61))
-    sessions.end(first.api_key, ALICE.address, NOW)
+    first, second = (sessions.issue(ALICE.address, SECONDS, SECONDS + n, NOW) for n in (60, 61))
+    sessions.end(first.api_key, second.session, NOW)
     assert code_of(lambda: check(sessions, first)) == "SESSION_REVOKED"
     check(sessions, second)
-    assert code_of(lambda: sessions.issue(ALICE.address, SECONDS, SECONDS + 60)) == "SESSION_REVOKED"
+    assert code_of(lambda: sessions.issue(ALICE.address, SECONDS, SECONDS + 60, NOW)) == "SESSION_REVOKED"
 
 
 def test_all_sessions_of_an_account_are_ended(sessions) -> None:
-    mine = [sessions.issue(ALICE.address, SECONDS - n, SECONDS + 60) for n in range(3)]
-    other = sessions.issue(BOB.address, SECONDS, SECONDS + 60)
+    mine = [sessions.issue(ALICE.address, SECONDS - n, SECONDS + 60, NOW) for n in range(3)]
+    other = sessions.issue(BOB.address, SECONDS, SECONDS + 60, NOW)
     sessions.end_all(ALICE.address, NOW)
     assert {code_of(lambda issued=issued: check(sessions, issued)) for issued in mine} == {"SESSION_REVOKED"}
     check(sessions, other)
-    check(sessions, sessions.issue(ALICE.address, SECONDS + 1, SECONDS + 60))
+    check(sessions, sessions.issue(ALICE.address, SECONDS + 1, SECONDS + 60, NOW))
 
 
 def test_nobody_ends_another_account_s_session(sessions) -> None:
-    issued = sessions.issue(ALICE.address, SECONDS, SECONDS + 60)
+    issued, other = (sessions.issue(who.address, SECONDS, SECONDS + 60, NOW) for who in (ALICE, BOB))
     for key in (issued.api_key, "rubbish", ""):
-        assert code_of(lambda key=key: sessions.end(key, BOB.address, NOW)) == "NOT_FOUND"
+        assert code_of(lambda key=key: sessions.end(key, other.session, NOW)) == "NOT_FOUND"
     check(sessions, issued)
 
 
 def test_what_was_ended_stays_ended_after_a_restart_and_at_every_gateway(sessions, tmp_path) -> None:
-    other = Sessions(SERVER_KEY, SEPARATOR, sessions._spent, Revocations(tmp_path / "session.revoked", SECONDS))
-    issued = [sessions.issue(ALICE.address, SECONDS, SECONDS + n) for n in (60, 61)]
+    other = made(sessions._spent, Revocations(tmp_path / "session.revoked", SECONDS))
+    issued = [sessions.issue(ALICE.address, SECONDS, SECONDS + n, NOW) for n in (60, 61)]
     over = []
     other.watch(other.check(issued[0].api_key, str(NOW), sign(issued[0].secret, NOW, b""), b"", NOW), over.append)
     other._watchers = {lambda: over.append("ended"): session for session in other._watchers.values()}
-    sessions.end(issued[0].api_key, ALICE.address, NOW)
-    other.refresh()
+    sessions.end(issued[0].api_key, issued[1].session, NOW)
+    other.refresh(NOW)
     assert over == ["ended"]
     assert code_of(lambda: check(other, issued[0])) == "SESSION_REVOKED"
     check(other, issued[1])
-    other.end(issued[1].api_key, ALICE.address, NOW)
-    sessions.refresh()
+    other.end(issued[1].api_key, issued[1].session, NOW)
+    sessions.refresh(NOW)
     assert code_of(lambda: check(sessions, issued[1])) == "SESSION_REVOKED"
-    again = Sessions(SERVER_KEY, SEPARATOR, sessions._spent, Revocations(tmp_path / "session.revoked", SECONDS))
+    again = made(sessions._spent, Revocations(tmp_path / "session.revoked", SECONDS))
     assert {code_of(lambda one=one: check(again, one)) for one in issued} == {"SESSION_REVOKED"}
 
 
 def test_ended_sessions_are_forgotten_when_they_would_have_expired(sessions, tmp_path) -> None:
-    sessions.end(sessions.issue(ALICE.address, SECONDS, SECONDS + 60).api_key, ALICE.address, NOW)
+    issued = sessions.issue(ALICE.address, SECONDS, SECONDS + 60, NOW)
+    sessions.end(issued.api_key, issued.session, NOW)
     sessions.end_all(BOB.address, NOW)
     file = tmp_path / "session.revoked"
     assert len(file.read_bytes().splitlines()) == 2
@@ -242,10 +258,84 @@ def test_a_torn_line_is_dropped_and_a_damaged_one_keeps_it_from_starting(session
 
 def test_who_ends_too_many_one_by_one_ends_all(sessions, monkeypatch) -> None:
     monkeypatch.setattr("offchain.gateway.revocations.REVOKED_PER_ACCOUNT_MAX", 3)
-    issued = [sessions.issue(ALICE.address, SECONDS, SECONDS + 60 + n) for n in range(6)]
+    issued = [sessions.issue(ALICE.address, SECONDS, SECONDS + 60 + n, NOW) for n in range(6)]
     for one in issued[:4]:
-        sessions.end(one.api_key, ALICE.address, NOW)
+        sessions.end(one.api_key, one.session, NOW)
     assert {code_of(lambda one=one: check(sessions, one)) for one in issued} == {"SESSION_REVOKED"}
+
+
+# --- of agents ---
+
+
+def entitle(directory: Directory, *, expiry: int = SECONDS + 30, is_revoked: bool = False) -> None:
+    terms = AgentChanged(
+        account=ALICE.address, agent=BOB.address, expiry=expiry, notional=1, markets=(), is_revoked=is_revoked
+    )
+    directory.learn(terms)
+
+
+def test_a_session_of_an_agent_lives_as_long_as_the_agent(sessions, directory) -> None:
+    issue = lambda: sessions.issue(ALICE.address, SECONDS, SECONDS + 60, NOW, BOB.address)  # noqa: E731
+    assert code_of(issue) == "SESSION_REVOKED"
+    entitle(directory)
+    issued, own = issue(), sessions.issue(ALICE.address, SECONDS, SECONDS + 60, NOW)
+    assert (issued.session.account, issued.session.agent) == (ALICE.address, BOB.address)
+    assert check(sessions, issued) == issued.session and check(sessions, own) == own.session
+    assert {issued.api_key, issued.secret}.isdisjoint({own.api_key, own.secret})
+    last = NOW + 30_000
+    check(sessions, issued, at=last, now=last - 1)
+    assert code_of(lambda: check(sessions, issued, at=last, now=last)) == "SESSION_REVOKED"
+    entitle(directory, is_revoked=True)
+    assert code_of(lambda: check(sessions, issued)) == "SESSION_REVOKED"
+    check(sessions, own)
+    entitle(directory, expiry=SECONDS + 60)
+    check(sessions, issued)
+
+
+def test_whoever_watches_hears_that_the_agent_is_over(sessions, directory) -> None:
+    entitle(directory)
+    over = []
+    sessions.watch(
+        sessions.issue(ALICE.address, SECONDS, SECONDS + 60, NOW, BOB.address).session, lambda: over.append(1)
+    )
+    sessions.watch(sessions.issue(ALICE.address, SECONDS, SECONDS + 60, NOW).session, lambda: over.append(2))
+    sessions.refresh(NOW)
+    assert over == []
+    entitle(directory, is_revoked=True)
+    sessions.refresh(NOW)
+    sessions.refresh(NOW)
+    assert over == [1]
+
+
+def test_an_agent_ends_only_its_own_sessions(sessions, directory) -> None:
+    entitle(directory)
+    own = sessions.issue(ALICE.address, SECONDS, SECONDS + 60, NOW)
+    first, second = (sessions.issue(ALICE.address, SECONDS, SECONDS + n, NOW, BOB.address) for n in (60, 61))
+    assert code_of(lambda: sessions.end(own.api_key, first.session, NOW)) == "NOT_FOUND"
+    sessions.end(first.api_key, second.session, NOW)
+    sessions.end(second.api_key, own.session, NOW)
+    for ended in (first, second):
+        assert code_of(lambda ended=ended: check(sessions, ended)) == "SESSION_REVOKED"
+    check(sessions, own)
+
+
+@pytest.mark.parametrize("length", range(0, 70, 3))
+def test_a_key_of_another_length_or_version(sessions, length) -> None:
+    key = base64.urlsafe_b64encode(b"\x03" * length).decode().rstrip("=")
+    assert code_of(lambda: sessions.check(key, str(NOW), "00" * 32, b"", NOW)) == "UNAUTHENTICATED"
+
+
+OWNERS = {
+    "POST /v1/transfers",
+    "DELETE /v1/sessions",
+    "POST /v1/vault/approvals",
+    *(route.name for route in ROUTES if "/admin/" in route.path),
+}
+
+
+def test_what_is_for_the_owner_alone() -> None:
+    """Whoever adds a route that moves money, or that an operator has, is reminded here."""
+    assert {route.name for route in ROUTES if route.is_owners} == OWNERS and len(OWNERS) > 8
 
 
 # --- over HTTP ---

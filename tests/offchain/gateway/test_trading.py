@@ -106,6 +106,44 @@ async def test_a_cancel_waits_for_no_publisher_that_is_late(engine_venue) -> Non
         assert time.perf_counter() - began < READ_YOUR_WRITES_SECONDS
 
 
+async def test_a_publisher_that_keeps_up_again_is_waited_for_again(engine_venue) -> None:
+    """Late is who was late, until he is seen to keep up; and nobody who wants out waits to find that out."""
+    sequencer, gateway = engine_venue.sequencer, engine_venue.gateway
+    async with engine_venue.client() as client:
+        orders = [(await client.place("BTC-USDC", "buy", str(price), "0.01")).order for price in range(1, 5)]
+        sequencer.withhold()
+        await client.place("BTC-USDC", "buy", "9", "0.01")
+        await client.cancel(orders[0].id)
+        assert gateway.model.sequence < sequencer.sequence
+        assert gateway.publications.patience(READ_YOUR_WRITES_SECONDS) == 0.0
+        await sequencer.stop()
+        await sequencer.start()
+        await engine_venue.wait(lambda: gateway.trading.is_live() and gateway.model.sequence == sequencer.sequence)
+        await client.cancel(orders[1].id)
+        await engine_venue.wait(lambda: gateway.publications.patience(1.0) > 0)
+        await client.cancel(orders[2].id)
+        assert gateway.model.sequence == sequencer.sequence, "seen at once, everywhere"
+
+
+async def test_nobody_waits_to_find_out_that_the_publisher_is_still_late(engine_venue, monkeypatch) -> None:
+    """It tells of everything, but too late: no cancel pays for that knowledge."""
+    publications, waited = engine_venue.gateway.publications, []
+    patience, receive = publications.patience, publications._line._receive
+    async with engine_venue.client() as client:
+        tickets = [
+            Ticket(symbol="BTC-USDC", side="buy", price=str(price), size="0.01", slot=price) for price in range(1, 23)
+        ]
+        orders = [placed.order for placed in await client.place_all(tickets)]
+        later = asyncio.get_running_loop().call_later
+        monkeypatch.setattr(publications._line, "_receive", lambda message: later(0.2, receive, message))
+        monkeypatch.setattr(publications, "patience", lambda seconds: waited.append(patience(seconds)) or waited[-1])
+        await client.place("BTC-USDC", "buy", "99", "0.01")
+        for order in orders:
+            assert (await client.cancel(order.id)).status == "canceled"
+            await asyncio.sleep(0.05)
+        assert waited == [0.0] * len(orders)
+
+
 async def test_cancel_by_signature(venue) -> None:
     async with venue.client() as client, httpx.AsyncClient(base_url=venue.url) as http:
         order = (await client.place("BTC-USDC", "buy", "1", "0.01")).order

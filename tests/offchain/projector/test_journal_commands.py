@@ -15,11 +15,13 @@ from offchain.cli.journals import journal as commands
 from offchain.domain.batch import EpochHeader
 from offchain.domain.errors import InvalidInput
 from offchain.operations.backup import back_up
+from offchain.projector.snapshotter import Snapshotter, SnapshotterSettings
 from offchain.sequencer.recovery import recover
 from offchain.storage import scan
 from offchain.storage.journal import Journal
 from offchain.storage.ops import Ops
 from offchain.storage.reader import JournalReader
+from offchain.storage.snapshots import snapshot_files
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +34,10 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
             journal.copy([group])
     shutil.rmtree(folder / "one")
     project(configure(folder, snapshot_commands=40))
+    often = SnapshotterSettings(data=folder, commands=40, seconds=0.0, rest=0.0)
+    snapshotter = Snapshotter(often, JournalReader(folder / "journal"))
+    while snapshotter.turn():
+        pass
     return folder
 
 
@@ -73,6 +79,15 @@ def test_without_an_ops_database_nothing_is_made(data: Path) -> None:
     (data / "ops.sqlite").unlink()
     assert "no epoch" in run("verify", "--data", data).output
     assert not (data / "ops.sqlite").exists()
+
+
+@pytest.mark.parametrize("whose", [".", "history"])
+def test_nothing_is_archived_that_a_start_or_the_history_needs(data: Path, tmp_path: Path, whose: str) -> None:
+    _, older = snapshot_files(data / "snapshots" / whose)
+    older.rename(older.with_name(f"{3:020d}.snapshot"))
+    assert run("archive", "--data", data, "--to", tmp_path / "archive").output == "0 segments archived\n"
+    older.with_name(f"{3:020d}.snapshot").unlink()
+    assert "nothing to archive" in run("archive", "--data", data, "--to", tmp_path / "archive").output
 
 
 def test_archived_and_restored(data: Path, tmp_path: Path) -> None:

@@ -399,7 +399,7 @@ def test_the_history_can_be_rebuilt_and_so_can_the_outbox(day: Path, copy: Path)
 
 def test_a_restart_starts_from_a_snapshot(day: Path, copy: Path) -> None:
     project(configure(copy, snapshot_commands=60))
-    snapshots = sorted((copy / "snapshots").iterdir())
+    snapshots = sorted((copy / "snapshots" / "history").iterdir())
     assert len(snapshots) <= 2
     started: list[int] = []
     project(configure(copy), lambda projector: started.append(projector.engine.sequence))

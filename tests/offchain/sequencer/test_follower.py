@@ -151,8 +151,9 @@ async def test_kill_minus_nine_of_the_leader_loses_nothing_acknowledged(tmp_path
         port = {"sync_follower": True, "follow_port": 0, "follow_secret": SECRET, "term": life + 1}
         configured = settings(here, epoch_orders=50, **port)
         process = process_of(CODE, (configured, 0))
-        await until((here / "follow.port").exists)
-        leader = f"127.0.0.1:{(here / 'follow.port').read_text().strip()}"
+        port_file = here / "follow.port"
+        await until(lambda file=port_file: file.exists() and bool(file.read_text()))  # type: ignore[misc]
+        leader = f"127.0.0.1:{port_file.read_text().strip()}"
         standby = process_of(FOLLOWER_CODE, following(there, leader))
         await until(configured.socket.exists)
         links = [await SequencerLink.connect(configured.socket) for _ in range(3)]

@@ -4,12 +4,13 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from venue_samples import START, TRADERS, address, fund, funding, order, replay, running, settings, until
+from venue_samples import QUOTE, START, TRADERS, address, fund, funding, order, replay, running, settings, until
 
-from offchain.domain.chainlog import AgentRegistered, AnyChainLog, MarketListed
+from offchain.domain.chainlog import AgentRegistered, AnyChainLog, Deposited, MarketListed
 from offchain.domain.order import Side
 from offchain.storage import ops as ops_module
 from offchain.storage.ops import Ops
+from offchain.storage.reader import JournalReader
 
 FIRST = len(funding()) + 1
 
@@ -75,3 +76,54 @@ async def test_many_long_logs_come_in_parts(tmp_path: Path, monkeypatch: pytest.
         assert not run.task.done(), run.task.exception()
         assert run.sequencer.engine.last_event_sequence == FIRST + 19
     assert replay(tmp_path).chain_block[0] == 11
+
+
+async def test_orders_do_not_wait_for_a_crowd_of_logs(tmp_path: Path) -> None:
+    """Found by a load run: hundreds of logs were one submission, and all of it kept the loop."""
+    fund(tmp_path)
+    async with running(settings(tmp_path)) as run:
+        await run.funded()
+        place_of = [place(FIRST + number) for number in range(400)]
+        see(tmp_path, *(Deposited(**each, account=TRADERS[0], token=QUOTE, amount=1, balance=0) for each in place_of))
+        await until(lambda: run.sequencer.engine.last_event_sequence == FIRST + 399)
+    sizes = [group.head.size for group in JournalReader(tmp_path / "journal").groups()]
+    assert sum(sizes) > 400 and max(sizes) <= 50
+
+
+@pytest.mark.parametrize("says", [True, False])
+async def test_it_asks_only_when_something_was_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says: bool
+) -> None:
+    """Of a database that says so; another one is asked every time."""
+    looks, poll = list[int](), Ops.poll_inbox
+
+    def counted(ops: Ops, *arguments: int) -> object:
+        looks.append(1)
+        return poll(ops, *arguments)
+
+    monkeypatch.setattr(Ops, "poll_inbox", counted)
+    monkeypatch.setattr("offchain.sequencer.inbox.LOOK_SECONDS", 60.0)
+    if not says:
+        monkeypatch.setattr(Ops, "changes", lambda _: None)
+    fund(tmp_path)
+    async with running(settings(tmp_path, inbox_poll_millis=5)) as run:
+        await run.funded()
+        await asyncio.sleep(0.1)
+        before = len(looks)
+        await asyncio.sleep(0.4)
+        assert len(looks) > before if not says else len(looks) == before
+        see(tmp_path, agent(markets=3))
+        await asyncio.wait_for(until(lambda: run.sequencer.engine.last_event_sequence == FIRST), 10)
+
+
+async def test_it_asks_now_and_then_although_nothing_was_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("offchain.sequencer.inbox.LOOK_SECONDS", 0.05)
+    looks, poll = list[int](), Ops.poll_inbox
+    monkeypatch.setattr(Ops, "poll_inbox", lambda *arguments: looks.append(1) or poll(*arguments))
+    fund(tmp_path)
+    async with running(settings(tmp_path, inbox_poll_millis=5)) as run:
+        await run.funded()
+        goal = len(looks) + 3
+        await asyncio.wait_for(until(lambda: len(looks) > goal), 10)

@@ -92,7 +92,7 @@ def test_unknown_frames_are_refused() -> None:
 
 def test_the_ring_keeps_the_newest_and_finds_any() -> None:
     ring, told = Ring(commands_max=10, bytes_max=10_000), []
-    ring.listeners.append(lambda: told.append(ring.last_sequence))
+    ring.listeners.append(lambda frame: told.append(frame.last))
     assert ring.read(1, 100) == (b"", 1)
     for first in range(1, 40, 3):
         ring.append(RingFrame(first, first + 2, b"%d," % first))

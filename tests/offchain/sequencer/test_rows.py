@@ -168,6 +168,30 @@ async def test_a_row_again_gets_its_first_result(tmp_path: Path) -> None:
         await link.close()
 
 
+@pytest.mark.parametrize("others", [31, 63, 64, 200])
+async def test_the_last_orders_first_results_are_kept_to_the_letter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, others: int
+) -> None:
+    """At least so many as are said, and not for ever; of older ones the present state is told."""
+    monkeypatch.setattr("offchain.sequencer.recovery.FIRST_RESULTS_MAX", 64)
+    fund(tmp_path)
+    async with running(settings(tmp_path)) as run:
+        await run.funded()
+        link = await run.link()
+        maker, taker = order(TRADERS[0], Side.BUY, 2_000, 5, 1), order(TRADERS[1], Side.SELL, 2_000, 5, 2)
+        (first,), _ = await send(link, [row(maker)])
+        await send(link, [row(taker)])
+        for chunk in chunks(flow(others - 1, seed=50), 9):
+            await send(link, [row(one) for one in chunk])
+        (again,), _ = await send(link, [row(maker)])
+        assert first.status == "open" and again.replayed and again.sequence == first.sequence
+        if others <= 64:
+            assert again == first._replace(replayed=True)
+        if others == 200:
+            assert (again.status, again.filled_lots) == ("closed", 5)
+        await link.close()
+
+
 async def test_a_stranger_decides_no_first_result(tmp_path: Path) -> None:
     fund(tmp_path)
     async with running(settings(tmp_path)) as run:

@@ -57,6 +57,9 @@ from offchain.storage.ops import Ops, OutboxRow
 from offchain.storage.reader import JournalReader
 from offchain.storage.replica import FeedMessage
 
+SLOW = "offchain.sequencer.sequencer.QUICK_SECONDS", 0.0
+"""Every group goes by way of the journal's thread, so that a disk may hold it."""
+
 
 def accepted(ack: Ack) -> OrderAccepted:
     return next(event for event in ack.events if isinstance(event, OrderAccepted))
@@ -173,7 +176,8 @@ async def test_concurrent_submissions_share_groups(tmp_path: Path) -> None:
             await link.close()
 
 
-async def test_nothing_leaves_before_the_fsync_returns(tmp_path: Path) -> None:
+async def test_nothing_leaves_before_the_fsync_returns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(*SLOW)
     fund(tmp_path)
     disk = FaultyDisk()
     async with running(settings(tmp_path, inbox_poll_millis=1), disk=disk) as run:
@@ -400,7 +404,8 @@ async def test_another_journals_ops_database_is_refused(tmp_path: Path) -> None:
             pass
 
 
-async def test_stopping_answers_what_was_taken(tmp_path: Path) -> None:
+async def test_stopping_answers_what_was_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(*SLOW)
     fund(tmp_path)
     disk = FaultyDisk()
     async with running(settings(tmp_path), disk=disk) as run:
@@ -532,6 +537,7 @@ async def test_serving_makes_no_cycles(tmp_path: Path) -> None:
 async def test_a_slow_disk_holds_the_senders_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the writer cannot take stays with the senders: its own queue is bounded, and nothing is lost."""
     monkeypatch.setattr("offchain.sequencer.sequencer.WAITING_COMMANDS_MAX", 200)
+    monkeypatch.setattr(*SLOW)
     fund(tmp_path)
     disk = FaultyDisk()
     async with running(settings(tmp_path), disk=disk) as run:

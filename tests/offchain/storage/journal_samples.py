@@ -89,11 +89,11 @@ class FaultyDisk(Disk):
     def _fail(self) -> None:
         raise OSError(self._number, "injected")
 
-    def write(self, descriptor: int, content: bytes) -> None:
+    def write(self, descriptor: int, content: bytes, offset: int) -> None:
         if self._count():
-            super().write(descriptor, content[: self._short])
+            super().write(descriptor, content[: self._short], offset)
             self._fail()
-        super().write(descriptor, content)
+        super().write(descriptor, content, offset)
 
     def sync(self, descriptor: int) -> None:
         if self._count():
@@ -112,7 +112,7 @@ class FaultyDisk(Disk):
             self._fail()
         super().truncate(path, length)
 
-    def open_append(self, path: Path) -> int:
+    def open(self, path: Path) -> int:
         if self._count():
             self._fail()
-        return super().open_append(path)
+        return super().open(path)
