@@ -24,6 +24,7 @@ import msgspec
 from bench import machine, report
 from bench.calibration import seconds_per_recovery
 from bench.engines.hooats import Engine
+from bench.publishing import Publishing
 from bench.rounds import SLOWER_MAX
 from bench.workloads import mixed
 from offchain.client.orders import Signer, Ticket, sign_order
@@ -97,6 +98,7 @@ def stages(folder: Path, trees: Sequence[int] = TREES, orders: int = ORDERS) -> 
         Stage("EIP-712 hash", orders, lambda: _hash([order for _, order, _ in made]), 2.6),
         Stage("recover and compare", orders, lambda: _recover(hashed), 1.08 * REFERENCE_MICROS),
         _engine(),
+        _publisher(),
         Stage("merkle leaf", orders, lambda: _leaves(hashed), 0.7),
         *_journal(folder, made),
         *[stage for size in trees for stage in _trees(size)],
@@ -156,6 +158,11 @@ class _Matching:
 def _engine() -> Stage:
     matching = _Matching()
     return Stage("engine, with accounts", matching.chunk, matching.run, 2.0, ready=matching.ready)
+
+
+def _publisher() -> Stage:
+    publishing = Publishing()
+    return Stage("publisher, feed to messages", publishing.size, publishing.run, 8.1, ready=publishing.ready)
 
 
 class _Appending:

@@ -12,6 +12,7 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from offchain.domain.errors import SequencerUnavailable
+from offchain.gateway.collecting import keep_burst, look_before_burst
 from offchain.gateway.readmodel import Changes, ReadModel
 from offchain.gateway.settings import PublisherSettings
 from offchain.sequencer.link import SequencerLink
@@ -133,13 +134,17 @@ class Feed:
             self._window_end, self._window_start = now + self._window, before
         is_slow = self._shown - self._window_start < WINDOW_COMMANDS
         is_behind = size >= READ_ON_BYTES or not self.is_current or self._shown < self._wanted
-        return None if is_slow or is_behind or not self._window else self._wait(self._window_end - now)
+        if is_slow or is_behind or not self._window:
+            return None
+        keep_burst()
+        return self._wait(self._window_end - now)
 
     async def _wait(self, seconds: float) -> None:
         self._hurried.clear()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._hurried.wait()
+        end = asyncio.get_running_loop().call_later(seconds, self._hurried.set)
+        await self._hurried.wait()
+        end.cancel()
+        look_before_burst()
 
     def _take(self, group: Group) -> None:
         if not self._model.is_loaded:

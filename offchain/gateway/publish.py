@@ -1,6 +1,10 @@
-"""Runs the publisher until SIGTERM: `python -m offchain.gateway.publish SETTINGS.json`."""
+"""Runs the publisher until SIGTERM: `python -m offchain.gateway.publish SETTINGS.json`.
+
+It is nicer than the node's other processes: where the processors do not suffice, orders go before what is told of them.
+"""
 
 import asyncio
+import os
 import signal
 import sys
 from pathlib import Path
@@ -15,6 +19,9 @@ from offchain.gateway.settings import PublisherSettings
 from offchain.storage.handed import decode_settings
 from offchain.telemetry.logs import configure_logs
 from offchain.telemetry.probes import listen
+
+NICENESS = 5
+"""A third of the share of a process that takes orders, and all that such leave."""
 
 
 async def run_publisher(settings: PublisherSettings) -> None:
@@ -38,6 +45,7 @@ async def run_publisher(settings: PublisherSettings) -> None:
 
 def main() -> int:
     configure_logs("publisher")
+    os.nice(NICENESS)
     try:
         raw = Path(sys.argv[1]).read_bytes()
         uvloop.run(run_publisher(decode_settings(raw, PublisherSettings)))

@@ -8,7 +8,7 @@ from bench.calibration import seconds_per_recovery
 
 def test_every_stage_is_measured_against_its_budget(tmp_path: Path) -> None:
     run = stages.measure(stages.stages(tmp_path, trees=(64,), orders=20), rounds=1)
-    assert len(run["rows"]) == 11
+    assert len(run["rows"]) == 12
     assert all(row["ratio"] > 0 for row in run["rows"])
     table = stages.table(run)
     assert "| EIP-712 hash |" in table

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
 
-from offchain.gateway.collecting import collect_by_age, collect_new
+from offchain.gateway.collecting import collect_by_age, collect_new, keep_burst, look_before_burst
 
 
 class Cycle:
@@ -48,3 +48,19 @@ async def test_old_cycles_go_in_a_gateway() -> None:
     del kept
     assert await goes(found)
     collecting.cancel()
+
+
+def test_a_burst_is_kept_without_a_look_and_what_is_left_before_it_goes() -> None:
+    """Where the collector left to itself is on, it is left to itself."""
+    kept, before = [Cycle()], weakref.ref(Cycle())
+    look_before_burst()
+    keep_burst()
+    assert before() is not None and not gc.get_freeze_count()
+    gc.disable()
+    look_before_burst()
+    assert before() is None
+    keep_burst()
+    frozen = gc.get_freeze_count()
+    assert frozen and gc.is_tracked(kept)
+    gc.collect()
+    assert gc.get_freeze_count() == frozen
