@@ -25,8 +25,10 @@ contract SettlementAmmGasTest is Pool {
     SynthERC20[] internal synths;
     uint48 internal sequence;
 
+    /// @dev A wallet's, written out: a call of `walletSign` would be in the snapshot too.
     function sign(uint256 key, bytes32 digest) internal pure override returns (bytes memory) {
-        return walletSign(key, digest);
+        (uint8 v, bytes32 r, bytes32 s) = vm.sign(key, digest);
+        return abi.encodePacked(r, s, v);
     }
 
     function setUp() public override {

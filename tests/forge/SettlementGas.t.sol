@@ -27,8 +27,10 @@ contract SettlementGasTest is Fixture {
 
     uint48 internal sequence = 1_000_000;
 
+    /// @dev A wallet's, written out: a call of `walletSign` would be in the snapshot too.
     function sign(uint256 key, bytes32 digest) internal pure override returns (bytes memory) {
-        return walletSign(key, digest);
+        (uint8 v, bytes32 r, bytes32 s) = vm.sign(key, digest);
+        return abi.encodePacked(r, s, v);
     }
 
     function setUp() public override {

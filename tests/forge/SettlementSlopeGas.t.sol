@@ -17,8 +17,10 @@ contract SettlementSlopeGasTest is Fixture {
 
     uint48 internal sequence = 1_000_000;
 
+    /// @dev A wallet's, written out: a call of `walletSign` would be in the snapshot too.
     function sign(uint256 key, bytes32 digest) internal pure override returns (bytes memory) {
-        return walletSign(key, digest);
+        (uint8 v, bytes32 r, bytes32 s) = vm.sign(key, digest);
+        return abi.encodePacked(r, s, v);
     }
 
     function setUp() public override {
