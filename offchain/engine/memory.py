@@ -46,6 +46,11 @@ class Known:
     def __delitem__(self, key: bytes) -> None:
         del self.parts[key[0]][key]
 
+    def update(self, orders: Iterable[tuple[bytes, Ticket | bytes | OrderRejected]]) -> None:
+        parts = self.parts
+        for key, order in orders:
+            parts[key[0]][key] = order
+
     def get(self, key: bytes) -> Ticket | bytes | OrderRejected | None:
         """None also for what is no digest."""
         return self.parts[key[0]].get(key) if key else None
