@@ -468,37 +468,53 @@ async def test_cancels_wait_for_nobodys_signatures(real) -> None:
         assert {number: results[0].status for number, results, _ in answers}[99] == "canceled"
 
 
-async def test_others_have_their_turn_while_signatures_are_looked_at(real) -> None:
-    """However much waits, the loop goes round after every slice; and what a few slices gave leaves at once."""
-    _, venue = real
-    count, submitted, looked_at = 20, [], []
-    upstream = venue.gateway.upstream
-    submit_rows = upstream.submit_rows
-
-    def submit(rows: bytes, deliver, *, is_bulk: bool) -> None:
-        submitted.append(len(rows) // SIGNED_FRAME.size)
-        submit_rows(rows, deliver, is_bulk=is_bulk)
+@contextlib.asynccontextmanager
+async def watched(gateway: Gateway):
+    """How many signatures had been looked at, at every turn of the loop."""
+    looked_at: list[int] = []
 
     async def watch() -> None:
         while True:
-            looked_at.append(counted(venue.gateway))
+            looked_at.append(counted(gateway))
             await asyncio.sleep(0)
 
-    async with open_entry(venue) as entry:
-        many = [orders(*(order(BOB) for _ in range(ITEMS_PER_SLICE)), number=number) for number in range(count)]
-        watching = asyncio.create_task(watch())
-        upstream.submit_rows = submit
-        try:
-            frames = [b"\x82\xfe" + struct.pack(">H", len(one)) + bytes(4) + one for one in many]
-            entry.json.socket.transport.write(b"".join(frames))
-            answers = [await entry.next() for _ in many]
-        finally:
-            del upstream.submit_rows
-            watching.cancel()
+    watching = asyncio.create_task(watch())
+    try:
+        yield looked_at
+    finally:
+        watching.cancel()
+
+
+async def test_others_have_their_turn_while_signatures_are_looked_at(real, monkeypatch) -> None:
+    """However much waits, the loop goes round after every slice; and what a few slices gave leaves at once."""
+    _, venue = real
+    count, submitted = 20, []
+    submit_rows = venue.gateway.upstream.submit_rows
+
+    def submit(rows: bytes, *rest, **options) -> None:
+        submitted.append(len(rows) // SIGNED_FRAME.size)
+        submit_rows(rows, *rest, **options)
+
+    monkeypatch.setattr(venue.gateway.upstream, "submit_rows", submit)
+    many = [orders(*(order(BOB) for _ in range(ITEMS_PER_SLICE)), number=number) for number in range(count)]
+    frames = [b"\x82\xfe" + struct.pack(">H", len(one)) + bytes(4) + one for one in many]
+    async with open_entry(venue) as entry, watched(venue.gateway) as looked_at:
+        entry.json.socket.transport.write(b"".join(frames))
+        answers = [await entry.next() for _ in many]
     assert all(one.status == "open" for _, results, _ in answers for one in results)
-    assert sum(submitted) == count * ITEMS_PER_SLICE
     assert max(after - before for before, after in itertools.pairwise(looked_at)) == ITEMS_PER_SLICE
-    assert max(submitted) == ITEMS_PER_SUBMISSION
+    assert max(submitted) == ITEMS_PER_SUBMISSION and sum(submitted) == count * ITEMS_PER_SLICE
+
+
+async def test_others_have_their_turn_while_an_array_of_orders_is_looked_at(real) -> None:
+    _, venue = real
+    async with venue.client(KEYS[1]) as client:
+        tickets = [Ticket(symbol="BTC-USDC", side="buy", price="1", size="0.001", slot=slot) for slot in range(1, 41)]
+        async with watched(venue.gateway) as looked_at:
+            placed = await client.place_all(tickets)
+        assert all(one.order.status == "open" for one in placed)
+        assert max(after - before for before, after in itertools.pairwise(looked_at)) == ITEMS_PER_SLICE
+        await client.cancel_all()
 
 
 async def test_orders_that_a_lost_connection_had_sent_do_not_outlive_it(real) -> None:
