@@ -82,8 +82,7 @@ def _match(state: State, lane: Lane, taker: Ticket, most: int, room: Room | None
     """Up to `most` matches; of an immediate order, those for which there is room, into `group`: they share a batch.
 
     One loop without calls, because a call costs a tenth of a match. Therefore a match changes the balances of the maker
-    only, but for what the taker owes: the taker's and the fees' get their sums at the end.
-    """
+    only, but for what the taker owes: the taker's and the fees' get their sums at the end."""
     backlog, effects, touched, opposite = state.backlog, state.effects, state.touched_balances, lane.opposite
     is_buy, trader, price, remaining = lane.is_buy, taker.trader, taker.price, taker.remaining
     at, ppm, base_per_lot = taker.moment.at, taker.moment.taker_ppm, lane.base_atoms_per_lot
