@@ -54,15 +54,10 @@ def shrink(state: State, ticket: Ticket, size: int) -> None:
 
 
 def take_place(state: State, old: Ticket, new: Ticket) -> None:
-    """Puts `new`, which rests nowhere yet, behind `old`, which is about to leave."""
+    """Puts `new`, which rests nowhere yet, into the place of `old`, which is about to leave."""
     level = new.level = old.level
     assert level is not None
-    new.older, new.newer = old, old.newer
-    if old.newer is None:
-        level.tail = new
-    else:
-        old.newer.older = new
-    old.newer = new
+    level.bequeath(old, new)
     level.size += new.remaining
     state.is_reordered = True
     new.account.open[new.nonce] = new

@@ -72,7 +72,7 @@ class Book:
         for level in self.opposite(side).best_first():
             if price < level.price if side == Side.BUY else price > level.price:
                 return False
-            if without is None or level.head is not without or level.tail is not without:
+            if any(ticket is not without for ticket in level.orders()):
                 return True
         return False
 
@@ -81,11 +81,8 @@ class Book:
         for level in self.opposite(side).best_first():
             if price < level.price if side == Side.BUY else price > level.price:
                 return False
-            ticket = level.head
-            while ticket is not None:
-                if ticket.sequence not in gone:
-                    return True
-                ticket = ticket.newer
+            if any(ticket.sequence not in gone for ticket in level.orders()):
+                return True
         return False
 
 
@@ -94,10 +91,10 @@ def level_changes(touched: Iterable[PriceLevel]) -> list[LevelChanged]:
     asks. They may be touched again."""
     sides: dict[int, tuple[list[LevelChanged], list[LevelChanged]]] = {}
     for level in touched:
-        level.is_touched = False
+        level.settle()
         ladder = level.ladder
         of_book = sides.setdefault(ladder.market, ([], []))
-        if level.head is None and level.price in ladder.levels:
+        if not level.size and level.price in ladder.levels:
             continue  # Emptied, and opened anew since: that one is in the list too.
         change = LevelChanged(market=ladder.market, side=ladder.side, price_ticks=level.price, size_lots=level.size)
         of_book[ladder.side].append(change)
@@ -109,5 +106,5 @@ def level_sizes(touched: Iterable[PriceLevel]) -> list[tuple[int, int, int, int]
     return [
         (level.ladder.market, level.ladder.side, level.price, level.size)
         for level in touched
-        if level.head is not None or level.price not in level.ladder.levels
+        if level.size or level.price not in level.ladder.levels
     ]

@@ -16,24 +16,12 @@ def close(state: State, ticket: Ticket, reason: CloseReason) -> None:
     account = trader.account
     agent = ticket.agent
     if level is not None:
-        older = ticket.older
-        newer = ticket.newer
-        if older is None:
-            level.head = newer
-        else:
-            older.newer = newer
-            ticket.older = None
-        if newer is None:
-            level.tail = older
-        else:
-            newer.older = older
-            ticket.newer = None
         ticket.level = None
         level.size -= remaining
         if not level.is_touched:
             level.is_touched = True
             state.touched_levels.append(level)
-        if older is newer:
+        if not level.size:
             level.ladder.drop_level(level)
         del account.open[ticket.nonce]
         if agent is not None or ticket.expiry:

@@ -82,8 +82,7 @@ def _match(state: State, lane: Lane, taker: Ticket, most: int, room: Room | None
     """Up to `most` matches; of an immediate order, those for which there is room, into `group`: they share a batch.
 
     One loop without calls, because a call costs a tenth of a match. Therefore a match changes the balances of the maker
-    only, but for what the taker owes: the taker's and the fees' get their sums at the end.
-    """
+    only, but for what the taker owes: the taker's and the fees' get their sums at the end."""
     backlog, effects, touched, opposite = state.backlog, state.effects, state.touched_balances, lane.opposite
     is_buy, trader, price, remaining = lane.is_buy, taker.trader, taker.price, taker.remaining
     at, ppm, base_per_lot = taker.moment.at, taker.moment.taker_ppm, lane.base_atoms_per_lot
@@ -95,12 +94,12 @@ def _match(state: State, lane: Lane, taker: Ticket, most: int, room: Room | None
         if best > price if is_buy else best < price:
             break
         level, quote_per_lot = opposite.levels[best], best * lane.quote_atoms_per_tick_lot
-        maker = level.head
+        maker = level.first()
         while maker is not None and remaining and number < last:
             their = maker.trader
             if their is trader:
                 close(state, maker, SELF_TRADE)
-                maker = level.head
+                maker = level.first()
                 continue
             if room is not None and not room.admit(maker):
                 last = number
@@ -149,9 +148,11 @@ def _match(state: State, lane: Lane, taker: Ticket, most: int, room: Room | None
             if lots == left:
                 if not their.account.specials or not show_more(state, maker):
                     close(state, maker, FILLED)
-                maker = level.head
+                maker = level.first()
         if remaining < wanted:
             level.size -= wanted - remaining
+            if not level.size:
+                opposite.drop_level(level)
             lane.tape.last = best
             state.touch_level(level)
     if volume:
@@ -164,27 +165,23 @@ def show_more(state: State, ticket: Ticket) -> bool:
     special, level = ticket.account.specials.get(ticket.nonce), ticket.level
     if special is None or not special.hidden:
         return False
-    assert level is not None and level.tail is not None
+    assert level is not None
     ticket.remaining = min(special.display, special.hidden)
     special.hidden -= ticket.remaining
     level.size += ticket.remaining
-    if ticket.newer is not None:
-        state.is_reordered = True
-        level.head, ticket.newer.older = ticket.newer, None
-        ticket.older, ticket.newer = level.tail, None
-        level.tail.newer = level.tail = ticket
+    state.is_reordered = True
+    level.move_back(ticket)
     return True
 
 
 def parts_of(level: PriceLevel, but: Callable[[Ticket], bool]) -> Iterator[tuple[Ticket, int]]:
     """The orders of a level and the lots that they show, in the order in which they match; those of `but` once."""
-    maker, more = level.head, list[tuple[Ticket, int, int]]()
-    while maker is not None:
+    more = list[tuple[Ticket, int, int]]()
+    for maker in level.orders():
         yield maker, maker.remaining
         special = maker.account.specials.get(maker.nonce)
         if special is not None and special.hidden and not but(maker):
             more.append((maker, special.hidden, special.display))
-        maker = maker.newer
     while more:
         before, more = more, []
         for maker, hidden, display in before:

@@ -1,8 +1,8 @@
 """Accepted orders and where they are kept: tickets, the price levels they rest in, the accounts they belong to.
 
-Invariant: an order is open exactly as long as it rests in a level and is in its account's `open`; its links to other
-orders are cleared when it leaves the book, so that nothing here needs a collector. An account knows its last 10,000
-closed orders and its last 10,000 rejected ones (see `memory`).
+Invariant: an order is open exactly as long as it rests in a level and is in its account's `open`; it forgets its level
+when it leaves it, so that nothing here needs a collector. An account knows its last 10,000 closed orders and its last
+10,000 rejected ones (see `memory`).
 Only the types are here: who changes what is said by the modules that do it.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections import OrderedDict, deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from offchain.domain.event import OrderAccepted, OrderRejected
@@ -99,11 +99,11 @@ class Trader:
 
 
 class Ticket:
-    """An accepted order, what is left of it, and its place in the book. Links are cleared when it leaves the book.
+    """An accepted order, what is left of it, and the level that it rests in.
 
     It has no constructor: setting its fields one by one where it is made takes half of the time of calling one, in the
     one object that every order costs. What many orders share is not kept again in each: most of what a venue remembers
-    is tickets. `older` and `newer` are set while it rests.
+    is tickets.
     """
 
     __slots__ = (
@@ -116,9 +116,7 @@ class Ticket:
         "level",
         "max_fee_ppm",
         "moment",
-        "newer",
         "nonce",
-        "older",
         "price",
         "reason",
         "remaining",
@@ -153,8 +151,6 @@ class Ticket:
     is_fresh: bool
     """Nothing of its slot had settled when it was accepted, and the venue's rules make a difference of that."""
     level: PriceLevel | None
-    older: Ticket | None
-    newer: Ticket | None
     trigger = 0
     """As it was signed. Of this class none has one: see `Conditional`."""
 
@@ -245,18 +241,90 @@ class Conditional(Ticket):
     trigger: int
 
 
-class PriceLevel:
-    """Orders at one price, oldest first, as a linked list through the tickets."""
+PLACES_MIN: Final = 32
+"""So many places of orders that left cost less than looking at them."""
 
-    __slots__ = ("head", "is_touched", "ladder", "price", "size", "tail")
+
+class PriceLevel:
+    """Orders at one price, oldest first.
+
+    The place of an order that leaves stays, and is passed over, because the order's `level` is another one by then, and
+    never this one again: so nobody looks for it in the middle, and nothing of its neighbours is touched, whose memory
+    is cold nearly always. Places are given up when they are more than twice as many as orders.
+    """
+
+    __slots__ = ("_heirs", "_start", "is_touched", "ladder", "limit", "price", "queue", "size")
 
     def __init__(self, ladder: Ladder, price: int) -> None:
         self.ladder = ladder
         self.price = price
         self.size = 0
-        self.head: Ticket | None = None
-        self.tail: Ticket | None = None
+        """Lots that its orders show; an order shows one at least."""
+        self.queue: list[Ticket] = []
+        """A place for each order that came."""
+        self._start = 0
+        """Of the first place that may be taken."""
+        self._heirs: dict[int, Ticket] = {}
+        """Who has the place of an order that left, by its sequence."""
+        self.limit = PLACES_MIN
+        """With so many places they are looked through."""
         self.is_touched = False
+
+    def first(self) -> Ticket | None:
+        """The oldest order. The places before its own are given up."""
+        queue = self.queue
+        for place in range(self._start, len(queue)):
+            ticket = queue[place]
+            heir = ticket if ticket.level is self else self._heir(ticket)
+            if heir is not None:
+                self._start, queue[place] = place, heir
+                return heir
+        return None
+
+    def orders(self) -> Iterator[Ticket]:
+        """Oldest first."""
+        for place in range(self._start, len(self.queue)):
+            ticket = self.queue[place]
+            heir = ticket if ticket.level is self else self._heir(ticket)
+            if heir is not None:
+                yield heir
+
+    def _heir(self, left: Ticket) -> Ticket | None:
+        """Who has the place of an order that left."""
+        heirs, heir = self._heirs, self._heirs.get(left.sequence)
+        while heir is not None and heir.level is not self:
+            heir = heirs.get(heir.sequence)
+        return heir
+
+    def settle(self) -> None:
+        """Its changes were told."""
+        self.is_touched = False
+        if len(self.queue) + len(self._heirs) > self.limit:
+            self.requeue(self.orders())
+
+    def requeue(self, orders: Iterable[Ticket]) -> None:
+        """Places for these, and for no others."""
+        self.queue, self._start, self._heirs = list(orders), 0, {}
+        self.limit = 2 * len(self.queue) + PLACES_MIN
+
+    def insert(self, ticket: Ticket) -> None:
+        """Into its place by sequence, where all are in that order."""
+        if len(self.queue) > self.limit:
+            self.requeue(self.orders())
+        place = len(self.queue)
+        while place and self.queue[place - 1].sequence > ticket.sequence:
+            place -= 1
+        self.queue.insert(place, ticket)
+        self._start = min(self._start, place)
+
+    def bequeath(self, old: Ticket, new: Ticket) -> None:
+        """The place of an order that is about to leave."""
+        self._heirs[old.sequence] = new
+
+    def move_back(self, first: Ticket) -> None:
+        """The order that `first` has just given queues behind all others."""
+        self._start += 1
+        self.queue.append(first)
 
 
 class Ladder:

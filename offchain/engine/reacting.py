@@ -75,8 +75,8 @@ def _hear_closing(state: State, reason: CloseReason, ticket: Ticket) -> None:
     if other is not None and reason is CloseReason.FILLED:
         close(state, other, CloseReason.LINKED)
     children = waiting.parents.levels.get(ticket.sequence)
-    while children is not None and children.head is not None:
-        follow(state, children.head, ticket.filled)
+    while children is not None and (child := children.first()) is not None:
+        follow(state, child, ticket.filled)
 
 
 def _enter(state: State, ticket: Ticket) -> None:

@@ -14,7 +14,7 @@ from offchain.domain.order import Side
 from offchain.domain.units import from_hex
 from offchain.engine.accepted import Row
 from offchain.engine.agents import Agent
-from offchain.engine.orders import PriceLevel, Special, Ticket
+from offchain.engine.orders import Special, Ticket
 from offchain.engine.pools import Pool
 from offchain.engine.snapshot_rules import read_rules_tables, rules_tables
 from offchain.engine.state import Guard, State
@@ -272,12 +272,12 @@ def _waiting_rows(waiting: Waiting) -> Row:
         (*watch, price, ticket.sequence)
         for watch in sorted(waiting.queues)
         for price, level in sorted(waiting.queues[watch].levels.items())
-        for ticket in _queue(level)
+        for ticket in level.orders()
     ]
     children = [
         (parent, ticket.sequence)
         for parent, level in sorted(waiting.parents.levels.items())
-        for ticket in _queue(level)
+        for ticket in level.orders()
     ]
     due = [ticket.sequence for ticket in waiting.all_due()]
     links = [(one, other.sequence) for one, other in sorted(waiting.links.items()) if one < other.sequence]
@@ -296,17 +296,9 @@ def _queues(state: State) -> list[Row]:
     for number in sorted(state.books):
         for side in Side:
             for level in state.books[number].ladder(side).best_first():
-                queue = [ticket.sequence for ticket in _queue(level)]
+                queue = [ticket.sequence for ticket in level.orders()]
                 if queue != sorted(queue):
                     found.append((number, int(side), level.price, queue))
-    return found
-
-
-def _queue(level: PriceLevel) -> list[Ticket]:
-    found, ticket = [], level.head
-    while ticket is not None:
-        found.append(ticket)
-        ticket = ticket.newer
     return found
 
 
@@ -322,7 +314,7 @@ def _read_orders_later(state: State, later: dict[str, Any], tickets: dict[int, T
         _read_waiting(state, later["waiting"], tickets)
     for number, side, price, sequences in later.get("queues", ()):
         state.is_reordered = True
-        _requeue(state.books[number].ladder(side).levels[price], sequences)
+        state.books[number].ladder(side).levels[price].requeue(map(tickets.__getitem__, sequences))
     for address, identity, deadline in later.get("switches", ()):
         state.set_switch(state.accounts[address], identity, deadline)
     if "together" in later:
@@ -347,17 +339,3 @@ def _read_waiting(state: State, rows: Row, tickets: dict[int, Ticket]) -> None:
     for one, other in links:
         waiting.link(tickets[one], tickets[other])
     waiting.deadline = state.at + 1 if due else 0
-
-
-def _requeue(level: PriceLevel, sequences: list[int]) -> None:
-    """Puts the orders of a level into this order."""
-    tickets = {ticket.sequence: ticket for ticket in _queue(level)}
-    older = None
-    for sequence in sequences:
-        ticket = tickets[sequence]
-        ticket.older, ticket.newer = older, None
-        if older is None:
-            level.head = ticket
-        else:
-            older.newer = ticket
-        level.tail = older = ticket

@@ -378,7 +378,7 @@ class State:
         self.effects.clear()
         self.seen = 0
         for level in self.touched_levels:
-            level.is_touched = False
+            level.settle()
         self.touched_levels.clear()
         for balance in self.ledger.touched:
             balance.is_touched = False

@@ -54,12 +54,10 @@ NOTHING_FILLED = Outcome(OrderStatus.CANCELED, CloseReason.CANCELED, 0, 0)
 def trade(state: State, rows: Iterable[OrderRow], first: int, outcomes: list[Outcome]) -> int:
     """Orders and cancels of one instant, numbered from `first`, of whom the signers are known. Stops behind one since
     which others have to be watched. How many cancels there were. One look decides that an order enters as nearly all
-    do; else `admission.refusal` says why not, or that it may. One loop: a call costs as much as ten of its lines.
-    """
-    lanes, now, schedule, newest, sequence = state.lanes, state.moment, state.schedule, state.newest_sequence, first - 1
+    do; else `admission.refusal` says why not, or that it may. One loop: a call costs as much as ten of its lines."""
+    lanes, now, schedule, newest = state.lanes, state.moment, state.schedule, state.newest_sequence
     known, effects, touched, cancels = state.memory.known.parts, state.effects, state.touched_balances, 0
-    for row in rows:
-        sequence += 1
+    for sequence, row in enumerate(rows, first):
         owner, terms, price, size, trigger, max_fee, nonce, expiry, signature, signer, key = row
         if not price and terms == CANCEL_TERMS:
             cancels += 1
@@ -74,6 +72,7 @@ def trade(state: State, rows: Iterable[OrderRow], first: int, outcomes: list[Out
                 break
             continue
         account, slot = trader.account, nonce >> 48
+        agent = replaced = None
         moment = now if schedule is None else schedule.moment(account.address, now)
         if lane.is_buy:
             balance, is_crossing = trader.quote, price >= lane.opposite.best
@@ -81,43 +80,36 @@ def trade(state: State, rows: Iterable[OrderRow], first: int, outcomes: list[Out
         else:
             balance, hold_per_lot, is_crossing = trader.base, lane.base_atoms_per_lot, price <= lane.opposite.best
         reached, taken = trader.slots.get(slot, 0), balance.taken + hold_per_lot * size
-        agent = replaced = None
         if reached and (replaced := trader.open.get(reached)) is not None and replaced.balance is balance:
             taken -= replaced.hold_per_lot * replaced.remaining
-        if is_by_agent := signer != owner:
-            agent = account.agents.get(signer)
-        is_large = taken > balance.funds or not 0 < price * size <= lane.area_max or max_fee < moment.cap
-        is_odd = lane.is_restricted or account.doubts or trigger or (is_crossing and lane.is_post_only)
         if (
-            is_large
-            or is_odd
+            lane.is_restricted
+            or account.doubts
+            or trigger
+            or taken > balance.funds
+            or not 0 < price * size <= lane.area_max
+            or max_fee < moment.cap
+            or (is_crossing and lane.is_post_only)
             or (reached and nonce <= reached)
             or not account.nonces.lowest <= nonce & SEQUENCE_MAX <= newest
             or (not slot) is not lane.is_immediate
             or (not moment.at < expiry * 1000 <= EXPIRY_MILLIS_MAX if expiry else lane.needs_expiry)
             or len(trader.open) >= OPEN_ORDERS_PER_ACCOUNT_MAX
-            or (is_by_agent and _agent_refusal(state, lane, agent, row, replaced) is not None)
-        ) and (outcome := _look_again(state, account, row, sequence)) is not None:
-            outcomes.append(outcome)
+            or (signer != owner and (agent := _entitled(state, lane, account, row, replaced)) is None)
+        ) and _is_answered(state, account, row, sequence, outcomes):
             if state.is_watched:
                 break
             continue
-        if agent is not None:
-            agent.spend(price * size * lane.quote_atoms_per_tick_lot)
         if replaced is not None:
             close(state, replaced, REPLACED)
         trader.slots[slot] = nonce
         known[key[0]][key] = ticket = Ticket()
-        ticket.lane = lane
-        ticket.trader = trader
-        ticket.moment = moment
+        ticket.lane, ticket.trader, ticket.moment = lane, trader, moment
         ticket.agent, ticket.expiry, ticket.nonce = agent, expiry, nonce
         ticket.sequence, ticket.key, ticket.signature = sequence, key, signature
         ticket.price, ticket.max_fee_ppm, ticket.hold_per_lot = price, max_fee, hold_per_lot
-        ticket.size = ticket.remaining = size
-        # A slot that was never used has settled nothing.
+        ticket.size, ticket.remaining, ticket.reason = size, size, None
         ticket.is_fresh = lane.tells_fresh_slots and (not reached or slot not in account.settled_slots)
-        ticket.reason = None
         if account.rejected:
             account.rejected.pop(key, None)
         effects.append(ticket)
@@ -127,18 +119,38 @@ def trade(state: State, rows: Iterable[OrderRow], first: int, outcomes: list[Out
             touched.append(balance)
         if is_crossing or lane.is_immediate:
             outcomes.append(_trade(state, lane, ticket))
-        else:
-            rest(state, lane.own, ticket)
-            outcomes.append(RESTS)
+            continue
+        level = lane.own.levels.get(price) or lane.own.open_level(price)
+        level.queue.append(ticket)
+        ticket.level, level.size = level, level.size + size
+        if not level.is_touched:
+            level.is_touched = True
+            state.touched_levels.append(level)
+        trader.open[nonce] = ticket
+        if expiry or agent is not None:
+            state.expire_at(ticket)
+        outcomes.append(RESTS)
     return cancels
 
 
-def _agent_refusal(
-    state: State, lane: Lane, agent: Agent | None, row: OrderRow, replaced: Ticket | None
-) -> RejectReason | None:
-    """Of an order that not the account itself signed."""
-    reason = signer_refusal(state, agent, lane.market.market)
-    return reason if agent is None or reason is not None else budget_refusal(lane, agent, row[2], row[3], replaced)
+def _entitled(state: State, lane: Lane, account: Account, row: OrderRow, replaced: Ticket | None) -> Agent | None:
+    """Who signed an order against which nothing else speaks, if it was not the account itself, and may; it has spent
+    what the order takes of its budget then."""
+    agent, price, size = account.agents.get(row[-2]), row[2], row[3]
+    if agent is None or signer_refusal(state, agent, lane.market.market) is not None:
+        return None
+    if budget_refusal(lane, agent, price, size, replaced) is not None:
+        return None
+    agent.spend(price * size * lane.quote_atoms_per_tick_lot)
+    return agent
+
+
+def _is_answered(state: State, account: Account, row: OrderRow, sequence: int, outcomes: list[Outcome]) -> bool:
+    """Whether that was all of this order; else it may enter, and by the short way."""
+    outcome = _look_again(state, account, row, sequence)
+    if outcome is not None:
+        outcomes.append(outcome)
+    return outcome is not None
 
 
 def _look_again(state: State, account: Account, row: OrderRow, sequence: int) -> Outcome | None:
@@ -359,20 +371,14 @@ def _trade_apart(state: State, lane: Lane, ticket: Ticket, mode: SelfTrade) -> O
 
 
 def rest(state: State, ladder: Ladder, ticket: Ticket) -> None:
-    """Puts an order behind those at its price."""
+    """Puts an order behind those at its price, as `trade` does in passing."""
     price = ticket.price
     level = ladder.levels.get(price)
     if level is None:
         level = ladder.open_level(price)
-    tail = ticket.older = level.tail
-    if tail is None:
-        level.head = ticket
-    else:
-        tail.newer = ticket
-    level.tail = ticket
+    level.queue.append(ticket)
     level.size += ticket.remaining
     ticket.level = level
-    ticket.newer = None
     if not level.is_touched:
         level.is_touched = True
         state.touched_levels.append(level)

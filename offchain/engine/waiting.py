@@ -73,27 +73,16 @@ class Waiting:
     def put(self, queue: Queue, price: int, ticket: Ticket) -> None:
         """Into a level, in its place by sequence."""
         level = queue.levels.get(price) or queue.open_level(price)
-        newer, older = None, level.tail
-        while older is not None and older.sequence > ticket.sequence:
-            newer, older = older, older.older
-        ticket.level, ticket.older, ticket.newer = level, older, newer
-        if older is None:
-            level.head = ticket
-        else:
-            older.newer = ticket
-        if newer is None:
-            level.tail = ticket
-        else:
-            newer.older = ticket
+        level.insert(ticket)
+        ticket.level = level
         level.size += ticket.remaining
 
     def make_due(self, ticket: Ticket) -> None:
         """One that rests nowhere."""
         level = PriceLevel(self._due_queue, 0)
         level.is_touched = True
-        level.head = level.tail = ticket
-        ticket.level, ticket.older, ticket.newer = level, None, None
-        level.size = ticket.remaining
+        level.insert(ticket)
+        ticket.level, level.size = level, ticket.remaining
         self.due.append(level)
 
     def reach(self, market: int, on_last: bool, price: int) -> None:
@@ -146,32 +135,21 @@ class Waiting:
     def next_due(self) -> Ticket | None:
         """The order that is due first."""
         while self.due:
-            if self.due[0].head is not None:
-                return self.due[0].head
+            if (ticket := self.due[0].first()) is not None:
+                return ticket
             self.due.popleft()
         return None
 
     def all_due(self) -> Iterator[Ticket]:
         for level in self.due:
-            ticket = level.head
-            while ticket is not None:
-                yield ticket
-                ticket = ticket.newer
+            yield from level.orders()
 
 
 def take_out(ticket: Ticket) -> None:
     """Out of its level, which closes with the last of its orders."""
-    level, older, newer = ticket.level, ticket.older, ticket.newer
+    level = ticket.level
     assert level is not None
-    if older is None:
-        level.head = newer
-    else:
-        older.newer = newer
-    if newer is None:
-        level.tail = older
-    else:
-        newer.older = older
-    ticket.level = ticket.older = ticket.newer = None
+    ticket.level = None
     level.size -= ticket.remaining
-    if level.head is None:
+    if not level.size:
         level.ladder.drop_level(level)

@@ -146,10 +146,7 @@ def agree(engine: Engine, twin: Naive) -> None:
 def check_queues(ladder: Ladder, twin: Naive, market: int) -> None:
     """Order by order, the first in the queue first."""
     for level in ladder.best_first():
-        queue, ticket = [], level.head
-        while ticket is not None:
-            queue.append(ticket.digest)
-            ticket = ticket.newer
+        queue = [ticket.digest for ticket in level.orders()]
         here = (market, ladder.side, level.price)
         standing = [
             p for p in twin.resting if (p.order.market, p.order.side, p.order.price_ticks) == here and not p.waiting

@@ -122,13 +122,9 @@ def _check_books(engine: Engine) -> None:
             assert prices == sorted(prices, reverse=side == 0) and len(prices) == len(ladder.levels)
             assert ladder.best == (prices[0] if prices else ladder.empty)
             for level in levels:
-                queue = []
-                ticket = level.head
-                while ticket is not None:
-                    queue.append(ticket)
-                    assert ticket.level is level and ticket.order.side == side
-                    ticket = ticket.newer
-                assert queue and queue[-1] is level.tail
+                queue = list(level.orders())
+                assert queue and all(one.level is level and one.order.side == side for one in queue)
+                assert level.first() is queue[0] and queue == list(level.orders())
                 in_order = all(older.sequence < newer.sequence for older, newer in pairwise(queue))
                 assert in_order or engine._state.is_reordered, "compared with the twin's queues"
                 assert level.size == sum(one.remaining for one in queue)
@@ -152,12 +148,9 @@ def _check_waiting(engine: Engine) -> list[Ticket]:
     for queue in (*waiting.queues.values(), waiting.parents):
         assert sorted(queue.levels) == sorted(queue.sign * key for key in queue.keys)
         for level in queue.levels.values():
-            here, ticket = [], level.head
-            while ticket is not None:
-                assert ticket.level is level
-                here.append(ticket)
-                ticket = ticket.newer
-            assert here and here[-1] is level.tail and here == sorted(here, key=lambda one: one.sequence)
+            here = list(level.orders())
+            assert here and all(one.level is level for one in here) and len({one.sequence for one in here}) == len(here)
+            assert here == sorted(here, key=lambda one: one.sequence)
             assert level.size == sum(one.remaining for one in here)
             found += here
     assert len(found) == waiting.count == len({ticket.sequence for ticket in found})

@@ -12,11 +12,12 @@ from offchain.domain.reasons import CloseReason
 from offchain.domain.units import Address, Lots, Ticks
 from offchain.engine import matching
 from offchain.engine.admission import open_lane
+from offchain.engine.amending import take_place
 from offchain.engine.book import Book, level_changes
 from offchain.engine.closing import close
 from offchain.engine.fills import Fill
 from offchain.engine.matching import Room, cross, is_fillable
-from offchain.engine.orders import Lane, Ticket
+from offchain.engine.orders import PLACES_MIN, Lane, Ticket
 from offchain.engine.state import State
 from offchain.engine.trading import rest
 
@@ -97,7 +98,7 @@ def test_against_sorted_lists(steps: list[Step], side: Side) -> None:
         elif what == "remove" and model:
             one = model.pop(pick % len(model))
             scene.remove(one)
-            assert one.level is one.older is one.newer is None
+            assert one.level is None
         elif what == "cross":
             taker = scene.ticket(number, side.opposite, price, size * 3, account)
             check_cross(scene, model, taker, best_is_high)
@@ -135,13 +136,7 @@ def check_same(book: Book, model: list[Ticket], side: Side) -> None:
     ladder = book.ladder(side)
     assert [(level.price, level.size) for level in ladder.best_first()] == list(sizes.items())
     assert ladder.best == next(iter(sizes), ladder.empty)
-    queue = []
-    for level in ladder.best_first():
-        one = level.head
-        while one is not None:
-            queue.append(one)
-            one = one.newer
-    assert queue == model
+    assert [one for level in ladder.best_first() for one in level.orders()] == model
 
 
 def test_changes_are_told_once_with_the_size_at_the_end() -> None:
@@ -196,3 +191,44 @@ def test_a_removed_order_leaves_no_cycle() -> None:
         assert gc.collect() == 0
     finally:
         gc.enable()
+
+
+def test_places_of_orders_that_left_are_given_up() -> None:
+    """Behind one that stays: a level does not grow by who comes and goes, and no amendment makes it longer to read."""
+    scene = Scene()
+    stays, last = scene.ticket(1, BUY, 5, 1), scene.ticket(2, BUY, 5, 1)
+    for one in (stays, last):
+        scene.add(one)
+    level = stays.level
+    assert level is not None
+    for number in range(3, 3 + 40 * PLACES_MIN):
+        one = scene.ticket(number, BUY, 5, 1)
+        if number % 2:
+            scene.add(one)
+            scene.remove(one)
+        else:
+            take_place(scene.state, stays, one)
+            scene.remove(stays)
+            stays = one
+        assert list(level.orders()) == [stays, last] and level.first() is stays and level.size == 2
+        if number % PLACES_MIN == 0:
+            scene.state.skip_events()
+            assert len(level.queue) <= level.limit <= 2 * 2 + PLACES_MIN
+    scene.remove(stays)
+    scene.remove(last)
+    assert not scene.book.bids.levels and level.first() is None
+
+
+def test_of_many_amendments_in_one_group_the_last_has_the_place() -> None:
+    scene = Scene()
+    first, second = scene.ticket(1, BUY, 5, 1), scene.ticket(2, BUY, 5, 1)
+    scene.add(first)
+    scene.add(second)
+    for number in range(3, 3_000):
+        newer = scene.ticket(number, BUY, 5, 1)
+        take_place(scene.state, first, newer)
+        scene.remove(first)
+        first = newer
+    level = first.level
+    assert level is not None and list(level.orders()) == [first, second]
+    assert scene.cross(scene.ticket(3_000, SELL, 5, 2, BOB)) == [(first, 1), (second, 1)]
