@@ -323,7 +323,10 @@ async def test_connections_per_address_are_limited(start_venue) -> None:
 
 async def test_a_slow_reader_of_books_gets_the_present_state(start_venue) -> None:
     """It does not read for a while; then it gets a snapshot instead of every step, and goes on from there."""
-    async with start_venue(send_queue_max=128) as venue, open_socket(venue, max_queue=1) as socket:
+    async with (
+        start_venue(send_queue_max=128, window_millis=0) as venue,
+        open_socket(venue, max_queue=1) as socket,
+    ):
         await socket.subscribe("book:BTC-USDC")
         await flood(venue, 8_000)
         venue.sequencer.publish(Level(1, 9))
