@@ -272,13 +272,17 @@ class PriceLevel:
 
     def first(self) -> Ticket | None:
         """The oldest order. The places before its own are given up."""
-        queue = self.queue
-        for place in range(self._start, len(queue)):
+        queue, place = self.queue, self._start
+        while place < len(queue):
             ticket = queue[place]
-            heir = ticket if ticket.level is self else self._heir(ticket)
+            if ticket.level is self:
+                self._start = place
+                return ticket
+            heir = self._heir(ticket) if self._heirs else None
             if heir is not None:
                 self._start, queue[place] = place, heir
                 return heir
+            place += 1
         return None
 
     def orders(self) -> Iterator[Ticket]:
