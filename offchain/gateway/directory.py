@@ -179,8 +179,10 @@ class Directory:
         await asyncio.wait((waiter,), timeout=seconds)
         return waiter.done() and not waiter.cancelled()
 
-    def is_agent(self, account: Address, agent: Address, now: int) -> bool:
-        """Whether `agent` may sign for `account` at `now` (unix ms)."""
+    def is_agent(self, account: Address, agent: Address, now: int) -> bool | None:
+        """Whether `agent` may sign for `account` at `now` (unix ms); None before it was told of any."""
+        if not self.is_loaded:
+            return None
         terms = self.agents.get(account, {}).get(agent)
         return terms is not None and not terms.is_revoked and now < terms.expiry * 1000
 

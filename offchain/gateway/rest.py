@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
+from offchain.domain.reasons import RejectReason
 from offchain.domain.relayed import RequestDeposit
 from offchain.domain.units import Address, Digest
 from offchain.gateway import present, schema
@@ -338,7 +339,12 @@ async def login(gateway: Gateway, call: Call) -> Answer:
     signature = schema.parse_signature(request.signature)
     digest = gateway.sessions.login_digest(account, request.issued_at, request.expiry, call.now)
     agents = gateway.model.agents.get(account, ())
-    signer = gateway.trading.authenticate(account, digest, signature, agents)
+    try:
+        signer = gateway.trading.authenticate(account, digest, signature, agents)
+    except ApiError as error:
+        if error.code == RejectReason.WRONG_SIGNER:
+            loaded(gateway)  # before that nobody can say whose agent it is
+        raise
     agent = None if signer == account else signer
     credentials = gateway.sessions.issue(account, request.issued_at, request.expiry, call.now, agent)
     body = {

@@ -1,11 +1,12 @@
 """Sessions that their account has ended before their time, in a file that the gateways of one secret share.
 
 Invariant: what was answered as revoked is on disk, and every gateway that shares the file refuses it within
-POLL_SECONDS, also after a restart. Bounded: a line is forgotten once the session would have expired anyway, and an
-account that ends too many one by one has all of its sessions ended.
+POLL_SECONDS, also after a restart. Bounded: a line is forgotten once the session would have expired anyway, and of an
+account that ends too many one by one all sessions are ended; where it was an agent, all of that agent.
 
     one     {"session": hex of sha256(apiKey), "until": unix seconds}
     all     {"account": address, "until": unix seconds, "before": those issued before this unix second}
+    each of an agent's has "agent": address, too
 """
 
 import fcntl
@@ -22,6 +23,9 @@ from offchain.domain.units import Address
 from offchain.gateway.bounds import REVOKED_MAX, REVOKED_PER_ACCOUNT_MAX
 
 POLL_SECONDS = 0.5
+Whose = tuple[Address, Address]
+"""(account, agent); the agent is empty for the account itself."""
+_OWNER = Address("")
 
 
 class _Line(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -29,6 +33,11 @@ class _Line(msgspec.Struct, frozen=True, omit_defaults=True):
     account: Address
     session: str = ""
     before: int = 0
+    agent: Address = _OWNER
+
+    @property
+    def whose(self) -> "Whose":
+        return self.account, self.agent
 
 
 _decode = msgspec.json.Decoder(_Line).decode
@@ -42,9 +51,9 @@ class Revocations:
         self._path = path
         self._sessions: dict[str, int] = {}
         """name -> until"""
-        self._counts: dict[Address, int] = {}
-        self._accounts: dict[Address, tuple[int, int]] = {}
-        """account -> (before, until)"""
+        self._counts: dict[Whose, int] = {}
+        self._ended: dict[Whose, tuple[int, int]] = {}
+        """whose -> (before, until)"""
         self._inode = self._offset = 0
         try:
             with self._locked():
@@ -55,22 +64,31 @@ class Revocations:
         except msgspec.MsgspecError:
             raise ConfigurationError(f"{path.name} is damaged", remedy="Delete it, and the session secret") from None
 
-    def is_revoked(self, session: str, account: Address, issued_at: int) -> bool:
-        before, _ = self._accounts.get(account, (0, 0))
+    def is_revoked(self, session: str, account: Address, issued_at: int, agent: Address | None = None) -> bool:
+        """`agent`: who had logged in, if not the account itself."""
+        before, _ = self._ended.get((account, _OWNER), (0, 0))
+        if agent is not None:
+            before = max(before, self._ended.get((account, agent), (0, 0))[0])
         return issued_at < before or session in self._sessions
 
-    def end(self, session: str, account: Address, expires_at: int, now: int) -> None:
-        """One session; all of the account if it ends too many, or if too many are remembered already."""
+    def end(self, session: str, account: Address, expires_at: int, now: int, agent: Address | None = None) -> None:
+        """One session; all of the same account or agent if too many of them were, or are remembered altogether."""
         if session in self._sessions:
             return
-        if self._counts.get(account, 0) >= REVOKED_PER_ACCOUNT_MAX or len(self._sessions) >= REVOKED_MAX:
-            self.end_all(account, now)
+        whose = account, agent or _OWNER
+        if self._counts.get(whose, 0) >= REVOKED_PER_ACCOUNT_MAX or len(self._sessions) >= REVOKED_MAX:
+            self._end_all(whose, now)
         else:
-            self._append(_Line(until=expires_at, account=account, session=session))
+            self._append(_Line(until=expires_at, account=account, session=session, agent=agent or _OWNER))
 
     def end_all(self, account: Address, now: int) -> None:
-        """Every session that was issued up to now. One issued within this very second ends with them."""
-        self._append(_Line(until=now + 1 + SESSION_LIFETIME_SECONDS, account=account, before=now + 1))
+        """Every session of the account and its agents that was issued up to now. One issued within this very second
+        ends with them."""
+        self._end_all((account, _OWNER), now)
+
+    def _end_all(self, whose: Whose, now: int) -> None:
+        account, agent = whose
+        self._append(_Line(until=now + 1 + SESSION_LIFETIME_SECONDS, account=account, before=now + 1, agent=agent))
 
     def refresh(self) -> bool:
         """Takes over what other gateways wrote. True if there was anything."""
@@ -94,11 +112,11 @@ class Revocations:
 
     def _take(self, line: _Line) -> None:
         if not line.session:
-            before, until = self._accounts.get(line.account, (0, 0))
-            self._accounts[line.account] = max(before, line.before), max(until, line.until)
+            before, until = self._ended.get(line.whose, (0, 0))
+            self._ended[line.whose] = max(before, line.before), max(until, line.until)
         elif line.session not in self._sessions:
             self._sessions[line.session] = line.until
-            self._counts[line.account] = self._counts.get(line.account, 0) + 1
+            self._counts[line.whose] = self._counts.get(line.whose, 0) + 1
 
     def _append(self, line: _Line) -> None:
         with self._locked():

@@ -31,8 +31,8 @@ _PAYLOAD, _PAYLOAD_OF_AGENT = struct.Struct(">B20sQQ"), struct.Struct(">B20sQQ20
 _VERSION, _VERSION_OF_AGENT = 1, 2
 _ISSUE_ANEW = {"remedy": "POST /v1/sessions"}
 
-IsAgent = Callable[[Address, Address, int], bool]
-"""Whether the first may be signed for by the second at a time (unix ms)."""
+IsAgent = Callable[[Address, Address, int], bool | None]
+"""Whether the first may be signed for by the second at a time (unix ms); None: nobody can say yet."""
 
 
 class Session(NamedTuple):
@@ -159,14 +159,16 @@ class Sessions:
 
     def end(self, key: str, by: Session, now: int) -> None:
         """One session of the same account, whichever of its sessions says so, but an agent's only of that agent;
-        NOT_FOUND for any other key."""
+        NOT_FOUND for any other key, and for one whose times no login has."""
         try:
             session = self._session_of(key)
         except ApiError:
             session = None
         if session is None or session.account != by.account or by.agent not in (None, session.agent):
             raise ApiError(Code.NOT_FOUND, "the account has no such session")
-        self._revocations.end(session.name, session.account, session.expires_at, now // 1000)
+        if not _may_be_open(session, now):
+            raise ApiError(Code.NOT_FOUND, "the account has no such session")
+        self._revocations.end(session.name, session.account, session.expires_at, now // 1000, session.agent)
         self._tell_watchers(now)
 
     def end_all(self, account: Address, now: int) -> None:
@@ -190,21 +192,25 @@ class Sessions:
 
     def _tell_watchers(self, now: int) -> None:
         for over, session in list(self._watchers.items()):
-            if self._is_revoked(session) or not self._is_entitled(session, now):
+            if self._is_revoked(session) or self._is_entitled(session, now) is False:
                 del self._watchers[over]
                 over()
 
     def _is_revoked(self, session: Session) -> bool:
-        return self._revocations.is_revoked(session.name, session.account, session.issued_at)
+        return self._revocations.is_revoked(session.name, session.account, session.issued_at, session.agent)
 
-    def _is_entitled(self, session: Session, now: int) -> bool:
+    def _is_entitled(self, session: Session, now: int) -> bool | None:
         return session.agent is None or self._is_agent(session.account, session.agent, now)
 
     def _require_living(self, session: Session, now: int) -> None:
         if self._is_revoked(session):
             remedy = "POST /v1/sessions with a later issuedAt"
             raise ApiError(Code.SESSION_REVOKED, "the session was ended by its account", {"remedy": remedy})
-        if not self._is_entitled(session, now):
+        is_entitled = self._is_entitled(session, now)
+        if is_entitled is None:
+            message = "the gateway does not know yet who is an agent"
+            raise ApiError(Code.UNAVAILABLE, message, {"executed": False}, {"Retry-After": "1"})
+        if not is_entitled:
             message, data = "the session ended with its agent", {"agent": session.agent, "remedy": "Register it again"}
             raise ApiError(Code.SESSION_REVOKED, message, data)
 
@@ -230,6 +236,13 @@ class Sessions:
 
     def _secret(self, api_key: str) -> str:
         return hmac.digest(self._server_key, b"session " + api_key.encode(), hashlib.sha256).hex()
+
+
+def _may_be_open(session: Session, now: int) -> bool:
+    """Whether a login may have said these times, and they are not over."""
+    latest = (now + WINDOW_MILLIS) // 1000
+    lifetime = session.expires_at - session.issued_at
+    return session.issued_at <= latest and lifetime <= SESSION_LIFETIME_SECONDS and now < session.expires_at * 1000
 
 
 def _name_of(api_key: str) -> str:

@@ -330,8 +330,10 @@ class Connection:
     def _login(self, request: StreamRequest) -> None:
         now, sessions = time.time_ns() // 1_000_000, self._gateway.sessions
         session = sessions.check(request.key, str(request.timestamp), request.sign, LOGIN_REQUEST, now)
-        if self._session is not None and session.account != self._session.account:
-            raise ApiError(Code.UNAUTHENTICATED, "this connection is logged in as another account")
+        known = self._session
+        if known is not None and (session.account, session.agent) != (known.account, known.agent):
+            # What the one subscribed to may not be for the other.
+            raise ApiError(Code.UNAUTHENTICATED, "this connection is logged in as another account, or by another key")
         sessions.spend(request.sign, request.timestamp, now)
         self._session = session
         sessions.watch(session, self._expire)

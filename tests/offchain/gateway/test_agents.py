@@ -92,6 +92,18 @@ async def test_what_is_for_the_owner_alone(start_real_venue) -> None:
         assert await code_of(agent.balances()) == "SESSION_REVOKED"
 
 
+async def test_a_connection_stays_with_the_key_that_logged_in(start_real_venue) -> None:
+    """What the owner subscribed to may not be for an agent, nor outlive the owner's session."""
+    async with start_real_venue() as (processes, venue), acting(venue) as agent, venue.client() as owner:
+        await register(processes, venue)
+        for first, second in ((owner, agent), (agent, owner)):
+            async with open_socket(venue) as socket:
+                assert (await socket.login(first))["ok"]
+                answer = await socket.login(second)
+                assert (answer["ok"], answer.get("error", {}).get("code")) == (False, "UNAUTHENTICATED")
+                assert (await socket.login(first))["ok"]
+
+
 async def test_nobody_elses_agent(start_real_venue) -> None:
     """A key is an agent of the accounts that registered it, and of no other."""
     other = Signer(KEYS[1]).address

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import hashlib
 import hmac
+import struct
 import time
 
 import httpx
@@ -18,6 +19,7 @@ from offchain.domain import eip712
 from offchain.domain.errors import ConfigurationError
 from offchain.domain.event import AgentChanged
 from offchain.domain.limits import SESSION_LIFETIME_SECONDS
+from offchain.domain.units import from_hex
 from offchain.gateway.directory import Directory
 from offchain.gateway.failures import ApiError
 from offchain.gateway.revocations import Revocations
@@ -43,7 +45,10 @@ def spent(tmp_path) -> SpentMarks:
 
 @pytest.fixture
 def directory() -> Directory:
-    return Directory()
+    """That was told how the venue stands."""
+    directory = Directory()
+    directory.is_loaded = True
+    return directory
 
 
 @pytest.fixture
@@ -319,6 +324,66 @@ def test_an_agent_ends_only_its_own_sessions(sessions, directory) -> None:
     check(sessions, own)
 
 
+def forged(agent: Signer, issued_at: int, expiry: int) -> str:
+    """A key that nobody was given: what one looks like is no secret."""
+    payload = struct.pack(">B20sQQ20s", 2, from_hex(ALICE.address), issued_at, expiry, from_hex(agent.address))
+    return base64.urlsafe_b64encode(payload).decode().rstrip("=")
+
+
+def test_an_agent_that_ends_too_many_ends_its_own_and_no_others(sessions, directory, monkeypatch, tmp_path) -> None:
+    """It can write down as many keys of its own as it likes."""
+    monkeypatch.setattr("offchain.gateway.revocations.REVOKED_PER_ACCOUNT_MAX", 3)
+    entitle(directory)
+    other = Signer(KEYS[2])
+    terms = {"expiry": SECONDS + 30, "notional": 1, "markets": (), "is_revoked": False}
+    directory.learn(AgentChanged(account=ALICE.address, agent=other.address, **terms))
+    own = sessions.issue(ALICE.address, SECONDS, SECONDS + 60, NOW)
+    beside = sessions.issue(ALICE.address, SECONDS, SECONDS + 60, NOW, other.address)
+    agents = sessions.issue(ALICE.address, SECONDS, SECONDS + 60, NOW, BOB.address)
+    for number in range(6):
+        sessions.end(forged(BOB, SECONDS - number, SECONDS + 9), agents.session, NOW)
+    for at in (
+        sessions,
+        made(sessions._spent, Revocations(tmp_path / "session.revoked", SECONDS), directory=directory),
+    ):
+        assert code_of(lambda at=at: check(at, agents)) == "SESSION_REVOKED"
+        check(at, own)
+        check(at, beside)
+    alone = sessions.issue(ALICE.address, SECONDS, SECONDS + 61, NOW)
+    sessions.end(alone.api_key, own.session, NOW)
+    check(sessions, own)
+
+
+@pytest.mark.parametrize(
+    ("issued_at", "expiry"),
+    [
+        (SECONDS, 2**64 - 1),
+        (0, SECONDS + 60),
+        (SECONDS + 31, SECONDS + 60),
+        (SECONDS - 60, SECONDS),
+        (SECONDS, SECONDS + SESSION_LIFETIME_SECONDS + 1),
+    ],
+)
+def test_a_key_that_no_login_can_have_given_is_not_remembered(sessions, directory, tmp_path, issued_at, expiry) -> None:
+    """What is remembered of it might never be forgotten."""
+    entitle(directory)
+    agents = sessions.issue(ALICE.address, SECONDS, SECONDS + 60, NOW, BOB.address)
+    assert code_of(lambda: sessions.end(forged(BOB, issued_at, expiry), agents.session, NOW)) == "NOT_FOUND"
+    assert (tmp_path / "session.revoked").read_bytes() == b""
+
+
+def test_before_a_gateway_knows_the_agents_no_session_of_one_is_over(sessions, directory) -> None:
+    entitle(directory)
+    agents, over = sessions.issue(ALICE.address, SECONDS, SECONDS + 60, NOW, BOB.address), []
+    directory.is_loaded = False
+    sessions.watch(agents.session, lambda: over.append(1))
+    assert code_of(lambda: check(sessions, agents)) == "UNAVAILABLE"
+    sessions.refresh(NOW)
+    assert over == []
+    directory.is_loaded = True
+    check(sessions, agents)
+
+
 @pytest.mark.parametrize("length", range(0, 70, 3))
 def test_a_key_of_another_length_or_version(sessions, length) -> None:
     key = base64.urlsafe_b64encode(b"\x03" * length).decode().rstrip("=")
@@ -360,6 +425,12 @@ async def test_login_and_its_refusals(venue) -> None:
         await login(venue, account=BOB.address),
     ):
         assert (response.status_code, response.json()["error"]["code"]) == (401, "WRONG_SIGNER")
+
+
+async def test_before_a_gateway_knows_the_agents_nobody_is_told_to_be_none(venue) -> None:
+    venue.gateway.model.is_loaded = False
+    answers = [await login(venue, signer=BOB), await login(venue)]
+    assert [answer.status_code for answer in answers] == [503, 201]
 
 
 async def test_a_captured_mutation_is_refused_and_a_read_is_not(venue) -> None:
