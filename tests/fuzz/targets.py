@@ -270,7 +270,7 @@ class Messages:
         }
         seconds = int(time.time())
         account = self._served.orders.order().account
-        self._credentials = self._served.gateway.sessions.issue(account, seconds, seconds + 86_400)
+        self._credentials = self._served.gateway.sessions.issue(account, seconds, seconds + 86_400, seconds * 1_000)
 
     def seeds(self) -> Iterator[bytes]:
         body = self._served.orders.body
