@@ -100,10 +100,15 @@ class _Position:
             return []
         while True:
             before = self.path, self.offset
+            assert self.path is not None
+            is_followed = durable is None and scan.segments(self.folder)[-1][1] > self.path  # so nobody writes here now
             groups = self._read_groups(durable)
             if groups:
                 return groups
             if before == (self.path, self.offset) and not self._enter(self.expected):
+                if is_followed:
+                    what = f"sequence {self.expected} is missing, and this is not the last segment"
+                    raise scan.corrupt(self.path, self.offset, what)
                 return []
 
     def _find_segment(self, durable: int | None) -> bool:

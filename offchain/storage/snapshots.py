@@ -6,8 +6,10 @@ that it names; anything else is passed over, with a line in the log, and the rep
 this very code wrote, what it restores to is not hashed again: that costs as much as restoring it.
 """
 
+import errno
 import hashlib
 import os
+import shutil
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -17,6 +19,7 @@ import structlog
 
 from offchain import domain
 from offchain import engine as engine_package
+from offchain.domain.limits import SEGMENT_BYTES
 from offchain.engine.engine import Engine
 from offchain.storage.disk import UNFINISHED, Disk
 from offchain.storage.reader import JournalReader
@@ -48,15 +51,31 @@ _decode_header = msgspec.json.Decoder(SnapshotHeader).decode
 
 def write_snapshot(folder: Path, engine: Engine, group_hash: bytes) -> None:
     """After the group that hashes to `group_hash`, whose last command is the engine's. The older ones but one go, and
-    any later one: it is of another journal. Nobody else writes into this folder."""
+    any later one: it is of another journal. Nobody else writes into this folder. A disk that has no room for it, and
+    for the journal besides, gets none: a line in the log says so."""
+    try:
+        _write(folder, engine, group_hash)
+    except OSError as error:
+        log.warning("no snapshot", sequence=engine.sequence, reason=str(error))
+        _remove_unfinished(folder)
+
+
+def _remove_unfinished(folder: Path) -> None:
+    """The journal may need the room."""
+    for torn in folder.glob(f"*{SUFFIX}{UNFINISHED}"):
+        torn.unlink(missing_ok=True)
+
+
+def _write(folder: Path, engine: Engine, group_hash: bytes) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     disk = Disk()
-    for torn in folder.glob(f"*{SUFFIX}{UNFINISHED}"):
-        disk.remove(torn)
+    _remove_unfinished(folder)
     payload = engine.snapshot()
     digest = hashlib.sha256(payload).hexdigest()
     state_hash = Engine.hash_of(payload).hex()
     header = msgspec.json.encode(SnapshotHeader(engine.sequence, group_hash.hex(), state_hash, digest, _code()))
+    if shutil.disk_usage(folder).free < len(payload) + SEGMENT_BYTES:
+        raise OSError(errno.ENOSPC, "the room that is left is the journal's")
     disk.create(folder / f"{engine.sequence:020d}{SUFFIX}", _MAGIC + header + b"\n" + payload)
     files = snapshot_files(folder)
     kept = [path for path in files if int(path.stem) <= engine.sequence][:KEPT]

@@ -1,5 +1,6 @@
 """Snapshots come from the journal alone, whatever dies and whenever, and a start from one is a full replay."""
 
+import errno
 import os
 import shutil
 import subprocess
@@ -11,6 +12,7 @@ import pytest
 from day_samples import write_day
 
 from offchain.domain.command import OpenVenue, decode
+from offchain.domain.limits import SEGMENT_BYTES
 from offchain.projector.snapshotter import Snapshotter, SnapshotterSettings
 from offchain.sequencer.recovery import recover
 from offchain.storage.disk import SLICE_BYTES, Disk
@@ -150,6 +152,21 @@ def test_killed_again_and_again_while_it_writes(copy: Path) -> None:
         assert start(copy) == hashes[max(hashes)]
     follow(configured(copy))
     assert start(copy) == hashes[max(hashes)] and not list(folder.glob("*.new"))
+
+
+def test_a_full_disk_keeps_nothing_of_a_snapshot_and_stops_nobody(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is left of it would be the room that the journal needs."""
+    last, write, folder = JournalReader(copy / "journal").durable_sequence(), Disk.write, copy / "snapshots"
+
+    def fills(disk: Disk, descriptor: int, content: bytes, offset: int) -> None:
+        write(disk, descriptor, content[: len(content) // 2], offset)
+        raise OSError(errno.ENOSPC, "injected")
+
+    monkeypatch.setattr(Disk, "write", fills)
+    assert follow(configured(copy)).sequence == last and list(folder.iterdir()) == []
+    monkeypatch.setattr(Disk, "write", write)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(1, 1, SEGMENT_BYTES))
+    assert follow(configured(copy)).sequence == last and list(folder.iterdir()) == []
 
 
 def test_a_large_file_is_on_disk_slice_by_slice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

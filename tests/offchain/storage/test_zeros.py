@@ -110,3 +110,24 @@ def test_damage_before_the_zeros_is_refused(tmp_path: Path) -> None:
             read(copy)
         with pytest.raises(JournalCorrupt, match="though it was durable"):
             next(JournalReader(copy).follow(1))
+
+
+@pytest.mark.parametrize("segment_bytes", [300, 900])
+def test_zeros_in_place_of_the_end_of_a_segment_are_not_the_end_of_the_journal(
+    tmp_path: Path, segment_bytes: int
+) -> None:
+    """Another segment follows: whoever reads must not take the rest for nothing."""
+    copy = killed(tmp_path / "journal", 2, 2, 2, 2, segment_bytes=segment_bytes)
+    (_, first), _, *_ = scan.segments(copy)
+    whole = first.read_bytes()
+    _, start = frames.decode_segment_header(whole)
+    *_, (offset, _) = scan.groups(whole, first, start, 1, bytes(32))
+    (copy / "durable").unlink()
+    for damaged in (whole[:offset] + bytes(len(whole) - offset), whole[:offset]):
+        first.write_bytes(damaged)
+        with pytest.raises(JournalCorrupt, match="is missing, and this is not the last segment"):
+            read(copy)
+        with pytest.raises(JournalCorrupt):
+            list(json_lines(copy))
+        with pytest.raises(JournalCorrupt, match="is missing"):
+            Journal.open(copy, chain_id=CHAIN)
