@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -179,15 +180,18 @@ async def _serve_socket(gateway: Gateway, socket: WebSocket) -> None:
     except ApiError as error:
         await socket.send_denial_response(_failure(error, f"{_REQUEST_PREFIX}-{next(_request_numbers)}"))
         return
+    below, leave = socket.scope["extensions"].get(EXTENSION), partial(gateway.sockets.leave, address)
     try:
         await socket.accept()
         connection = Connection(gateway, socket)
-        below = socket.scope["extensions"].get(EXTENSION)
         if isinstance(below, EntryProtocol):
             below.admit(gateway.entry, connection.limit, address, connection)
         await connection.run()
     finally:
-        gateway.sockets.leave(address)
+        if isinstance(below, EntryProtocol):
+            below.when_lost(leave)  # a client that does not read what is left holds its socket until then
+        else:
+            leave()
 
 
 def _failure(error: ApiError, request_id: str) -> Response:

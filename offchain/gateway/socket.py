@@ -6,7 +6,7 @@ are the library's. Invariant: whole frames only are given to either, so neither 
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
@@ -43,11 +43,20 @@ class EntryProtocol(WebSocketsSansIOProtocol):
         self._session: Any = None
         self._rest = b""
         self._last_call: asyncio.TimerHandle | None = None
+        self._is_lost = False
+        self._when_lost: Callable[[], None] | None = None
 
     def admit(self, entry: Entry, limit: Gcra, address: str, session: Any) -> None:
         """`session` has the account that is logged in on this connection."""
         self.limit, self.address = limit, address
         self._entry, self._session = entry, session
+
+    def when_lost(self, then: Callable[[], None]) -> None:
+        """Called once the connection is gone, which may be now."""
+        if self._is_lost:
+            then()
+        else:
+            self._when_lost = then
 
     def dismiss(self, entry: Entry) -> None:
         """`entry` takes nothing more from here, and does nothing more of what it has."""
@@ -118,8 +127,11 @@ class EntryProtocol(WebSocketsSansIOProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._entry = self._session = None
+        self._is_lost = True
         if self._last_call is not None:
             self._last_call.cancel()
+        if self._when_lost is not None:
+            self._when_lost()
         super().connection_lost(exc)
 
 

@@ -355,7 +355,9 @@ async def test_a_slow_reader_of_private_messages_is_closed_with_a_resume_token(
             await socket.subscribe("balances")
             start = await socket.next()
             await flood(venue, 8_000, lambda n: Deposit(ALICE.address))
-            await venue.wait(lambda: not venue.gateway.sockets)
+            await venue.wait(lambda: not venue.gateway.hub._subscribers)
+            await asyncio.sleep(patience + 0.1)
+            assert len(venue.gateway.sockets) == 1, "it has its socket until it reads, or loses it"
             seen = start["seq"]
             ended = None
             while ended is None:
@@ -366,6 +368,7 @@ async def test_a_slow_reader_of_private_messages_is_closed_with_a_resume_token(
                 else:
                     assert message["prevSeq"] == seen
                     seen = message["seq"]
+        await venue.wait(lambda: not venue.gateway.sockets)
         closed = ended.rcvd
         assert closed is not None and closed.code == 1013
         token = int(closed.reason.rpartition(" ")[2])
