@@ -1,5 +1,6 @@
 """`python -m offchain.projector SETTINGS.json`: one projector until SIGTERM."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -11,9 +12,13 @@ from offchain.projector.serve import run_projector
 from offchain.storage.handed import decode_settings
 from offchain.telemetry.logs import configure_logs
 
+NICENESS = 10
+"""The history may be late; whoever takes orders, acknowledges or tells of them goes first."""
+
 
 def main() -> int:
     configure_logs("projector")
+    os.nice(NICENESS)
     try:
         raw = Path(sys.argv[1]).read_bytes()
         return run_projector(decode_settings(raw, ProjectorSettings))
